@@ -1,0 +1,76 @@
+"""Every error that streamdenoise raises on purpose.
+
+StreamDenoiseError
+├── SourceError (OSError)
+│   ├── SourceOpenError      the source never gave a frame
+│   └── SourceLostError      the source stopped in mid-stream
+├── SinkError (OSError)      the output cannot be opened, written or finished
+├── BackendError (RuntimeError)
+│   ├── BackendUnavailableError   a package, device or artefact is missing
+│   └── EngineMismatchError       an engine does not fit its manifest
+├── CheckpointError (ValueError)
+└── ConfigError (ValueError)
+
+Messages say what was asked, what happened and what to do, in one line. Programmer
+mistakes stay plain ``ValueError`` and ``TypeError``.
+"""
+
+import re
+
+_USERINFO = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://)[^/?#\s]*@")
+
+
+def mask_credentials(text: str) -> str:
+    """Return `text` with the ``user:password@`` part of every URL in it masked.
+
+    The authority ends at the first ``/``, so the last ``@`` before it closes the
+    credentials; passwords that themselves hold an ``@`` are masked whole.
+    """
+    return _USERINFO.sub(r"\1***@", text)
+
+
+class StreamDenoiseError(Exception):
+    """Base of every error that a user of streamdenoise is expected to handle."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(mask_credentials(message))
+
+    def __str__(self) -> str:
+        # OSError has its own idea of str(); ours is always the one sentence.
+        return str(self.args[0]) if self.args else ""
+
+
+class SourceError(StreamDenoiseError, OSError):
+    """Something is wrong with an input."""
+
+
+class SourceOpenError(SourceError):
+    """The input could not be opened, or holds no video."""
+
+
+class SourceLostError(SourceError):
+    """The input stopped giving frames before its end."""
+
+
+class SinkError(StreamDenoiseError, OSError):
+    """An output could not be opened, written or finished."""
+
+
+class BackendError(StreamDenoiseError, RuntimeError):
+    """A compiled graph could not be loaded or run."""
+
+
+class BackendUnavailableError(BackendError):
+    """A backend's package, device or artefact is missing here."""
+
+
+class EngineMismatchError(BackendError):
+    """An engine file does not fit its manifest, the model or this machine."""
+
+
+class CheckpointError(StreamDenoiseError, ValueError):
+    """A checkpoint is unreadable or belongs to another architecture."""
+
+
+class ConfigError(StreamDenoiseError, ValueError):
+    """An option has a value that cannot be used."""

@@ -1,0 +1,119 @@
+"""The one frame type, and what a source tells about its stream."""
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+# pix_fmt -> (bits per sample, chroma planes at half size, channels of the first plane)
+PIX_FMTS = {
+    "yuv420p": (8, 2, 1),
+    "yuv420p10le": (10, 2, 1),
+    "gray": (8, 0, 1),
+    "gray10le": (10, 0, 1),
+    "rgb24": (8, 0, 3),
+}
+
+
+def bit_depth(pix_fmt: str) -> int:
+    """Bits per sample of one of `PIX_FMTS`."""
+    return PIX_FMTS[pix_fmt][0]
+
+
+def plane_shapes(pix_fmt: str, width: int, height: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of a frame's planes; odd sizes round the chroma up, as FFmpeg does."""
+    _, chroma, channels = PIX_FMTS[pix_fmt]
+    luma = (height, width) if channels == 1 else (height, width, channels)
+    return (luma, *[((height + 1) // 2, (width + 1) // 2)] * chroma)
+
+
+@dataclass(frozen=True, slots=True)
+class ColorInfo:
+    """Colour tags as FFmpeg's integers (ISO/IEC 23091-2); 2 and 0 mean "not tagged"."""
+
+    matrix: int = 2
+    """Matrix coefficients: 1 BT.709, 5 and 6 BT.601, 9 BT.2020, 2 unspecified."""
+    range: int = 0
+    """0 unspecified, 1 limited ("tv", "mpeg"), 2 full ("pc", "jpeg")."""
+    primaries: int = 2
+    transfer: int = 2
+
+    @property
+    def is_full_range(self) -> bool:
+        """True only when tagged so: untagged YUV is limited range by convention."""
+        return self.range == 2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What is known of a stream before its first frame is read."""
+
+    width: int
+    height: int
+    pix_fmt: str
+    """Format of the frames that the source gives, one of `PIX_FMTS`."""
+    frame_rate: Fraction | None = None
+    """Declared rate in Hz; None when unknown. Never used to make timestamps."""
+    time_base: Fraction = Fraction(1, 90000)
+    """Seconds per unit of `Frame.pts`."""
+    is_live: bool = False
+    color: ColorInfo = field(default_factory=ColorInfo)
+    num_frames: int | None = None
+    """Expected number of frames; an estimate for progress bars only."""
+    notes: tuple[str, ...] = ()
+    """One-line remarks for the user, such as a conversion of the chroma format."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A picture in host memory, in the planes that its decoder made.
+
+    Planes are C-contiguous ``uint8``, or ``uint16`` for 10 bits (values 0 to 1023):
+    yuv420p ``(H, W)`` and twice ``(ceil(H/2), ceil(W/2))``; gray ``(H, W)``;
+    rgb24 one ``(H, W, 3)``. They are read-only by agreement: a stage that changes
+    pixels makes new planes.
+    """
+
+    planes: tuple[np.ndarray, ...]
+    pix_fmt: str
+    color: ColorInfo
+    pts: int
+    """Presentation timestamp in units of `time_base`."""
+    time_base: Fraction
+    """Seconds per unit of `pts`."""
+    index: int
+    """Count from 0 at the source; a gap means that frames were dropped."""
+    captured_at: float
+    """``time.monotonic()`` seconds when the source produced it."""
+
+    def __post_init__(self) -> None:
+        if self.pix_fmt not in PIX_FMTS:
+            raise ValueError(
+                f"pix_fmt must be one of {', '.join(PIX_FMTS)}, got {self.pix_fmt!r}"
+            )
+        shapes = tuple(plane.shape for plane in self.planes)
+        dtype = np.uint8 if bit_depth(self.pix_fmt) == 8 else np.uint16
+        if not shapes or shapes != plane_shapes(self.pix_fmt, self.width, self.height):
+            raise ValueError(f"planes do not fit {self.pix_fmt}: got shapes {shapes}")
+        if any(plane.dtype != dtype for plane in self.planes):
+            raise ValueError(
+                f"{self.pix_fmt} planes must be {np.dtype(dtype)}, "
+                f"got {[str(plane.dtype) for plane in self.planes]}"
+            )
+
+    @property
+    def height(self) -> int:
+        return self.planes[0].shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.planes[0].shape[1]
+
+    @property
+    def time_s(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    def with_planes(self, planes: tuple[np.ndarray, ...]) -> "Frame":
+        """The same moment with other pixels."""
+        return replace(self, planes=planes)
