@@ -1,0 +1,213 @@
+"""What a user may choose, one dataclass a job; the CLI's options are their fields.
+
+Plain values only: nothing here opens, loads or imports anything heavy.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from streamdenoise.errors import ConfigError
+
+CODECS = ("x264", "x265", "svtav1", "ffv1", "copy-settings")
+"""Video encoders by the names people know; `copy-settings` follows the input's codec."""
+
+
+class Overflow(StrEnum):
+    """What a full queue does with a new frame."""
+
+    BLOCK = "block"
+    """The producer waits: nothing is lost. For files."""
+    DROP_OLDEST = "drop_oldest"
+    """The oldest waiting frame is discarded and counted. For live sources."""
+
+
+class View(StrEnum):
+    """Which picture is shown or written."""
+
+    CLEAN = "clean"
+    """The denoised picture alone."""
+    SPLIT = "split"
+    """One picture: left half before, right half after."""
+    SIDE = "side"
+    """Double width: before on the left, after on the right."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """How the output video is encoded; None leaves the choice to the sink."""
+
+    codec: str = "x264"
+    """One of `CODECS`."""
+    crf: int | None = None
+    """Constant rate factor: lower is better and larger. Not used by ffv1."""
+    preset: str | None = None
+    """Encoder preset: `veryfast` ... `slow` (x264, x265), `0` to `13` (svtav1)."""
+
+    def __post_init__(self) -> None:
+        if self.codec not in CODECS:
+            raise ConfigError(
+                f"--codec {self.codec} is not known; choose one of {', '.join(CODECS)}"
+            )
+        limit = 51 if self.codec in ("x264", "x265") else 63
+        if self.crf is not None and not 0 <= self.crf <= limit:
+            raise ConfigError(
+                f"--crf {self.crf} is out of range for {self.codec}; use 0 to {limit}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiseConfig:
+    """Which denoiser, and how strong; the arguments of `Denoiser.load`."""
+
+    model: str = "nano"
+    """Name of a shipped model, or the path of a checkpoint."""
+    backend: str = "auto"
+    """Name of a backend; `auto` takes the first that works here."""
+    sigma: float | str = "auto"
+    """Noise level (standard deviation) in 8-bit levels, or `auto` to estimate it."""
+    strength: float = 1.0
+    """Factor on the noise level: 0 passes frames through, 1 is neutral."""
+    threads: int | None = None
+    """Threads of the backend; None leaves the choice to it."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sigma, str):
+            object.__setattr__(self, "sigma", parse_sigma(self.sigma))
+        elif not 0 <= self.sigma <= 255:
+            raise ConfigError(_sigma_message(self.sigma))
+        if not 0 <= self.strength <= 4:
+            raise ConfigError(
+                f"--strength {self.strength:g} is out of range; use 0 (off) to 4, "
+                "1 is neutral"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FileConfig:
+    """The offline job: one video in, one video out."""
+
+    source: str
+    output: str
+    denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    start_s: float = 0.0
+    """Skip this much of the input, in seconds."""
+    duration_s: float | None = None
+    """Stop after this much, in seconds; None goes to the end."""
+    compare: View | None = None
+    """`side` or `split` writes before and after in one picture."""
+    overlay: bool = False
+    """Burn the figures into the picture."""
+    overwrite: bool = False
+    reference: str | None = None
+    """A clean version of the input, frame for frame: PSNR is then measured."""
+    add_noise: float | None = None
+    """Add white Gaussian noise of this sigma first: PSNR is then measured."""
+
+    def __post_init__(self) -> None:
+        _check_span(self.start_s, self.duration_s)
+        _check_psnr_options(self.reference, self.add_noise)
+        if self.compare is View.CLEAN:
+            raise ConfigError("--compare clean compares nothing; use side or split")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveConfig:
+    """The live job: a camera, stream or paced file to a window and other sinks."""
+
+    source: str
+    outputs: tuple[str, ...] = ()
+    """Files to record to and URLs to publish to, beside the window."""
+    denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
+    encoder: EncoderConfig = field(
+        default_factory=lambda: EncoderConfig(preset="veryfast")
+    )
+    window: bool = True
+    overlay: bool = True
+    view: View = View.CLEAN
+    duration_s: float | None = None
+    """Stop after this many seconds of stream; None goes on until it ends."""
+    overflow: Overflow | None = None
+    """None lets the source decide: live drops, a file blocks."""
+    overwrite: bool = False
+    reference: str | None = None
+    add_noise: float | None = None
+    timeout_s: float = 10.0
+    """Longest silence of the source before it counts as lost, in seconds."""
+
+    def __post_init__(self) -> None:
+        _check_span(0.0, self.duration_s)
+        _check_psnr_options(self.reference, self.add_noise)
+        if not self.window and not self.outputs:
+            raise ConfigError(
+                "--no-window without -o would show the video nowhere; add -o TARGET "
+                "(-o null: only measures)"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """The image job: pictures, or folders of pictures, each denoised by itself."""
+
+    sources: tuple[str, ...]
+    output: str
+    """A file for one picture, else a folder."""
+    denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
+    overwrite: bool = False
+
+
+def parse_sigma(text: str) -> float | str:
+    """Read a noise level: `auto`, or a number of 8-bit levels.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if text == "auto":
+        return text
+    try:
+        sigma = float(text)
+    except ValueError:
+        sigma = -1.0
+    if not 0 <= sigma <= 255:
+        raise ConfigError(_sigma_message(text))
+    return sigma
+
+
+def parse_time(text: str) -> float:
+    """Read a time as seconds, `MM:SS` or `HH:MM:SS`, with decimals allowed.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or any(not 0 <= part < 1e9 for part in parts):
+        raise ConfigError(f"{text!r} is not a time; write seconds, MM:SS or HH:MM:SS")
+    seconds = 0.0
+    for part in parts:
+        seconds = seconds * 60 + part
+    return seconds
+
+
+def _sigma_message(sigma: object) -> str:
+    return f"--sigma {sigma} cannot be used; give auto or 0 to 255 (8-bit levels)"
+
+
+def _check_span(start_s: float, duration_s: float | None) -> None:
+    if start_s < 0:
+        raise ConfigError(f"--start {start_s:g} is before the beginning; use 0 or more")
+    if duration_s is not None and duration_s <= 0:
+        raise ConfigError(f"--duration {duration_s:g} leaves nothing; use more than 0")
+
+
+def _check_psnr_options(reference: str | None, add_noise: float | None) -> None:
+    if reference is not None and add_noise is not None:
+        raise ConfigError(
+            "--reference and --add-noise both say what clean is; give one of them"
+        )
+    if add_noise is not None and not 0 < add_noise <= 255:
+        raise ConfigError(
+            f"--add-noise {add_noise:g} cannot be used; give more than 0 to 255"
+        )
