@@ -1,0 +1,56 @@
+"""Checkpoints: one safetensors file with the weights, the ModelSpec and provenance."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from streamdenoise.errors import CheckpointError
+from streamdenoise.model import ModelSpec, RecurrentDenoiser
+
+
+def save_checkpoint(
+    path: Path, net: RecurrentDenoiser, provenance: dict[str, Any]
+) -> None:
+    """Write `net` and where it comes from, to a temporary name first."""
+    partial = path.with_suffix(".part")
+    tensors = {k: v.contiguous() for k, v in net.state_dict().items()}
+    save_file(
+        tensors,
+        partial,
+        {"spec": json.dumps(asdict(net.spec)), "provenance": json.dumps(provenance)},
+    )
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path) -> tuple[RecurrentDenoiser, dict[str, Any]]:
+    """Build the network of a checkpoint, in evaluation mode, on the CPU.
+
+    Returns:
+        The network and the provenance that was saved with it.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or of another architecture.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        net = RecurrentDenoiser(ModelSpec(**json.loads(metadata["spec"])))
+        net.load_state_dict(tensors)
+    except (OSError, SafetensorError) as exc:
+        raise CheckpointError(
+            f"cannot read checkpoint {path}: {exc}; give a .safetensors file that "
+            "`streamdenoise train` wrote"
+        ) from exc
+    except (KeyError, TypeError, ValueError, RuntimeError) as exc:
+        reason = " ".join(str(exc).split())[:200]
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this architecture: {reason}; train it "
+            "again or use the version that wrote it"
+        ) from exc
+    return net.eval(), json.loads(metadata.get("provenance", "{}"))

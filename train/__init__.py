@@ -1,0 +1,1 @@
+"""Training: data, noise, the unrolled loop. Uses the package, never the reverse."""

@@ -1,0 +1,356 @@
+"""The unrolled training loop: ``python -m train RECIPE`` or ``streamdenoise train``."""
+
+import json
+import logging
+import math
+import os
+import time
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamdenoise.checkpoint import load_checkpoint, save_checkpoint
+from streamdenoise.model import (
+    ModelSpec,
+    RecurrentDenoiser,
+    State,
+    kmac_per_pixel,
+    pack,
+    packed_sigma,
+    unpack,
+)
+from train import noise as noise_recipes
+from train.data import ClipSampler, cached, decode_video
+from train.noise import NoiseRecipe, plane_sigmas, rgb_to_planes
+
+log = logging.getLogger(__name__)
+
+_ROUNDING = 1 / (12 * 255**2)
+"""MSE of rounding to 8 bits: no output can do better, so the loss stops there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the schedule with one clip shape."""
+
+    steps: int
+    length: int
+    """Frames that are unrolled."""
+    batch: int
+    size: int
+    """Crop height and width in pixels, a multiple of 8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A training run, read from TOML."""
+
+    spec: ModelSpec
+    noise: NoiseRecipe
+    stages: tuple[Stage, ...]
+    data: Path
+    """Folder with ``video/`` and ``stills/``."""
+    val: Path
+    """Folder of clean validation clips."""
+    run: Path
+    """Folder for checkpoints, the log and the cache of decoded data."""
+    lr: float = 1e-3
+    lr_end: float = 1e-6
+    warmup: int = 300
+    ema: float = 0.999
+    seed: int = 0
+    chroma_weight: float = 0.2
+    bf16: bool = True
+    start: Path | None = None
+    """A checkpoint to start from, for fine-tuning."""
+    save_every: int = 500
+    val_every: int = 2000
+
+    @classmethod
+    def read(cls, path: Path) -> "Recipe":
+        """Read a recipe; relative folders are relative to the working directory.
+
+        Raises:
+            ValueError: an unknown key, or a noise recipe of an unknown name.
+        """
+        table = tomllib.loads(path.read_text())
+        noise = dict(table.pop("noise"))
+        kinds = {"awgn": noise_recipes.Awgn, "camera": noise_recipes.Camera}
+        kind = noise.pop("kind")
+        if kind not in kinds:
+            raise ValueError(f"{path}: noise.kind must be one of {', '.join(kinds)}")
+        folders = {
+            key: Path(table.pop(key))
+            for key in ("data", "val", "run", "start")
+            if key in table
+        }
+        try:
+            return cls(
+                spec=ModelSpec(**table.pop("model")),
+                noise=kinds[kind](**noise),
+                stages=tuple(Stage(**stage) for stage in table.pop("stages")),
+                **folders,
+                **table,
+            )
+        except TypeError as exc:
+            raise ValueError(f"{path}: {exc}") from exc
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> Stage:
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
+
+    def lr_at(self, step: int) -> float:
+        """Linear warm-up, then a cosine to `lr_end`."""
+        warm = min(1.0, (step + 1) / self.warmup)
+        turn = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return warm * (self.lr_end + (self.lr - self.lr_end) * turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Packed clips ``(N, T, C, h, w)``, sigmas ``(N, C, 1, 1)`` and a first state."""
+
+    noisy: Tensor
+    clean: Tensor
+    sigma: Tensor
+    state: State
+
+
+def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
+    """Make the batch of `step`: a pure function of the recipe's seed and the step."""
+    stage = recipe.stage_at(step)
+    rng = np.random.default_rng((recipe.seed, step))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    net_spec = recipe.spec
+    noisy, clean, sigmas, fused, frames = [], [], [], [], []
+    for _ in range(stage.batch):
+        clip, static = sampler.draw(stage.length, stage.size, rng)
+        rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float().div_(255)
+        limited = bool(rng.random() < 0.75)
+        planes, sigma = recipe.noise(rgb, limited, generator)
+        packed_clean = pack(rgb_to_planes(rgb, limited))
+        packed_noisy = pack(planes)
+        channel_sigma = packed_sigma(sigma[None], net_spec.layout)
+        # A part of the clips starts in mid-stream: with the mean of many frames of
+        # the scene as it was, which may have changed since.
+        count = 0.0
+        warm = torch.zeros_like(packed_clean[0])
+        if rng.random() < (0.5 if static else 0.15):
+            count = float(rng.integers(2, 64))
+            rest = torch.empty_like(warm).normal_(generator=generator)
+            warm = packed_clean[0] + rest * channel_sigma[0] / math.sqrt(count)
+        noisy.append(packed_noisy)
+        clean.append(packed_clean)
+        sigmas.append(channel_sigma[0])
+        fused.append(warm)
+        frames.append(torch.full_like(warm[:1], count))
+    h = w = stage.size // 4
+    state = (
+        torch.stack(fused),
+        torch.stack(frames),
+        torch.zeros(stage.batch, net_spec.hidden, h, w),
+        torch.zeros(stage.batch, net_spec.hidden_low, h // 2, w // 2),
+    )
+    return Batch(torch.stack(noisy), torch.stack(clean), torch.stack(sigmas), state)
+
+
+def batches(recipe: Recipe, sampler: ClipSampler, start: int) -> Iterator[Batch]:
+    """Batches from `start` on, made one ahead in a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(make_batch, recipe, sampler, start)
+        for step in range(start, recipe.steps):
+            batch = ahead.result()
+            if step + 1 < recipe.steps:
+                ahead = pool.submit(make_batch, recipe, sampler, step + 1)
+            yield batch
+
+
+def psnr_loss(
+    denoised: Tensor, clean: Tensor, luma: int, chroma_weight: float
+) -> Tensor:
+    """Mean log MSE over clips and frames: every noise level counts the same in dB.
+
+    Args:
+        denoised: ``(N, T, C, h, w)``.
+        clean: the same.
+        luma: channels of luma, first in C.
+        chroma_weight: weight of the other channels' term.
+    """
+    error = (denoised.float() - clean).square()
+    loss = (error[:, :, :luma].mean((2, 3, 4)) + _ROUNDING).log().mean()
+    if luma < error.shape[2]:
+        chroma = (error[:, :, luma:].mean((2, 3, 4)) + _ROUNDING).log().mean()
+        loss = loss + chroma_weight * chroma
+    return loss
+
+
+@torch.inference_mode()
+def validate(
+    net: RecurrentDenoiser,
+    clips: dict[str, np.ndarray],
+    sigmas: tuple[int, ...] = (10, 30, 50),
+    frames: int = 12,
+) -> dict[str, float]:
+    """PSNR-Y in dB of clips under the `video` protocol, noise of a fixed seed.
+
+    Returns:
+        ``"clip/sigma"`` -> mean over frames, ``"mean/sigma"`` -> mean over clips.
+    """
+    net.eval()
+    results: dict[str, float] = {}
+    for sigma in sigmas:
+        for name, clip in clips.items():
+            generator = torch.Generator().manual_seed(sigma)
+            state: State | None = None
+            values = []
+            told = plane_sigmas(torch.tensor([sigma / 255]))
+            channel_sigma = packed_sigma(told, net.spec.layout)
+            for image in clip[:frames]:
+                rgb = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+                draw = torch.empty_like(rgb).normal_(generator=generator)
+                noisy = (rgb + sigma / 255 * draw).mul(255).round().clamp(0, 255) / 255
+                packed = pack(rgb_to_planes(noisy))
+                out, state = net.unroll(packed[:, None], channel_sigma, state)
+                y = unpack(out[:, 0], net.spec.layout)[0]
+                y = y.mul(255).round().clamp(0, 255) / 255
+                mse = (y - rgb_to_planes(rgb)[0]).square().mean()
+                values.append(-10 * math.log10(max(float(mse), 1e-10)))
+            results[f"{name}/{sigma}"] = sum(values) / len(values)
+        mean = [v for k, v in results.items() if k.endswith(f"/{sigma}")]
+        results[f"mean/{sigma}"] = sum(mean) / len(mean)
+    net.train()
+    return results
+
+
+def _crop8(clip: np.ndarray) -> np.ndarray:
+    return clip[:, : clip.shape[1] // 8 * 8, : clip.shape[2] // 8 * 8]
+
+
+def train(recipe: Recipe) -> Path:
+    """Run a recipe, from its last saved step if it was interrupted.
+
+    Returns:
+        Path of the final checkpoint (EMA weights).
+
+    Raises:
+        FloatingPointError: the loss became NaN; the last good checkpoint is kept.
+    """
+    recipe.run.mkdir(parents=True, exist_ok=True)
+    size = max(stage.size for stage in recipe.stages)
+    cache = recipe.run.parent / "cache"
+    sampler = ClipSampler(
+        videos=cached(recipe.data / "video", cache / "video", size),
+        stills=cached(recipe.data / "stills", cache / "stills", size),
+    )
+    clips = {p.stem: _crop8(decode_video(p, 12)) for p in sorted(recipe.val.iterdir())}
+
+    torch.manual_seed(recipe.seed)
+    net = RecurrentDenoiser(recipe.spec)
+    if recipe.start is not None:
+        net.load_state_dict(load_checkpoint(recipe.start)[0].state_dict())
+    net = net.to(memory_format=torch.channels_last)
+    ema = deepcopy(net)
+    optimizer = torch.optim.AdamW(
+        net.parameters(), lr=recipe.lr, betas=(0.9, 0.99), weight_decay=0.0
+    )
+    done = 0
+    resume = recipe.run / "last.pt"
+    if resume.exists():
+        saved = torch.load(resume, weights_only=True)
+        net.load_state_dict(saved["net"])
+        ema.load_state_dict(saved["ema"])
+        optimizer.load_state_dict(saved["optimizer"])
+        done = saved["step"]
+    log.info(
+        "%s: %.2f kMAC/px, from step %d of %d",
+        recipe.spec.name,
+        kmac_per_pixel(recipe.spec),
+        done,
+        recipe.steps,
+    )
+    luma = 16 if recipe.spec.layout == "yuv420" else recipe.spec.channels
+    started, shown = time.monotonic(), 0.0
+    scores: dict[str, float] = {}
+    for step, batch in enumerate(batches(recipe, sampler, done), done):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr_at(step)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
+            denoised, _ = net.unroll(batch.noisy, batch.sigma, batch.state)
+        loss = psnr_loss(denoised, batch.clean, luma, recipe.chroma_weight)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"loss is {value} at step {step}; {resume} holds the last good state: "
+                "lower lr and start again"
+            )
+        optimizer.step()
+        with torch.no_grad():
+            decay = min(recipe.ema, (step + 1) / (step + 10))
+            for slow, fast in zip(ema.parameters(), net.parameters(), strict=True):
+                slow.lerp_(fast, 1 - decay)
+        shown = 0.98 * shown + 0.02 * value if shown else value
+        now = step + 1
+        if now % 100 == 0:
+            pace = (time.monotonic() - started) / (now - done)
+            log.info("step %d loss %.4f %.3f s/step", now, shown, pace)
+        if now % recipe.val_every == 0 or now == recipe.steps:
+            scores = validate(ema, clips)
+            log.info(
+                "step %d %s",
+                now,
+                json.dumps({k: round(v, 3) for k, v in scores.items()}),
+            )
+        if now % recipe.save_every == 0 or now == recipe.steps:
+            partial = resume.with_suffix(".part")
+            torch.save(
+                {
+                    "net": net.state_dict(),
+                    "ema": ema.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": now,
+                },
+                partial,
+            )
+            os.replace(partial, resume)
+            save_checkpoint(
+                recipe.run / "ema.safetensors",
+                ema,
+                {
+                    "steps": now,
+                    "noise": {"kind": type(recipe.noise).__name__}
+                    | asdict(recipe.noise),  # pyright: ignore[reportArgumentType]
+                    "validation_psnr_y": {
+                        k: round(v, 3) for k, v in scores.items() if "mean" in k
+                    },
+                },
+            )
+    return recipe.run / "ema.safetensors"
+
+
+def main(recipe_path: str) -> None:
+    """Train the recipe at `recipe_path`, logging to its run folder and the terminal."""
+    recipe = Recipe.read(Path(recipe_path))
+    recipe.run.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        handlers=[logging.StreamHandler(), logging.FileHandler(recipe.run / "log.txt")],
+    )
+    print(train(recipe))

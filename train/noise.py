@@ -1,0 +1,196 @@
+"""Noise recipes for training, on RGB clips, with an explicit ``torch.Generator``.
+
+Noise is drawn once for a clip and independently for each frame: a loader that drew it
+anew for every window would show the network each frame under several noises, and one
+that repeated it would hide that noise changes. Both are tested.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Luma weights of BT.709 (ITU-R BT.709-6, 3.2).
+_KR, _KB = 0.2126, 0.0722
+_RGB_TO_YUV = torch.tensor(
+    [
+        [_KR, 1 - _KR - _KB, _KB],
+        [-0.5 * _KR / (1 - _KB), -0.5 * (1 - _KR - _KB) / (1 - _KB), 0.5],
+        [0.5, -0.5 * (1 - _KR - _KB) / (1 - _KR), -0.5 * _KB / (1 - _KR)],
+    ]
+)
+
+
+def _scale_offset(limited: bool) -> tuple[Tensor, Tensor]:
+    scale = (219.0, 224.0, 224.0) if limited else (255.0, 255.0, 255.0)
+    offset = (16.0 if limited else 0.0, 128.0, 128.0)
+    return torch.tensor(scale) / 255, torch.tensor(offset) / 255
+
+
+def rgb_to_planes(rgb: Tensor, limited: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """Convert RGB to 8-bit yuv420 planes (BT.709), chroma averaged over 2x2.
+
+    Args:
+        rgb: ``(N, 3, H, W)`` in [0, 1], even sizes.
+        limited: limited ("tv") range, else full.
+
+    Returns:
+        Y ``(N, 1, H, W)``, U and V ``(N, 1, H/2, W/2)``, multiples of 1/255.
+    """
+    scale, offset = _scale_offset(limited)
+    matrix = _RGB_TO_YUV * scale[:, None]
+    yuv = F.conv2d(rgb, matrix[:, :, None, None], offset)
+    yuv[:, 1:2, ::2, ::2] = F.avg_pool2d(yuv[:, 1:2], 2)
+    yuv[:, 2:3, ::2, ::2] = F.avg_pool2d(yuv[:, 2:3], 2)
+    planes = (yuv[:, :1], yuv[:, 1:2, ::2, ::2], yuv[:, 2:3, ::2, ::2])
+    y, u, v = (p.mul(255).round_().clamp_(0, 255).div_(255) for p in planes)
+    return y, u, v
+
+
+def plane_sigmas(sigma: Tensor, limited: bool = True) -> Tensor:
+    """Standard deviations in Y, U and V of independent RGB noise of std `sigma`.
+
+    Args:
+        sigma: ``(N,)``.
+
+    Returns:
+        ``(N, 3)``: rows of the matrix in quadrature; chroma halves by 2x2 averaging.
+    """
+    scale, _ = _scale_offset(limited)
+    rows = _RGB_TO_YUV.square().sum(1).sqrt() * scale
+    return sigma[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
+
+
+class NoiseRecipe(Protocol):
+    """Makes a noisy yuv420 clip and its plane sigmas from clean RGB."""
+
+    def __call__(
+        self, clean: Tensor, limited: bool, generator: torch.Generator
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Add noise.
+
+        Args:
+            clean: one clip ``(T, 3, H, W)`` in [0, 1].
+            limited: range of the planes.
+            generator: source of all randomness.
+
+        Returns:
+            Planes as `rgb_to_planes`, ``T`` long, and the sigmas ``(3,)`` in [0, 1]
+            that a user or an estimator would tell.
+        """
+        ...
+
+
+def _uniform(generator: torch.Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+@dataclass(frozen=True, slots=True)
+class Awgn:
+    """White Gaussian noise in RGB, clipped and rounded to 8 bits (the `video` protocol).
+
+    A part of the clips gets its noise in the planes instead, with levels of their own,
+    so that the network does not count on RGB's fixed ratio of luma to chroma noise.
+    """
+
+    sigma_min: float = 1.0
+    """Lowest std in 8-bit levels."""
+    sigma_max: float = 55.0
+    in_planes: float = 0.2
+    """Share of clips with noise in the planes."""
+
+    def __call__(
+        self, clean: Tensor, limited: bool, generator: torch.Generator
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        sigma = _uniform(generator, self.sigma_min, self.sigma_max) / 255
+        if _uniform(generator, 0, 1) >= self.in_planes:
+            noise = torch.empty_like(clean).normal_(generator=generator)
+            noisy = (clean + sigma * noise).mul_(255).round_().clamp_(0, 255).div_(255)
+            sigmas = plane_sigmas(torch.tensor([sigma]), limited)[0]
+            return rgb_to_planes(noisy, limited), sigmas
+        sigmas = torch.tensor(
+            [0.7 * sigma] + [sigma * _uniform(generator, 0.05, 0.8) for _ in "UV"]
+        )
+        planes = tuple(
+            (plane + s * torch.empty_like(plane).normal_(generator=generator))
+            .mul_(255)
+            .round_()
+            .clamp_(0, 255)
+            .div_(255)
+            for plane, s in zip(rgb_to_planes(clean, limited), sigmas, strict=True)
+        )
+        return planes, sigmas
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """Noise of a small camera: shot and read noise in linear light, then its pipeline.
+
+    Poisson-Gaussian noise in linear light (Foi et al. 2008, eq. 3) with white-balance
+    gains, a random small blur as of demosaicing, the tone curve, 8-bit clipping and
+    JPEG recompression. The told sigma is the std that came out, off by up to 30 %.
+    """
+
+    sigma_min: float = 1.0
+    """Lowest std, in 8-bit levels at middle grey before blur and compression."""
+    sigma_max: float = 50.0
+    jpeg: float = 0.6
+    """Share of clips that are compressed again."""
+    blur: float = 0.7
+    """Share of clips with spatially correlated noise."""
+
+    def __call__(
+        self, clean: Tensor, limited: bool, generator: torch.Generator
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        gamma = 2.2
+        linear = clean.clamp(min=1e-4) ** gamma
+        # At middle grey (0.5 after the curve) the curve's slope turns linear-light std
+        # into display std.
+        grey = 0.5**gamma
+        slope = (1 / gamma) * grey ** (1 / gamma - 1)
+        total = _uniform(generator, self.sigma_min, self.sigma_max) / 255 / slope
+        shot_share = _uniform(generator, 0.3, 0.98)
+        gains = torch.tensor(
+            [_uniform(generator, 0.8, 1.9), 1.0, _uniform(generator, 0.8, 1.9)]
+        )[None, :, None, None]
+        variance = gains * total**2 * (shot_share * linear / grey + (1 - shot_share))
+        noise = torch.empty_like(clean).normal_(generator=generator) * variance.sqrt()
+        if _uniform(generator, 0, 1) < self.blur:
+            noise = _correlate(noise, _uniform(generator, 0.3, 0.9))
+        noisy = (linear + noise).clamp(1e-6, 1) ** (1 / gamma)
+        noisy = noisy.mul_(255).round_().clamp_(0, 255).div_(255)
+        if _uniform(generator, 0, 1) < self.jpeg:
+            noisy = _jpeg(noisy, int(_uniform(generator, 60, 97)))
+        planes = rgb_to_planes(noisy, limited)
+        clean_planes = rgb_to_planes(clean, limited)
+        told = [
+            float((a - b).std()) * 2 ** _uniform(generator, -0.5, 0.4)
+            for a, b in zip(planes, clean_planes, strict=True)
+        ]
+        return planes, torch.tensor(told)
+
+
+def _correlate(noise: Tensor, radius: float) -> Tensor:
+    """Blur noise by a Gaussian of std `radius` pixels, keeping its power."""
+    taps = torch.exp(-0.5 * (torch.arange(-2, 3) / radius) ** 2)
+    kernel = taps[:, None] * taps[None, :]
+    kernel = kernel / kernel.square().sum().sqrt()
+    weight = kernel[None, None].expand(3, 1, 5, 5)
+    return F.conv2d(F.pad(noise, (2, 2, 2, 2), "reflect"), weight, groups=3)
+
+
+def _jpeg(clip: Tensor, quality: int) -> Tensor:
+    frames = clip.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    decoded = []
+    for frame in frames:
+        ok, data = cv2.imencode(".jpg", np.ascontiguousarray(frame[..., ::-1]), options)
+        if not ok:
+            raise RuntimeError(f"JPEG encoding of a {frame.shape} frame failed")
+        decoded.append(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    stacked = torch.from_numpy(np.ascontiguousarray(np.stack(decoded)))
+    return stacked.permute(0, 3, 1, 2).float().div_(255)
