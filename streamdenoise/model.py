@@ -20,6 +20,14 @@ State = tuple[Tensor, Tensor, Tensor, Tensor]
 LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
 """Packed channels of a layout: 16 luma phases and twice 4 chroma phases for yuv420."""
 
+STATE_NAMES = ("fused", "frames", "hidden", "hidden_low")
+
+
+def plane_names(layout: str) -> tuple[str, ...]:
+    """Names of a layout's planes in deployed graphs."""
+    return {"yuv420": ("y", "u", "v"), "rgb": ("rgb",), "gray": ("y",)}[layout]
+
+
 MULTIPLE = 8
 """Luma width and height must be multiples of this; callers pad."""
 
@@ -233,40 +241,43 @@ def kmac_per_pixel(spec: ModelSpec) -> float:
 
 
 class DeployedGraph(nn.Module):
-    """What backends run: integer planes and state in, integer planes and state out."""
+    """What every backend runs: planes and state in, planes and state out.
 
-    def __init__(self, net: RecurrentDenoiser, peak: int, dtype: torch.dtype) -> None:
-        """Wrap `net`.
+    Planes are integers held in float32 (0 to `peak`), so that one artefact serves 8
+    and 10 bits; backends that can, put the cast from and to integers into the graph.
+    """
 
-        Args:
-            net: the step network.
-            peak: value of full scale, 255 or 1023.
-            dtype: integer type of the planes, ``torch.uint8`` or ``torch.uint16``.
-        """
+    def __init__(self, net: RecurrentDenoiser) -> None:
         super().__init__()
         self.net = net
-        self.peak = peak
-        self.dtype = dtype
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs, in order."""
+        return [*plane_names(self.net.spec.layout), "peak", "sigma", *STATE_NAMES]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in order."""
+        names = (*plane_names(self.net.spec.layout), *STATE_NAMES)
+        return [f"{name}_out" for name in names]
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run a step.
 
         Args:
             *inputs: the planes ``(1, 1, H, W)``, ``(1, 1, H/2, W/2)``, ... (rgb:
-                ``(1, 3, H, W)``), the sigmas of the planes ``(1, P)`` in [0, 1], and
-                the four state tensors.
+                ``(1, 3, H, W)``) in 0 to peak; peak ``(1, 1, 1, 1)``, 255 or 1023;
+                sigmas of the planes ``(1, P)`` in [0, 1]; the four state tensors.
 
         Returns:
-            The planes denoised, rounded and clipped, and the next state.
+            The planes denoised, rounded and clipped to [0, peak], and the next state.
         """
-        *planes, sigma, fused, frames, hidden, hidden_low = inputs
+        *planes, peak, sigma, fused, frames, hidden, hidden_low = inputs
         layout = self.net.spec.layout
-        noisy = pack(tuple(plane.float() * (1.0 / self.peak) for plane in planes))
+        noisy = pack(tuple(planes)) * (1.0 / peak)
         denoised, state = self.net(
             noisy, packed_sigma(sigma, layout), fused, frames, hidden, hidden_low
         )
-        outputs = tuple(
-            torch.round(plane * self.peak).clamp(0, self.peak).to(self.dtype)
-            for plane in unpack(denoised, layout)
-        )
-        return (*outputs, *state)
+        levels = torch.round(denoised.clamp(0.0, 1.0) * peak)
+        return (*unpack(levels, layout), *state)

@@ -1,0 +1,92 @@
+"""Compiled models: a JSON manifest and the files that backends load."""
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from streamdenoise.errors import CheckpointError, ConfigError
+
+WEIGHTS = Path(str(resources.files("streamdenoise"))) / "weights"
+"""Folder of the models that come with the package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A model as `compile` wrote it: its manifest and where its files are."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.manifest["name"]
+
+    @property
+    def layout(self) -> str:
+        """``yuv420``, ``rgb`` or ``gray``."""
+        return self.manifest["layout"]
+
+    @property
+    def multiple(self) -> int:
+        """Luma width and height must be multiples of this."""
+        return self.manifest["multiple"]
+
+    @property
+    def input_names(self) -> list[str]:
+        """Inputs of the deployed graph, in order."""
+        return [*self.manifest["planes"], "peak", "sigma", *self.manifest["state"]]
+
+    def plane_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
+        """Shapes of the graph's planes."""
+        if self.layout == "yuv420":
+            half = (1, 1, height // 2, width // 2)
+            return [(1, 1, height, width), half, half]
+        return [(1, 3 if self.layout == "rgb" else 1, height, width)]
+
+    def state_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
+        """Shapes of the state of one stream."""
+        return [
+            (1, channels, height // scale, width // scale)
+            for channels, scale in self.manifest["state"].values()
+        ]
+
+    def file(self, kind: str) -> Path | None:
+        """Path of the file of a kind (``eager``, ``onnx``, ``int8``), if there is one."""
+        name = self.manifest["files"].get(kind)
+        path = self.folder / name if name else None
+        return path if path is not None and path.is_file() else None
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.json"))
+
+
+def open_artefact(model: str) -> Artefact:
+    """Open a shipped model by name, or a compiled one by its manifest's path.
+
+    Raises:
+        ConfigError: there is no such model.
+        CheckpointError: the manifest is unreadable.
+    """
+    path = WEIGHTS / f"{model}.json"
+    if not path.is_file():
+        path = Path(model)
+        if path.suffix == ".safetensors":
+            path = path.with_suffix(".json")
+    if path.suffix != ".json" or not path.is_file():
+        raise ConfigError(
+            f"no model is named {model!r}: choose {', '.join(shipped_models())}, or "
+            "give the .json that `streamdenoise compile` wrote"
+        )
+    try:
+        manifest = json.loads(path.read_text())
+        artefact = Artefact(path.parent, manifest)
+        _ = artefact.name, artefact.layout, artefact.multiple, artefact.input_names
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise CheckpointError(
+            f"the manifest {path} is unreadable: {exc!r}; compile the model again"
+        ) from exc
+    return artefact

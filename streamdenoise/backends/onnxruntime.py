@@ -1,0 +1,77 @@
+"""ONNX Runtime on the CPU, FP32: the portable one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from streamdenoise.artefact import Artefact
+
+
+class OnnxRuntimeBackend:
+    """The deployed graph, with the casts from and to integers in numpy."""
+
+    name = "onnxruntime"
+
+    def __init__(
+        self,
+        file: Path,
+        artefact: Artefact,
+        height: int,
+        width: int,
+        depth: int,
+        threads: int | None,
+    ) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._session = ort.InferenceSession(
+            file, options, providers=["CPUExecutionProvider"]
+        )
+        self._names = artefact.input_names
+        self._plane_shapes = artefact.plane_shapes(height, width)
+        self._state_shapes = artefact.state_shapes(height, width)
+        self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
+        self.reset()
+
+    def step(
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        inputs = [
+            plane.reshape(shape).astype(np.float32)
+            for plane, shape in zip(planes, self._plane_shapes, strict=True)
+        ]
+        values = [*inputs, self._peak, sigma[None].astype(np.float32), *self._state]
+        outputs = self._session.run(None, dict(zip(self._names, values, strict=True)))
+        count = len(planes)
+        self._state = [np.asarray(output) for output in outputs[count:]]
+        return tuple(
+            np.asarray(output).astype(plane.dtype).reshape(plane.shape)
+            for output, plane in zip(outputs[:count], planes, strict=True)
+        )
+
+    def reset(self) -> None:
+        self._state = [np.zeros(shape, np.float32) for shape in self._state_shapes]
+
+    def state(self) -> tuple[np.ndarray, ...]:
+        return tuple(array.copy() for array in self._state)
+
+    def set_state(self, state: Sequence[np.ndarray]) -> None:
+        self._state = [np.array(array, np.float32) for array in state]
+
+    def close(self) -> None:
+        self._state = []
+
+
+def load(
+    file: Path,
+    artefact: Artefact,
+    height: int,
+    width: int,
+    depth: int,
+    threads: int | None,
+) -> OnnxRuntimeBackend:
+    """Start a session for this size."""
+    return OnnxRuntimeBackend(file, artefact, height, width, depth, threads)

@@ -1,0 +1,119 @@
+"""OpenVINO on the CPU: INT8 where the artefact has it, else FP32."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from openvino.preprocess import PrePostProcessor
+
+from streamdenoise.artefact import Artefact
+
+
+class OpenVinoBackend:
+    """Two infer requests in turn: each one's output state is the other's input."""
+
+    def __init__(
+        self,
+        file: Path,
+        artefact: Artefact,
+        height: int,
+        width: int,
+        depth: int,
+        threads: int | None,
+        precision: str,
+    ) -> None:
+        self.name = "openvino" if precision == "int8" else "openvino-fp32"
+        self._plane_shapes = artefact.plane_shapes(height, width)
+        self._dtype = np.uint8 if depth == 8 else np.uint16
+        core = ov.Core()
+        model = core.read_model(file)
+        shapes = [
+            *self._plane_shapes,
+            (1, 1, 1, 1),
+            (1, len(self._plane_shapes)),
+            *artefact.state_shapes(height, width),
+        ]
+        names = artefact.input_names
+        model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
+        # Integer planes cross the boundary; the casts run inside the graph.
+        element = ov.Type.u8 if depth == 8 else ov.Type.u16
+        adapter = PrePostProcessor(model)
+        for plane in artefact.manifest["planes"]:
+            adapter.input(plane).tensor().set_element_type(element)
+            adapter.output(f"{plane}_out").tensor().set_element_type(element)
+        config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            # Left alone it would run "FP32" in bfloat16 on chips that have it.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = str(threads)
+        compiled = core.compile_model(adapter.build(), "CPU", config)
+        count = len(self._plane_shapes)
+        self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
+        self._sigma = np.zeros((1, count), np.float32)
+        state_shapes = artefact.state_shapes(height, width)
+        self._states = [
+            [np.zeros(shape, np.float32) for shape in state_shapes] for _ in range(2)
+        ]
+        self._requests = []
+        for turn in range(2):
+            request = compiled.create_infer_request()
+            request.set_input_tensor(count, ov.Tensor(self._peak, shared_memory=True))
+            request.set_input_tensor(
+                count + 1, ov.Tensor(self._sigma, shared_memory=True)
+            )
+            pairs = zip(self._states[turn], self._states[1 - turn], strict=True)
+            for i, (old, new) in enumerate(pairs):
+                request.set_input_tensor(
+                    count + 2 + i, ov.Tensor(old, shared_memory=True)
+                )
+                request.set_output_tensor(count + i, ov.Tensor(new, shared_memory=True))
+            self._requests.append(request)
+        self._turn = 0
+
+    def step(
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        request = self._requests[self._turn]
+        self._sigma[0] = sigma
+        outputs = []
+        for i, (plane, shape) in enumerate(zip(planes, self._plane_shapes, strict=True)):
+            if plane.dtype != self._dtype:
+                raise TypeError(f"planes must be {self._dtype}, got {plane.dtype}")
+            packed = np.ascontiguousarray(plane).reshape(shape)
+            request.set_input_tensor(i, ov.Tensor(packed, shared_memory=True))
+            output = np.empty(shape, self._dtype)
+            request.set_output_tensor(i, ov.Tensor(output, shared_memory=True))
+            outputs.append(output.reshape(plane.shape))
+        request.infer()
+        self._turn = 1 - self._turn
+        return tuple(outputs)
+
+    def reset(self) -> None:
+        for array in self._states[self._turn]:
+            array.fill(0)
+
+    def state(self) -> tuple[np.ndarray, ...]:
+        return tuple(array.copy() for array in self._states[self._turn])
+
+    def set_state(self, state: Sequence[np.ndarray]) -> None:
+        for array, value in zip(self._states[self._turn], state, strict=True):
+            array[...] = value
+
+    def close(self) -> None:
+        self._requests = []
+
+
+def load(
+    file: Path,
+    artefact: Artefact,
+    height: int,
+    width: int,
+    depth: int,
+    threads: int | None,
+    precision: str = "int8",
+) -> OpenVinoBackend:
+    """Compile the artefact's graph for this size."""
+    return OpenVinoBackend(file, artefact, height, width, depth, threads, precision)

@@ -1,0 +1,214 @@
+"""From a checkpoint to what backends load: ONNX, OpenVINO INT8, and a manifest."""
+
+import hashlib
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from streamdenoise.checkpoint import load_checkpoint
+from streamdenoise.errors import ConfigError
+from streamdenoise.frame import plane_shapes
+from streamdenoise.model import (
+    MULTIPLE,
+    STATE_NAMES,
+    DeployedGraph,
+    RecurrentDenoiser,
+    kmac_per_pixel,
+    plane_names,
+)
+
+log = logging.getLogger(__name__)
+
+# OpenVINO's and ONNX's graphs are traced at this size and then freed of it.
+_TRACE_HEIGHT, _TRACE_WIDTH = 64, 96
+
+
+def example_inputs(
+    net: RecurrentDenoiser, height: int, width: int
+) -> tuple[torch.Tensor, ...]:
+    """Inputs of the deployed graph for a first frame of mid grey."""
+    spec = net.spec
+    pix_fmt = {"yuv420": "yuv420p", "rgb": "rgb24", "gray": "gray"}[spec.layout]
+    if spec.layout == "rgb":
+        planes = [torch.full((1, 3, height, width), 128.0)]
+    else:
+        shapes = plane_shapes(pix_fmt, width, height)
+        planes = [torch.full((1, 1, *shape), 128.0) for shape in shapes]
+    sigmas = 1 if spec.layout == "gray" else 3
+    return (
+        *planes,
+        torch.full((1, 1, 1, 1), 255.0),
+        torch.full((1, sigmas), 0.05),
+        *net.initial_state(height, width),
+    )
+
+
+def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
+    """Write the deployed graph as ONNX with free height and width."""
+    graph = DeployedGraph(net).eval()
+    eighth_h = torch.export.Dim("eighth_h", min=2, max=2048)
+    eighth_w = torch.export.Dim("eighth_w", min=2, max=2048)
+
+    def grid(scale: int) -> dict[int, Any]:
+        return {2: scale * eighth_h, 3: scale * eighth_w}
+
+    scales = {"y": 8, "rgb": 8, "u": 4, "v": 4, "hidden_low": 1}
+    scales |= {name: 2 for name in STATE_NAMES[:3]}
+    shapes = tuple(
+        grid(scales[name]) if name in scales else None for name in graph.input_names
+    )
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            graph,
+            example_inputs(net, _TRACE_HEIGHT, _TRACE_WIDTH),
+            input_names=graph.input_names,
+            output_names=graph.output_names,
+            dynamic_shapes=(shapes,),
+            opset_version=18,
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None
+        program.save(str(path), external_data=False)
+
+
+def _clips(folder: Path, frames: int) -> Iterator[np.ndarray]:
+    """RGB clips ``(T, H, W, 3)`` of every video in `folder`, cropped to fit."""
+    import cv2
+
+    for path in sorted(folder.iterdir()):
+        capture = cv2.VideoCapture(str(path))
+        images = []
+        while len(images) < frames:
+            ok, image = capture.read()
+            if not ok:
+                break
+            images.append(image[..., ::-1])
+        capture.release()
+        if images:
+            clip = np.stack(images)
+            height, width = (n // MULTIPLE * MULTIPLE for n in clip.shape[1:3])
+            yield clip[:, :height, :width]
+
+
+def calibration_inputs(
+    net: RecurrentDenoiser, folder: Path, frames: int = 8, clips: int = 24
+) -> Iterator[dict[str, np.ndarray]]:
+    """Inputs of the deployed graph as they occur while clips are denoised.
+
+    Clips get noise of levels spread over 2 to 50; the state is the network's own, so
+    its range is calibrated too.
+    """
+    from train.noise import plane_sigmas, rgb_to_planes
+
+    graph = DeployedGraph(net).eval()
+    generator = torch.Generator().manual_seed(0)
+    levels = torch.linspace(2, 50, clips)
+    for level, clip in zip(levels, _clips(folder, frames), strict=False):
+        rgb = torch.from_numpy(np.ascontiguousarray(clip))
+        rgb = rgb.permute(0, 3, 1, 2).float() / 255
+        noise = torch.empty_like(rgb).normal_(generator=generator)
+        noisy = ((rgb + level / 255 * noise) * 255).round().clamp(0, 255) / 255
+        planes = rgb_to_planes(noisy)
+        sigma = plane_sigmas(level[None] / 255)
+        peak = torch.full((1, 1, 1, 1), 255.0)
+        state = net.initial_state(rgb.shape[2], rgb.shape[3])
+        for t in range(len(rgb)):
+            inputs = (*(p[t : t + 1] * 255 for p in planes), peak, sigma, *state)
+            # The first frames and a later one stand for a stream.
+            if t in (0, 1, 3, frames - 1):
+                arrays = [x.numpy() for x in inputs]
+                yield dict(zip(graph.input_names, arrays, strict=True))
+            with torch.inference_mode():
+                state = graph(*inputs)[-len(STATE_NAMES) :]
+
+
+def quantize_openvino(
+    onnx_path: Path, net: RecurrentDenoiser, calibration: Path, path: Path
+) -> None:
+    """Quantise the ONNX graph to an INT8 OpenVINO IR at `path` (.xml, with .bin).
+
+    Post-training quantisation by NNCF; calibrated on the videos of `calibration`,
+    which must be training clips, never validation ones.
+    """
+    import nncf
+    import openvino as ov
+
+    model = ov.Core().read_model(onnx_path)
+    inputs = list(calibration_inputs(net, calibration))
+    if not inputs:
+        raise ConfigError(
+            f"cannot calibrate INT8 on {calibration}: no readable video in it; "
+            "give a folder of clean training clips"
+        )
+    quantized = nncf.quantize(
+        model,
+        nncf.Dataset(inputs),
+        subset_size=len(inputs),
+        preset=nncf.QuantizationPreset.MIXED,
+    )
+    ov.save_model(quantized, path, compress_to_fp16=False)
+
+
+def compile_checkpoint(
+    path: Path, out_dir: Path, calibration: Path | None = None
+) -> Path:
+    """Compile a checkpoint to the artefacts that backends load.
+
+    Args:
+        path: a ``.safetensors`` checkpoint.
+        out_dir: where the files go; `streamdenoise --model DIR/NAME.json` runs them.
+        calibration: folder of clean training clips for INT8; None leaves INT8 out.
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        CheckpointError: `path` is not a checkpoint.
+        ConfigError: nothing to calibrate on.
+    """
+    net, provenance = load_checkpoint(path)
+    spec = net.spec
+    out_dir.mkdir(parents=True, exist_ok=True)
+    files = {
+        "eager": out_dir / f"{spec.name}.safetensors",
+        "onnx": out_dir / f"{spec.name}.onnx",
+    }
+    if path.resolve() != files["eager"].resolve():
+        shutil.copyfile(path, files["eager"])
+    log.info("exporting %s", files["onnx"].name)
+    export_onnx(net, files["onnx"])
+    if calibration is not None:
+        files["int8"] = out_dir / f"{spec.name}-int8.xml"
+        log.info("quantising %s", files["int8"].name)
+        quantize_openvino(files["onnx"], net, calibration, files["int8"])
+        files["int8_weights"] = files["int8"].with_suffix(".bin")
+    manifest = {
+        "name": spec.name,
+        "layout": spec.layout,
+        "params": sum(p.numel() for p in net.parameters()),
+        "kmac_per_px": round(kmac_per_pixel(spec), 2),
+        "multiple": MULTIPLE,
+        "planes": list(plane_names(spec.layout)),
+        "state": {
+            name: [shape[1], 8 if name == "hidden_low" else 4]
+            for name, shape in zip(STATE_NAMES, spec.state_shapes(8, 8), strict=True)
+        },
+        **provenance,
+        "files": {kind: file.name for kind, file in files.items()},
+        "sha256": {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in files.values()
+        },
+    }
+    target = out_dir / f"{spec.name}.json"
+    target.write_text(json.dumps(manifest, indent=2) + "\n")
+    return target

@@ -1,0 +1,349 @@
+"""The denoiser: frames in, clean frames out, state in between."""
+
+import logging
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from streamdenoise.artefact import Artefact, open_artefact
+from streamdenoise.backends import Backend, load_backend, load_first
+from streamdenoise.errors import ConfigError
+from streamdenoise.frame import ColorInfo, Frame, bit_depth
+from streamdenoise.scene import SceneCutDetector
+from streamdenoise.sigma import SigmaEstimator
+
+log = logging.getLogger(__name__)
+
+MAX_SIGMA = 100.0
+"""Highest noise level that may be told, in 8-bit levels."""
+
+_QUIET = 0.25
+"""Below this noise, in 8-bit levels, rounding is all there is: frames pass as they are."""
+
+
+class Denoiser:
+    """Cleans a stream frame by frame; not thread-safe, starts no threads of its own.
+
+    Attributes:
+        model: name of the model.
+        backend: name of the backend in use; ``""`` before the first frame of ``auto``.
+        backend_notes: why backends that ``auto`` tried first do not work here.
+        strength: scales the noise level; 0 returns the input bit-exactly, 1 is neutral.
+            May be set at any time.
+        sigma: present luma noise level in 8-bit levels, told or estimated.
+        scene_cuts: how many times the state was reset by a cut.
+    """
+
+    lookahead = 0
+    """Future frames that are needed before one comes out."""
+
+    def __init__(
+        self,
+        artefact: Artefact,
+        *,
+        backend: str = "auto",
+        sigma: float | str = "auto",
+        strength: float = 1.0,
+        threads: int | None = None,
+    ) -> None:
+        if sigma != "auto":
+            try:
+                sigma = float(sigma)
+            except ValueError:
+                raise ConfigError(
+                    f"sigma {sigma!r} is neither a number nor 'auto'; give the noise "
+                    "std in 8-bit levels, such as 25"
+                ) from None
+            if not 0 <= sigma <= MAX_SIGMA:
+                raise ConfigError(
+                    f"sigma {sigma:g} is outside 0 to {MAX_SIGMA:g} (8-bit levels)"
+                )
+        if not 0 <= strength <= 4:
+            raise ConfigError(f"strength {strength:g} is outside 0 to 4; 1 is neutral")
+        if artefact.layout != "yuv420":
+            raise ConfigError(
+                f"model {artefact.name} works on {artefact.layout}; video needs a "
+                "yuv420 model"
+            )
+        self.model = artefact.name
+        self.strength = strength
+        self.backend = "" if backend == "auto" else backend
+        self.backend_notes: tuple[str, ...] = ()
+        self.sigma = 0.0 if sigma == "auto" else float(sigma)
+        self.scene_cuts = 0
+        self._told = None if sigma == "auto" else float(sigma)
+        self._artefact = artefact
+        self._threads = threads
+        self._engine: Backend | None = None
+        self._engine_key: tuple[int, int, int] | None = None
+        self._stream_key: tuple[str, int, int] | None = None
+        self._estimator = SigmaEstimator()
+        self._scene = SceneCutDetector()
+        self._index = 0
+
+    @classmethod
+    def load(
+        cls,
+        model: str = "nano",
+        *,
+        backend: str = "auto",
+        sigma: float | str = "auto",
+        strength: float = 1.0,
+        threads: int | None = None,
+    ) -> "Denoiser":
+        """Load a model.
+
+        Args:
+            model: name of a shipped model, or path of a compiled one's ``.json``.
+            backend: a name of `BACKENDS`, or ``"auto"`` for the first that works.
+            sigma: noise std of RGB in 8-bit levels, or ``"auto"`` to estimate it.
+            strength: see `Denoiser`.
+            threads: CPU threads of the backend; None lets the runtime choose.
+
+        Raises:
+            ConfigError: an option is out of range, or no such model exists.
+            BackendUnavailableError: the named backend does not work here.
+        """
+        denoiser = cls(
+            open_artefact(model),
+            backend=backend,
+            sigma=sigma,
+            strength=strength,
+            threads=threads,
+        )
+        if backend != "auto":
+            # Say now, not at the first frame, that a named backend does not work.
+            multiple = denoiser._artefact.multiple
+            size = 8 * multiple
+            load_backend(backend, denoiser._artefact, size, size, 8, threads).close()
+        return denoiser
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the engine; may be called again."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
+        self._engine_key = None
+
+    def reset(self) -> None:
+        """Forget the stream: the next frame is treated as the first one ever."""
+        if self._engine is not None:
+            self._engine.reset()
+        self._estimator.reset()
+        self._scene.reset()
+
+    def flush(self) -> list[Frame]:
+        """Frames still held back at the end of a stream: none without look-ahead."""
+        return []
+
+    def process(self, frame: Frame) -> list[Frame]:
+        """Denoise one frame.
+
+        A change of size or pixel format, and a scene cut, reset the state.
+
+        Args:
+            frame: any of `PIX_FMTS`.
+
+        Returns:
+            One frame of the same format, size and pts.
+        """
+        if self.strength == 0:
+            # The state would be stale when the strength comes back up.
+            self._stream_key = None
+            return [frame]
+        key = (frame.pix_fmt, frame.height, frame.width)
+        if key != self._stream_key:
+            self.reset()
+            self._stream_key = key
+        if frame.pix_fmt == "rgb24":
+            return [self._process_rgb(frame)]
+        return [frame.with_planes(self._process_planes(frame.planes, frame))]
+
+    def __call__(self, image: np.ndarray, pix_fmt: str = "bgr24") -> np.ndarray:
+        """Denoise one picture of a stream that is held in arrays.
+
+        Args:
+            image: ``uint8``; bgr24 and rgb24 ``(H, W, 3)``; gray ``(H, W)`` whatever
+                `pix_fmt` says; yuv420p as OpenCV's I420, ``(H * 3/2, W)``.
+            pix_fmt: ``bgr24``, ``rgb24``, ``gray`` or ``yuv420p``.
+
+        Returns:
+            A new array of the same shape.
+
+        Raises:
+            ValueError: the array does not fit the format.
+        """
+        image = np.asarray(image)
+        if image.dtype != np.uint8:
+            raise ValueError(f"image must be uint8, got {image.dtype}")
+        if image.ndim == 2 and pix_fmt != "yuv420p":
+            return self._one((image,), "gray").planes[0]
+        if pix_fmt == "yuv420p":
+            return self._one_i420(image)
+        if pix_fmt not in ("bgr24", "rgb24") or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(
+                f"image of shape {image.shape} is not {pix_fmt}; give bgr24, rgb24, "
+                "gray or yuv420p"
+            )
+        rgb = image if pix_fmt == "rgb24" else image[..., ::-1]
+        clean = self._one((np.ascontiguousarray(rgb),), "rgb24").planes[0]
+        return np.ascontiguousarray(clean if pix_fmt == "rgb24" else clean[..., ::-1])
+
+    @property
+    def psnr_estimate(self) -> tuple[float, float] | None:
+        """Estimated PSNR-Y in dB of the input and of the output; None if unknown.
+
+        The input's follows from the noise level; the output's adds the gain that this
+        model had at that level on the validation clips. Both are estimates: the true
+        ones need a reference.
+        """
+        if self.sigma <= 0:
+            return None
+        noisy = 20 * float(np.log10(255 / self.sigma))
+        table = self._artefact.manifest.get("psnr_gain_db", {})
+        if not table or self.strength == 0:
+            return noisy, noisy
+        levels = [float(level) for level in table]
+        gain = float(np.interp(self.sigma, levels, list(table.values())))
+        return noisy, noisy + gain
+
+    def _one(self, planes: tuple[np.ndarray, ...], pix_fmt: str) -> Frame:
+        frame = Frame(
+            planes=planes,
+            pix_fmt=pix_fmt,
+            color=ColorInfo(),
+            pts=self._index,
+            time_base=Fraction(1, 30),
+            index=self._index,
+            captured_at=time.monotonic(),
+        )
+        self._index += 1
+        return self.process(frame)[0]
+
+    def _one_i420(self, image: np.ndarray) -> np.ndarray:
+        height = image.shape[0] * 2 // 3
+        width = image.shape[1] if image.ndim == 2 else 0
+        if image.ndim != 2 or image.shape[0] * 2 % 3 or height % 2 or width % 2:
+            raise ValueError(
+                f"a yuv420p image is (H * 3/2, W) with even H and W, got {image.shape}"
+            )
+        flat = image.reshape(-1)
+        luma, chroma = height * width, height * width // 4
+        halves = (height // 2, width // 2)
+        planes = (
+            flat[:luma].reshape(height, width),
+            flat[luma : luma + chroma].reshape(halves),
+            flat[luma + chroma :].reshape(halves),
+        )
+        clean = self._one(planes, "yuv420p").planes
+        return np.concatenate([plane.reshape(-1) for plane in clean]).reshape(
+            image.shape
+        )
+
+    def _process_rgb(self, frame: Frame) -> Frame:
+        """Through yuv420, putting back the chroma detail that 4:2:0 cannot hold."""
+        from streamdenoise.color import rgb_to_yuv420, yuv420_to_rgb
+
+        color = ColorInfo(matrix=1, range=2)
+        rgb = frame.planes[0]
+        planes = rgb_to_yuv420(rgb, color, 8)
+        cleaned = self._process_planes(planes, frame, color)
+        kept = rgb.astype(np.int16) - yuv420_to_rgb(planes, color, 8)
+        # Of what the subsampling lost, small amounts are noise and large ones edges.
+        noise = 2.0 * self.sigma * self.strength
+        kept = np.sign(kept) * np.maximum(np.abs(kept) - noise, 0)
+        restored = yuv420_to_rgb(cleaned, color, 8) + kept
+        return frame.with_planes((restored.round().clip(0, 255).astype(np.uint8),))
+
+    def _process_planes(
+        self,
+        planes: Sequence[np.ndarray],
+        frame: Frame,
+        color: ColorInfo | None = None,
+    ) -> tuple[np.ndarray, ...]:
+        depth = bit_depth(frame.pix_fmt)
+        peak = (1 << depth) - 1
+        if self._scene.update(planes[0], peak):
+            self.scene_cuts += 1
+            log.debug("scene cut at frame %d", frame.index)
+            if self._engine is not None:
+                self._engine.reset()
+            self._estimator.reset()
+        sigmas = self._sigmas(planes, peak, color or frame.color)
+        self.sigma = float(sigmas[0]) * 255
+        used = sigmas * self.strength
+        if float(used.max()) * 255 < _QUIET:
+            return tuple(planes)
+        if len(planes) == 1:
+            half = tuple((n + 1) // 2 for n in planes[0].shape)
+            grey = np.full(half, (peak + 1) // 2, planes[0].dtype)
+            told = np.array([used[0], 0, 0], np.float32)
+            return self._step((planes[0], grey, grey), told, depth)[:1]
+        return self._step(planes, used.astype(np.float32), depth)
+
+    def _sigmas(
+        self, planes: Sequence[np.ndarray], peak: int, color: ColorInfo
+    ) -> np.ndarray:
+        if self._told is None:
+            return self._estimator.update(planes, peak)
+        from streamdenoise.noise import plane_sigmas
+
+        if len(planes) == 1:
+            return np.array([self._told / 255], np.float32)
+        return np.array(plane_sigmas(self._told, color), np.float32) / 255
+
+    def _step(
+        self, planes: Sequence[np.ndarray], sigmas: np.ndarray, depth: int
+    ) -> tuple[np.ndarray, ...]:
+        """Pad to what the engine takes, run it, and crop."""
+        multiple = self._artefact.multiple
+        height, width = planes[0].shape
+        padded_h, padded_w = (-(-n // multiple) * multiple for n in (height, width))
+        engine = self._engine_for(padded_h, padded_w, depth)
+        if (padded_h, padded_w) != (height, width):
+            shapes = [(padded_h, padded_w), *[(padded_h // 2, padded_w // 2)] * 2]
+            whole = [_pad(p, *s) for p, s in zip(planes, shapes, strict=True)]
+        else:
+            whole = list(planes)
+        cleaned = engine.step(whole, sigmas)
+        return tuple(
+            np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])
+            for clean, plane in zip(cleaned, planes, strict=True)
+        )
+
+    def _engine_for(self, height: int, width: int, depth: int) -> Backend:
+        key = (height, width, depth)
+        if self._engine is not None and key == self._engine_key:
+            return self._engine
+        self.close()
+        if self.backend:
+            engine = load_backend(
+                self.backend, self._artefact, height, width, depth, self._threads
+            )
+        else:
+            engine, self.backend_notes = load_first(
+                self._artefact, height, width, depth, self._threads
+            )
+            self.backend = engine.name
+        self._engine, self._engine_key = engine, key
+        return engine
+
+
+def _pad(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    missing = ((0, height - plane.shape[0]), (0, width - plane.shape[1]))
+    return np.pad(plane, missing, mode="edge")

@@ -1,0 +1,79 @@
+"""Estimate of the noise level of a stream, per plane, cheap enough for each frame.
+
+White noise survives a second difference in both directions, pictures mostly do not
+(Immerkaer, "Fast noise variance estimation", CVIU 1996, eq. 4). Where Immerkaer
+averages the whole picture, we look at the quietest blocks only (Pyatykh et al., TIP
+2013, argue why), because texture adds energy and never takes any away.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+_BLOCK = 8
+_QUANTILE = 0.15
+# The quantile of a block's mean square for white noise of variance 1: the mean of 64
+# correlated squares spreads. Measured once on 40 frames of pure noise; a test checks it.
+_QUANTILE_OF_NOISE = 0.682
+_MAX_BANDS = 24
+_MAX_BANDS_PIXELS = 1 << 17
+
+
+def estimate_sigma(plane: np.ndarray, peak: int) -> float:
+    """Estimate the std of white noise in one plane.
+
+    Args:
+        plane: ``(H, W)`` ``uint8`` or ``uint16``.
+        peak: full scale, 255 or 1023.
+
+    Returns:
+        Std in [0, 1]; 0.0 for planes too small to tell. Blocks that touch black or
+        white are left out, as clipping hides their noise.
+    """
+    height, width = plane.shape
+    rows, columns = (height - 2) // _BLOCK, (width - 2) // _BLOCK
+    if rows < 2 or columns < 2:
+        return 0.0
+    # Evenly spread bands of blocks are enough, and keep large frames cheap.
+    wanted = min(_MAX_BANDS, max(4, _MAX_BANDS_PIXELS // (width * _BLOCK)))
+    tops = np.unique(np.linspace(0, rows - 1, min(rows, wanted)).astype(int)) * _BLOCK
+    lines = tops[:, None] + np.arange(_BLOCK + 2)
+    bands = plane[lines, : columns * _BLOCK + 2].astype(np.int16)
+    vertical = bands[:, 2:] - 2 * bands[:, 1:-1] + bands[:, :-2]
+    second = vertical[:, :, 2:] - 2 * vertical[:, :, 1:-1] + vertical[:, :, :-2]
+    blocks = second.reshape(len(tops), _BLOCK, columns, _BLOCK).astype(np.float32)
+    energy = np.einsum("abcd,abcd->ac", blocks, blocks) / (36.0 * _BLOCK**2)
+    inner = bands[:, 1:-1, 1:-1].reshape(len(tops), _BLOCK, columns, _BLOCK)
+    low, high = inner.min((1, 3)), inner.max((1, 3))
+    usable = energy[(low > 0) & (high < peak)]
+    if usable.size < 8:
+        usable = energy.ravel()
+    quiet = float(np.quantile(usable, _QUANTILE))
+    return float(np.sqrt(quiet / _QUANTILE_OF_NOISE)) / peak
+
+
+class SigmaEstimator:
+    """`estimate_sigma` of each plane, smoothed over time."""
+
+    def __init__(self, smoothing: float = 0.9) -> None:
+        """Start without knowledge.
+
+        Args:
+            smoothing: share of the old estimate that each new frame keeps.
+        """
+        self._smoothing = smoothing
+        self._variance: np.ndarray | None = None
+
+    def update(self, planes: Sequence[np.ndarray], peak: int) -> np.ndarray:
+        """Take a frame in and return the present std of each plane, in [0, 1]."""
+        now = np.array([estimate_sigma(p, peak) for p in planes], np.float32) ** 2
+        if self._variance is None or self._variance.shape != now.shape:
+            self._variance = now
+        else:
+            keep = self._smoothing
+            self._variance = keep * self._variance + (1 - keep) * now
+        return np.sqrt(self._variance)
+
+    def reset(self) -> None:
+        """Forget the stream."""
+        self._variance = None
