@@ -1,0 +1,132 @@
+"""PSNR and SSIM as this project means them.
+
+MSE for each frame, dB for each frame, mean over the frames; ``inf`` when equal.
+Libraries differ (one MSE over the clip, an epsilon that caps the value): figures are
+comparable only under the same rule. Planes are compared as they are, with the peak of
+their depth (255, 1023), limited range or not.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from streamdenoise.frame import Frame, bit_depth
+
+# Wang et al. 2004, "Image quality assessment: from error visibility to structural
+# similarity", section III.C: 11x11 Gaussian window of std 1.5, K1 and K2.
+_SSIM_WINDOW = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+_SSIM_WINDOW /= _SSIM_WINDOW.sum()
+_SSIM_K1, _SSIM_K2 = 0.01, 0.03
+
+
+def psnr_db(reference: np.ndarray, test: np.ndarray, peak: float) -> float:
+    """PSNR of one plane or image in dB; ``inf`` when equal.
+
+    Args:
+        reference: any shape, any real dtype.
+        test: the same shape.
+        peak: largest possible value: 255 for 8 bits, 1023 for 10 bits, 1 for floats.
+
+    Raises:
+        ValueError: the shapes differ, or there are no samples.
+    """
+    _check_shapes(reference, test)
+    difference = np.subtract(reference, test, dtype=np.float64)
+    mse = float(np.mean(np.square(difference, out=difference)))
+    return float("inf") if mse == 0 else 10 * float(np.log10(peak**2 / mse))
+
+
+def psnr_y(reference: Sequence[Frame], test: Sequence[Frame]) -> float:
+    """Mean over the frames of the PSNR of the first plane (Y, gray, or RGB), in dB."""
+    return _mean_over_frames(reference, test, lambda a, b: plane_psnrs(a, b)[0])
+
+
+def psnr_uv(reference: Sequence[Frame], test: Sequence[Frame]) -> float:
+    """Mean over frames of the mean of both chroma planes' PSNR, in dB."""
+    return _mean_over_frames(
+        reference, test, lambda a, b: float(np.mean(plane_psnrs(a, b)[1:]))
+    )
+
+
+def psnr_yuv(reference: Sequence[Frame], test: Sequence[Frame]) -> float:
+    """Mean over frames of (6 Y + U + V) / 8 of the planes' PSNR, in dB."""
+    return _mean_over_frames(reference, test, _weighted_psnr)
+
+
+def plane_psnrs(reference: Frame, test: Frame) -> tuple[float, ...]:
+    """PSNR in dB of each plane of one frame.
+
+    Raises:
+        ValueError: the frames differ in format or size.
+    """
+    if reference.pix_fmt != test.pix_fmt:
+        raise ValueError(
+            f"frames must have one format, got {reference.pix_fmt} and {test.pix_fmt}"
+        )
+    peak = 2 ** bit_depth(reference.pix_fmt) - 1
+    return tuple(
+        psnr_db(a, b, peak) for a, b in zip(reference.planes, test.planes, strict=True)
+    )
+
+
+def ssim(reference: np.ndarray, test: np.ndarray, peak: float) -> float:
+    """Structural similarity of two planes ``(H, W)``, at most 1 (equal).
+
+    Gaussian window of 11x11, std 1.5, over the positions where it fits; population
+    moments. Both sides must be at least 11.
+    """
+    _check_shapes(reference, test)
+    if reference.ndim != 2 or min(reference.shape) < len(_SSIM_WINDOW):
+        raise ValueError(f"SSIM needs planes of at least 11x11, got {reference.shape}")
+    a, b = reference.astype(np.float64), test.astype(np.float64)
+    mean_a, mean_b = _blur(a), _blur(b)
+    var_a = _blur(a * a) - mean_a**2
+    var_b = _blur(b * b) - mean_b**2
+    covariance = _blur(a * b) - mean_a * mean_b
+    c1, c2 = (_SSIM_K1 * peak) ** 2, (_SSIM_K2 * peak) ** 2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * covariance + c2) / (var_a + var_b + c2)
+    return float(np.mean(luminance * structure))
+
+
+def ssim_y(reference: Sequence[Frame], test: Sequence[Frame]) -> float:
+    """Mean over frames of the SSIM of the first plane."""
+    return _mean_over_frames(
+        reference,
+        test,
+        lambda a, b: ssim(a.planes[0], b.planes[0], 2 ** bit_depth(a.pix_fmt) - 1),
+    )
+
+
+def _weighted_psnr(reference: Frame, test: Frame) -> float:
+    y, u, v = plane_psnrs(reference, test)
+    return (6 * y + u + v) / 8
+
+
+def _mean_over_frames(
+    reference: Sequence[Frame],
+    test: Sequence[Frame],
+    measure: Callable[[Frame, Frame], float],
+) -> float:
+    if len(reference) != len(test) or not reference:
+        raise ValueError(
+            f"clips must have the same number of frames, at least one; got "
+            f"{len(reference)} and {len(test)}"
+        )
+    values = [measure(a, b) for a, b in zip(reference, test, strict=True)]
+    return float(np.mean(values))
+
+
+def _check_shapes(reference: np.ndarray, test: np.ndarray) -> None:
+    if reference.shape != test.shape or reference.size == 0:
+        raise ValueError(
+            f"both must have one shape with samples, got {reference.shape} and "
+            f"{test.shape}"
+        )
+
+
+def _blur(plane: np.ndarray) -> np.ndarray:
+    """Separable window over ``(H, W)``, valid positions only."""
+    windows = np.lib.stride_tricks.sliding_window_view
+    columns = windows(plane, len(_SSIM_WINDOW), axis=0) @ _SSIM_WINDOW
+    return windows(columns, len(_SSIM_WINDOW), axis=1) @ _SSIM_WINDOW
