@@ -38,6 +38,11 @@ class Artefact:
         """Inputs of the deployed graph, in order."""
         return [*self.manifest["planes"], "peak", "sigma", *self.manifest["state"]]
 
+    @property
+    def sigma_scales(self) -> tuple[int, ...]:
+        """Scales of the noise estimate that the model was trained with."""
+        return tuple(self.manifest.get("sigma_scales", (1,)))
+
     def plane_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         """Shapes of the graph's planes."""
         if self.layout == "yuv420":

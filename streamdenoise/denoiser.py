@@ -81,7 +81,7 @@ class Denoiser:
         self._engine: Backend | None = None
         self._engine_key: tuple[int, int, int] | None = None
         self._stream_key: tuple[str, int, int] | None = None
-        self._estimator = SigmaEstimator()
+        self._estimator = SigmaEstimator(artefact.sigma_scales)
         self._scene = SceneCutDetector()
         self._index = 0
 

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -334,8 +334,8 @@ def train(recipe: Recipe) -> Path:
                 ema,
                 {
                     "steps": now,
-                    "noise": {"kind": type(recipe.noise).__name__}
-                    | asdict(recipe.noise),  # pyright: ignore[reportArgumentType]
+                    "noise": type(recipe.noise).__name__.lower(),
+                    "sigma_scales": recipe.noise.sigma_scales,
                     "validation_psnr_y": {
                         k: round(v, 3) for k, v in scores.items() if "mean" in k
                     },

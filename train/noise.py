@@ -14,6 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamdenoise.sigma import estimate_sigma
+
+CAMERA_SCALES = (1, 2)
+"""Scales of the noise estimate for camera models; goes into their manifest."""
+
 # Luma weights of BT.709 (ITU-R BT.709-6, 3.2).
 _KR, _KB = 0.2126, 0.0722
 _RGB_TO_YUV = torch.tensor(
@@ -68,6 +73,11 @@ def plane_sigmas(sigma: Tensor, limited: bool = True) -> Tensor:
 class NoiseRecipe(Protocol):
     """Makes a noisy yuv420 clip and its plane sigmas from clean RGB."""
 
+    @property
+    def sigma_scales(self) -> tuple[int, ...]:
+        """Scales at which the product is to estimate such noise."""
+        ...
+
     def __call__(
         self, clean: Tensor, limited: bool, generator: torch.Generator
     ) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -103,6 +113,10 @@ class Awgn:
     in_planes: float = 0.2
     """Share of clips with noise in the planes."""
 
+    @property
+    def sigma_scales(self) -> tuple[int, ...]:
+        return (1,)
+
     def __call__(
         self, clean: Tensor, limited: bool, generator: torch.Generator
     ) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -131,17 +145,25 @@ class Camera:
     """Noise of a small camera: shot and read noise in linear light, then its pipeline.
 
     Poisson-Gaussian noise in linear light (Foi et al. 2008, eq. 3) with white-balance
-    gains, a random small blur as of demosaicing, the tone curve, 8-bit clipping and
-    JPEG recompression. The told sigma is the std that came out, off by up to 30 %.
+    gains, smeared as demosaicing, scaling and noise filters smear it, then the tone
+    curve, 8-bit clipping and JPEG recompression. The told sigma is mostly what the
+    product's own estimate says of the noisy clip, so the network learns its bias.
     """
 
-    sigma_min: float = 1.0
-    """Lowest std, in 8-bit levels at middle grey before blur and compression."""
-    sigma_max: float = 50.0
+    sigma_max: float = 45.0
+    """Highest std in 8-bit levels at middle grey, before smearing and compression."""
+    clean: float = 0.08
+    """Share of clips without noise."""
     jpeg: float = 0.6
     """Share of clips that are compressed again."""
-    blur: float = 0.7
+    smeared: float = 0.75
     """Share of clips with spatially correlated noise."""
+    estimated: float = 0.75
+    """Share of clips whose sigma is estimated, not the true std."""
+
+    @property
+    def sigma_scales(self) -> tuple[int, ...]:
+        return CAMERA_SCALES
 
     def __call__(
         self, clean: Tensor, limited: bool, generator: torch.Generator
@@ -152,26 +174,56 @@ class Camera:
         # into display std.
         grey = 0.5**gamma
         slope = (1 / gamma) * grey ** (1 / gamma - 1)
-        total = _uniform(generator, self.sigma_min, self.sigma_max) / 255 / slope
+        level = _uniform(generator, 0.02, 1.0) ** 1.5 * self.sigma_max / 255
+        if _uniform(generator, 0, 1) < self.clean:
+            level = 0.0
         shot_share = _uniform(generator, 0.3, 0.98)
         gains = torch.tensor(
             [_uniform(generator, 0.8, 1.9), 1.0, _uniform(generator, 0.8, 1.9)]
         )[None, :, None, None]
-        variance = gains * total**2 * (shot_share * linear / grey + (1 - shot_share))
-        noise = torch.empty_like(clean).normal_(generator=generator) * variance.sqrt()
-        if _uniform(generator, 0, 1) < self.blur:
-            noise = _correlate(noise, _uniform(generator, 0.3, 0.9))
-        noisy = (linear + noise).clamp(1e-6, 1) ** (1 / gamma)
+        shot = shot_share * linear / grey + (1 - shot_share)
+        std = (gains * shot).sqrt() * (level / slope)
+        noise = torch.empty_like(clean).normal_(generator=generator)
+        if _uniform(generator, 0, 1) < self.smeared:
+            noise = smear(noise, generator)
+        noisy = (linear + noise * std).clamp(1e-6, 1) ** (1 / gamma)
         noisy = noisy.mul_(255).round_().clamp_(0, 255).div_(255)
         if _uniform(generator, 0, 1) < self.jpeg:
             noisy = _jpeg(noisy, int(_uniform(generator, 60, 97)))
         planes = rgb_to_planes(noisy, limited)
-        clean_planes = rgb_to_planes(clean, limited)
-        told = [
-            float((a - b).std()) * 2 ** _uniform(generator, -0.5, 0.4)
-            for a, b in zip(planes, clean_planes, strict=True)
+        if _uniform(generator, 0, 1) < self.estimated:
+            return planes, _estimated(planes)
+        pairs = zip(planes, rgb_to_planes(clean, limited), strict=True)
+        true = torch.stack([(noisy - clean).std() for noisy, clean in pairs])
+        return planes, true * 2 ** _uniform(generator, -0.4, 0.4)
+
+
+def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn white noise ``(T, 3, H, W)`` into a mixture of fine and coarse grain.
+
+    The power stays 1: a Gaussian-blurred share, and shares at half and quarter size.
+    """
+    fine = _correlate(noise, _uniform(generator, 0.25, 1.0))
+    weights = [1.0, *(_uniform(generator, 0, 1.2) ** 2 for _ in range(2))]
+    mixed = weights[0] * fine
+    for scale, weight in zip((2, 4), weights[1:], strict=True):
+        size = [n // scale for n in noise.shape[-2:]]
+        coarse = torch.empty(*noise.shape[:2], *size).normal_(generator=generator)
+        coarse = F.interpolate(coarse, scale_factor=scale, mode="bicubic")
+        mixed = mixed + weight * coarse / coarse.std()
+    return mixed / sum(w * w for w in weights) ** 0.5
+
+
+def _estimated(planes: tuple[Tensor, ...]) -> Tensor:
+    told = []
+    for plane in planes:
+        arrays = plane[:: max(1, len(plane) // 3), 0].mul(255).round().byte().numpy()
+        variances = [
+            max(estimate_sigma(array, 255, scale) for scale in CAMERA_SCALES) ** 2
+            for array in arrays
         ]
-        return planes, torch.tensor(told)
+        told.append(float(np.sqrt(np.mean(variances))))
+    return torch.tensor(told)
 
 
 def _correlate(noise: Tensor, radius: float) -> Tensor:
