@@ -9,7 +9,7 @@ from enum import StrEnum
 from streamdenoise.errors import ConfigError
 
 CODECS = ("x264", "x265", "svtav1", "ffv1", "copy-settings")
-"""Video encoders by the names people know; `copy-settings` follows the input's codec."""
+"""Video encoders by the names people know; `copy-settings` takes the input's codec."""
 
 
 class Overflow(StrEnum):

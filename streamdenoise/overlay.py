@@ -1,0 +1,196 @@
+"""Figures and comparisons drawn on frames, in the planes that they already have."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from streamdenoise.config import View
+from streamdenoise.frame import PIX_FMTS, Frame, bit_depth
+from streamdenoise.stats import Stats
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_GLYPH_PX = 22
+"""Height of the font's capitals at scale 1.0."""
+_BACKGROUND = 0.35
+"""Share of the picture's brightness that is left under the text."""
+
+
+def stats_items(stats: Stats) -> tuple[str, ...]:
+    """The figures of a running pipeline as short pieces of text.
+
+    A PSNR that was not measured against a reference is marked ``est.``.
+    """
+    items = [
+        f"in {stats.fps_in:.1f} out {stats.fps_out:.1f} fps",
+        f"latency {stats.latency_p50_ms:.0f}/{stats.latency_p99_ms:.0f} ms p50/p99",
+        f"dropped {stats.dropped}",
+        f"sigma {stats.sigma:.1f}",
+        f"strength {stats.strength:.2f}",
+    ]
+    if stats.psnr_in_db is not None and stats.psnr_out_db is not None:
+        label = "est. PSNR" if stats.psnr_is_estimate else "PSNR"
+        items.append(f"{label} {stats.psnr_in_db:.1f} -> {stats.psnr_out_db:.1f} dB")
+    return tuple(items)
+
+
+def draw_stats(frame: Frame, stats: Stats) -> Frame:
+    """Return `frame` with a bar of `stats_items` across its top."""
+    return draw_text(frame, stats_items(stats))
+
+
+def draw_text(frame: Frame, items: tuple[str, ...]) -> Frame:
+    """Return `frame` with `items` across its top, wrapped between items to its width.
+
+    Any pix_fmt and size; a frame too small for the text gets the part that fits.
+    """
+    mask = _text_mask(items, frame.width)[: frame.height]
+    planes = tuple(plane.copy() for plane in frame.planes)
+    _blend(planes, frame, mask, left=0, top=0)
+    return frame.with_planes(planes)
+
+
+def split_view(before: Frame, after: Frame) -> Frame:
+    """One picture of the same size: left half `before`, right half `after`.
+
+    Raises:
+        ValueError: The two frames differ in size or pix_fmt.
+    """
+    _check_alike(before, after)
+    # An even column keeps luma and chroma on the same border.
+    column = after.width // 2 // 2 * 2
+    planes = []
+    for number, target in enumerate(after.planes):
+        share = column if number == 0 else column // 2
+        plane = target.copy()
+        plane[:, :share] = before.planes[number][:, :share]
+        planes.append(plane)
+    result = after.with_planes(tuple(planes))
+    _draw_line(result, column)
+    _draw_labels(result, column)
+    return result
+
+
+def side_view(before: Frame, after: Frame) -> Frame:
+    """Both pictures next to each other, `before` on the left, labelled.
+
+    The width is ``2 * W``; an odd W is first widened by one repeated column, so that
+    the chroma planes keep their place.
+
+    Raises:
+        ValueError: The two frames differ in size or pix_fmt.
+    """
+    _check_alike(before, after)
+    planes = []
+    for left, right in zip(before.planes, after.planes, strict=True):
+        pad = after.width % 2 if not planes else 0
+        parts = [left, left[:, -pad:], right, right[:, -pad:]] if pad else [left, right]
+        planes.append(np.concatenate(parts, axis=1))
+    result = after.with_planes(tuple(planes))
+    _draw_line(result, result.width // 2)
+    _draw_labels(result, result.width // 2)
+    return result
+
+
+def compose(view: View, before: Frame, after: Frame) -> Frame:
+    """The picture that `view` asks for."""
+    if view is View.SPLIT:
+        return split_view(before, after)
+    if view is View.SIDE:
+        return side_view(before, after)
+    return after
+
+
+def view_size(view: View, width: int, height: int) -> tuple[int, int]:
+    """Width and height of what `compose` makes of frames of the given size."""
+    return ((width + width % 2) * 2, height) if view is View.SIDE else (width, height)
+
+
+@lru_cache(maxsize=16)
+def _text_mask(items: tuple[str, ...], width: int) -> np.ndarray:
+    """Text rendered in a bar as wide as the frame: (h, W) float32 in [0, 1]."""
+    scale = min(1.5, max(0.4, width / 1800))
+    thickness = max(1, round(scale * 2))
+    gap = "   "
+
+    def text_width(text: str) -> int:
+        return cv2.getTextSize(text, _FONT, scale, thickness)[0][0]
+
+    margin = round(10 * scale)
+    lines: list[str] = []
+    for item in items:
+        if lines and text_width(lines[-1] + gap + item) + 2 * margin <= width:
+            lines[-1] += gap + item
+        else:
+            lines.append(item)
+    line_height = round(_GLYPH_PX * scale * 1.9)
+    mask = np.zeros((line_height * len(lines) + margin, width), np.uint8)
+    for row, line in enumerate(lines):
+        baseline = row * line_height + margin + round(_GLYPH_PX * scale)
+        origin = (margin, baseline)
+        cv2.putText(mask, line, origin, _FONT, scale, 255, thickness, cv2.LINE_AA)
+    mask = mask.astype(np.float32) / 255
+    mask.setflags(write=False)  # the cache hands the same array out again
+    return mask
+
+
+def _blend(
+    planes: tuple[np.ndarray, ...], frame: Frame, mask: np.ndarray, left: int, top: int
+) -> None:
+    """Write white text on a darkened bar into `planes`, in place."""
+    depth = bit_depth(frame.pix_fmt)
+    black, white = _levels(frame)
+    height, width = mask.shape
+    area = planes[0][top : top + height, left : left + width]
+    coverage = mask[..., None] if area.ndim == 3 else mask
+    dark = black + (area.astype(np.float32) - black).clip(0) * _BACKGROUND
+    area[:] = np.rint(dark + (white - dark) * coverage).astype(area.dtype)
+    for plane in planes[1:]:
+        rows = slice(top // 2, (top + height + 1) // 2)
+        plane[rows, left // 2 : (left + width + 1) // 2] = 1 << (depth - 1)
+
+
+def _draw_line(frame: Frame, column: int) -> None:
+    """A white line, two pixels wide, from top to bottom at an even `column`."""
+    _, white = _levels(frame)
+    frame.planes[0][:, max(0, column - 1) : column + 1] = white
+
+
+def _draw_labels(frame: Frame, column: int) -> None:
+    """The words before and after, at the bottom left of either half."""
+    for text, start, stop in (
+        ("before", 0, column),
+        ("after", column + column % 2, frame.width),
+    ):
+        mask = _label_mask(text, frame.width)
+        mask = mask[: frame.height, : max(0, stop - start)]
+        top = (frame.height - mask.shape[0]) // 2 * 2
+        _blend(frame.planes, frame, mask, left=start, top=top)
+
+
+@lru_cache(maxsize=16)
+def _label_mask(text: str, width: int) -> np.ndarray:
+    """A label just as wide as its text; (h, w) float32 in [0, 1], w even."""
+    mask = _text_mask((text,), width)
+    inked = np.flatnonzero(mask.any(axis=0))
+    end = (int(inked[-1]) + 8) // 2 * 2 if inked.size else 0
+    return mask[:, :end]
+
+
+def _levels(frame: Frame) -> tuple[int, int]:
+    """Black and white of the first plane, in its own units."""
+    depth = bit_depth(frame.pix_fmt)
+    if PIX_FMTS[frame.pix_fmt][2] == 3 or frame.color.is_full_range:
+        return 0, (1 << depth) - 1
+    return 16 << (depth - 8), 235 << (depth - 8)
+
+
+def _check_alike(before: Frame, after: Frame) -> None:
+    if before.pix_fmt != after.pix_fmt or before.planes[0].shape != (
+        after.planes[0].shape
+    ):
+        raise ValueError(
+            "before and after must be alike, got "
+            f"{before.width}x{before.height} {before.pix_fmt} and "
+            f"{after.width}x{after.height} {after.pix_fmt}"
+        )

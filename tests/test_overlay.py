@@ -1,0 +1,142 @@
+"""Text and comparisons: right at any size and depth, and the input left alone."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from streamdenoise.config import View
+from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.overlay import (
+    compose,
+    draw_stats,
+    draw_text,
+    side_view,
+    split_view,
+    stats_items,
+    view_size,
+)
+from streamdenoise.stats import Stats
+
+SIZES = [(320, 180), (65, 47), (64, 48), (2, 2), (1, 1), (1281, 33)]
+
+
+def flat_frame(
+    pix_fmt: str, width: int, height: int, level: float, color_range: int = 1
+) -> Frame:
+    """A frame of one value, `level` in [0, 1] of the sample range, in all planes."""
+    depth = bit_depth(pix_fmt)
+    dtype = np.uint8 if depth == 8 else np.uint16
+    value = round(level * ((1 << depth) - 1))
+    planes = tuple(
+        np.full(shape, value, dtype) for shape in plane_shapes(pix_fmt, width, height)
+    )
+    color = ColorInfo(range=color_range)
+    return Frame(planes, pix_fmt, color, 7, Fraction(1, 30), 3, 12.5)
+
+
+@pytest.mark.parametrize("pix_fmt", PIX_FMTS)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_every_drawing_takes_every_format_and_size(
+    pix_fmt: str, width: int, height: int
+):
+    before = flat_frame(pix_fmt, width, height, 0.25)
+    after = flat_frame(pix_fmt, width, height, 0.75)
+    copies = [plane.copy() for plane in (*before.planes, *after.planes)]
+    drawn = draw_text(after, ("in 30.0 fps", "dropped 0"))
+    assert (drawn.width, drawn.height, drawn.pts) == (width, height, 7)
+    for view in View:
+        frame = compose(view, before, after)
+        assert (frame.width, frame.height) == view_size(view, width, height)
+        assert (frame.pix_fmt, frame.index) == (pix_fmt, 3)
+        assert all(plane.flags.c_contiguous for plane in frame.planes)
+    for kept, plane in zip(copies, (*before.planes, *after.planes), strict=True):
+        np.testing.assert_array_equal(kept, plane)
+
+
+@pytest.mark.parametrize("pix_fmt", PIX_FMTS)
+def test_split_shows_before_on_the_left_and_after_on_the_right(pix_fmt: str):
+    before = flat_frame(pix_fmt, 320, 180, 0.25)
+    after = flat_frame(pix_fmt, 320, 180, 0.75)
+    split = split_view(before, after)
+    for number, plane in enumerate(split.planes):
+        columns = plane.shape[1]
+        top = plane[: plane.shape[0] // 2]  # the labels are at the bottom
+        left, right = top[:, : columns // 2 - 2], top[:, columns // 2 + 2 :]
+        assert np.all(left == before.planes[number][0, 0])
+        assert np.all(right == after.planes[number][0, 0])
+    assert split.planes[0][0, 160].min() > after.planes[0][0, 0].max()
+
+
+@pytest.mark.parametrize("pix_fmt", PIX_FMTS)
+@pytest.mark.parametrize("width", [320, 321])
+def test_side_keeps_both_pictures_whole(pix_fmt: str, width: int):
+    before = flat_frame(pix_fmt, width, 180, 0.25)
+    after = flat_frame(pix_fmt, width, 180, 0.75)
+    side = side_view(before, after)
+    half = (width + 1) // 2 * 2
+    assert side.width == 2 * half
+    luma = side.planes[0][:90]
+    assert np.all(luma[:, : half - 1] == before.planes[0][0, 0])
+    assert np.all(luma[:, half + 1 :] == after.planes[0][0, 0])
+
+
+@pytest.mark.parametrize("pix_fmt", PIX_FMTS)
+@pytest.mark.parametrize("color_range", [1, 2])
+def test_text_is_white_in_the_formats_own_range_and_the_bar_is_dark(
+    pix_fmt: str, color_range: int
+):
+    frame = flat_frame(pix_fmt, 640, 360, 0.5, color_range)
+    drawn = draw_text(frame, ("sigma 25.0",))
+    depth = bit_depth(pix_fmt)
+    limited = color_range == 1 and pix_fmt != "rgb24"
+    white = 235 << (depth - 8) if limited else (1 << depth) - 1
+    luma = drawn.planes[0]
+    assert luma.max() == white
+    assert np.median(luma[:10]) < np.median(luma[100:])
+    np.testing.assert_array_equal(luma[100:], frame.planes[0][100:])
+    for chroma in drawn.planes[1:]:
+        assert np.all(chroma[:5] == 1 << (depth - 1))
+
+
+def test_ten_bits_draw_the_same_picture_as_eight():
+    eight = draw_text(flat_frame("gray", 320, 90, 0.5), ("dropped 12",)).planes[0]
+    ten = draw_text(flat_frame("gray10le", 320, 90, 0.5), ("dropped 12",)).planes[0]
+    assert np.abs(ten / 4 - eight).max() <= 1.0
+
+
+def test_long_text_wraps_between_items():
+    items = tuple(f"figure {n}" for n in range(8))
+    wide = draw_text(flat_frame("gray", 700, 400, 0.5), items).planes[0]
+    narrow = draw_text(flat_frame("gray", 200, 400, 0.5), items).planes[0]
+
+    def rows_drawn(luma: np.ndarray) -> int:
+        return int((luma != luma[-1, -1]).any(axis=1).sum())
+
+    assert rows_drawn(narrow) > 1.5 * rows_drawn(wide)
+
+
+def test_the_figures_say_when_the_psnr_is_an_estimate():
+    stats = Stats(
+        fps_in=30, fps_out=29.97, latency_p50_ms=12.4, latency_p99_ms=40, dropped=3,
+        sigma=24.96, strength=1.5,
+    )  # fmt: skip
+    text = " | ".join(stats_items(stats))
+    assert text == (
+        "in 30.0 out 30.0 fps | latency 12/40 ms p50/p99 | dropped 3 | sigma 25.0 | "
+        "strength 1.50"
+    )
+    stats.psnr_in_db, stats.psnr_out_db = 20.21, 31.55
+    assert stats_items(stats)[-1] == "est. PSNR 20.2 -> 31.6 dB"
+    stats.psnr_is_estimate = False
+    assert stats_items(stats)[-1] == "PSNR 20.2 -> 31.6 dB"
+    drawn = draw_stats(flat_frame("yuv420p", 320, 180, 0.5), stats)
+    assert drawn.planes[0].max() == 235
+
+
+def test_frames_that_differ_cannot_be_compared():
+    frame = flat_frame("yuv420p", 64, 48, 0.5)
+    with pytest.raises(ValueError, match="64x48 yuv420p and 64x50 yuv420p"):
+        split_view(frame, flat_frame("yuv420p", 64, 50, 0.5))
+    with pytest.raises(ValueError, match="yuv420p and 64x48 gray"):
+        side_view(frame, flat_frame("gray", 64, 48, 0.5))
