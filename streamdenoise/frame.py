@@ -62,6 +62,8 @@ class StreamInfo:
     """Expected number of frames; an estimate for progress bars only."""
     notes: tuple[str, ...] = ()
     """One-line remarks for the user, such as a conversion of the chroma format."""
+    sample_aspect: Fraction | None = None
+    """Width of a pixel over its height; None when the stream does not say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,264 @@
+"""Where frames come from and where they go.
+
+`open_source` and `open_sink` read a name and give an object that meets `Source` or
+`Sink`. Nothing heavy is imported before one of them is called.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
+
+if TYPE_CHECKING:
+    from streamdenoise.config import EncoderConfig
+
+__all__ = ["Sink", "Source", "open_sink", "open_source"]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]+://")
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Gives frames once, in order of presentation; used by one thread at a time."""
+
+    @property
+    def info(self) -> StreamInfo:
+        """What is known of the stream; its `notes` grow while frames are read."""
+        ...
+
+    @property
+    def skipped(self) -> int:
+        """Packets or pictures that could not be decoded so far."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames until the end of the stream.
+
+        Raises:
+            SourceLostError: The source stopped in mid-stream, or fell silent for
+                longer than its time-out.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the device or file; may be called any number of times."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes frames in order of presentation; used by one thread at a time."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One-line remarks for the user, such as a stream that was left out."""
+        ...
+
+    def write(self, frame: Frame) -> None:
+        """Take one frame.
+
+        Raises:
+            SinkError: It could not be encoded or written.
+            ValueError: The frame's size or format is not the one of `open_sink`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish the output and give it its final name; further calls do nothing.
+
+        Raises:
+            SinkError: The output could not be finished.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Finish what is there after a failure, without raising.
+
+        A file stays playable, but never replaces an older one.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """`close` after success, `abort` after an exception."""
+        ...
+
+
+def open_source(
+    uri: str,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    pix_fmt: str | None = None,
+    timeout_s: float = 10.0,
+    live: bool | None = None,
+) -> Source:
+    """Open what `uri` names and read up to its first frame.
+
+    Args:
+        uri: A video file; an image, or a folder of images; ``-`` for yuv4mpegpipe on
+            stdin; ``rtsp://``, ``http://`` and other URLs that FFmpeg reads;
+            ``camera:N``; ``testsrc:WxH@RATE``, a moving test pattern.
+        start_s: Leave out frames before this time, in seconds from the first frame.
+        duration_s: Leave out frames from `start_s` + `duration_s` on.
+        pix_fmt: Format of the frames, one of `PIX_FMTS`; None keeps the stream's own
+            where it is one of them, and takes the nearest where not.
+        timeout_s: Longest wait for a connection and for each frame, in seconds.
+        live: True gives a file or test pattern at its own pace, as a camera would.
+
+    Raises:
+        SourceOpenError: It cannot be opened, or holds no picture.
+        ConfigError: `uri` or `pix_fmt` cannot be used.
+    """
+    if pix_fmt is not None and pix_fmt not in PIX_FMTS:
+        raise ConfigError(
+            f"pix_fmt {pix_fmt!r} is not supported; use one of {', '.join(PIX_FMTS)}"
+        )
+    source = _open_source(uri, start_s, duration_s, pix_fmt, timeout_s)
+    if live and not source.info.is_live:
+        from streamdenoise.io.paced_source import PacedSource
+
+        return PacedSource(source)
+    return source
+
+
+def _open_source(
+    uri: str,
+    start_s: float,
+    duration_s: float | None,
+    pix_fmt: str | None,
+    timeout_s: float,
+) -> Source:
+    if uri == "-":
+        from streamdenoise.io.y4m_source import Y4MSource
+
+        return Y4MSource.from_stdin(
+            start_s=start_s,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+            timeout_s=timeout_s,
+        )
+    if uri.startswith("camera:"):
+        from streamdenoise.io.camera_source import open_camera
+
+        return open_camera(
+            uri, duration_s=duration_s, pix_fmt=pix_fmt, timeout_s=timeout_s
+        )
+    if uri == "testsrc" or uri.startswith("testsrc:"):
+        from streamdenoise.io.test_pattern_source import TestPatternSource
+
+        return TestPatternSource(
+            uri, start_s=start_s, duration_s=duration_s, pix_fmt=pix_fmt
+        )
+    if _SCHEME.match(uri):
+        from streamdenoise.io.network_source import NetworkSource
+
+        return NetworkSource(
+            uri,
+            start_s=start_s,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+            timeout_s=timeout_s,
+        )
+    path = Path(uri)
+    if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
+        from streamdenoise.io.image_source import ImageSource
+
+        return ImageSource(path, pix_fmt=pix_fmt)
+    from streamdenoise.io.file_source import FileSource
+
+    return FileSource(
+        path,
+        start_s=start_s,
+        duration_s=duration_s,
+        pix_fmt=pix_fmt,
+        timeout_s=timeout_s,
+    )
+
+
+def open_sink(
+    target: str,
+    info: StreamInfo,
+    *,
+    encoder: "EncoderConfig | None" = None,
+    copy_from: str | None = None,
+    overwrite: bool = False,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+) -> Sink:
+    """Open `target` for frames that look like `info`.
+
+    Args:
+        target: A video file (mp4, m4v, mov, mkv, webm, avi, ts, y4m); an image; a
+            folder, or a pattern such as ``out/%05d.png``, for one image a frame; ``-``
+            for yuv4mpegpipe on stdout; ``rtsp://`` to publish; ``null:`` for nothing.
+        info: Size, format, rate, time base and colour tags of the frames.
+        encoder: Codec and quality; None takes what suits the container.
+        copy_from: The input file whose audio, subtitles, attachments, chapters,
+            metadata and rotation are carried over; for images, the file or folder that
+            gives the names.
+        overwrite: Replace an output that exists.
+        start_s: The `start_s` that the source was opened with: the output is shifted
+            so that it begins near 0.
+        duration_s: The `duration_s` that the source was opened with.
+
+    Raises:
+        SinkError: It cannot be written, or exists and `overwrite` is False.
+    """
+    from streamdenoise.config import EncoderConfig
+
+    if target == "null:":
+        from streamdenoise.io.null_sink import NullSink
+
+        return NullSink()
+    if target == "-":
+        from streamdenoise.io.y4m_sink import Y4MSink
+
+        return Y4MSink.to_stdout(info)
+    if _SCHEME.match(target):
+        from streamdenoise.io.publish_sink import PublishSink
+
+        return PublishSink(target, info, encoder or EncoderConfig(preset="veryfast"))
+    path = Path(target)
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES or path.is_dir() or target.endswith(("/", "\\")):
+        from streamdenoise.io.image_sink import ImageSink
+
+        names = Path(copy_from) if copy_from is not None else None
+        return ImageSink(path, info, names_from=names, overwrite=overwrite)
+    if suffix == ".y4m":
+        from streamdenoise.io.y4m_sink import Y4MSink
+
+        return Y4MSink.to_file(path, info, overwrite=overwrite)
+    from streamdenoise.io.file_sink import FileSink
+
+    return FileSink(
+        path,
+        info,
+        encoder=encoder,
+        copy_from=copy_from,
+        overwrite=overwrite,
+        start_s=start_s,
+        duration_s=duration_s,
+    )

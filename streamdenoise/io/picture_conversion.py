@@ -1,0 +1,50 @@
+"""A picture from one of our formats to another, through the exact colour equations."""
+
+import numpy as np
+
+from streamdenoise.color import resolve_matrix, rgb_to_yuv420, yuv420_to_rgb
+from streamdenoise.frame import ColorInfo, bit_depth
+
+
+def convert_picture(
+    planes: tuple[np.ndarray, ...], pix_fmt: str, target: str, color: ColorInfo
+) -> tuple[tuple[np.ndarray, ...], ColorInfo]:
+    """Convert `planes` from `pix_fmt` to `target`, both of `PIX_FMTS`.
+
+    Returns:
+        The planes, and the colour tags that are true for them. The same planes where
+        nothing is to be done.
+    """
+    if pix_fmt == target:
+        return planes, color
+    height, width = planes[0].shape[:2]
+    depth, target_depth = bit_depth(pix_fmt), bit_depth(target)
+    if pix_fmt == "rgb24":
+        matrix = resolve_matrix(color, width, height)
+        color = ColorInfo(matrix, 1, color.primaries, color.transfer)
+        yuv = rgb_to_yuv420(planes[0], color, target_depth)
+        return (yuv[:1] if target.startswith("gray") else yuv), color
+    if target == "rgb24":
+        full = ColorInfo(0, 2, color.primaries, color.transfer)
+        return (yuv420_to_rgb(_with_chroma(planes, depth), color, depth),), full
+    wanted = planes[:1] if target.startswith("gray") else _with_chroma(planes, depth)
+    return tuple(_to_depth(plane, depth, target_depth) for plane in wanted), color
+
+
+def _with_chroma(planes: tuple[np.ndarray, ...], depth: int) -> tuple[np.ndarray, ...]:
+    if len(planes) == 3:
+        return planes
+    height, width = planes[0].shape
+    half = ((height + 1) // 2, (width + 1) // 2)
+    grey = np.full(half, 1 << (depth - 1), planes[0].dtype)
+    return planes[0], grey, grey
+
+
+def _to_depth(plane: np.ndarray, depth: int, target: int) -> np.ndarray:
+    if depth == target:
+        return plane
+    if depth < target:
+        return plane.astype(np.uint16) << (target - depth)
+    shift = depth - target
+    rounded = (plane.astype(np.uint16) + (1 << (shift - 1))) >> shift
+    return np.minimum(rounded, (1 << target) - 1).astype(np.uint8)

@@ -1,0 +1,49 @@
+"""Between FFmpeg's frames and our planes, without a change of any sample."""
+
+from typing import Any
+
+import av
+import numpy as np
+from av.video.plane import VideoPlane
+
+from streamdenoise.frame import PIX_FMTS, bit_depth, plane_shapes
+
+
+def planes_of(frame: av.VideoFrame, pix_fmt: str) -> tuple[np.ndarray, ...]:
+    """The picture of `frame` as the planes of a `Frame` of `pix_fmt`.
+
+    Rows without padding are shared with FFmpeg's buffer, which then lives as long as
+    the array; padded rows are copied. The arrays are read-only: a decoder may still
+    predict from the same memory.
+    """
+    dtype = np.uint8 if bit_depth(pix_fmt) == 8 else np.dtype("<u2")
+    planes = []
+    for plane, shape in zip(
+        frame.planes, plane_shapes(pix_fmt, frame.width, frame.height), strict=True
+    ):
+        row_bytes = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize
+        rows = _rows(plane, shape[0])[:, :row_bytes]
+        array = np.ascontiguousarray(rows).view(dtype).reshape(shape)
+        array.flags.writeable = False
+        planes.append(array)
+    return tuple(planes)
+
+
+def frame_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:
+    """A new FFmpeg frame with a copy of `planes`; tags and timestamps are not set."""
+    height, width = planes[0].shape[:2]
+    frame = av.VideoFrame(width, height, pix_fmt)
+    channels = PIX_FMTS[pix_fmt][2]
+    for plane, array in zip(frame.planes, planes, strict=True):
+        row_bytes = array.shape[1] * channels * array.itemsize
+        packed = np.ascontiguousarray(array).view(np.uint8)
+        rows = _rows(plane, array.shape[0])
+        rows[:, :row_bytes] = packed.reshape(array.shape[0], row_bytes)
+    return frame
+
+
+def _rows(plane: VideoPlane, height: int) -> np.ndarray:
+    """The bytes of `plane` with their padding, ``(height, line_size)``, not copied."""
+    buffer: Any = plane  # it has the buffer protocol, which its stub does not say
+    data = np.frombuffer(buffer, np.uint8, count=plane.line_size * height)
+    return data.reshape(height, plane.line_size)

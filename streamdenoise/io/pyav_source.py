@@ -1,0 +1,347 @@
+"""Frames out of an FFmpeg container: what files, streams and cameras share."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import av
+import av.error
+from av.container import InputContainer
+
+from streamdenoise.errors import SourceLostError, SourceOpenError
+from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io.container_video import video_duration, video_start
+from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.picture_limits import MAX_AREA_PX, size_fault
+from streamdenoise.io.pixel_formats import PixelConverter, nearest_pix_fmt
+from streamdenoise.io.planes import planes_of
+from streamdenoise.io.timestamps import TimestampRepair
+
+# One rounding step of FFmpeg's microseconds, so that a frame exactly on a bound stays.
+_EPSILON = Fraction(1, 500_000)
+
+# Devices that have no picture yet say so; a fraction of a frame time is a good wait.
+_DEVICE_WAIT_S = 0.002
+
+
+class PyAVSource:
+    """Decodes one video stream of an open container; owns the container.
+
+    Packets that cannot be decoded are skipped and counted, frames of another size are
+    scaled to the first one's, and both are told in `info.notes`.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: av.VideoStream,
+        name: str,
+        *,
+        is_live: bool,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        pix_fmt: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._name = name
+        self._is_live = is_live
+        self._timeout_s = timeout_s
+        self._notes: list[str] = []
+        self._skipped = 0
+        self._damaged = 0
+        self._frames: Iterator[Frame] = iter(())
+        try:
+            self._open(start_s, duration_s, pix_fmt)
+        except BaseException:
+            container.close()
+            raise
+
+    def _open(
+        self, start_s: float, duration_s: float | None, pix_fmt: str | None
+    ) -> None:
+        stream, context = self._stream, self._stream.codec_context
+        if context is None:
+            raise SourceOpenError(
+                f"{self._name}: there is no decoder for its video; "
+                "convert it with ffmpeg first"
+            )
+        fault = size_fault(context.width, context.height)
+        if fault is not None and (context.width, context.height) != (0, 0):
+            raise SourceOpenError(f"{self._name}: {fault}")
+        # The decoder refuses larger pictures in mid-stream before it allocates them.
+        context.options = {"max_pixels": str(MAX_AREA_PX)}
+        # Frame threads delay every picture by their number: good for files only.
+        stream.thread_type = "SLICE" if self._is_live else "AUTO"
+        rate = stream.average_rate or stream.guessed_rate or None
+        time_base = stream.time_base or Fraction(1, 90000)
+        self._begin = video_start(stream) + Fraction(start_s).limit_denominator(10**6)
+        self._start_s = start_s
+        self._end: Fraction | None = None
+        if duration_s is not None:
+            duration = Fraction(duration_s).limit_denominator(10**6)
+            self._end = self._begin + duration
+        self._timestamps = TimestampRepair(time_base, rate)
+        decoded = self._positioned(time_base, rate)
+        first = next(decoded, None)
+        if first is None:
+            raise SourceOpenError(self._nothing_message())
+        fault = size_fault(first.width, first.height)
+        if fault is not None:
+            raise SourceOpenError(f"{self._name}: {fault}")
+        target = pix_fmt or nearest_pix_fmt(first.format.name)
+        self._converter = PixelConverter(first.width, first.height, target)
+        # Live clocks count from anywhere, such as 1970: ours from the first frame.
+        self._zero = first.pts if self._is_live and first.pts is not None else 0
+        self._note_stream(first, target)
+        self.info = StreamInfo(
+            width=first.width,
+            height=first.height,
+            pix_fmt=target,
+            frame_rate=rate,
+            time_base=time_base,
+            is_live=self._is_live,
+            color=self._converter(first)[1],
+            num_frames=self._expected_frames(rate),
+            notes=tuple(self._notes),
+            sample_aspect=stream.sample_aspect_ratio or None,
+        )
+        self._frames = self._converted(itertools.chain([first], decoded))
+
+    @property
+    def skipped(self) -> int:
+        """Packets that could not be decoded so far."""
+        return self._skipped
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._frames
+
+    def close(self) -> None:
+        self._frames = iter(())
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _positioned(
+        self, time_base: Fraction, rate: Fraction | None
+    ) -> Iterator[av.VideoFrame]:
+        """Decoded frames from the first one at or after the start."""
+        if self._start_s <= 0:
+            yield from self._trimmed(self._timestamps(self._decoded()))
+            return
+        # Some containers seek to a packet that no decoder can begin with: try earlier.
+        for margin_s in (0, 10, None):
+            if not self._seek(margin_s):
+                continue
+            self._timestamps = TimestampRepair(time_base, rate)
+            frames = self._timestamps(self._decoded())
+            first = next(frames, None)
+            if first is None:
+                continue
+            early = first.pts is not None and self._time(first) <= self._begin
+            if early or margin_s is None:
+                yield from self._trimmed(itertools.chain([first], frames))
+                return
+            self._skipped = self._damaged = 0
+
+    def _seek(self, margin_s: int | None) -> bool:
+        """Go `margin_s` before the start, or with None to the very beginning."""
+        beginning = video_start(self._stream)
+        target = beginning
+        if margin_s is not None:
+            target = max(beginning, self._begin - margin_s)
+        time_base = self._stream.time_base or Fraction(1, av.time_base)
+        try:
+            self._container.seek(int(target / time_base), stream=self._stream)
+        except FFMPEG_ERRORS:
+            return margin_s is None  # cannot seek: decode up to the start
+        return True
+
+    def _time(self, frame: av.VideoFrame) -> Fraction:
+        assert frame.pts is not None
+        assert frame.time_base is not None
+        return frame.pts * frame.time_base
+
+    def _trimmed(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        for frame in frames:
+            if self._start_s > 0 and self._time(frame) < self._begin - _EPSILON:
+                continue
+            if (
+                self._end is not None
+                and not self._is_live
+                and self._time(frame) >= self._end - _EPSILON
+            ):
+                return
+            yield frame
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        for packet in self._packets():
+            yield from self._decode(packet.decode)
+        # A read that failed leaves pictures in the decoder; after a clean end: none.
+        yield from self._decode(lambda: self._stream.decode(None))
+
+    def _decode(self, decode: Callable[[], list]) -> Iterator[av.VideoFrame]:
+        try:
+            frames = decode()
+        except EOFError:
+            return
+        except FFMPEG_ERRORS:
+            self._skipped += 1
+            return
+        for frame in frames:
+            self._damaged += bool(frame.is_corrupt)
+            yield frame
+
+    def _packets(self) -> Iterator[av.Packet]:
+        wait = threading.Event()
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            packets = self._container.demux(self._stream)
+            try:
+                for packet in packets:
+                    deadline = time.monotonic() + self._timeout_s
+                    yield packet
+            except av.error.BlockingIOError:
+                # A capture device without a picture yet.
+                if time.monotonic() > deadline:
+                    raise SourceLostError(
+                        self._lost_message("it fell silent")
+                    ) from None
+                wait.wait(_DEVICE_WAIT_S)
+                continue
+            except (av.error.ExitError, TimeoutError) as exc:
+                raise SourceLostError(self._lost_message(reason(exc))) from exc
+            except FFMPEG_ERRORS as exc:
+                if self._is_live:
+                    raise SourceLostError(self._lost_message(reason(exc))) from exc
+                self._notes.append(f"{self._name}: reading stopped: {reason(exc)}")
+                return
+            if self._is_live:
+                raise SourceLostError(self._lost_message("the other side ended it"))
+            return
+
+    def _converted(self, frames: Iterator[av.VideoFrame]) -> Iterator[Frame]:
+        color = self.info.color
+        pix_fmt, time_base = self.info.pix_fmt, self.info.time_base
+        last_end = self._begin
+        live_end = None
+        if self._is_live and self._end is not None:
+            live_end = self._end - self._begin
+        for index, decoded in enumerate(frames):
+            captured_at = time.monotonic()
+            picture, tags = self._converter(decoded)
+            if tags != color:
+                color = tags
+            assert decoded.pts is not None
+            pts = decoded.pts - self._zero
+            if live_end is not None and pts * time_base >= live_end:
+                return
+            last_end = max(last_end, decoded.pts * time_base)
+            yield Frame(
+                planes=planes_of(picture, pix_fmt),
+                pix_fmt=pix_fmt,
+                color=color,
+                pts=pts,
+                time_base=time_base,
+                index=index,
+                captured_at=captured_at,
+            )
+        self._note_end(last_end)
+
+    def _expected_frames(self, rate: Fraction | None) -> int | None:
+        if self._is_live:
+            return None
+        duration = video_duration(self._stream)
+        if self._end is None and self._start_s <= 0 and self._stream.frames:
+            return self._stream.frames
+        if duration is not None:
+            duration -= self._begin - video_start(self._stream)
+        if self._end is not None:
+            span = self._end - self._begin
+            duration = span if duration is None else min(span, duration)
+        if duration is None or rate is None:
+            return None
+        return max(1, round(duration * rate))
+
+    def _note_stream(self, first: av.VideoFrame, target: str) -> None:
+        name = first.format.name
+        if name.replace("yuvj", "yuv") != target:
+            self._notes.append(f"{self._name}: {name} is converted to {target}")
+        if first.interlaced_frame:
+            self._notes.append(
+                f"{self._name}: interlaced video is denoised as whole frames; "
+                "deinterlace it first for best results"
+            )
+
+    def _note_end(self, last: Fraction) -> None:
+        """Say what was skipped, and whether the end came before it was announced."""
+        notes = self._notes
+        if self._skipped:
+            notes.append(
+                f"{self._name}: skipped {self._skipped} packets that cannot be decoded"
+            )
+        if self._damaged:
+            notes.append(
+                f"{self._name}: {self._damaged} frames were damaged and patched up"
+            )
+        if self._converter.rescaled:
+            notes.append(
+                f"{self._name}: scaled {self._converter.rescaled} frames of another "
+                f"size to {self.info.width}x{self.info.height}"
+            )
+        if self._timestamps.straightened:
+            notes.append(
+                f"{self._name}: corrected {self._timestamps.straightened} timestamps "
+                "that ran backwards"
+            )
+        self._note_truncation(last)
+        self.info = replace(self.info, notes=tuple(notes))
+
+    def _note_truncation(self, last: Fraction) -> None:
+        duration = video_duration(self._stream)
+        if self._is_live or duration is None or self._end is not None:
+            return
+        end = video_start(self._stream) + duration
+        step = 1 / (self.info.frame_rate or Fraction(10))
+        # Other streams may outlast the video where the container gives one duration.
+        own = bool(self._stream.duration) or "DURATION" in self._stream.metadata
+        slack = 3 * step if own else max(3 * step, Fraction(2))
+        if last + slack < end:
+            self._notes.append(
+                f"{self._name}: ends at {float(last):.2f} s of {float(end):.2f} s; "
+                "the file is truncated or damaged there"
+            )
+
+    def _lost_message(self, why: str) -> str:
+        return (
+            f"{self._name}: the stream was lost ({why}); "
+            "check the source and start again"
+        )
+
+    def _nothing_message(self) -> str:
+        duration = video_duration(self._stream)
+        if self._start_s > 0 and not self._skipped:
+            known = "" if duration is None else f" of {float(duration):.2f} s"
+            return (
+                f"{self._name}: no frame at or after {self._start_s:g} s{known}; "
+                "choose an earlier start"
+            )
+        return (
+            f"{self._name}: none of its video can be decoded "
+            f"({self._skipped} packets tried); it may be damaged or encrypted"
+        )

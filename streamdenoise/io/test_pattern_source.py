@@ -1,0 +1,67 @@
+"""A moving test pattern, for a first try and for tests."""
+
+import re
+from fractions import Fraction
+
+import av
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.io.picture_limits import size_fault
+from streamdenoise.io.pyav_source import PyAVSource
+
+_SPEC = re.compile(
+    r"testsrc(?::(?P<w>\d{1,6})x(?P<h>\d{1,6})(?:@(?P<n>\d{1,6})(?:/(?P<d>\d{1,6}))?)?)?"
+)
+
+
+class TestPatternSource(PyAVSource):
+    """FFmpeg's `testsrc2`: shapes, gradients and a clock that move, without an end.
+
+    The name is ``testsrc``, ``testsrc:640x360`` or ``testsrc:640x360@30000/1001``;
+    640x360 at 25 Hz when left out.
+    """
+
+    __test__ = False  # a name that pytest would take for a test class
+
+    def __init__(
+        self,
+        spec: str,
+        *,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        pix_fmt: str | None = None,
+    ) -> None:
+        width, height, rate = _parse(spec)
+        # In 4:2:0 the pattern itself rounds odd sizes down.
+        even = f"{width + width % 2}x{height + height % 2}"
+        graph = (
+            f"testsrc2=size={even}:rate={rate},format=yuv420p,"
+            f"crop={width}:{height}:0:0:exact=1"
+        )
+        container = av.open(graph, "r", format="lavfi")
+        super().__init__(
+            container,
+            container.streams.video[0],
+            spec,
+            is_live=False,
+            start_s=start_s,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+        )
+
+
+def _parse(spec: str) -> tuple[int, int, Fraction]:
+    match = _SPEC.fullmatch(spec)
+    if match is None:
+        raise ConfigError(
+            f"{spec!r} is not a test pattern; write testsrc:WIDTHxHEIGHT@RATE, "
+            "such as testsrc:640x360@25"
+        )
+    width, height = int(match["w"] or 640), int(match["h"] or 360)
+    numerator, denominator = int(match["n"] or 25), int(match["d"] or 1)
+    fault = size_fault(width, height)
+    if fault is not None:
+        raise ConfigError(f"{spec}: {fault}")
+    if numerator < 1 or denominator < 1 or numerator > 1000 * denominator:
+        raise ConfigError(f"{spec}: the rate must be more than 0 and at most 1000 Hz")
+    return width, height, Fraction(numerator, denominator)

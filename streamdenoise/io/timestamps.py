@@ -1,0 +1,76 @@
+"""Timestamps that a pipeline can rely on: present, and strictly increasing."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Protocol, TypeVar
+
+# Frames that wait for the first known timestamp; beyond it the stream has none.
+_MAX_HELD = 8
+
+# A step back by less than this is a glitch of one frame; by more, a new timeline.
+_GLITCH_S = 1
+
+
+class _Timed(Protocol):
+    pts: int | None
+
+
+_TimedT = TypeVar("_TimedT", bound=_Timed)
+
+
+class TimestampRepair:
+    """Fills in missing timestamps and straightens those that run backwards.
+
+    RTSP servers leave the first one out, raw streams all of them, and joined
+    recordings start again in the middle. Good timestamps pass untouched.
+    """
+
+    def __init__(self, time_base: Fraction, frame_rate: Fraction | None) -> None:
+        step = 1 / (frame_rate or Fraction(25)) / time_base
+        self._step = max(1, round(step))
+        self._glitch = _GLITCH_S / time_base
+        self._offset = 0
+        self._last: int | None = None
+        self.filled = 0
+        """Timestamps that were missing."""
+        self.straightened = 0
+        """Timestamps that did not increase."""
+
+    def __call__(self, frames: Iterable[_TimedT]) -> Iterator[_TimedT]:
+        """Pass `frames` on, each with a `pts` greater than the one before."""
+        held: list[_TimedT] = []
+        for frame in frames:
+            if self._last is None and frame.pts is None and len(held) < _MAX_HELD:
+                held.append(frame)
+                continue
+            if held:
+                yield from self._release(held, frame.pts)
+                held = []
+            yield self._repair(frame)
+        yield from self._release(held, None)
+
+    def _release(self, held: list[_TimedT], known: int | None) -> Iterator[_TimedT]:
+        first = 0 if known is None else known - len(held) * self._step
+        for position, frame in enumerate(held):
+            frame.pts = first + position * self._step
+            self.filled += 1
+            yield self._repair(frame)
+
+    def _repair(self, frame: _TimedT) -> _TimedT:
+        last = self._last
+        if frame.pts is None:
+            self.filled += 1
+            pts = 0 if last is None else last + self._step
+        else:
+            pts = frame.pts + self._offset
+        if last is not None and pts <= last:
+            self.straightened += 1
+            if last - pts < self._glitch:
+                pts = last + 1
+            else:
+                self._offset += last + self._step - pts
+                pts = last + self._step
+        elif last is not None and frame.pts is not None:
+            self._step = pts - last
+        frame.pts = self._last = pts
+        return frame

@@ -1,0 +1,154 @@
+"""The yuv4mpegpipe format: headers, and how many bytes a frame has.
+
+Format: https://wiki.multimedia.cx/index.php/YUV4MPEG2
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from streamdenoise.frame import ColorInfo, StreamInfo, bit_depth, plane_shapes
+from streamdenoise.io.picture_limits import size_fault
+
+MAGIC = b"YUV4MPEG2"
+FRAME_MAGIC = b"FRAME"
+MAX_LINE_BYTES = 4096
+
+# The siting of the chroma differs, the planes do not.
+_CHROMA_PIX_FMTS = {
+    "420": "yuv420p",
+    "420jpeg": "yuv420p",
+    "420mpeg2": "yuv420p",
+    "420paldv": "yuv420p",
+    "420p10": "yuv420p10le",
+    "mono": "gray",
+    "mono10": "gray10le",
+}
+_PIX_FMT_CHROMA = {
+    "yuv420p": "420jpeg",
+    "yuv420p10le": "420p10",
+    "gray": "mono",
+    "gray10le": "mono10",
+}
+_RANGES = {"LIMITED": 1, "FULL": 2}
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_RATIO = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Y4MStreamInfo(StreamInfo):
+    """What a yuv4mpegpipe header tells beyond the fields of every stream."""
+
+    chroma: str = "420jpeg"
+    """The header's C tag: format and siting of the chroma."""
+    interlace: str = "p"
+    """The header's I tag: p, t, b or m; ``?`` when unknown."""
+
+
+def parse_header(line: bytes) -> Y4MStreamInfo:
+    """Read a stream header, without the line feed at its end.
+
+    Raises:
+        ValueError: It is not one, or asks for what is not supported; the message is
+            the end of a sentence.
+    """
+    try:
+        words = line.decode("ascii").split(" ")
+    except UnicodeDecodeError:
+        words = [""]
+    if words[0] != MAGIC.decode():
+        raise ValueError(
+            "it is not yuv4mpegpipe; make it with ffmpeg ... -f yuv4mpegpipe -"
+        )
+    tags: dict[str, str] = {}
+    color_range = 0
+    for word in filter(None, words[1:]):
+        key, value = word[0], word[1:]
+        if key == "X":
+            name, _, argument = value.partition("=")
+            if name == "COLORRANGE":
+                color_range = _RANGES.get(argument, 0)
+        elif key in tags:
+            raise ValueError(f"its header has two {key} tags")
+        else:
+            tags[key] = value
+    width, height = _number(tags, "W"), _number(tags, "H")
+    fault = size_fault(width, height)
+    if fault is not None:
+        raise ValueError(fault)
+    chroma = tags.get("C", "420jpeg")
+    if chroma not in _CHROMA_PIX_FMTS:
+        raise ValueError(
+            f"its pixel format C{chroma[:16]} is not supported; "
+            "add -pix_fmt yuv420p to the ffmpeg that writes it"
+        )
+    interlace = tags.get("I", "?")
+    if interlace not in ("p", "t", "b", "m", "?"):
+        raise ValueError(f"its interlacing I{interlace[:16]} is not known")
+    rate = _ratio(tags, "F")
+    return Y4MStreamInfo(
+        width=width,
+        height=height,
+        pix_fmt=_CHROMA_PIX_FMTS[chroma],
+        frame_rate=rate,
+        time_base=1 / (rate or Fraction(25)),
+        color=ColorInfo(range=color_range),
+        sample_aspect=_ratio(tags, "A"),
+        chroma=chroma,
+        interlace=interlace,
+    )
+
+
+def format_header(info: StreamInfo) -> bytes:
+    """The stream header for `info`, with the line feed at its end.
+
+    Raises:
+        ValueError: The format has no name for ``info.pix_fmt``.
+    """
+    if info.pix_fmt not in _PIX_FMT_CHROMA:
+        raise ValueError(f"yuv4mpegpipe cannot hold {info.pix_fmt}")
+    chroma, interlace = _PIX_FMT_CHROMA[info.pix_fmt], "p"
+    if isinstance(info, Y4MStreamInfo):
+        interlace = info.interlace
+        if _CHROMA_PIX_FMTS[info.chroma] == info.pix_fmt:
+            chroma = info.chroma
+    rate = info.frame_rate or Fraction(25)
+    aspect = info.sample_aspect or Fraction(0)
+    text = (
+        f"{MAGIC.decode()} W{info.width} H{info.height} "
+        f"F{rate.numerator}:{rate.denominator} I{interlace} "
+        f"A{aspect.numerator}:{aspect.denominator if aspect else 0} C{chroma}"
+    )
+    for name, value in _RANGES.items():
+        if value == info.color.range:
+            text += f" XCOLORRANGE={name}"
+    return text.encode("ascii") + b"\n"
+
+
+def frame_bytes(info: StreamInfo) -> int:
+    """Size of one frame's planes in bytes, without its header."""
+    item = 1 if bit_depth(info.pix_fmt) == 8 else 2
+    total = 0
+    for shape in plane_shapes(info.pix_fmt, info.width, info.height):
+        total += item * shape[0] * shape[1]
+    return total
+
+
+def _number(tags: dict[str, str], key: str) -> int:
+    value = tags.get(key, "")
+    if _NUMBER.fullmatch(value) is None:
+        raise ValueError(f"its header has no valid {key} tag")
+    return int(value)
+
+
+def _ratio(tags: dict[str, str], key: str) -> Fraction | None:
+    """A ratio; None when left out or 0:0, which means unknown."""
+    if key not in tags:
+        return None
+    match = _RATIO.fullmatch(tags[key])
+    if match is None:
+        raise ValueError(f"its header has no valid {key} tag")
+    numerator, denominator = int(match[1]), int(match[2])
+    if numerator == 0 or denominator == 0:
+        return None
+    return Fraction(numerator, denominator)

@@ -1,0 +1,192 @@
+"""Frames from a yuv4mpegpipe stream, such as ``ffmpeg ... -f yuv4mpegpipe -``."""
+
+import io
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+
+from streamdenoise.errors import SourceLostError, SourceOpenError
+from streamdenoise.frame import Frame, bit_depth, plane_shapes
+from streamdenoise.io.ffmpeg_errors import reason
+from streamdenoise.io.picture_conversion import convert_picture
+from streamdenoise.io.timed_reader import TimedReader
+from streamdenoise.io.y4m import (
+    FRAME_MAGIC,
+    MAX_LINE_BYTES,
+    frame_bytes,
+    parse_header,
+)
+
+
+class Y4MSource:
+    """Reads the header at once and each frame when it is asked for.
+
+    A stream that ends within a frame gives the whole ones, and a note.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        name: str,
+        *,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        pix_fmt: str | None = None,
+    ) -> None:
+        self._stream = stream
+        self._name = name
+        self._skipped = 0
+        try:
+            line = self._line()
+            if line is None:
+                raise ValueError("it ended before the header; check the command")
+            self._stream_info = parse_header(line)
+        except (ValueError, OSError) as exc:
+            stream.close()
+            raise SourceOpenError(f"{name} cannot be read: {reason(exc)}") from exc
+        step = self._stream_info.time_base
+        self._first = -int(-start_s // step)
+        self._stop: int | None = None
+        if duration_s is not None:
+            self._stop = -int(-(start_s + duration_s) // step)
+        info = self._stream_info
+        self._pix_fmt = pix_fmt or info.pix_fmt
+        notes = []
+        if info.interlace in ("t", "b", "m"):
+            notes.append(f"{name}: interlaced video is denoised as whole frames")
+        self.info = replace(info, pix_fmt=self._pix_fmt, notes=tuple(notes))
+        self._frames = self._read_frames()
+
+    @classmethod
+    def from_stdin(
+        cls,
+        *,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        pix_fmt: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> Self:
+        """Read the process's standard input.
+
+        Raises:
+            SourceOpenError: It is a terminal, or not yuv4mpegpipe.
+        """
+        if sys.stdin is None or sys.stdin.isatty():
+            raise SourceOpenError(
+                "stdin is a terminal, not a video; pipe one in with "
+                "ffmpeg -i IN -f yuv4mpegpipe - | streamdenoise ..."
+            )
+        reader = TimedReader(sys.stdin.fileno(), timeout_s, close_fd=False)
+        return cls(
+            io.BufferedReader(reader, 1 << 16),
+            "stdin",
+            start_s=start_s,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+        )
+
+    @property
+    def skipped(self) -> int:
+        """Frames that were cut off."""
+        return self._skipped
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._frames
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read_frames(self) -> Iterator[Frame]:
+        info = self._stream_info
+        size = frame_bytes(info)
+        position = index = 0
+        while self._stop is None or position < self._stop:
+            data = self._read_picture(size, position)
+            if data is None:
+                return
+            if position >= self._first:
+                planes, color = convert_picture(
+                    _split(data, info.pix_fmt, info.width, info.height),
+                    info.pix_fmt,
+                    self._pix_fmt,
+                    info.color,
+                )
+                yield Frame(
+                    planes=planes,
+                    pix_fmt=self._pix_fmt,
+                    color=color,
+                    pts=position,
+                    time_base=info.time_base,
+                    index=index,
+                    captured_at=time.monotonic(),
+                )
+                index += 1
+            position += 1
+
+    def _read_picture(self, size: int, position: int) -> bytearray | None:
+        try:
+            line = self._line()
+            if line is None:
+                return None
+            if line != FRAME_MAGIC and not line.startswith(FRAME_MAGIC + b" "):
+                raise ValueError("there is no FRAME header where one must be")
+            # Grows with what really comes, not with what a header promises.
+            data = bytearray()
+            while len(data) < size:
+                part = self._stream.read(min(size - len(data), 1 << 24))
+                if not part:
+                    break
+                data += part
+        except (ValueError, OSError) as exc:
+            raise SourceLostError(
+                f"{self._name} was lost after frame {position}: {reason(exc)}; "
+                "check the program that writes it"
+            ) from exc
+        if len(data) < size:
+            self._skipped += 1
+            note = f"{self._name}: ended within frame {position}, which is left out"
+            self.info = replace(self.info, notes=(*self.info.notes, note))
+            return None
+        return data
+
+    def _line(self) -> bytes | None:
+        """One line without its end; None at the end of the stream."""
+        line = self._stream.readline(MAX_LINE_BYTES)
+        if not line:
+            return None
+        if not line.endswith(b"\n"):
+            if len(line) < MAX_LINE_BYTES:
+                raise ValueError("it ended within a header")
+            raise ValueError(f"a header is longer than {MAX_LINE_BYTES} bytes")
+        return line[:-1]
+
+
+def _split(
+    data: bytearray, pix_fmt: str, width: int, height: int
+) -> tuple[np.ndarray, ...]:
+    dtype = np.dtype(np.uint8 if bit_depth(pix_fmt) == 8 else "<u2")
+    planes, offset = [], 0
+    for shape in plane_shapes(pix_fmt, width, height):
+        count = shape[0] * shape[1]
+        plane = np.frombuffer(data, dtype, count, offset).reshape(shape)
+        if dtype.itemsize == 2:
+            plane = np.minimum(plane, 1023)  # spare bits may hold anything
+        planes.append(plane)
+        offset += count * dtype.itemsize
+    return tuple(planes)
