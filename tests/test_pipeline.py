@@ -1,0 +1,367 @@
+"""Whole runs: order, errors with their own type, drops, latency, ending threads."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from streamdenoise import pipeline as pipeline_module
+from streamdenoise.config import Overflow
+from streamdenoise.errors import ConfigError, SinkError, SourceLostError
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo
+from streamdenoise.pipeline import Output, Pipeline
+from streamdenoise.reference import NoiseAdder, ReferenceReader
+from streamdenoise.stats import Stats
+
+WAIT_S = 10
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_outlives_a_test() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def make_frame(index: int, value: int = 100, captured_at: float = 0.0) -> Frame:
+    luma = np.full((48, 64), value, np.uint8)
+    chroma = np.full((24, 32), 128, np.uint8)
+    return Frame(
+        (luma, chroma, chroma), "yuv420p", ColorInfo(), index * 3, Fraction(1, 90),
+        index, captured_at,
+    )  # fmt: skip
+
+
+class ListSource:
+    """Frames from memory, then an error; `before` is called ahead of each frame."""
+
+    def __init__(
+        self,
+        count: int,
+        error: BaseException | None = None,
+        is_live: bool = False,
+        before: Callable[[int], object] = lambda index: None,
+    ) -> None:
+        self.info = StreamInfo(64, 48, "yuv420p", is_live=is_live, notes=("a note",))
+        self.skipped = 0
+        self.given = 0
+        self._count, self._error, self._before = count, error, before
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self._count):
+            self._before(index)
+            yield make_frame(index)
+            self.given += 1
+        if self._error is not None:
+            raise self._error
+
+
+class Copier:
+    """Gives copies of its input, `lookahead` frames late."""
+
+    def __init__(self, lookahead: int = 0, fail_at: int | None = None) -> None:
+        self._held: list[Frame] = []
+        self._lookahead, self._fail_at = lookahead, fail_at
+
+    def process(self, frame: Frame) -> list[Frame]:
+        if frame.index == self._fail_at:
+            raise FloatingPointError("no numbers left")
+        copied = frame.with_planes(tuple(plane.copy() for plane in frame.planes))
+        self._held.append(copied)
+        return [self._held.pop(0)] if len(self._held) > self._lookahead else []
+
+    def flush(self) -> list[Frame]:
+        held, self._held = self._held, []
+        return held
+
+
+class MemorySink:
+    """Keeps frames; `before` is called ahead of each."""
+
+    notes = ("sink note",)
+
+    def __init__(
+        self,
+        before: Callable[[Frame], object] = lambda frame: None,
+        error_at: int | None = None,
+    ) -> None:
+        self.frames: list[Frame] = []
+        self._before, self._error_at = before, error_at
+
+    def write(self, frame: Frame) -> None:
+        self._before(frame)
+        if len(self.frames) == self._error_at:
+            raise SinkError("out.mp4: the disk is full; free some space")
+        self.frames.append(frame)
+
+    @property
+    def pts(self) -> list[int]:
+        return [frame.pts for frame in self.frames]
+
+
+@pytest.mark.parametrize("lookahead", [0, 1, 2])
+def test_every_frame_goes_through_in_order_with_its_timestamp(lookahead: int):
+    source, sink = ListSource(40), MemorySink()
+    stats = Pipeline(source, Copier(lookahead), [Output(sink)], capacity=2).run()
+    assert sink.pts == [index * 3 for index in range(40)]
+    assert (stats.frames_in, stats.frames_out, stats.dropped) == (40, 40, 0)
+    assert stats.notes == ["a note", "sink note"]
+    assert stats.psnr_in_db is None
+
+
+def test_every_output_gets_every_frame_and_its_own_picture():
+    plain, marked = MemorySink(), MemorySink()
+
+    def render(before: Frame, after: Frame, stats: Stats) -> Frame:
+        assert before.index == after.index
+        assert before is not after
+        return before.with_planes((before.planes[0] + 1, *before.planes[1:]))
+
+    outputs = [Output(plain), Output(marked, render)]
+    Pipeline(ListSource(10), Copier(2), outputs).run()
+    assert plain.pts == marked.pts
+    assert {int(frame.planes[0][0, 0]) for frame in marked.frames} == {101}
+
+
+@pytest.mark.parametrize("lookahead", [0, 2])
+def test_a_source_error_keeps_its_type_and_what_came_before_is_written(lookahead: int):
+    error = SourceLostError("rtsp://cam: no frame for 10 s; check the network")
+    sink = MemorySink()
+    with pytest.raises(SourceLostError) as caught:
+        Pipeline(ListSource(7, error), Copier(lookahead), [Output(sink)]).run()
+    assert caught.value is error
+    assert len(sink.frames) == 7
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_sink_error_stops_the_source_and_the_other_sink(failing: int):
+    source = ListSource(10_000)
+    sinks = [MemorySink(), MemorySink()]
+    sinks[failing] = MemorySink(error_at=3)
+    with pytest.raises(SinkError, match="disk is full"):
+        Pipeline(source, Copier(), [Output(sink) for sink in sinks]).run()
+    assert source.given < 100
+    assert len(sinks[failing].frames) == 3
+
+
+def test_a_sink_error_wakes_a_pipeline_that_waits_for_a_silent_source():
+    failed, released = threading.Event(), threading.Event()
+
+    def stall(index: int) -> None:
+        if index == 1:
+            assert failed.wait(WAIT_S)
+            released.set()
+
+    sink = MemorySink(before=lambda frame: failed.set(), error_at=0)
+    with pytest.raises(SinkError):
+        Pipeline(ListSource(5, before=stall), Copier(), [Output(sink)]).run()
+    assert released.is_set()
+
+
+def test_a_denoiser_error_keeps_its_type_and_what_came_before_is_written():
+    sink = MemorySink()
+    with pytest.raises(FloatingPointError):
+        Pipeline(ListSource(1000), Copier(fail_at=5), [Output(sink)]).run()
+    assert len(sink.frames) == 5
+
+
+def test_an_error_of_the_stats_callback_ends_the_run():
+    def complain(stats: Stats) -> None:
+        raise LookupError("who reads this?")
+
+    with pytest.raises(LookupError):
+        Pipeline(ListSource(1000), Copier(), [Output(MemorySink())]).run(complain)
+
+
+def test_ctrl_c_in_the_callers_thread_ends_all_threads():
+    def interrupt(stats: Stats) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Pipeline(ListSource(1000), Copier(), [Output(MemorySink())]).run(interrupt)
+
+
+def test_stop_from_other_threads_any_number_of_times():
+    sink = MemorySink()
+
+    def stop_twice(index: int) -> None:
+        if index == 20:
+            for _ in range(2):
+                stopper = threading.Thread(target=pipeline.stop)
+                stopper.start()
+                stopper.join(WAIT_S)
+
+    pipeline = Pipeline(
+        ListSource(10**9, before=stop_twice), Copier(2), [Output(sink)], capacity=1
+    )
+    stats = pipeline.run()
+    pipeline.stop()
+    # What was denoised is written, what the denoiser held back included.
+    assert sink.pts == [index * 3 for index in range(len(sink.frames))]
+    assert 15 <= stats.frames_out <= 20
+
+
+def test_stop_before_run_writes_nothing():
+    sink = MemorySink()
+    pipeline = Pipeline(ListSource(10**9), Copier(), [Output(sink)])
+    pipeline.stop()
+    assert pipeline.run().frames_out == 0
+    assert sink.frames == []
+
+
+def test_a_pipeline_runs_once():
+    pipeline = Pipeline(ListSource(1), Copier(), [Output(MemorySink())])
+    pipeline.run()
+    with pytest.raises(RuntimeError, match="runs once"):
+        pipeline.run()
+
+
+def test_a_live_source_drops_the_oldest_and_counts_exactly(
+    caplog: pytest.LogCaptureFixture,
+):
+    gate = threading.Event()
+
+    class Waiting(Copier):
+        def process(self, frame: Frame) -> list[Frame]:
+            assert gate.wait(WAIT_S)
+            return super().process(frame)
+
+    class OpensTheGate(ListSource):
+        def __iter__(self) -> Iterator[Frame]:
+            yield from super().__iter__()
+            gate.set()
+
+    sink = MemorySink()
+    with caplog.at_level(logging.WARNING, "streamdenoise"):
+        stats = Pipeline(
+            OpensTheGate(50, is_live=True), Waiting(), [Output(sink)], capacity=4
+        ).run()
+    # One frame may be in the denoiser's hands before the queue fills up.
+    assert stats.frames_in == 50
+    assert stats.dropped + stats.frames_out == 50
+    assert stats.frames_out in (4, 5)
+    assert sink.pts[-4:] == [index * 3 for index in range(46, 50)]
+    drops = [record.message for record in caplog.records]
+    assert len(drops) == 1
+    assert f"dropped {stats.dropped} frames" in drops[0]
+
+
+def test_a_slow_output_of_a_live_source_drops_too():
+    gate = threading.Event()
+    sink = MemorySink(before=lambda frame: gate.wait(WAIT_S))
+
+    class OpensTheGate(Copier):
+        def flush(self) -> list[Frame]:
+            gate.set()
+            return super().flush()
+
+    stats = Pipeline(
+        ListSource(50, is_live=True), OpensTheGate(), [Output(sink)], capacity=4
+    ).run()
+    assert stats.frames_in == stats.dropped + stats.frames_out == 50
+    assert stats.dropped >= 40
+
+
+def test_the_overflow_policy_can_be_told():
+    sink = MemorySink()
+    source = ListSource(60, is_live=True)
+    stats = Pipeline(
+        source, Copier(), [Output(sink)], overflow=Overflow.BLOCK, capacity=1
+    ).run()
+    assert (stats.frames_out, stats.dropped) == (60, 0)
+
+
+def test_latency_runs_from_capture_to_after_the_write():
+    now = [0.0]
+
+    def write_takes_a_moment(frame: Frame) -> None:
+        now[0] = frame.captured_at + 0.004 * (1 + frame.index)
+
+    source = ListSource(100)
+    sink = MemorySink(before=write_takes_a_moment)
+    stats = Pipeline(source, Copier(), [Output(sink)], clock=lambda: now[0]).run()
+    assert stats.latency_p50_ms == pytest.approx(4 * 51)
+    assert stats.latency_p99_ms == pytest.approx(4 * 100)
+    assert stats.elapsed_s == pytest.approx(0.4)
+
+
+def test_the_callback_gets_figures_now_and_then_and_the_last_ones_at_the_end():
+    seen: list[Stats] = []
+    stats = Pipeline(
+        ListSource(30), Copier(), [Output(MemorySink())], stats_interval_s=0
+    ).run(seen.append)
+    assert len(seen) == 31
+    assert seen[-1] is stats
+    assert stats.fps_in > 0
+    assert stats.fps_out > 0
+
+
+def test_the_denoisers_own_figures_are_shown_as_estimates():
+    denoiser = Copier()
+    denoiser.sigma, denoiser.strength = 12.5, 0.5
+    denoiser.psnr_estimate = (26.2, 33.0)
+    stats = Pipeline(ListSource(3), denoiser, [Output(MemorySink())]).run()
+    assert (stats.sigma, stats.strength) == (12.5, 0.5)
+    assert (stats.psnr_in_db, stats.psnr_out_db) == (26.2, 33.0)
+    assert stats.psnr_is_estimate
+
+
+def test_psnr_is_measured_against_the_frame_before_noise_was_added():
+    class KnowsTheTruth(Copier):
+        def process(self, frame: Frame) -> list[Frame]:
+            return super().process(make_frame(frame.index, value=101))
+
+    stats = Pipeline(
+        ListSource(8),
+        KnowsTheTruth(),
+        [Output(MemorySink())],
+        reference=NoiseAdder(25.0),
+    ).run()
+    assert not stats.psnr_is_estimate
+    # Luma noise of BT.709 limited range: 25 * 0.643 of RGB's, see noise.plane_sigmas.
+    assert stats.psnr_in_db == pytest.approx(24.0, abs=0.5)
+    assert stats.psnr_out_db == pytest.approx(48.13, abs=0.01)
+
+
+def test_psnr_is_measured_against_the_reference_frame_of_the_same_index():
+    reference = [make_frame(index, value=100 + index) for index in (0, 1, 3, 4)]
+    find = ReferenceReader(reference)
+    found = [find(make_frame(index))[1] for index in (0, 2, 3, 4, 5)]
+    assert [frame and frame.index for frame in found] == [0, None, 3, 4, None]
+
+
+def test_a_reference_of_another_size_is_refused_by_name():
+    small = Frame(
+        (np.zeros((48, 32), np.uint8),), "gray", ColorInfo(), 0, Fraction(1), 0, 0.0
+    )
+    find = ReferenceReader([small])
+    with pytest.raises(ConfigError, match="32x48 gray but the input 64x48 yuv420p"):
+        Pipeline(ListSource(3), Copier(), [Output(MemorySink())], reference=find).run()
+
+
+def test_skipped_frames_of_the_source_are_told():
+    source = ListSource(3)
+    source.skipped = 2
+    stats = Pipeline(source, Copier(), [Output(MemorySink())]).run()
+    assert "skipped 2 damaged frames of the input" in stats.notes
+
+
+def test_a_source_that_never_stops_is_reported(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pipeline_module, "JOIN_TIMEOUT_S", 0.05)
+    stuck = threading.Event()
+
+    def hang(index: int) -> None:
+        if index == 1:
+            pipeline.stop()
+            stuck.wait(WAIT_S)
+
+    before = set(threading.enumerate())
+    pipeline = Pipeline(ListSource(5, before=hang), Copier(), [Output(MemorySink())])
+    with pytest.raises(SourceLostError, match="did not stop"):
+        pipeline.run()
+    stuck.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(WAIT_S)
