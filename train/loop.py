@@ -169,8 +169,11 @@ def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
 
 
 def batches(recipe: Recipe, sampler: ClipSampler, start: int) -> Iterator[Batch]:
-    """Batches from `start` on, made one ahead in a thread."""
-    with ThreadPoolExecutor(1) as pool:
+    """Batches from `start` on, made one ahead in a thread.
+
+    That thread computes alone: helpers of its own would only fight the network's.
+    """
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         ahead = pool.submit(make_batch, recipe, sampler, start)
         for step in range(start, recipe.steps):
             batch = ahead.result()

@@ -5,6 +5,7 @@ anew for every window would show the network each frame under several noises, an
 that repeated it would hide that noise changes. Both are tested.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,6 +96,13 @@ class NoiseRecipe(Protocol):
         ...
 
 
+def normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Standard normal float32 samples; numpy draws them four times faster on a CPU."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    drawn = np.random.default_rng(seed).standard_normal(tuple(shape), np.float32)
+    return torch.from_numpy(drawn)
+
+
 def _uniform(generator: torch.Generator, low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
@@ -122,7 +130,7 @@ class Awgn:
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         sigma = _uniform(generator, self.sigma_min, self.sigma_max) / 255
         if _uniform(generator, 0, 1) >= self.in_planes:
-            noise = torch.empty_like(clean).normal_(generator=generator)
+            noise = normal(clean.shape, generator)
             noisy = (clean + sigma * noise).mul_(255).round_().clamp_(0, 255).div_(255)
             sigmas = plane_sigmas(torch.tensor([sigma]), limited)[0]
             return rgb_to_planes(noisy, limited), sigmas
@@ -130,7 +138,7 @@ class Awgn:
             [0.7 * sigma] + [sigma * _uniform(generator, 0.05, 0.8) for _ in "UV"]
         )
         planes = tuple(
-            (plane + s * torch.empty_like(plane).normal_(generator=generator))
+            (plane + s * normal(plane.shape, generator))
             .mul_(255)
             .round_()
             .clamp_(0, 255)
@@ -183,7 +191,7 @@ class Camera:
         )[None, :, None, None]
         shot = shot_share * linear / grey + (1 - shot_share)
         std = (gains * shot).sqrt() * (level / slope)
-        noise = torch.empty_like(clean).normal_(generator=generator)
+        noise = normal(clean.shape, generator)
         if _uniform(generator, 0, 1) < self.smeared:
             noise = smear(noise, generator)
         noisy = (linear + noise * std).clamp(1e-6, 1) ** (1 / gamma)
@@ -208,7 +216,7 @@ def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
     mixed = weights[0] * fine
     for scale, weight in zip((2, 4), weights[1:], strict=True):
         size = [n // scale for n in noise.shape[-2:]]
-        coarse = torch.empty(*noise.shape[:2], *size).normal_(generator=generator)
+        coarse = normal((*noise.shape[:2], *size), generator)
         coarse = F.interpolate(coarse, scale_factor=scale, mode="bicubic")
         mixed = mixed + weight * coarse / coarse.std()
     return mixed / sum(w * w for w in weights) ** 0.5

@@ -1,0 +1,175 @@
+"""Conformance suite: every backend, on the shipped models, against eager FP32."""
+
+import numpy as np
+import pytest
+
+from streamdenoise.artefact import Artefact, open_artefact, shipped_models
+from streamdenoise.backends import BACKENDS, load_backend, load_first
+from streamdenoise.errors import BackendUnavailableError, CheckpointError, ConfigError
+from streamdenoise.metrics import psnr_db
+
+SIGMA = np.array([0.05, 0.03, 0.03], np.float32)
+H, W = 64, 96
+
+
+def clip(frames: int, depth: int, seed: int = 0) -> list[tuple[np.ndarray, ...]]:
+    """A moving pattern with noise, as planes."""
+    rng = np.random.default_rng(seed)
+    peak = (1 << depth) - 1
+    dtype = np.uint8 if depth == 8 else np.uint16
+    pictures = []
+    for t in range(frames):
+        planes = []
+        for shape, sigma in zip(((H, W), (H // 2, W // 2), (H // 2, W // 2)), SIGMA):
+            rows, columns = np.indices(shape)
+            clean = 0.5 + 0.25 * np.sin((rows + 2 * t) / 5) * np.cos(columns / 7)
+            noisy = clean + rng.normal(0, sigma, shape)
+            planes.append((noisy * peak).round().clip(0, peak).astype(dtype))
+        pictures.append(tuple(planes))
+    return pictures
+
+
+@pytest.fixture(params=shipped_models())
+def artefact(request: pytest.FixtureRequest) -> Artefact:
+    return open_artefact(request.param)
+
+
+@pytest.mark.parametrize("name", list(BACKENDS))
+@pytest.mark.parametrize("depth", [8, 10])
+def test_equals_eager(artefact: Artefact, name: str, depth: int) -> None:
+    reference = load_backend("eager", artefact, H, W, depth, 1)
+    backend = load_backend(name, artefact, H, W, depth, 1)
+    for planes in clip(8, depth):
+        expected = reference.step(planes, SIGMA)
+        got = backend.step(planes, SIGMA)
+        for a, b, plane in zip(expected, got, planes, strict=True):
+            assert b.dtype == plane.dtype
+            assert b.shape == plane.shape
+            if name == "openvino":  # INT8
+                assert psnr_db(a, b, (1 << depth) - 1) > 38
+            else:  # FP32 may round the other way on a tie
+                difference = np.abs(a.astype(int) - b)
+                assert difference.max() <= 1
+                assert difference.mean() < 0.01
+    if name != "openvino":
+        for a, b in zip(reference.state(), backend.state(), strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-3, rtol=1e-3)
+    reference.close()
+    backend.close()
+
+
+@pytest.mark.parametrize("name", list(BACKENDS))
+def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
+    artefact = open_artefact(shipped_models()[0])
+    pictures = clip(6, 8)
+    backend = load_backend(name, artefact, H, W, 8, 1)
+    first = backend.step(pictures[0], SIGMA)
+    for planes in pictures[1:3]:
+        backend.step(planes, SIGMA)
+    saved = backend.state()
+    expected = [backend.step(planes, SIGMA) for planes in pictures[3:]]
+    backend.set_state(saved)
+    again = [backend.step(planes, SIGMA) for planes in pictures[3:]]
+    for a, b in zip(expected, again, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+    backend.reset()
+    np.testing.assert_array_equal(backend.step(pictures[0], SIGMA)[0], first[0])
+    backend.close()
+    backend.close()
+
+
+def test_state_carries_over_to_another_backend() -> None:
+    artefact = open_artefact(shipped_models()[0])
+    pictures = clip(6, 8)
+    old = load_backend("onnxruntime", artefact, H, W, 8, 1)
+    for planes in pictures[:5]:
+        old.step(planes, SIGMA)
+    new = load_backend("openvino-fp32", artefact, H, W, 8, 1)
+    new.set_state(old.state())
+    expected, got = (b.step(pictures[5], SIGMA)[0].astype(int) for b in (old, new))
+    assert np.abs(expected - got).max() <= 1
+
+
+def test_int8_state_does_not_drift(tmp_path: object) -> None:
+    artefact = open_artefact("nano-awgn")
+    reference = load_backend("openvino-fp32", artefact, H, W, 8, 1)
+    backend = load_backend("openvino", artefact, H, W, 8, 1)
+    rng = np.random.default_rng(1)
+    clean = clip(1, 8)[0]
+    losses = []
+    for t in range(120):
+        noisy = tuple(
+            (p + rng.normal(0, 255 * s, p.shape)).round().clip(0, 255).astype(np.uint8)
+            for p, s in zip(clean, SIGMA, strict=True)
+        )
+        a, b = (x.step(noisy, SIGMA)[0] for x in (reference, backend))
+        if t >= 60:
+            losses.append(psnr_db(clean[0], a, 255) - psnr_db(clean[0], b, 255))
+    assert np.mean(losses[-20:]) - np.mean(losses[:20]) < 0.1
+
+
+def test_returned_planes_are_the_callers_own() -> None:
+    pictures = clip(3, 8)
+    with_name = load_backend("openvino", open_artefact("nano"), H, W, 8, 1)
+    first = with_name.step(pictures[0], SIGMA)[0]
+    kept = first.copy()
+    with_name.step(pictures[1], SIGMA)
+    with_name.step(pictures[2], SIGMA)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_auto_takes_the_first_and_says_why_not_the_others(tmp_path: object) -> None:
+    whole = open_artefact("nano")
+    backend, reasons = load_first(whole, H, W, 8, 1)
+    assert (backend.name, reasons) == ("openvino", ())
+    files = {k: v for k, v in whole.manifest["files"].items() if k != "int8"}
+    without = Artefact(whole.folder, whole.manifest | {"files": files})
+    backend, reasons = load_first(without, H, W, 8, 1)
+    assert backend.name == "openvino-fp32"
+    assert "int8" in reasons[0]
+
+
+def test_named_backend_never_falls_back() -> None:
+    whole = open_artefact("nano")
+    without = Artefact(whole.folder, whole.manifest | {"files": {}})
+    with pytest.raises(BackendUnavailableError, match="needs the int8 file"):
+        load_backend("openvino", without, H, W)
+    with pytest.raises(BackendUnavailableError, match="no backend works here"):
+        load_first(without, H, W)
+    with pytest.raises(ConfigError, match="no backend is named 'tensor'"):
+        load_backend("tensor", whole, H, W)
+
+
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "streamdenoise.backends.onnxruntime", False)
+    with pytest.raises(BackendUnavailableError, match=r"streamdenoise\[onnx\]"):
+        load_backend("onnxruntime", open_artefact("nano"), H, W)
+
+
+def test_unknown_model_and_broken_manifest(tmp_path: object) -> None:
+    from pathlib import Path
+
+    with pytest.raises(ConfigError, match="no model is named 'pico'"):
+        open_artefact("pico")
+    broken = Path(str(tmp_path)) / "broken.json"
+    broken.write_text('{"name": "x"')
+    with pytest.raises(CheckpointError, match="unreadable"):
+        open_artefact(str(broken))
+
+
+def test_corrupt_engine_file_is_a_clear_error(tmp_path: object) -> None:
+    from pathlib import Path
+
+    from streamdenoise.errors import BackendError
+
+    whole = open_artefact("nano")
+    folder = Path(str(tmp_path))
+    for name in set(whole.manifest["files"].values()):
+        (folder / name).write_bytes(b"not a model")
+    corrupt = Artefact(folder, whole.manifest)
+    for name in BACKENDS:
+        with pytest.raises((BackendError, CheckpointError)):
+            load_backend(name, corrupt, H, W)

@@ -1,0 +1,245 @@
+"""The denoiser: formats, sizes, state, strength, arrays."""
+
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from streamdenoise import Denoiser
+from streamdenoise.errors import ConfigError
+from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.metrics import psnr_db
+
+
+def scene(height: int, width: int, shift: float = 0.0) -> np.ndarray:
+    rows, columns = np.indices((height, width))
+    wave = 0.5 + 0.2 * np.sin((rows + shift) / 9) * np.cos(columns / 11)
+    return wave + 0.1 * ((rows // 16 + (columns + int(shift)) // 16) % 2)
+
+
+def make_frame(
+    pix_fmt: str,
+    height: int,
+    width: int,
+    *,
+    sigma: float = 0.0,
+    index: int = 0,
+    shift: float = 0.0,
+    seed: int = 0,
+) -> Frame:
+    """A frame of `scene` with noise of std `sigma` in [0, 1] in every plane."""
+    rng = np.random.default_rng((seed, index))
+    peak = (1 << bit_depth(pix_fmt)) - 1
+    planes = []
+    for shape in plane_shapes(pix_fmt, width, height):
+        clean = scene(*shape[:2], shift)
+        clean = clean[..., None] if len(shape) == 3 else clean
+        noisy = (clean + rng.normal(0, sigma, shape)) * peak
+        dtype = np.uint8 if peak == 255 else np.uint16
+        planes.append(noisy.round().clip(0, peak).astype(dtype))
+    return Frame(
+        tuple(planes), pix_fmt, ColorInfo(), 1000 + 3 * index, Fraction(1, 90), index, 0
+    )
+
+
+@pytest.fixture
+def denoiser() -> Denoiser:
+    return Denoiser.load("nano-awgn", threads=1)
+
+
+@pytest.mark.parametrize("pix_fmt", list(PIX_FMTS))
+@pytest.mark.parametrize("size", [(64, 96), (47, 65), (1, 1), (9, 2)])
+def test_n_in_n_out_same_pts_at_any_size(
+    denoiser: Denoiser, pix_fmt: str, size: tuple[int, int]
+) -> None:
+    frames = [
+        make_frame(pix_fmt, *size, sigma=0.1, index=i, shift=i) for i in range(4)
+    ]
+    out = [clean for frame in frames for clean in denoiser.process(frame)]
+    out += denoiser.flush() + denoiser.flush()
+    assert [f.pts for f in out] == [f.pts for f in frames]
+    for before, after in zip(frames, out, strict=True):
+        assert after.pix_fmt == before.pix_fmt
+        assert after.time_base == before.time_base
+        assert [p.shape for p in after.planes] == [p.shape for p in before.planes]
+        assert [p.dtype for p in after.planes] == [p.dtype for p in before.planes]
+
+
+@pytest.mark.parametrize("pix_fmt", list(PIX_FMTS))
+def test_noise_goes_down(denoiser: Denoiser, pix_fmt: str) -> None:
+    peak = (1 << bit_depth(pix_fmt)) - 1
+    clean = make_frame(pix_fmt, 64, 96)
+    for i in range(6):
+        noisy = make_frame(pix_fmt, 64, 96, sigma=0.08, index=i)
+        (out,) = denoiser.process(noisy)
+    for reference, before, after in zip(
+        clean.planes, noisy.planes, out.planes, strict=True
+    ):
+        gain = psnr_db(reference, after, peak) - psnr_db(reference, before, peak)
+        assert gain > 3
+
+
+def test_static_scene_keeps_improving(denoiser: Denoiser) -> None:
+    clean = make_frame("yuv420p", 64, 96).planes[0]
+    scores = []
+    for i in range(31):
+        noisy = make_frame("yuv420p", 64, 96, sigma=0.1, index=i)
+        (out,) = denoiser.process(noisy)
+        scores.append(psnr_db(clean, out.planes[0], 255))
+    assert np.mean(scores[-5:]) > scores[0] + 2
+
+
+def test_strength_zero_is_bit_exact_and_strength_scales(denoiser: Denoiser) -> None:
+    noisy = make_frame("yuv420p", 64, 96, sigma=0.1)
+    changes = []
+    for strength in (0.0, 0.5, 1.0):
+        denoiser.strength = strength
+        denoiser.reset()
+        (out,) = denoiser.process(noisy)
+        change = out.planes[0].astype(float) - noisy.planes[0]
+        changes.append(np.abs(change).mean())
+    assert changes[0] == 0
+    assert 0 < changes[1] < changes[2]
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "gray", "rgb24"])
+@pytest.mark.parametrize("model", ["nano", "nano-awgn"])
+def test_clean_input_comes_to_no_harm(model: str, pix_fmt: str) -> None:
+    denoiser = Denoiser.load(model, threads=1)
+    peak = (1 << bit_depth(pix_fmt)) - 1
+    for i in range(5):
+        clean = make_frame(pix_fmt, 128, 160, index=i, shift=2 * i)
+        (out,) = denoiser.process(clean)
+        for a, b in zip(clean.planes, out.planes, strict=True):
+            assert psnr_db(a, b, peak) > 45
+
+
+def test_reset_and_scene_cut_equal_a_fresh_start(denoiser: Denoiser) -> None:
+    def other(i: int) -> Frame:
+        frame = make_frame("yuv420p", 64, 96, sigma=0.08, index=i, seed=7)
+        return frame.with_planes((255 - frame.planes[0], *frame.planes[1:]))
+
+    fresh = [denoiser.process(other(i))[0] for i in range(3)]
+    denoiser.reset()
+    for i in range(5):
+        denoiser.process(make_frame("yuv420p", 64, 96, sigma=0.08, index=i))
+    denoiser.reset()
+    again = [denoiser.process(other(i))[0] for i in range(3)]
+    denoiser.reset()
+    dark = make_frame("yuv420p", 64, 96, sigma=0.02, index=0)
+    dark = dark.with_planes((dark.planes[0] // 4 + 5, *dark.planes[1:]))
+    for _ in range(3):
+        denoiser.process(dark)
+    assert denoiser.scene_cuts == 0
+    cut = [denoiser.process(other(i))[0] for i in range(3)]
+    assert denoiser.scene_cuts == 1
+    for a, b, c in zip(fresh, again, cut, strict=True):
+        for x, y, z in zip(a.planes, b.planes, c.planes, strict=True):
+            np.testing.assert_array_equal(x, y)
+            np.testing.assert_array_equal(x, z)
+
+
+def test_change_of_size_or_format_starts_afresh(denoiser: Denoiser) -> None:
+    small = make_frame("yuv420p", 64, 96, sigma=0.1)
+    (expected,) = denoiser.process(small)
+    for pix_fmt, height in (("yuv420p10le", 64), ("gray", 64), ("yuv420p", 48)):
+        denoiser.process(make_frame(pix_fmt, height, 96, sigma=0.1))
+    (again,) = denoiser.process(small)
+    np.testing.assert_array_equal(expected.planes[0], again.planes[0])
+
+
+def test_ten_bits_equal_eight() -> None:
+    eight = make_frame("yuv420p", 64, 96, sigma=0.08)
+    planes = tuple((p.astype(np.uint16) * 1023 + 127) // 255 for p in eight.planes)
+    ten = Frame(planes, "yuv420p10le", eight.color, 0, eight.time_base, 0, 0)
+    with (
+        Denoiser.load(sigma=20, threads=1) as a,
+        Denoiser.load(sigma=20, threads=1) as b,
+    ):
+        (low,), (high,) = a.process(eight), b.process(ten)
+    difference = np.abs(low.planes[0] - high.planes[0] / 1023 * 255)
+    assert difference.max() < 2
+    assert difference.mean() < 0.5
+
+
+def test_told_sigma_is_used_and_auto_finds_it(denoiser: Denoiser) -> None:
+    noisy = make_frame("gray", 128, 160, sigma=20 / 255)
+    with Denoiser.load("nano-awgn", sigma=20) as told:
+        told.process(noisy)
+        assert told.sigma == pytest.approx(20)
+        noisy_db, clean_db = told.psnr_estimate or (0, 0)
+        assert noisy_db == pytest.approx(22.1, abs=0.1)
+        assert clean_db > noisy_db + 3
+    denoiser.process(noisy)
+    assert denoiser.sigma == pytest.approx(20, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "shape"),
+    [
+        ("bgr24", (48, 64, 3)),
+        ("rgb24", (47, 65, 3)),
+        ("gray", (48, 64)),
+        ("yuv420p", (72, 64)),
+    ],
+)
+def test_arrays_in_and_out(
+    denoiser: Denoiser, pix_fmt: str, shape: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    image = (120 + rng.normal(0, 20, shape)).clip(0, 255).astype(np.uint8)
+    out = denoiser(image, pix_fmt)
+    assert out.shape == image.shape
+    assert out.dtype == np.uint8
+    assert out.std() < 0.7 * image.std()
+    assert out is not image
+
+
+def test_bgr_and_rgb_are_the_same_picture(denoiser: Denoiser) -> None:
+    rng = np.random.default_rng(0)
+    image = (120 + rng.normal(0, 20, (48, 64, 3))).clip(0, 255).astype(np.uint8)
+    bgr = denoiser(image, "bgr24")
+    denoiser.reset()
+    rgb = denoiser(image[..., ::-1], "rgb24")
+    np.testing.assert_array_equal(bgr, rgb[..., ::-1])
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4,), np.uint8),
+    ],
+    ids=["float", "alpha", "line"],
+)
+def test_wrong_arrays_are_refused(denoiser: Denoiser, image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="image"):
+        denoiser(image)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sigma": -1}, "outside 0 to 100"),
+        ({"sigma": "loud"}, "neither a number nor 'auto'"),
+        ({"strength": -0.1}, "outside 0 to 4"),
+        ({"model": "missing"}, "no model is named 'missing'"),
+        ({"backend": "missing"}, "no backend is named 'missing'"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Denoiser.load(**options)  # type: ignore[arg-type]
+
+
+def test_latency_is_one_call() -> None:
+    with Denoiser.load(threads=1) as denoiser:
+        assert denoiser.lookahead == 0
+        frame = make_frame("yuv420p", 64, 96, sigma=0.1)
+        stamped = Frame(
+            frame.planes, "yuv420p", frame.color, 5, frame.time_base, 9, time.monotonic()
+        )
+        (out,) = denoiser.process(stamped)
+        assert (out.index, out.captured_at) == (9, stamped.captured_at)

@@ -1,0 +1,133 @@
+"""The step network: packing, state, unrolling, shapes of every layout."""
+
+import numpy as np
+import pytest
+import torch
+
+from streamdenoise.model import (
+    DeployedGraph,
+    ModelSpec,
+    RecurrentDenoiser,
+    kmac_per_pixel,
+    pack,
+    packed_sigma,
+    unpack,
+)
+
+TINY = {"width": 16, "width_low": 16, "hidden": 8, "hidden_low": 8, "gate": 4}
+
+
+def tiny_net(layout: str = "yuv420", seed: int = 0) -> RecurrentDenoiser:
+    torch.manual_seed(seed)
+    return RecurrentDenoiser(ModelSpec(name="tiny", layout=layout, **TINY)).eval()
+
+
+def test_pack_puts_phases_in_raster_order() -> None:
+    y = torch.arange(64.0).reshape(1, 1, 8, 8)
+    u = torch.arange(100.0, 116.0).reshape(1, 1, 4, 4)
+    v = torch.arange(200.0, 216.0).reshape(1, 1, 4, 4)
+    packed = pack((y, u, v))
+    assert packed.shape == (1, 24, 2, 2)
+    # The first packed pixel holds luma rows 0 to 3, columns 0 to 3.
+    golden = [r * 8 + c for r in range(4) for c in range(4)]
+    golden += [100, 101, 104, 105, 200, 201, 204, 205]
+    assert packed[0, :, 0, 0].tolist() == golden
+
+
+@pytest.mark.parametrize(
+    ("layout", "shapes"),
+    [
+        ("yuv420", [(1, 1, 16, 24), (1, 1, 8, 12), (1, 1, 8, 12)]),
+        ("rgb", [(1, 3, 16, 24)]),
+        ("gray", [(1, 1, 16, 24)]),
+    ],
+)
+def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
+    layout: str, shapes: list[tuple[int, ...]]
+) -> None:
+    planes = tuple(torch.randint(0, 256, shape).float() for shape in shapes)
+    for before, after in zip(planes, unpack(pack(planes), layout), strict=True):
+        assert torch.equal(before, after)
+    net = tiny_net(layout)
+    sigma = torch.full((1, 1 if layout == "gray" else 3), 0.1)
+    state = net.initial_state(16, 24)
+    outputs = DeployedGraph(net)(*planes, torch.full((1, 1, 1, 1), 255.0), sigma, *state)
+    assert [tuple(o.shape) for o in outputs[: len(shapes)]] == shapes
+    assert [o.shape for o in outputs[len(shapes) :]] == [s.shape for s in state]
+    for plane in outputs[: len(shapes)]:
+        assert torch.equal(plane, plane.round())
+        assert plane.min() >= 0
+        assert plane.max() <= 255
+
+
+def test_packed_sigma_follows_the_planes() -> None:
+    spread = packed_sigma(torch.tensor([[0.1, 0.2, 0.3]]), "yuv420")
+    assert spread.shape == (1, 24, 1, 1)
+    np.testing.assert_allclose(
+        spread.ravel(), [0.1] * 16 + [0.2] * 4 + [0.3] * 4, rtol=1e-6
+    )
+
+
+def test_stepping_with_state_equals_the_unrolled_forward() -> None:
+    net = tiny_net()
+    noisy = torch.rand(1, 7, 24, 6, 8)
+    sigma = packed_sigma(torch.tensor([[0.1, 0.05, 0.05]]), "yuv420")
+    with torch.inference_mode():
+        unrolled, last = net.unroll(noisy, sigma)
+        state = net.initial_state(24, 32)
+        for t in range(7):
+            stepped, state = net(noisy[:, t], sigma, *state)
+            torch.testing.assert_close(stepped, unrolled[:, t], atol=1e-6, rtol=0)
+    for a, b in zip(state, last, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+
+
+def test_fully_trusted_static_scene_is_a_running_mean() -> None:
+    net = tiny_net()
+    with torch.no_grad():
+        net.gate_out.weight.zero_()
+        net.gate_out.bias.fill_(30.0)  # sigmoid = 1: never moved
+    noisy = torch.rand(1, 10, 24, 4, 4)
+    sigma = packed_sigma(torch.tensor([[0.1, 0.1, 0.1]]), "yuv420")
+    with torch.inference_mode():
+        _, (fused, frames, _, _) = net.unroll(noisy, sigma)
+    torch.testing.assert_close(fused, noisy.mean(1), atol=1e-5, rtol=0)
+    assert frames.unique().tolist() == [10.0]
+
+
+def test_distrust_forgets_the_past() -> None:
+    net = tiny_net()
+    with torch.no_grad():
+        net.gate_out.weight.zero_()
+        net.gate_out.bias.fill_(-30.0)
+    noisy = torch.rand(1, 3, 24, 4, 4)
+    sigma = packed_sigma(torch.tensor([[0.1, 0.1, 0.1]]), "yuv420")
+    with torch.inference_mode():
+        _, (fused, _, _, _) = net.unroll(noisy, sigma)
+    torch.testing.assert_close(fused, noisy[:, -1], atol=1e-6, rtol=0)
+
+
+def test_without_noise_the_output_is_the_fused_frame() -> None:
+    net = tiny_net()
+    noisy = torch.rand(1, 24, 4, 4)
+    sigma = torch.zeros(1, 24, 1, 1)
+    with torch.inference_mode():
+        denoised, _ = net(noisy, sigma, *net.initial_state(16, 16))
+    torch.testing.assert_close(denoised, noisy, atol=1e-6, rtol=0)
+
+
+def test_nano_is_within_its_budget() -> None:
+    spec = ModelSpec()
+    assert kmac_per_pixel(spec) <= 10.0
+    values = sum(
+        int(np.prod(shape)) for shape in spec.state_shapes(1088, 1920)
+    )
+    assert values * 2 <= 24e6  # bytes at fp16, 1080p
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"layout": "nv12"}, {"hidden": 17, "width": 16}], ids=["layout", "hidden"]
+)
+def test_spec_refuses_what_cannot_be_built(wrong: dict[str, int | str]) -> None:
+    with pytest.raises(ValueError, match=r"layout must be|wider"):
+        ModelSpec(**wrong)  # type: ignore[arg-type]
