@@ -6,6 +6,7 @@ those of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance).
 """
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -96,18 +97,24 @@ def frame_to_rgb(frame: Frame) -> np.ndarray:
     if frame.pix_fmt == "rgb24":
         return frame.planes[0]
     depth = bit_depth(frame.pix_fmt)
-    planes = frame.planes
-    if len(planes) == 1:
-        half = ((frame.height + 1) // 2, (frame.width + 1) // 2)
-        grey = np.full(half, 1 << (depth - 1), planes[0].dtype)
-        planes = (planes[0], grey, grey)
-    return yuv420_to_rgb(planes, frame.color, depth)
+    return yuv420_to_rgb(with_chroma(frame.planes, depth), frame.color, depth)
+
+
+def with_chroma(planes: tuple[np.ndarray, ...], depth: int) -> tuple[np.ndarray, ...]:
+    """Planes of 4:2:0: the same ones, or gray with colourless chroma beside it."""
+    if len(planes) == 3:
+        return planes
+    height, width = planes[0].shape
+    half = ((height + 1) // 2, (width + 1) // 2)
+    grey = np.full(half, 1 << (depth - 1), planes[0].dtype)
+    return planes[0], grey, grey
 
 
 def _round(values: np.ndarray, depth: int) -> np.ndarray:
     """Round ``float32`` once and clip it to `depth` bits; faster than NumPy's steps."""
     dtype = cv2.CV_8U if depth == 8 else cv2.CV_16U
-    rounded = cv2.add(values, 0, dtype=dtype)
+    zero: Any = 0  # a scalar, which OpenCV's stubs leave out
+    rounded = cv2.add(values, zero, dtype=dtype)
     return rounded if depth == 8 else np.minimum(rounded, (1 << depth) - 1)
 
 

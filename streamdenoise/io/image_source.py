@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -84,7 +84,7 @@ class ImageSource:
     ) -> None:
         self.close()
 
-    def _read(self) -> Iterator[Frame]:
+    def _read(self) -> Generator[Frame, None, None]:
         for index, path in enumerate(self._paths):
             try:
                 picture, notes = read_image(path)

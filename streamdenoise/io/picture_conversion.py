@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from streamdenoise.color import resolve_matrix, rgb_to_yuv420, yuv420_to_rgb
+from streamdenoise.color import (
+    resolve_matrix,
+    rgb_to_yuv420,
+    with_chroma,
+    yuv420_to_rgb,
+)
 from streamdenoise.frame import ColorInfo, bit_depth
 
 
@@ -26,18 +31,9 @@ def convert_picture(
         return (yuv[:1] if target.startswith("gray") else yuv), color
     if target == "rgb24":
         full = ColorInfo(0, 2, color.primaries, color.transfer)
-        return (yuv420_to_rgb(_with_chroma(planes, depth), color, depth),), full
-    wanted = planes[:1] if target.startswith("gray") else _with_chroma(planes, depth)
+        return (yuv420_to_rgb(with_chroma(planes, depth), color, depth),), full
+    wanted = planes[:1] if target.startswith("gray") else with_chroma(planes, depth)
     return tuple(_to_depth(plane, depth, target_depth) for plane in wanted), color
-
-
-def _with_chroma(planes: tuple[np.ndarray, ...], depth: int) -> tuple[np.ndarray, ...]:
-    if len(planes) == 3:
-        return planes
-    height, width = planes[0].shape
-    half = ((height + 1) // 2, (width + 1) // 2)
-    grey = np.full(half, 1 << (depth - 1), planes[0].dtype)
-    return planes[0], grey, grey
 
 
 def _to_depth(plane: np.ndarray, depth: int, target: int) -> np.ndarray:

@@ -1,0 +1,203 @@
+"""Webcams: through FFmpeg where it can, through OpenCV where it cannot."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import av
+import cv2
+
+from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo
+from streamdenoise.io.container_video import main_video
+from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.picture_conversion import convert_picture
+from streamdenoise.io.pyav_source import PyAVSource
+
+if TYPE_CHECKING:
+    from streamdenoise.io import Source
+
+_NAME = re.compile(r"camera:(\d{1,3})")
+_MICROSECOND = Fraction(1, 1_000_000)
+_RGB = ColorInfo(matrix=0, range=2)
+
+# Platform -> FFmpeg's capture device and how it names camera N.
+_DEVICES = {
+    "linux": ("v4l2", "/dev/video{}"),
+    "darwin": ("avfoundation", "{}:none"),
+}
+
+
+def open_camera(
+    uri: str,
+    *,
+    duration_s: float | None = None,
+    pix_fmt: str | None = None,
+    timeout_s: float = 10.0,
+) -> "Source":
+    """Open ``camera:N`` with FFmpeg, and where that fails with OpenCV, with a note.
+
+    FFmpeg's DirectShow wants the name of a camera and not its number, so Windows goes
+    to OpenCV directly.
+
+    Raises:
+        SourceOpenError: Neither of them opens it.
+    """
+    match = _NAME.fullmatch(uri)
+    if match is None:
+        raise ConfigError(f"{uri!r} is not a camera; write camera:0 for the first one")
+    number = int(match[1])
+    why = "FFmpeg has no numbered cameras on this system"
+    if sys.platform in _DEVICES:
+        device_format, pattern = _DEVICES[sys.platform]
+        try:
+            return CaptureSource(
+                pattern.format(number),
+                device_format,
+                uri,
+                duration_s=duration_s,
+                pix_fmt=pix_fmt,
+                timeout_s=timeout_s,
+            )
+        except SourceOpenError as exc:
+            why = str(exc)
+    return OpenCVCameraSource(number, uri, why, duration_s=duration_s, pix_fmt=pix_fmt)
+
+
+class CaptureSource(PyAVSource):
+    """A capture device of FFmpeg, such as v4l2, avfoundation or x11grab."""
+
+    def __init__(
+        self,
+        device: str,
+        device_format: str,
+        name: str,
+        *,
+        duration_s: float | None = None,
+        pix_fmt: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        try:
+            container = av.open(
+                device,
+                "r",
+                format=device_format,
+                # A read then returns at once when there is no picture yet, and the
+                # time-out of the source can count.
+                options={"fflags": "nonblock"},
+                timeout=(timeout_s, timeout_s),
+            )
+        except FFMPEG_ERRORS as exc:
+            raise SourceOpenError(
+                f"{name} ({device}) cannot be opened: {reason(exc)}; check that it is "
+                "plugged in, allowed and not used by another program"
+            ) from exc
+        stream = main_video(container)
+        if stream is None:
+            container.close()
+            raise SourceOpenError(f"{name} ({device}) gives no video; try another one")
+        super().__init__(
+            container,
+            stream,
+            name,
+            is_live=True,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+            timeout_s=timeout_s,
+        )
+
+
+class OpenCVCameraSource:
+    """A camera through OpenCV, which converts to 8-bit RGB: the second choice.
+
+    Frames become yuv420p in BT.601 or BT.709 by size, stamped when they arrive.
+    OpenCV waits for a silent camera 10 s at most.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        why: str,
+        *,
+        duration_s: float | None = None,
+        pix_fmt: str | None = None,
+    ) -> None:
+        self._name = name
+        self._pix_fmt = pix_fmt or "yuv420p"
+        self._duration_s = duration_s
+        log_level = cv2.getLogLevel()
+        cv2.setLogLevel(0)  # a missing camera is told once, by our own error
+        try:
+            self._capture = cv2.VideoCapture(number)
+            done, picture = self._capture.read()
+        finally:
+            cv2.setLogLevel(log_level)
+        if not done or picture is None:
+            self._capture.release()
+            raise SourceOpenError(
+                f"{name} cannot be opened, neither by FFmpeg ({why}) nor by OpenCV; "
+                "check that it is plugged in, allowed and not used by another program"
+            )
+        self._first = picture
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        color = convert_picture((picture,), "rgb24", self._pix_fmt, _RGB)[1]
+        self.info = StreamInfo(
+            width=picture.shape[1],
+            height=picture.shape[0],
+            pix_fmt=self._pix_fmt,
+            frame_rate=Fraction(rate).limit_denominator(1001) if rate > 0 else None,
+            time_base=_MICROSECOND,
+            is_live=True,
+            color=color,
+            notes=(f"{name} is read through OpenCV: {why}",),
+        )
+
+    @property
+    def skipped(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        picture = self._first
+        zero = time.monotonic()
+        index = 0
+        while True:
+            captured_at = time.monotonic()
+            elapsed = captured_at - zero
+            if self._duration_s is not None and elapsed >= self._duration_s:
+                return
+            rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            planes, color = convert_picture((rgb,), "rgb24", self._pix_fmt, _RGB)
+            yield Frame(
+                planes=planes,
+                pix_fmt=self._pix_fmt,
+                color=color,
+                pts=round(elapsed * 1_000_000),
+                time_base=_MICROSECOND,
+                index=index,
+                captured_at=captured_at,
+            )
+            index += 1
+            done, picture = self._capture.read()
+            if not done or picture is None:
+                raise SourceLostError(
+                    f"{self._name} gave no more pictures; check that it is plugged in"
+                )
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

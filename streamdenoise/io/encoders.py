@@ -1,0 +1,177 @@
+"""The video encoders by the names people know, and their settings."""
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import OutputContainer
+
+from streamdenoise.config import EncoderConfig
+from streamdenoise.errors import SinkError
+from streamdenoise.frame import StreamInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """An encoder of FFmpeg and what it can take."""
+
+    codec: str
+    """FFmpeg's name of the encoder."""
+    pix_fmts: tuple[str, ...]
+    """Formats it takes as they are; others are converted to the nearest of them."""
+    crf: int | None = None
+    """Default quality, chosen to keep what the denoiser restored."""
+    preset: str | None = None
+    even: bool = False
+    """True when 4:2:0 in this codec cannot hold odd sizes."""
+    min_side_px: int = 1
+
+
+# Defaults favour quality; `--preset veryfast` makes x264 three to four times faster.
+ENCODERS = {
+    "x264": Encoder(
+        "libx264",
+        ("yuv420p", "yuv420p10le", "gray", "gray10le"),
+        crf=18,
+        preset="medium",
+        even=True,
+        min_side_px=2,
+    ),
+    "x265": Encoder(
+        "libx265",
+        ("yuv420p", "yuv420p10le", "gray", "gray10le"),
+        crf=20,
+        preset="medium",
+        even=True,
+        min_side_px=16,
+    ),
+    "svtav1": Encoder(
+        "libsvtav1", ("yuv420p", "yuv420p10le"), crf=28, preset="8", min_side_px=4
+    ),
+    "ffv1": Encoder("ffv1", ("yuv420p", "yuv420p10le", "gray", "gray10le", "gbrp")),
+}
+
+# Codec of an input -> encoder of the same family, for `copy-settings`.
+_FAMILIES = {
+    "h264": ENCODERS["x264"],
+    "hevc": ENCODERS["x265"],
+    "av1": ENCODERS["svtav1"],
+    "ffv1": ENCODERS["ffv1"],
+    "vp9": Encoder("libvpx-vp9", ("yuv420p", "yuv420p10le")),
+    "vp8": Encoder("libvpx", ("yuv420p",)),
+    "mjpeg": Encoder("mjpeg", ("yuvj420p",)),
+    "mpeg4": Encoder("mpeg4", ("yuv420p",)),
+    "mpeg2video": Encoder("mpeg2video", ("yuv420p",)),
+    "prores": Encoder("prores_ks", ("yuv422p10le",)),
+}
+_DECODER_ALIASES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """How the input was encoded, as far as `copy-settings` follows it."""
+
+    codec: str
+    """FFmpeg's name of the input's codec or decoder."""
+    bit_rate: int | None
+    """Of the video, in bit/s; None when unknown."""
+
+
+def choose_encoder(
+    config: EncoderConfig, settings: SourceSettings | None
+) -> tuple[Encoder, dict[str, str], int | None, str | None]:
+    """The encoder, its options, a bit rate in bit/s or None, and a note or None.
+
+    Raises:
+        SinkError: `copy-settings` without an input to copy them from.
+    """
+    bit_rate, note = None, None
+    if config.codec != "copy-settings":
+        encoder = ENCODERS[config.codec]
+    elif settings is None:
+        raise SinkError(
+            "--codec copy-settings needs an input file to take the codec from; "
+            "name a codec instead"
+        )
+    else:
+        family = _DECODER_ALIASES.get(settings.codec, settings.codec)
+        encoder = _FAMILIES.get(family, ENCODERS["x264"])
+        if family not in _FAMILIES:
+            note = f"there is no encoder for {settings.codec}: x264 is used"
+        elif config.crf is None and encoder.codec not in ("ffv1", "prores_ks"):
+            bit_rate = settings.bit_rate
+    return encoder, _options(encoder, config, bit_rate), bit_rate, note
+
+
+def _options(
+    encoder: Encoder, config: EncoderConfig, bit_rate: int | None
+) -> dict[str, str]:
+    options: dict[str, str] = {}
+    crf = encoder.crf if config.crf is None else config.crf
+    preset = config.preset or encoder.preset
+    if crf is not None and bit_rate is None:
+        options["crf"] = str(crf)
+    if preset is not None and encoder.preset is not None:
+        options["preset"] = preset
+    if encoder.codec == "ffv1":
+        # Version 3 with checksums: slices for threads, and damage stays local.
+        options |= {"level": "3", "slicecrc": "1"}
+    elif encoder.codec == "libx265":
+        options["x265-params"] = "log-level=error"
+    elif encoder.codec == "libsvtav1":
+        # The library writes its banner to stderr and reads nothing but this.
+        os.environ.setdefault("SVT_LOG", "1")
+    return options
+
+
+def encoded_pix_fmt(encoder: Encoder, pix_fmt: str) -> str:
+    """The format in which frames of `pix_fmt` reach the encoder."""
+    if pix_fmt in encoder.pix_fmts:
+        return pix_fmt
+    if pix_fmt == "rgb24" and "gbrp" in encoder.pix_fmts:
+        return "gbrp"  # the same samples in planes: still lossless
+    if pix_fmt.endswith("10le") and "yuv420p10le" in encoder.pix_fmts:
+        return "yuv420p10le"
+    return encoder.pix_fmts[0]
+
+
+def encoded_size(encoder: Encoder, width: int, height: int) -> tuple[int, int]:
+    """The size in the file: the frames' own, or what the codec needs around it."""
+    step = 2 if encoder.even else 1
+    width, height = (
+        max(encoder.min_side_px, -(-side // step) * step) for side in (width, height)
+    )
+    return width, height
+
+
+def add_video_stream(
+    container: OutputContainer,
+    encoder: Encoder,
+    options: dict[str, str],
+    bit_rate: int | None,
+    info: StreamInfo,
+    time_base: Fraction,
+) -> av.VideoStream:
+    """Add the video stream for `info` to an output, with its tags; not opened yet.
+
+    Raises:
+        ValueError: The container cannot hold the codec.
+    """
+    rate = info.frame_rate or Fraction(25)
+    stream = container.add_stream(encoder.codec, rate=rate.limit_denominator(1001))
+    assert isinstance(stream, av.VideoStream)
+    stream.options = dict(options)
+    context = stream.codec_context
+    context.width, context.height = encoded_size(encoder, info.width, info.height)
+    context.pix_fmt = encoded_pix_fmt(encoder, info.pix_fmt)
+    context.time_base = stream.time_base = time_base
+    context.colorspace = info.color.matrix
+    context.color_range = info.color.range
+    context.color_primaries = info.color.primaries
+    context.color_trc = info.color.transfer
+    if info.sample_aspect is not None:
+        context.sample_aspect_ratio = info.sample_aspect
+    if bit_rate is not None:
+        context.bit_rate = bit_rate
+    return stream

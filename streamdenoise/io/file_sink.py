@@ -1,0 +1,244 @@
+"""Video files: encoded pictures, and everything else from the input."""
+
+import contextlib
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.container import OutputContainer
+
+from streamdenoise.config import EncoderConfig
+from streamdenoise.errors import SinkError
+from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io.carried_streams import CarriedStreams
+from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.partial_file import PartialFile
+from streamdenoise.io.video_encoder import VideoEncoder
+
+# File name ending -> FFmpeg's muxer.
+MUXERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".ts": "mpegts",
+}
+
+_MAX_TIMESCALE = (1 << 31) - 1
+
+
+class FileSink:
+    """Encodes to a temporary name and renames at the end.
+
+    The file is playable at any moment, even after a crash: Matroska by nature, MP4 and
+    MOV because they are written in fragments, which `close` turns into a plain file.
+    Timestamps are those of the frames (Matroska stores milliseconds, AVI a constant
+    rate). Audio, subtitles, attachments, chapters and tags come from `copy_from`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: StreamInfo,
+        *,
+        encoder: EncoderConfig | None = None,
+        copy_from: str | None = None,
+        overwrite: bool = False,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+    ) -> None:
+        self._path = path
+        self._format = MUXERS.get(path.suffix.lower(), "")
+        if not self._format:
+            raise SinkError(
+                f"{path} cannot be written: its ending must be one of "
+                f"{', '.join(MUXERS)}, .y4m or a picture's"
+            )
+        if encoder is None:
+            encoder = EncoderConfig("svtav1" if self._format == "webm" else "x264")
+        self._partial = PartialFile(path, overwrite=overwrite)
+        self._frames = 0
+        self._closed = False
+        self._last = Fraction(0)
+        self._shift = Fraction(start_s).limit_denominator(10**6)
+        self._carried: CarriedStreams | None = None
+        self._container: OutputContainer | None = None
+        try:
+            self._open(info, encoder, copy_from, start_s, duration_s)
+        except BaseException as exc:
+            self._release()
+            self._partial.discard()
+            if isinstance(exc, FFMPEG_ERRORS) and not isinstance(exc, SinkError):
+                raise SinkError(self._open_message(encoder, info, exc)) from exc
+            raise
+
+    def _open(
+        self,
+        info: StreamInfo,
+        config: EncoderConfig,
+        copy_from: str | None,
+        start_s: float,
+        duration_s: float | None,
+    ) -> None:
+        time_base = self._time_base(info)
+        options = self._container_options(time_base)
+        container = av.open(
+            f"file:{self._partial.path}",
+            "w",
+            format=self._format,
+            container_options=options,
+        )
+        self._container = container
+        settings = None
+        if copy_from is not None and Path(copy_from).is_file():
+            self._carried = CarriedStreams(
+                Path(copy_from),
+                container,
+                self._format,
+                start_s=start_s,
+                duration_s=duration_s,
+            )
+            self._shift = self._carried.shift
+            settings = self._carried.settings()
+        self._encoder = VideoEncoder(
+            container, info, config, settings=settings, time_base=time_base
+        )
+        if self._carried is not None:
+            self._carried.add_to(self._encoder.stream)
+            for name, value in self._carried.container_options().items():
+                options[name] = options.get(name, "") + value
+            container.container_options = options
+        # Writes the header: what the muxer refuses is known before the first frame.
+        container.start_encoding()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        carried = self._carried.notes if self._carried is not None else []
+        return tuple(
+            f"{self._path}: {note}" for note in [*self._encoder.notes, *carried]
+        )
+
+    def write(self, frame: Frame) -> None:
+        if self._closed or self._container is None:
+            raise ValueError("the sink is closed")
+        self._encoder.check(frame)
+        try:
+            for packet in self._encoder.encode(frame, self._shift):
+                self._mux(packet)
+        except FFMPEG_ERRORS as exc:
+            raise SinkError(self._write_message(exc)) from exc
+        self._frames += 1
+        self._last = frame.pts * frame.time_base - self._shift
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._finish()
+        except FFMPEG_ERRORS as exc:
+            self._release()
+            raise SinkError(self._write_message(exc)) from exc
+        if self._frames == 0:
+            self._partial.discard()
+            return
+        self._partial.commit()
+
+    def abort(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._finish()
+        except FFMPEG_ERRORS:
+            self._release()
+        if self._frames == 0:
+            self._partial.discard()
+        else:
+            self._partial.commit_unless_replacing()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _mux(self, packet: av.Packet) -> None:
+        assert self._container is not None
+        if self._carried is not None:
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if stamp is not None:
+                self._carried.mux_until(stamp * packet.time_base)
+        self._container.mux_one(packet)
+
+    def _finish(self) -> None:
+        for packet in self._encoder.flush():
+            self._mux(packet)
+        if self._carried is not None and self._frames:
+            self._carried.finish(self._last)
+        container, self._container = self._container, None
+        if self._carried is not None:
+            self._carried.close()
+        if container is not None:
+            container.close()
+
+    def _release(self) -> None:
+        """Close what is open after a failure; its trailer may fail as well."""
+        if self._carried is not None:
+            self._carried.close()
+        container, self._container = self._container, None
+        if container is not None:
+            with contextlib.suppress(*FFMPEG_ERRORS):
+                container.close()
+
+    def _time_base(self, info: StreamInfo) -> Fraction:
+        if self._format == "avi" and info.frame_rate:
+            return 1 / info.frame_rate
+        return info.time_base
+
+    def _container_options(self, time_base: Fraction) -> dict[str, str]:
+        # Every packet goes to the disk at once, so that a crash loses little.
+        options = {"flush_packets": "1"}
+        if self._format in ("mp4", "mov"):
+            options["movflags"] = "+hybrid_fragmented+delay_moov+frag_keyframe"
+            options["frag_duration"] = str(2 * av.time_base)
+            # Edit lists count in this unit: another one would round the first pts.
+            options["movie_timescale"] = str(min(time_base.denominator, _MAX_TIMESCALE))
+        elif self._format in ("matroska", "webm"):
+            # Sound may begin a few ms before the first picture: the muxer would shift
+            # all pictures by that, but the format can store it.
+            options["avoid_negative_ts"] = "disabled"
+        return options
+
+    def _open_message(
+        self, config: EncoderConfig, info: StreamInfo, exc: BaseException
+    ) -> str:
+        if isinstance(exc, ValueError) and "does not support" in str(exc):
+            remedy = "--codec svtav1" if self._format == "webm" else "an output in .mkv"
+            return (
+                f"{self._path} cannot be written: {self._format} cannot hold "
+                f"{config.codec}; choose {remedy}"
+            )
+        return (
+            f"{self._path} cannot be written: the {config.codec} encoder refused "
+            f"{info.width}x{info.height} {info.pix_fmt} ({reason(exc)}); "
+            "try another --codec or --preset, or --codec ffv1 with an output in .mkv"
+        )
+
+    def _write_message(self, exc: BaseException) -> str:
+        return (
+            f"{self._path} cannot be finished: {reason(exc)}; "
+            f"what is written so far is kept as {self._partial.path}"
+        )

@@ -1,0 +1,133 @@
+"""Still pictures: one file, or one a frame in a folder."""
+
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+
+from streamdenoise.color import frame_to_rgb
+from streamdenoise.errors import SinkError, SourceOpenError
+from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io import IMAGE_SUFFIXES
+from streamdenoise.io.ffmpeg_errors import reason
+from streamdenoise.io.image_source import image_paths
+from streamdenoise.io.partial_file import PartialFile
+
+# Near the point where more bytes change nothing that one sees.
+_QUALITY = {
+    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    ".webp": [cv2.IMWRITE_WEBP_QUALITY, 95],
+}
+_NUMBER = re.compile(r"%0?\d*d")
+
+
+class ImageSink:
+    """Writes each frame as an 8-bit RGB picture.
+
+    A file name takes one frame; a pattern such as ``out/%05d.png`` is numbered with
+    `Frame.index`; a folder gets the names of the pictures of `names_from`, or
+    ``000000.png`` and so on. Each picture has a temporary name until it is complete.
+
+    Raises:
+        SinkError: A file would be overwritten, or the folder cannot be made.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: StreamInfo,
+        *,
+        names_from: Path | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self._overwrite = overwrite
+        self._pattern = path
+        self._names: list[str] = []
+        self._frames = 0
+        self._closed = False
+        self._numbered = _NUMBER.search(path.name) is not None
+        self._single = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+        self._single &= not self._numbered
+        self.notes: tuple[str, ...] = ()
+        if self._single:
+            PartialFile(path, overwrite=overwrite).discard()
+            return
+        folder = path.parent if self._numbered else path
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SinkError(
+                f"{folder} cannot be made: {reason(exc)}; choose another folder"
+            ) from exc
+        if names_from is not None and not self._numbered:
+            self._names = _names(names_from)
+        taken = [name for name in self._names if (path / name).exists()]
+        if taken and not overwrite:
+            raise SinkError(
+                f"{path / taken[0]} exists already; add --overwrite to replace it"
+            )
+
+    def write(self, frame: Frame) -> None:
+        if self._closed:
+            raise ValueError("the sink is closed")
+        if self._single and self._frames:
+            raise SinkError(
+                f"{self._pattern} takes one picture, but more came; "
+                "name a folder or a pattern such as %05d.png"
+            )
+        path = self._path(frame.index)
+        bgr = cv2.cvtColor(frame_to_rgb(frame), cv2.COLOR_RGB2BGR)
+        suffix = path.suffix.lower()
+        done, data = cv2.imencode(suffix, bgr, _QUALITY.get(suffix, []))
+        if not done:
+            raise SinkError(
+                f"{path} cannot be encoded at {frame.width}x{frame.height}; use .png"
+            )
+        partial = PartialFile(path, overwrite=self._overwrite)
+        try:
+            partial.path.write_bytes(data.tobytes())
+        except OSError as exc:
+            partial.discard()
+            raise SinkError(f"{path} cannot be written: {reason(exc)}") from exc
+        partial.commit()
+        self._frames += 1
+
+    def close(self) -> None:
+        self._closed = True
+
+    def abort(self) -> None:
+        """Complete pictures stay, there are no others."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _path(self, index: int) -> Path:
+        if self._single:
+            return self._pattern
+        if self._numbered:
+            name = _NUMBER.sub(lambda m: m[0] % index, self._pattern.name)
+            return self._pattern.with_name(name)
+        if index < len(self._names):
+            return self._pattern / self._names[index]
+        return self._pattern / f"{index:06d}.png"
+
+
+def _names(source: Path) -> list[str]:
+    if source.suffix.lower() not in IMAGE_SUFFIXES and not source.is_dir():
+        return []  # a video: its frames have no names
+    try:
+        return [path.name for path in image_paths(source)]
+    except SourceOpenError:
+        return []

@@ -1,0 +1,144 @@
+"""Our frames into an encoder: format, size, tags and timestamps."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.reformatter import VideoReformatter
+
+from streamdenoise.color import resolve_matrix
+from streamdenoise.config import EncoderConfig
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
+from streamdenoise.io.encoders import (
+    SourceSettings,
+    add_video_stream,
+    choose_encoder,
+    encoded_pix_fmt,
+    encoded_size,
+)
+from streamdenoise.io.picture_conversion import convert_picture
+from streamdenoise.io.planes import frame_of
+
+
+class VideoEncoder:
+    """One video stream of an output container, fed with `Frame`s.
+
+    Raises:
+        ValueError: The container cannot hold the codec.
+        SinkError: The codec cannot be chosen.
+    """
+
+    def __init__(
+        self,
+        container: OutputContainer,
+        info: StreamInfo,
+        config: EncoderConfig,
+        *,
+        settings: SourceSettings | None = None,
+        time_base: Fraction | None = None,
+        extra_options: dict[str, str] | None = None,
+    ) -> None:
+        encoder, options, bit_rate, note = choose_encoder(config, settings)
+        self._info = info
+        self._time_base = time_base or info.time_base
+        self._target = encoded_pix_fmt(encoder, info.pix_fmt)
+        self._size = encoded_size(encoder, info.width, info.height)
+        # What convert_picture can make; the reformatter does the rest of the way.
+        self._planar = "rgb24" if self._target == "gbrp" else self._nearest_planar()
+        self._color = self._encoded_color()
+        self._reformatter = VideoReformatter()
+        self.notes = [note] if note else []
+        self._note_changes(encoder.codec)
+        self.stream = add_video_stream(
+            container,
+            encoder,
+            options | (extra_options or {}),
+            bit_rate,
+            replace(info, color=self._color),
+            self._time_base,
+        )
+
+    def _nearest_planar(self) -> str:
+        if self._target in ("gray", "gray10le", "yuv420p", "yuv420p10le"):
+            return self._target
+        return "yuv420p10le" if "10" in self._target else "yuv420p"
+
+    def _encoded_color(self) -> ColorInfo:
+        color = self._info.color
+        if self._info.pix_fmt == "rgb24" and self._planar != "rgb24":
+            matrix = resolve_matrix(color, self._info.width, self._info.height)
+            color = replace(color, matrix=matrix, range=1)
+        if self._target.startswith("yuvj"):
+            color = replace(color, range=2)
+        return color
+
+    def _note_changes(self, codec: str) -> None:
+        info = self._info
+        if self._size != (info.width, info.height):
+            self.notes.append(
+                f"{info.width}x{info.height} is padded to "
+                f"{self._size[0]}x{self._size[1]}: {codec} cannot hold this size; "
+                "--codec ffv1 can"
+            )
+        if info.pix_fmt not in (self._target, self._target.replace("yuvj", "yuv")):
+            self.notes.append(f"{info.pix_fmt} is stored as {self._target}")
+
+    def check(self, frame: Frame) -> None:
+        """Refuse a frame that is not like the `StreamInfo` of the sink.
+
+        Raises:
+            ValueError: Its size or format is another one.
+        """
+        info = self._info
+        found = (frame.width, frame.height, frame.pix_fmt)
+        if found != (info.width, info.height, info.pix_fmt):
+            raise ValueError(
+                f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
+                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
+            )
+
+    def encode(self, frame: Frame, shift: Fraction) -> Iterator[av.Packet]:
+        """Packets that are ready after `frame`, presented `shift` seconds earlier."""
+        info = self._info
+        planes, color = convert_picture(
+            frame.planes, frame.pix_fmt, self._planar, frame.color
+        )
+        if self._size != (info.width, info.height):
+            planes = _padded(planes, self._planar, self._size)
+        picture = frame_of(planes, self._planar)
+        source_range = color.range or 1
+        if self._planar != self._target:
+            picture = self._reformatter.reformat(
+                picture,
+                format=self._target,
+                src_color_range=2 if self._planar == "rgb24" else source_range,
+                dst_color_range=(
+                    2 if self._target in ("gbrp", "yuvj420p") else source_range
+                ),
+            )
+        picture.color_range = self._color.range
+        picture.colorspace = self._color.matrix
+        moment = frame.pts * frame.time_base - shift
+        picture.pts = round(moment / self._time_base)
+        picture.time_base = self._time_base
+        yield from self.stream.encode(picture)
+
+    def flush(self) -> Iterator[av.Packet]:
+        """The packets that the encoder still holds."""
+        yield from self.stream.encode(None)
+
+
+def _padded(
+    planes: tuple[np.ndarray, ...], pix_fmt: str, size: tuple[int, int]
+) -> tuple[np.ndarray, ...]:
+    """Repeat the last row and column until the planes fit `size`."""
+    shapes = plane_shapes(pix_fmt, *size)
+    return tuple(
+        np.pad(
+            plane, [(0, b - a) for a, b in zip(plane.shape, shape, strict=True)], "edge"
+        )
+        for plane, shape in zip(planes, shapes, strict=True)
+    )

@@ -1,0 +1,166 @@
+"""Frames as a yuv4mpegpipe stream, for another program's stdin or a file."""
+
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from streamdenoise.errors import SinkError
+from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io.ffmpeg_errors import reason
+from streamdenoise.io.partial_file import PartialFile
+from streamdenoise.io.picture_conversion import convert_picture
+from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, format_header
+
+
+class Y4MSink:
+    """Writes planes as they are; rgb24 becomes yuv420p, which the format can hold.
+
+    The format has no timestamps: frames follow each other at the header's rate. The
+    descriptor is written to directly, so that a closed pipe is an error at once and
+    not at the end of the process.
+    """
+
+    def __init__(
+        self, fd: int, info: StreamInfo, name: str, partial: PartialFile | None = None
+    ) -> None:
+        self._fd = fd
+        self._name = name
+        self._partial = partial
+        self._closed = False
+        self._info = info
+        self._pix_fmt = "yuv420p" if info.pix_fmt == "rgb24" else info.pix_fmt
+        self._frames = 0
+        self._last: tuple[int, int] | None = None
+        self._uneven = False
+        header = info
+        if self._pix_fmt != info.pix_fmt:
+            header = Y4MStreamInfo(
+                info.width,
+                info.height,
+                self._pix_fmt,
+                info.frame_rate,
+                sample_aspect=info.sample_aspect,
+            )
+        self._write(format_header(header))
+
+    @classmethod
+    def to_stdout(cls, info: StreamInfo) -> Self:
+        """Write to the process's standard output.
+
+        Raises:
+            SinkError: It is a terminal, or nobody reads it.
+        """
+        if sys.stdout is None or sys.stdout.isatty():
+            raise SinkError(
+                "stdout is a terminal, not a pipe; append | ffmpeg -i - OUT, "
+                "or give -o a file name"
+            )
+        sys.stdout.flush()
+        return cls(sys.stdout.fileno(), info, "stdout")
+
+    @classmethod
+    def to_file(cls, path: Path, info: StreamInfo, *, overwrite: bool) -> Self:
+        """Write to a file that has a temporary name until `close`.
+
+        Raises:
+            SinkError: It exists and `overwrite` is False, or it cannot be written.
+        """
+        partial = PartialFile(path, overwrite=overwrite)
+        flags = os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+        return cls(os.open(partial.path, flags), info, str(path), partial)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self._uneven:
+            return ()
+        return (
+            f"{self._name}: yuv4mpegpipe has no timestamps: the uneven ones of this "
+            "video are lost",
+        )
+
+    def write(self, frame: Frame) -> None:
+        if self._closed:
+            raise ValueError("the sink is closed")
+        info = self._info
+        found = (frame.width, frame.height, frame.pix_fmt)
+        if found != (info.width, info.height, info.pix_fmt):
+            raise ValueError(
+                f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
+                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
+            )
+        planes, _ = convert_picture(
+            frame.planes, frame.pix_fmt, self._pix_fmt, frame.color
+        )
+        self._write(FRAME_MAGIC + b"\n")
+        for plane in planes:
+            self._write(np.ascontiguousarray(plane).data.cast("B"))
+        self._watch_pace(frame)
+        self._frames += 1
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._partial is None:
+            return
+        os.close(self._fd)
+        if self._frames:
+            self._partial.commit()
+        else:
+            self._partial.discard()
+
+    def abort(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._partial is None:
+            return
+        os.close(self._fd)
+        if self._frames:
+            self._partial.commit_unless_replacing()
+        else:
+            self._partial.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _watch_pace(self, frame: Frame) -> None:
+        """Notice a variable rate: two steps that differ by more than half."""
+        if self._last is not None:
+            pts, step = self._last
+            new_step = frame.pts - pts
+            self._uneven |= bool(step) and abs(new_step - step) * 2 > step
+            self._last = (frame.pts, new_step)
+        else:
+            self._last = (frame.pts, 0)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except BrokenPipeError as exc:
+            raise SinkError(
+                f"{self._name} was closed by the program that reads it; "
+                "check that program's messages"
+            ) from exc
+        except OSError as exc:
+            kept = "" if self._partial is None else f"; kept as {self._partial.path}"
+            raise SinkError(
+                f"{self._name} cannot be written: {reason(exc)}{kept}"
+            ) from exc
