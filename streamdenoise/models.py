@@ -1,0 +1,74 @@
+"""The table of models that come with the package: what they cost and where from."""
+
+from typing import Any
+
+from streamdenoise.artefact import open_artefact, shipped_models
+
+HEADER = ("model", "layout", "params", "kMAC/px", "sigma", "PSNR-Y", "steps", "files")
+
+
+def models_table() -> str:
+    """All shipped models, one a line, and below each its provenance.
+
+    Raises:
+        CheckpointError: a manifest is unreadable.
+    """
+    manifests = [open_artefact(name).manifest for name in shipped_models()]
+    if not manifests:
+        return "no models: streamdenoise/weights is empty; install the package again\n"
+    lines = _align([HEADER, *(_row(manifest) for manifest in manifests)])
+    for manifest in manifests:
+        lines += ["", *_provenance(manifest)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(manifest: dict[str, Any]) -> tuple[str, ...]:
+    noise = manifest.get("noise", {})
+    sigma = f"{noise['sigma_min']:g}-{noise['sigma_max']:g}" if noise else "?"
+    psnr = manifest.get("validation_psnr_y", {})
+    means = [f"{v:.2f}" for k, v in psnr.items() if k.startswith("mean/")]
+    return (
+        str(manifest["name"]),
+        str(manifest["layout"]),
+        f"{manifest.get('params', 0):,}",
+        f"{manifest.get('kmac_per_px', 0):.1f}",
+        sigma,
+        "/".join(means) or "?",
+        f"{manifest.get('steps', 0):,}",
+        " ".join(manifest.get("files", {})),
+    )
+
+
+def _provenance(manifest: dict[str, Any]) -> list[str]:
+    lines = [f"{manifest['name']}:"]
+    levels = [
+        key.removeprefix("mean/")
+        for key in manifest.get("validation_psnr_y", {})
+        if key.startswith("mean/")
+    ]
+    if levels:
+        lines.append(f"  PSNR-Y in dB on validation clips at sigma {'/'.join(levels)}")
+    if noise := manifest.get("noise"):
+        lines.append("  trained on noise " + ", ".join(_pairs(noise)))
+    for key in ("data", "recipe", "commit"):
+        if value := manifest.get(key):
+            lines.append(f"  {key}: {value}")
+    lines += [
+        f"  sha256 {digest[:16]}… {name}"
+        for name, digest in manifest.get("sha256", {}).items()
+    ]
+    return lines
+
+
+def _pairs(values: dict[str, Any]) -> list[str]:
+    return [f"{key} {value}" for key, value in values.items()]
+
+
+def _align(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
