@@ -18,7 +18,7 @@ from streamdenoise.frame import Frame
 from streamdenoise.io import open_source
 from streamdenoise.metrics import psnr_uv, psnr_y, ssim_y
 from streamdenoise.noise import add_gaussian_noise, plane_sigmas
-from streamdenoise.peers import PEERS, Peer, run_filter, search, write_raw
+from streamdenoise.peers import PEERS, Options, Peer, run_filter, search, write_raw
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".y4m", ".ts")
 
@@ -196,7 +196,7 @@ def best_options(
     """Options with the best PSNR-Y, searched on the frames that `peer` allows."""
     count = min(len(clean), peer.max_frames or len(clean))
 
-    def measure(options: dict[str, float | str]) -> float:
+    def measure(options: Options) -> float:
         filtered = run_filter(peer.filter(options), noisy[:count], raw, threads)
         return psnr_y(clean[:count], filtered)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from streamdenoise.artefact import open_artefact, shipped_models
 
-HEADER = ("model", "layout", "params", "kMAC/px", "sigma", "PSNR-Y", "steps", "files")
+HEADER = ("model", "layout", "params", "kMAC/px", "noise", "PSNR-Y", "steps", "files")
 
 
 def models_table() -> str:
@@ -23,19 +23,17 @@ def models_table() -> str:
 
 
 def _row(manifest: dict[str, Any]) -> tuple[str, ...]:
-    noise = manifest.get("noise", {})
-    sigma = f"{noise['sigma_min']:g}-{noise['sigma_max']:g}" if noise else "?"
-    psnr = manifest.get("validation_psnr_y", {})
+    psnr = manifest.get("validation_psnr_y") or {}
     means = [f"{v:.2f}" for k, v in psnr.items() if k.startswith("mean/")]
     return (
         str(manifest["name"]),
         str(manifest["layout"]),
         f"{manifest.get('params', 0):,}",
         f"{manifest.get('kmac_per_px', 0):.1f}",
-        sigma,
+        str(manifest.get("noise", "?")),
         "/".join(means) or "?",
         f"{manifest.get('steps', 0):,}",
-        " ".join(manifest.get("files", {})),
+        " ".join(manifest["files"]),
     )
 
 
@@ -43,25 +41,21 @@ def _provenance(manifest: dict[str, Any]) -> list[str]:
     lines = [f"{manifest['name']}:"]
     levels = [
         key.removeprefix("mean/")
-        for key in manifest.get("validation_psnr_y", {})
+        for key in manifest.get("validation_psnr_y") or {}
         if key.startswith("mean/")
     ]
     if levels:
         lines.append(f"  PSNR-Y in dB on validation clips at sigma {'/'.join(levels)}")
-    if noise := manifest.get("noise"):
-        lines.append("  trained on noise " + ", ".join(_pairs(noise)))
-    for key in ("data", "recipe", "commit"):
-        if value := manifest.get(key):
-            lines.append(f"  {key}: {value}")
     lines += [
-        f"  sha256 {digest[:16]}… {name}"
+        f"  {key}: {manifest[key]}"
+        for key in ("sigma_range", "data", "recipe", "commit")
+        if manifest.get(key)
+    ]
+    lines += [
+        f"  sha256 {digest[:16]} {name}"
         for name, digest in manifest.get("sha256", {}).items()
     ]
     return lines
-
-
-def _pairs(values: dict[str, Any]) -> list[str]:
-    return [f"{key} {value}" for key, value in values.items()]
 
 
 def _align(rows: list[tuple[str, ...]]) -> list[str]:
