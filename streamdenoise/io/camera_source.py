@@ -130,13 +130,13 @@ class OpenCVCameraSource:
         self._name = name
         self._pix_fmt = pix_fmt or "yuv420p"
         self._duration_s = duration_s
-        log_level = cv2.getLogLevel()
-        cv2.setLogLevel(0)  # a missing camera is told once, by our own error
+        log_level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(0)  # a missing camera is told once, by our own error
         try:
             self._capture = cv2.VideoCapture(number)
             done, picture = self._capture.read()
         finally:
-            cv2.setLogLevel(log_level)
+            cv2.utils.logging.setLogLevel(log_level)
         if not done or picture is None:
             self._capture.release()
             raise SourceOpenError(

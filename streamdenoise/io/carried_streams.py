@@ -65,8 +65,7 @@ class CarriedStreams:
 
     Args:
         path: The input file.
-        output: The container that is being written.
-        format_name: Its muxer.
+        format_name: The output's muxer.
         start_s: Leave out what comes before, in seconds from the first frame.
         duration_s: Leave out what comes after that much.
 
@@ -79,13 +78,11 @@ class CarriedStreams:
     def __init__(
         self,
         path: Path,
-        output: OutputContainer,
         format_name: str,
         *,
         start_s: float,
         duration_s: float | None,
     ) -> None:
-        self._output = output
         self._format = format_name
         self.notes: list[str] = []
         try:
@@ -121,8 +118,9 @@ class CarriedStreams:
             bit_rate=bit_rate or None,
         )
 
-    def add_to(self, video: av.VideoStream) -> None:
-        """Add the streams, chapters and tags to the output, beside its `video`."""
+    def add_to(self, output: OutputContainer, video: av.VideoStream) -> None:
+        """Add the streams, chapters and tags to `output`, beside its `video`."""
+        self._output = output
         for name, value in self._input.metadata.items():
             if name.lower() not in _FILE_TAGS:
                 self._output.metadata[name] = value

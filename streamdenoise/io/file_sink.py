@@ -28,6 +28,9 @@ MUXERS = {
     ".ts": "mpegts",
 }
 
+# Encoders that write the pixel aspect ratio into the video itself.
+_ASPECT_CODECS = ("libx264", "libx265", "mpeg4", "mpeg2video")
+
 _MAX_TIMESCALE = (1 << 31) - 1
 
 
@@ -86,6 +89,18 @@ class FileSink:
     ) -> None:
         time_base = self._time_base(info)
         options = self._container_options(time_base)
+        settings = None
+        if copy_from is not None and Path(copy_from).is_file():
+            self._carried = CarriedStreams(
+                Path(copy_from),
+                self._format,
+                start_s=start_s,
+                duration_s=duration_s,
+            )
+            self._shift = self._carried.shift
+            settings = self._carried.settings()
+            for name, value in self._carried.container_options().items():
+                options[name] = options.get(name, "") + value
         container = av.open(
             f"file:{self._partial.path}",
             "w",
@@ -93,25 +108,12 @@ class FileSink:
             container_options=options,
         )
         self._container = container
-        settings = None
-        if copy_from is not None and Path(copy_from).is_file():
-            self._carried = CarriedStreams(
-                Path(copy_from),
-                container,
-                self._format,
-                start_s=start_s,
-                duration_s=duration_s,
-            )
-            self._shift = self._carried.shift
-            settings = self._carried.settings()
         self._encoder = VideoEncoder(
             container, info, config, settings=settings, time_base=time_base
         )
         if self._carried is not None:
-            self._carried.add_to(self._encoder.stream)
-            for name, value in self._carried.container_options().items():
-                options[name] = options.get(name, "") + value
-            container.container_options = options
+            self._carried.add_to(container, self._encoder.stream)
+        self._note_aspect(info)
         # Writes the header: what the muxer refuses is known before the first frame.
         container.start_encoding()
 
@@ -222,10 +224,24 @@ class FileSink:
             options["avoid_negative_ts"] = "disabled"
         return options
 
+    def _note_aspect(self, info: StreamInfo) -> None:
+        """Matroska's own field is out of PyAV's reach: the codec must hold the shape."""
+        holds = self._encoder.stream.codec_context.name in _ASPECT_CODECS
+        if info.sample_aspect in (None, 1) or holds:
+            return
+        if self._format in ("matroska", "webm"):
+            aspect = f"{info.sample_aspect}".replace("/", ":")
+            self._encoder.notes.append(
+                f"left out: the pixel aspect ratio {aspect}; "
+                "x264 and x265, or an output in .mp4, keep it"
+            )
+
     def _open_message(
         self, config: EncoderConfig, info: StreamInfo, exc: BaseException
     ) -> str:
-        if isinstance(exc, ValueError) and "does not support" in str(exc):
+        opened = getattr(self, "_encoder", None)
+        header = opened is not None and opened.stream.codec_context.is_open
+        if header or (isinstance(exc, ValueError) and "does not support" in str(exc)):
             remedy = "--codec svtav1" if self._format == "webm" else "an output in .mkv"
             return (
                 f"{self._path} cannot be written: {self._format} cannot hold "
