@@ -1,0 +1,179 @@
+"""A window as a sink: it shows the newest frame and never slows the pipeline."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Condition, Thread, current_thread
+from types import TracebackType
+from typing import IO, Self
+
+from streamdenoise.color import frame_to_rgb
+from streamdenoise.errors import SinkError
+from streamdenoise.frame import Frame
+from streamdenoise.io.window_process import HEADER
+
+_PROGRAM = Path(__file__).with_name("window_process.py")
+
+
+class WindowSink:
+    """Shows frames in a window that lives in a process of its own.
+
+    `write` only leaves the frame for a sending thread, over an older one that still
+    waits there. A frame is sent when the one before is on the screen.
+    """
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        on_key: Callable[[str], object],
+        *,
+        title: str = "streamdenoise",
+        start_timeout_s: float = 30.0,
+    ) -> None:
+        """Open the window and wait until it is there.
+
+        Args:
+            on_key: Called from a thread of the sink with ``q``, ``s``, ``r``, ``+``,
+                ``-`` or ``space``. Closing the window gives ``q``.
+            title: Of the window.
+            start_timeout_s: Longest wait for the window.
+
+        Raises:
+            SinkError: There is no display, or no window can be opened on it.
+        """
+        if sys.platform.startswith("linux") and not (
+            os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        ):
+            raise SinkError(
+                "a window was asked for but this machine has no display; "
+                "use --no-window with -o TARGET"
+            )
+        self.frozen = False
+        """True keeps the picture that is on the screen, whatever is written."""
+        self._on_key = on_key
+        self._changed = Condition()
+        self._newest: Frame | None = None
+        self._ready = False
+        self._may_send = True
+        self._closing = False
+        self._ended = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(_PROGRAM), title],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # Qt remarks on its fonts there
+        )
+        self._threads = (
+            Thread(target=self._receive, name="window-keys"),
+            Thread(target=self._send, name="window-frames"),
+        )
+        for thread in self._threads:
+            thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._ended, start_timeout_s)
+            opened = self._ready
+        if not opened:
+            self.close()
+            raise SinkError(
+                f"no window can be opened on display {os.environ.get('DISPLAY', '')!r};"
+                " check it, or use --no-window with -o TARGET"
+            )
+
+    def write(self, frame: Frame) -> None:
+        """Leave `frame` to be shown next; never waits.
+
+        Raises:
+            SinkError: The window's process has crashed.
+        """
+        with self._changed:
+            if self._ended and self._process.poll() not in (0, None):
+                raise SinkError(
+                    "the window ended unexpectedly; start again, or use --no-window"
+                )
+            if not self.frozen:
+                self._newest = frame
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Close the window, after the last frame written; any number of times."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for thread in self._threads:
+            if thread is not current_thread():
+                thread.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def abort(self) -> None:
+        """The same as `close`: a window keeps nothing."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _receive(self) -> None:
+        """Read the words of the window's process until it ends."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            word = line.decode().strip()
+            if word in ("ready", "next"):
+                with self._changed:
+                    self._ready = True
+                    self._may_send = True
+                    self._changed.notify_all()
+            else:
+                self._on_key(word)
+        with self._changed:
+            self._ended = True
+            closed_by_hand = self._ready and not self._closing
+            self._changed.notify_all()
+        if closed_by_hand:
+            self._on_key("q")
+
+    def _send(self) -> None:
+        """Send the newest frame whenever the window can take one, then end it."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
+            while (frame := self._next_frame()) is not None:
+                _send_picture(pipe, frame)
+
+    def _next_frame(self) -> Frame | None:
+        """Wait for a frame and for leave to send it; None at the end."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._ended
+                    or (self._newest is not None and self._may_send)
+                    or (self._newest is None and self._closing)
+                )
+            )
+            if self._ended:
+                return None
+            frame, self._newest = self._newest, None
+            self._may_send = False
+            return frame
+
+
+def _send_picture(pipe: IO[bytes], frame: Frame) -> None:
+    rgb = frame_to_rgb(frame)
+    pipe.write(HEADER.pack(frame.height, frame.width))
+    pipe.write(rgb.data)
+    pipe.flush()
