@@ -3,9 +3,11 @@
 import hashlib
 import json
 import logging
+import math
 import shutil
 import warnings
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import numpy as np
 import torch
 
 from streamdenoise.checkpoint import load_checkpoint
-from streamdenoise.errors import ConfigError
-from streamdenoise.frame import plane_shapes
+from streamdenoise.errors import ConfigError, SourceError
+from streamdenoise.frame import ColorInfo, plane_shapes
+from streamdenoise.io import open_source
 from streamdenoise.model import (
     MULTIPLE,
     STATE_NAMES,
@@ -23,6 +26,7 @@ from streamdenoise.model import (
     kmac_per_pixel,
     plane_names,
 )
+from streamdenoise.noise import add_gaussian_noise, plane_sigmas
 
 log = logging.getLogger(__name__)
 
@@ -87,25 +91,6 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
         program.save(str(path), external_data=False)
 
 
-def _clips(folder: Path, frames: int) -> Iterator[np.ndarray]:
-    """RGB clips ``(T, H, W, 3)`` of every video in `folder`, cropped to fit."""
-    import cv2
-
-    for path in sorted(folder.iterdir()):
-        capture = cv2.VideoCapture(str(path))
-        images = []
-        while len(images) < frames:
-            ok, image = capture.read()
-            if not ok:
-                break
-            images.append(image[..., ::-1])
-        capture.release()
-        if images:
-            clip = np.stack(images)
-            height, width = (n // MULTIPLE * MULTIPLE for n in clip.shape[1:3])
-            yield clip[:, :height, :width]
-
-
 def calibration_inputs(
     net: RecurrentDenoiser, folder: Path, frames: int = 8, clips: int = 24
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -114,28 +99,37 @@ def calibration_inputs(
     Clips get noise of levels spread over 2 to 50; the state is the network's own, so
     its range is calibrated too.
     """
-    from train.noise import plane_sigmas, rgb_to_planes
-
     graph = DeployedGraph(net).eval()
-    generator = torch.Generator().manual_seed(0)
-    levels = torch.linspace(2, 50, clips)
-    for level, clip in zip(levels, _clips(folder, frames), strict=False):
-        rgb = torch.from_numpy(np.ascontiguousarray(clip))
-        rgb = rgb.permute(0, 3, 1, 2).float() / 255
-        noise = torch.empty_like(rgb).normal_(generator=generator)
-        noisy = ((rgb + level / 255 * noise) * 255).round().clamp(0, 255) / 255
-        planes = rgb_to_planes(noisy)
-        sigma = plane_sigmas(level[None] / 255)
-        peak = torch.full((1, 1, 1, 1), 255.0)
-        state = net.initial_state(rgb.shape[2], rgb.shape[3])
-        for t in range(len(rgb)):
-            inputs = (*(p[t : t + 1] * 255 for p in planes), peak, sigma, *state)
-            # The first frames and a later one stand for a stream.
-            if t in (0, 1, 3, frames - 1):
-                arrays = [x.numpy() for x in inputs]
-                yield dict(zip(graph.input_names, arrays, strict=True))
-            with torch.inference_mode():
-                state = graph(*inputs)[-len(STATE_NAMES) :]
+    rng = np.random.default_rng(0)
+    peak = torch.full((1, 1, 1, 1), 255.0)
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    levels = np.linspace(2, 50, clips)
+    for level, path in zip(levels, paths, strict=False):
+        state = None
+        try:
+            source = open_source(str(path), pix_fmt="yuv420p")
+        except SourceError as exc:
+            log.warning("not calibrated on: %s", exc)
+            continue
+        with source:
+            for t, frame in enumerate(islice(source, frames)):
+                noisy = add_gaussian_noise(frame, float(level), rng)
+                height, width = (n // MULTIPLE * MULTIPLE for n in noisy.planes[0].shape)
+                sizes = [(height, width), *[(height // 2, width // 2)] * 2]
+                planes = [
+                    torch.from_numpy(plane[:h, :w].astype(np.float32))[None, None]
+                    for plane, (h, w) in zip(noisy.planes, sizes, strict=True)
+                ]
+                sigma = torch.tensor([plane_sigmas(float(level), frame.color)]) / 255
+                if state is None:
+                    state = net.initial_state(height, width)
+                inputs = (*planes, peak, sigma, *state)
+                # The first frames and a later one stand for a stream.
+                if t in (0, 1, 3, frames - 1):
+                    arrays = [tensor.numpy() for tensor in inputs]
+                    yield dict(zip(graph.input_names, arrays, strict=True))
+                with torch.inference_mode():
+                    state = graph(*inputs)[-len(STATE_NAMES) :]
 
 
 def quantize_openvino(
@@ -146,8 +140,8 @@ def quantize_openvino(
     Post-training quantisation by NNCF; calibrated on the videos of `calibration`,
     which must be training clips, never validation ones.
     """
+    from streamdenoise.backends.openvino import ov  # isort: skip  (silences reporting)
     import nncf
-    import openvino as ov
 
     model = ov.Core().read_model(onnx_path)
     inputs = list(calibration_inputs(net, calibration))
@@ -164,6 +158,15 @@ def quantize_openvino(
         ignored_scope=nncf.IgnoredScope(types=_KEPT_IN_FLOAT, validate=False),
     )
     ov.save_model(quantized, path, compress_to_fp16=False)
+
+
+def _psnr_gain(validation: dict[str, float]) -> dict[str, float]:
+    """Luma noise std in 8-bit levels -> gain of PSNR-Y in dB, from validation means."""
+    gains = {}
+    for key, denoised_db in validation.items():
+        luma = plane_sigmas(float(key.removeprefix("mean/")), ColorInfo())[0]
+        gains[f"{luma:.2f}"] = round(denoised_db - 20 * math.log10(255 / luma), 2)
+    return gains
 
 
 def compile_checkpoint(
@@ -211,6 +214,7 @@ def compile_checkpoint(
             for name, shape in zip(STATE_NAMES, spec.state_shapes(8, 8), strict=True)
         },
         **provenance,
+        "psnr_gain_db": _psnr_gain(provenance.get("validation_psnr_y", {})),
         "files": {kind: file.name for kind, file in files.items()},
         "sha256": {
             file.name: hashlib.sha256(file.read_bytes()).hexdigest()

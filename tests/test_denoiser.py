@@ -151,7 +151,7 @@ def test_change_of_size_or_format_starts_afresh(denoiser: Denoiser) -> None:
 
 def test_ten_bits_equal_eight() -> None:
     eight = make_frame("yuv420p", 64, 96, sigma=0.08)
-    planes = tuple((p.astype(np.uint16) * 1023 + 127) // 255 for p in eight.planes)
+    planes = tuple(((p.astype(np.uint32) * 1023 + 127) // 255).astype(np.uint16) for p in eight.planes)
     ten = Frame(planes, "yuv420p10le", eight.color, 0, eight.time_base, 0, 0)
     with (
         Denoiser.load(sigma=20, threads=1) as a,

@@ -69,7 +69,7 @@ def test_awgn_has_the_told_moments_in_every_plane(limited: bool) -> None:
     ):
         error = plane - reference
         assert float(error.std()) == pytest.approx(float(sigma), rel=0.05)
-        assert abs(float(error.mean())) < 1e-3
+        assert abs(float(error.mean())) < 0.6 / 255  # grey itself rounds by up to 0.5
     told = plane_sigmas(torch.tensor([15 / 255]), limited)[0]
     torch.testing.assert_close(sigmas, told)
 
@@ -215,8 +215,9 @@ def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
 
     path = data / "tiny.safetensors"
     save_checkpoint(path, RecurrentDenoiser(TINY), {"steps": 0, "noise": "awgn"})
+    (data / "empty").mkdir()
     with pytest.raises(ConfigError, match="no readable video"):
-        compile_checkpoint(path, data / "out", data / "stills")
+        compile_checkpoint(path, data / "out", data / "empty")
     manifest = compile_checkpoint(path, data / "out", data / "video")
     artefact = open_artefact(str(manifest))
     grey = [np.full(s, 128, np.uint8) for s in ((32, 48), (16, 24), (16, 24))]

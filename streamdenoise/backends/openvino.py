@@ -1,9 +1,15 @@
 """OpenVINO on the CPU: INT8 where the artefact has it, else FP32."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+# Importing OpenVINO starts its usage reporting, a thread that wants the network. A
+# camera tool does neither; without the module OpenVINO falls back to its own stub.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
