@@ -152,7 +152,9 @@ def rich_clip(clips: Path) -> Clip:
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "A street at night"
         container.metadata["comment"] = "for tests"
-        video = container.add_stream("libx264", rate=25, options={"crf": "10", "g": "10"})
+        video = container.add_stream(
+            "libx264", rate=25, options={"crf": "10", "g": "10"}
+        )
         video.width, video.height = WIDTH, HEIGHT
         video.codec_context.time_base = video.time_base = time_base
         video.codec_context.sample_aspect_ratio = Fraction(4, 3)

@@ -176,17 +176,23 @@ def test_truncated_mp4_without_its_index(tmp_path: Path) -> None:
 
 
 def test_corrupt_packets_are_skipped_and_counted(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "whole.mkv", codec="mjpeg", pix_fmt="yuvj420p")
+    clip = write_clip(
+        tmp_path / "whole.mov",
+        codec="png",
+        pix_fmt="gray",
+        time_base=Fraction(1, 30000),
+        pts=lambda index: 1001 * index,
+    )
     data = bytearray(clip.path.read_bytes())
-    starts = [i for i in range(len(data) - 2) if data[i : i + 3] == b"\xff\xd8\xff"]
+    starts = [i for i in range(len(data) - 4) if data[i : i + 4] == b"\x89PNG"]
     assert len(starts) == len(clip.frames)
     for position in (starts[3], starts[7]):
-        data[position : position + 200] = bytes(200)
+        data[position : position + 100] = bytes(100)
     clip.path.write_bytes(data)
     with open_source(str(clip.path)) as source:
         frames = list(source)
         assert source.skipped == 2
-        assert any("skipped 2 packets" in note for note in source.info.notes)
+        assert any("skipped 2 frames" in note for note in source.info.notes)
     good = [pts for i, pts in enumerate(clip.pts) if i not in (3, 7)]
     assert [frame.pts for frame in frames] == good
 

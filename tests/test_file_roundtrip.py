@@ -122,7 +122,9 @@ def test_mp4_pts_survive_a_late_first_frame_and_a_fine_clock(tmp_path: Path) -> 
     assert after == before
 
 
-def test_everything_beside_the_video_is_carried(rich_clip: Clip, tmp_path: Path) -> None:
+def test_everything_beside_the_video_is_carried(
+    rich_clip: Clip, tmp_path: Path
+) -> None:
     target = tmp_path / "out.mkv"
     assert roundtrip(rich_clip.path, target, EncoderConfig("x264")) == ()
     for kind in ("audio", "subtitle"):
@@ -132,7 +134,9 @@ def test_everything_beside_the_video_is_carried(rich_clip: Clip, tmp_path: Path)
     with av.open(str(rich_clip.path)) as before, av.open(str(target)) as after:
         assert after.chapters() == before.chapters()
         assert after.metadata["title"] == before.metadata["title"]
-        assert {k.lower(): v for k, v in after.metadata.items()}["comment"] == "for tests"
+        assert {k.lower(): v for k, v in after.metadata.items()}[
+            "comment"
+        ] == "for tests"
         kinds = [stream.type for stream in before.streams]
         assert [stream.type for stream in after.streams] == kinds
         for old, new in zip(before.streams, after.streams, strict=True):

@@ -69,7 +69,11 @@ def open_camera(
 
 
 class CaptureSource(PyAVSource):
-    """A capture device of FFmpeg, such as v4l2, avfoundation or x11grab."""
+    """A capture device of FFmpeg, such as v4l2, avfoundation or x11grab.
+
+    The time-out holds where the device returns when it has no picture. V4L2 waits in
+    the kernel: a camera that hangs without being unplugged is not noticed there.
+    """
 
     def __init__(
         self,
@@ -86,9 +90,6 @@ class CaptureSource(PyAVSource):
                 device,
                 "r",
                 format=device_format,
-                # A read then returns at once when there is no picture yet, and the
-                # time-out of the source can count.
-                options={"fflags": "nonblock"},
                 timeout=(timeout_s, timeout_s),
             )
         except FFMPEG_ERRORS as exc:
@@ -131,7 +132,9 @@ class OpenCVCameraSource:
         self._pix_fmt = pix_fmt or "yuv420p"
         self._duration_s = duration_s
         log_level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(0)  # a missing camera is told once, by our own error
+        cv2.utils.logging.setLogLevel(
+            0
+        )  # a missing camera is told once, by our own error
         try:
             self._capture = cv2.VideoCapture(number)
             done, picture = self._capture.read()

@@ -15,6 +15,11 @@ from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.pyav_source import PyAVSource
 from streamdenoise.io.timed_reader import TimedReader
 
+_DAMAGED = (
+    "{} is not a video that FFmpeg can read, or its header is damaged or cut off; "
+    "check it with ffprobe"
+)
+
 
 class FileSource(PyAVSource):
     """Decodes a file as fast as it can, on several threads.
@@ -38,8 +43,10 @@ class FileSource(PyAVSource):
         if stream is None:
             kinds = sorted({each.type for each in container.streams})
             container.close()
+            if not kinds:
+                raise SourceOpenError(_DAMAGED.format(name))
             raise SourceOpenError(
-                f"{name} holds no video, only {' and '.join(kinds) or 'nothing'}; "
+                f"{name} holds no video, only {' and '.join(kinds)}; "
                 "choose a file with a video stream"
             )
         super().__init__(
@@ -79,9 +86,6 @@ def open_container(path: Path, timeout_s: float) -> InputContainer:
         # The prefix keeps names with a colon from being taken for a protocol.
         return av.open(f"file:{path}", "r", timeout=(timeout_s, timeout_s))
     except av.error.InvalidDataError as exc:
-        raise SourceOpenError(
-            f"{path} is not a video that FFmpeg can read, or its header is damaged; "
-            "check it with ffprobe"
-        ) from exc
+        raise SourceOpenError(_DAMAGED.format(path)) from exc
     except FFMPEG_ERRORS as exc:
         raise SourceOpenError(f"{path} cannot be opened: {reason(exc)}") from exc

@@ -116,7 +116,7 @@ class PyAVSource:
 
     @property
     def skipped(self) -> int:
-        """Packets that could not be decoded so far."""
+        """Frames that could not be decoded so far."""
         return self._skipped
 
     def __iter__(self) -> Iterator[Frame]:
@@ -293,7 +293,7 @@ class PyAVSource:
         notes = self._notes
         if self._skipped:
             notes.append(
-                f"{self._name}: skipped {self._skipped} packets that cannot be decoded"
+                f"{self._name}: skipped {self._skipped} frames that cannot be decoded"
             )
         if self._damaged:
             notes.append(
