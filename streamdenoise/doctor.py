@@ -1,0 +1,210 @@
+"""What works on this machine, and why the rest does not.
+
+Every check stands alone and never fails the report: what it raises becomes its answer.
+Nothing private is printed: home folders are shortened to ``~``.
+"""
+
+import importlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from streamdenoise.errors import mask_credentials
+from streamdenoise.machine import cpu_flags, cpu_name, usable_cores
+
+_CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
+_ENCODERS = (
+    *("libx264", "libx265", "libsvtav1", "ffv1"),
+    *("h264_nvenc", "hevc_nvenc", "h264_qsv", "h264_videotoolbox"),
+)
+_PACKAGES = (
+    *("streamdenoise", "numpy", "av", "opencv-python", "opencv-python-headless"),
+    *("openvino", "onnxruntime", "torch", "typer", "imageio-ffmpeg", "matplotlib"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report."""
+
+    topic: str
+    ok: bool
+    finding: str
+
+
+def report() -> str:
+    """The table: topic, ``ok`` or ``-``, and what was found."""
+    checks = run_checks()
+    width = max(len(check.topic) for check in checks)
+    return "\n".join(
+        f"{check.topic.ljust(width)}  {'ok' if check.ok else '- '}  {check.finding}"
+        for check in checks
+    )
+
+
+def run_checks() -> list[Check]:
+    """Every check, in the order of the report; none raises."""
+    checks: list[Check] = []
+    for probe in (
+        *(_system, _cpu, _memory, _packages, _models, _backends, _gpu),
+        *(_video, _encoders, _ffmpeg, _cameras, _display),
+    ):
+        checks += _safely(probe)
+    return checks
+
+
+def _safely(probe: Callable[[], list[Check]]) -> list[Check]:
+    topic = probe.__name__.strip("_")
+    try:
+        found = probe()
+    except Exception as exc:  # whatever a broken installation raises
+        found = [Check(topic, False, f"{type(exc).__name__}: {exc}")]
+    return [Check(c.topic, c.ok, _private(c.finding)) for c in found]
+
+
+def _private(text: str) -> str:
+    """One line, without credentials or the user's home."""
+    text = mask_credentials(" ".join(text.split()))
+    home = str(Path.home())
+    return text.replace(home, "~") if len(home) > 1 else text
+
+
+def _system() -> list[Check]:
+    python = platform.python_version()
+    return [
+        Check("system", True, f"{platform.system()} {platform.machine()}"),
+        Check("python", sys.version_info >= (3, 11), f"{python} (3.11 or newer)"),
+    ]
+
+
+def _cpu() -> list[Check]:
+    cores = usable_cores()
+    flags = cpu_flags()
+    known = " ".join(f for f in _CPU_FLAGS if f in flags) or "none of " + " ".join(
+        _CPU_FLAGS
+    )
+    fast = any("vnni" in flag or flag in ("amx_int8", "asimddp") for flag in flags)
+    verdict = "8-bit runs fast" if fast else "no 8-bit dot product: INT8 gains less"
+    return [
+        Check("cpu", True, f"{cpu_name()}, {cores} cores usable"),
+        Check("cpu flags", fast, f"{known}; {verdict}"),
+    ]
+
+
+def _memory() -> list[Check]:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return [Check("memory", True, "unknown on this system")]
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return [Check("memory", total > 1 << 30, f"{total / 2**30:.1f} GiB")]
+
+
+def _packages() -> list[Check]:
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    checks = [Check("packages", True, ", ".join(found))]
+    if {"opencv-python", "opencv-python-headless"} <= {f.split()[0] for f in found}:
+        checks.append(
+            Check(
+                "opencv",
+                False,
+                "opencv-python and opencv-python-headless overwrite each other: "
+                "uninstall both, then pip install opencv-python",
+            )
+        )
+    return checks
+
+
+def _models() -> list[Check]:
+    from streamdenoise.artefact import shipped_models
+
+    names = shipped_models()
+    return [Check("models", bool(names), ", ".join(names) or "none: install again")]
+
+
+def _backends() -> list[Check]:
+    from streamdenoise.artefact import open_artefact, shipped_models
+    from streamdenoise.backends import BACKENDS, load_backend
+    from streamdenoise.errors import BackendError
+
+    names = shipped_models()
+    if not names:
+        return [Check("backend", False, "no model to try the backends with")]
+    artefact = open_artefact("nano" if "nano" in names else names[0])
+    size = 8 * artefact.multiple
+    checks = []
+    for name in BACKENDS:
+        try:
+            load_backend(name, artefact, size, size).close()
+        except BackendError as exc:
+            checks.append(Check(f"backend {name}", False, str(exc)))
+        else:
+            checks.append(Check(f"backend {name}", True, "loads and compiles nano"))
+    return checks
+
+
+def _gpu() -> list[Check]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return [
+            Check("gpu", False, "nvidia-smi is not here: no NVIDIA driver; CPU is used")
+        ]
+    query = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    done = subprocess.run(
+        query, capture_output=True, text=True, timeout=10, check=False
+    )
+    answer = (done.stdout or done.stderr).strip().replace("\n", "; ")
+    return [Check("gpu", done.returncode == 0, answer or "nvidia-smi says nothing")]
+
+
+def _video() -> list[Check]:
+    av = importlib.import_module("av")
+    versions = ", ".join(
+        f"{name} {'.'.join(map(str, numbers))}"
+        for name, numbers in av.library_versions.items()
+        if name in ("libavcodec", "libavformat", "libavdevice")
+    )
+    return [Check("video", True, f"PyAV {av.__version__}, {versions}")]
+
+
+def _encoders() -> list[Check]:
+    av = importlib.import_module("av")
+    known = [name for name in _ENCODERS if name in av.codecs_available]
+    text = f"{', '.join(known)} (hardware ones only with their device)"
+    return [Check("encoders", "libx264" in known, text)]
+
+
+def _ffmpeg() -> list[Check]:
+    from streamdenoise.peers import ffmpeg_exe
+
+    ffmpeg_exe()
+    return [Check("bench", True, f"imageio-ffmpeg {version('imageio-ffmpeg')}")]
+
+
+def _cameras() -> list[Check]:
+    if sys.platform != "linux":
+        return [Check("cameras", True, "try: streamdenoise live --camera 0")]
+    devices = sorted(Path("/dev").glob("video[0-9]*"))
+    names = ", ".join(f"{d.name.removeprefix('video')} ({d})" for d in devices)
+    closed = [str(d) for d in devices if not os.access(d, os.R_OK | os.W_OK)]
+    if closed:
+        names += f"; no permission for {', '.join(closed)}: join the group video"
+    missing = "none in /dev/video*; files, RTSP and testsrc: work without"
+    return [Check("cameras", bool(devices) and not closed, names or missing)]
+
+
+def _display() -> list[Check]:
+    if sys.platform != "linux":
+        return [Check("display", True, "the system's own")]
+    name = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+    missing = "no DISPLAY or WAYLAND_DISPLAY: live needs --no-window"
+    return [Check("display", bool(name), name or missing)]

@@ -1,0 +1,79 @@
+"""Doctor and the model table: they tell the truth, and never fail or leak."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from streamdenoise import doctor
+from streamdenoise.artefact import shipped_models
+from streamdenoise.backends import BACKENDS
+from streamdenoise.models import models_table
+
+
+def findings() -> dict[str, doctor.Check]:
+    return {check.topic: check for check in doctor.run_checks()}
+
+
+def test_every_backend_is_tried_and_the_default_one_works() -> None:
+    found = findings()
+    assert {f"backend {name}" for name in BACKENDS} <= set(found)
+    assert found["backend openvino"].ok
+    assert found["models"].ok
+    assert "libx264" in found["encoders"].finding
+
+
+def test_the_report_is_one_line_a_check() -> None:
+    lines = doctor.report().splitlines()
+    assert len(lines) == len(doctor.run_checks())
+    assert all("  ok  " in line or "  -   " in line for line in lines)
+
+
+def test_a_machine_without_camera_screen_and_gpu_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor.sys, "platform", "linux")
+    found = findings()
+    assert not found["display"].ok
+    assert "--no-window" in found["display"].finding
+    assert not found["gpu"].ok
+    assert "nvidia-smi" in found["gpu"].finding
+
+
+def test_a_broken_nvidia_smi_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho NVIDIA-SMI has failed; exit 9\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    gpu = findings()["gpu"]
+    assert (gpu.ok, gpu.finding) == (False, "NVIDIA-SMI has failed")
+
+
+def test_a_check_that_raises_becomes_a_finding_without_private_parts() -> None:
+    def broken() -> list[doctor.Check]:
+        raise OSError(f"cannot read {Path.home()}/x from rtsp://me:secret@cam/1")
+
+    check = doctor._safely(broken)[0]
+    assert check.topic == "broken"
+    assert not check.ok
+    assert check.finding == "OSError: cannot read ~/x from rtsp://***@cam/1"
+
+
+def test_the_report_names_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if the package were installed below the user's home.
+    home = str(Path(doctor.__file__).parent)
+    monkeypatch.setenv("HOME", home)
+    assert home not in doctor.report()
+
+
+def test_the_model_table_has_a_line_for_each_model_with_its_hashes() -> None:
+    text = models_table()
+    table = text.split("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in table[1:]] == shipped_models()
+    assert "kMAC/px" in table[0]
+    assert text.count("sha256") >= 3 * len(shipped_models())
