@@ -1,0 +1,28 @@
+"""Save one frame of a video as a picture: ``picture_of.py VIDEO PICTURE [INDEX]``.
+
+The last frame by default: by then a recurrent denoiser has seen the whole clip.
+"""
+
+import sys
+from itertools import islice
+
+from streamdenoise.io import open_sink, open_source
+
+
+def main(video: str, picture: str, index: int | None = None) -> None:
+    """Write frame `index` of `video` (the last one when None) to `picture`."""
+    with open_source(video, pix_fmt="rgb24") as source:
+        frames = iter(source) if index is None else islice(source, index, index + 1)
+        frame = None
+        for frame in frames:
+            pass
+        if frame is None:
+            sys.exit(f"error: {video} has no frame {index}")
+        with open_sink(picture, source.info, overwrite=True) as sink:
+            sink.write(frame)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) == 4 else None)
