@@ -1,0 +1,74 @@
+"""Denoise a file in a PyAV loop: planes stay YUV, timestamps and colours are kept."""
+
+import argparse
+import time
+
+import av
+import numpy as np
+
+from streamdenoise import Denoiser
+from streamdenoise.frame import ColorInfo, Frame
+
+
+def to_frame(picture: av.VideoFrame, index: int) -> Frame:
+    """The planes of an 8-bit yuv420p picture, without the padding of its lines."""
+    planes = []
+    for plane in picture.planes:
+        lines = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        planes.append(np.ascontiguousarray(lines[:, : plane.width]))
+    color = ColorInfo(matrix=picture.colorspace, range=picture.color_range)
+    return Frame(
+        planes=tuple(planes),
+        pix_fmt="yuv420p",
+        color=color,
+        pts=picture.pts,
+        time_base=picture.time_base,
+        index=index,
+        captured_at=time.monotonic(),
+    )
+
+
+def to_picture(frame: Frame) -> av.VideoFrame:
+    picture = av.VideoFrame(frame.width, frame.height, "yuv420p")
+    for plane, samples in zip(picture.planes, frame.planes, strict=True):
+        lines = np.zeros((plane.height, plane.line_size), np.uint8)
+        lines[:, : plane.width] = samples
+        plane.update(lines)
+    picture.pts, picture.time_base = frame.pts, frame.time_base
+    picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
+    return picture
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source")
+    parser.add_argument("output")
+    parser.add_argument("--frames", type=int, help="stop after so many frames")
+    options = parser.parse_args()
+
+    with (
+        av.open(options.source) as source,
+        av.open(options.output, "w") as output,
+        Denoiser.load("nano") as denoiser,
+    ):
+        video = source.streams.video[0]
+        stream = output.add_stream("libx264", rate=video.average_rate or 25)
+        stream.width, stream.height = video.width, video.height
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = video.time_base
+        count = 0
+        for picture in source.decode(video):
+            if count == options.frames:
+                break
+            noisy = to_frame(picture.reformat(format="yuv420p"), count)
+            for clean in denoiser.process(noisy):
+                output.mux(stream.encode(to_picture(clean)))
+            count += 1
+        for clean in denoiser.flush():
+            output.mux(stream.encode(to_picture(clean)))
+        output.mux(stream.encode(None))
+        print(f"{count} frames, backend {denoiser.backend}")
+
+
+if __name__ == "__main__":
+    main()
