@@ -3,7 +3,7 @@
 Plain values only: nothing here opens, loads or imports anything heavy.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from streamdenoise.errors import ConfigError
@@ -89,7 +89,8 @@ class FileConfig:
     source: str
     output: str
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EncoderConfig | None = None
+    """None takes what suits the container."""
     start_s: float = 0.0
     """Skip this much of the input, in seconds."""
     duration_s: float | None = None
@@ -119,9 +120,8 @@ class LiveConfig:
     outputs: tuple[str, ...] = ()
     """Files to record to and URLs to publish to, beside the window."""
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
-    encoder: EncoderConfig = field(
-        default_factory=lambda: EncoderConfig(preset="veryfast")
-    )
+    encoder: EncoderConfig | None = None
+    """None takes a fast preset of what suits each container."""
     window: bool = True
     overlay: bool = True
     view: View = View.CLEAN
@@ -154,6 +154,24 @@ class ImageConfig:
     """A file for one picture, else a folder."""
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     overwrite: bool = False
+
+
+def choose_encoder(
+    output: str, codec: str | None, crf: int | None, preset: str | None
+) -> EncoderConfig | None:
+    """The encoder for `output`; None, the sink's own choice, when nothing is told."""
+    if codec is None and crf is None and preset is None:
+        return None
+    return EncoderConfig(codec or _usual_codec(output), crf, preset)
+
+
+def fast_encoder(output: str, chosen: EncoderConfig | None) -> EncoderConfig:
+    """What keeps up with a live stream, where the user left it open."""
+    encoder = chosen or EncoderConfig(_usual_codec(output))
+    fast = {"x264": "veryfast", "x265": "ultrafast", "svtav1": "10"}
+    if encoder.preset is None and encoder.codec in fast:
+        return replace(encoder, preset=fast[encoder.codec])
+    return encoder
 
 
 def parse_sigma(text: str) -> float | str:
@@ -189,6 +207,10 @@ def parse_time(text: str) -> float:
     for part in parts:
         seconds = seconds * 60 + part
     return seconds
+
+
+def _usual_codec(output: str) -> str:
+    return "svtav1" if output.lower().endswith(".webm") else "x264"
 
 
 def _sigma_message(sigma: object) -> str:

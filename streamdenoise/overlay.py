@@ -7,31 +7,13 @@ import numpy as np
 
 from streamdenoise.config import View
 from streamdenoise.frame import PIX_FMTS, Frame, bit_depth
-from streamdenoise.stats import Stats
+from streamdenoise.stats import Stats, stats_items
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GLYPH_PX = 22
 """Height of the font's capitals at scale 1.0."""
 _BACKGROUND = 0.35
 """Share of the picture's brightness that is left under the text."""
-
-
-def stats_items(stats: Stats) -> tuple[str, ...]:
-    """The figures of a running pipeline as short pieces of text.
-
-    A PSNR that was not measured against a reference is marked ``est.``.
-    """
-    items = [
-        f"in {stats.fps_in:.1f} out {stats.fps_out:.1f} fps",
-        f"latency {stats.latency_p50_ms:.0f}/{stats.latency_p99_ms:.0f} ms p50/p99",
-        f"dropped {stats.dropped}",
-        f"sigma {stats.sigma:.1f}",
-        f"strength {stats.strength:.2f}",
-    ]
-    if stats.psnr_in_db is not None and stats.psnr_out_db is not None:
-        label = "est. PSNR" if stats.psnr_is_estimate else "PSNR"
-        items.append(f"{label} {stats.psnr_in_db:.1f} -> {stats.psnr_out_db:.1f} dB")
-    return tuple(items)
 
 
 def draw_stats(frame: Frame, stats: Stats) -> Frame:

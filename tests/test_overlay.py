@@ -13,10 +13,9 @@ from streamdenoise.overlay import (
     draw_text,
     side_view,
     split_view,
-    stats_items,
     view_size,
 )
-from streamdenoise.stats import Stats
+from streamdenoise.stats import Stats, stats_items
 
 SIZES = [(320, 180), (65, 47), (64, 48), (2, 2), (1, 1), (1281, 33)]
 

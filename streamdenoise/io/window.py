@@ -37,8 +37,8 @@ class WindowSink:
         """Open the window and wait until it is there.
 
         Args:
-            on_key: Called from a thread of the sink with ``q``, ``s``, ``r``, ``+``,
-                ``-`` or ``space``. Closing the window gives ``q``.
+            on_key: Called from a thread of the sink with ``q``, ``s``, ``r``, ``+``
+                or ``-``. Closing the window gives ``q``; space freezes the picture.
             title: Of the window.
             start_timeout_s: Longest wait for the window.
 
@@ -139,6 +139,8 @@ class WindowSink:
                     self._ready = True
                     self._may_send = True
                     self._changed.notify_all()
+            elif word == "space":
+                self.frozen = not self.frozen
             else:
                 self._on_key(word)
         with self._changed:

@@ -1,0 +1,432 @@
+"""The command line: options become a config, one library call does the work.
+
+Nothing heavy is imported before a command runs, so that ``--help`` is instant.
+"""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from streamdenoise import __version__
+from streamdenoise.config import (
+    DenoiseConfig,
+    FileConfig,
+    ImageConfig,
+    LiveConfig,
+    Overflow,
+    View,
+    choose_encoder,
+    parse_sigma,
+    parse_time,
+)
+from streamdenoise.errors import ConfigError, StreamDenoiseError
+
+if TYPE_CHECKING:
+    from streamdenoise.jobs import StopSwitch
+    from streamdenoise.stats import Stats
+
+
+class ErrorGroup(TyperGroup):
+    """The one place where an expected error becomes a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StreamDenoiseError as exc:
+            typer.echo(f"error: {exc}", err=True)
+            raise typer.Exit(1) from exc
+        except KeyboardInterrupt as exc:
+            raise typer.Exit(128 + signal.SIGINT) from exc
+
+
+app = typer.Typer(
+    cls=ErrorGroup,
+    help="Make noisy video clean: live, in files, in pictures.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # rich alone takes as long to import as all of the rest
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Output = Annotated[str, typer.Option("-o", "--output", help="Where to write.")]
+Sigma = Annotated[
+    str, typer.Option(help="Noise level in 8-bit levels, or auto to estimate it.")
+]
+Strength = Annotated[
+    float, typer.Option(help="Factor on the noise level; 0 is off, 1 neutral.")
+]
+Model = Annotated[str, typer.Option(help="Name of a model, or path of its .json.")]
+BackendName = Annotated[
+    str, typer.Option("--backend", help="auto, openvino, onnxruntime or eager.")
+]
+Threads = Annotated[int | None, typer.Option(help="Threads of the backend.")]
+Codec = Annotated[
+    str | None, typer.Option(help="x264, x265, svtav1, ffv1 or copy-settings.")
+]
+Crf = Annotated[int | None, typer.Option(help="Quality: lower is better, larger.")]
+Preset = Annotated[str | None, typer.Option(help="Preset of the encoder.")]
+Start = Annotated[str, typer.Option(help="Skip this much: seconds or HH:MM:SS.")]
+Duration = Annotated[
+    str | None, typer.Option(help="Stop after this much: seconds or HH:MM:SS.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output.")]
+Reference = Annotated[
+    str | None, typer.Option(help="Clean version of the input: measures the PSNR.")
+]
+AddNoise = Annotated[
+    float | None,
+    typer.Option(metavar="SIGMA", help="Add noise first: measures the PSNR."),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Log what is going on.")
+    ] = False,
+) -> None:
+    """Read the options that belong to no command."""
+    if version:
+        typer.echo(f"streamdenoise {__version__}")
+        raise typer.Exit
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+
+
+@app.command("file")
+def file_(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A video; - is stdin.")],
+    output: Output,
+    sigma: Sigma = "auto",
+    strength: Strength = 1.0,
+    model: Model = "nano",
+    backend: BackendName = "auto",
+    threads: Threads = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    start: Start = "0",
+    duration: Duration = None,
+    compare: Annotated[
+        View | None, typer.Option(help="Write before and after in one picture.")
+    ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Burn the figures into the picture.")
+    ] = False,
+    overwrite: Overwrite = False,
+    reference: Reference = None,
+    add_noise: AddNoise = None,
+    quiet: Quiet = False,
+) -> None:
+    """Denoise a video file; audio, subtitles and timestamps are kept.
+
+    As IN and as output, - is a yuv4mpegpipe on stdin and stdout.
+    """
+    from streamdenoise.progress import Progress
+
+    config = FileConfig(
+        source=source,
+        output=output,
+        denoise=DenoiseConfig(model, backend, parse_sigma(sigma), strength, threads),
+        encoder=choose_encoder(output, codec, crf, preset),
+        start_s=parse_time(start),
+        duration_s=None if duration is None else parse_time(duration),
+        compare=compare,
+        overlay=overlay,
+        overwrite=overwrite,
+        reference=reference,
+        add_noise=add_noise,
+    )
+    with stop_by_signal() as switch, Progress(quiet=quiet) as progress:
+        from streamdenoise.jobs import denoise_file
+
+        stats = denoise_file(
+            config, on_open=progress.opened, on_stats=progress.update, switch=switch
+        )
+    report(output, stats, switch, quiet)
+
+
+@app.command()
+def live(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="rtsp:// or http:// URL, file, testsrc:WxH@RATE."),
+    ] = None,
+    camera: Annotated[
+        int | None, typer.Option(help="Number of a camera, instead of SOURCE.")
+    ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--output", help="File or rtsp:// URL; may be repeated."),
+    ] = None,
+    window: Annotated[bool, typer.Option(help="Show a window.")] = True,
+    overlay: Annotated[bool, typer.Option(help="Show figures in it.")] = True,
+    view: Annotated[View, typer.Option(help="What the window shows.")] = View.CLEAN,
+    duration: Duration = None,
+    overflow: Annotated[
+        Overflow | None, typer.Option(help="What a full queue does.")
+    ] = None,
+    sigma: Sigma = "auto",
+    strength: Strength = 1.0,
+    model: Model = "nano",
+    backend: BackendName = "auto",
+    threads: Threads = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    overwrite: Overwrite = False,
+    reference: Reference = None,
+    add_noise: AddNoise = None,
+    timeout: Annotated[
+        float, typer.Option(help="Longest silence of the source, in seconds.")
+    ] = 10.0,
+    quiet: Quiet = False,
+) -> None:
+    """Denoise a camera, a stream, or a file at its own pace, in a window.
+
+    Keys: q quit, s before and after, space freeze, + and - strength, r record.
+    """
+    from streamdenoise.progress import Progress
+
+    outputs = tuple(output or ())
+    config = LiveConfig(
+        source=live_source(source, camera),
+        outputs=outputs,
+        denoise=DenoiseConfig(model, backend, parse_sigma(sigma), strength, threads),
+        encoder=choose_encoder(outputs[0] if outputs else "", codec, crf, preset),
+        window=window,
+        overlay=overlay,
+        view=view,
+        duration_s=None if duration is None else parse_time(duration),
+        overflow=overflow,
+        overwrite=overwrite,
+        reference=reference,
+        add_noise=add_noise,
+        timeout_s=timeout,
+    )
+    with stop_by_signal() as switch, Progress(quiet=quiet, live=True) as progress:
+        from streamdenoise.live import denoise_live
+
+        stats = denoise_live(
+            config, on_open=progress.opened, on_stats=progress.update, switch=switch
+        )
+    report(config.source, stats, switch, quiet)
+
+
+@app.command()
+def image(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="IN...", help="Pictures, or folders.")
+    ],
+    output: Output,
+    sigma: Sigma = "auto",
+    strength: Strength = 1.0,
+    model: Model = "nano",
+    backend: BackendName = "auto",
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Denoise pictures (PNG, JPEG, TIFF, WebP), each by itself."""
+    config = ImageConfig(
+        sources=tuple(sources),
+        output=output,
+        denoise=DenoiseConfig(model, backend, parse_sigma(sigma), strength, threads),
+        overwrite=overwrite,
+    )
+    with stop_by_signal() as switch:
+        from streamdenoise.jobs import denoise_images
+
+        stats = denoise_images(config, switch=switch)
+    report(output, stats, switch, quiet)
+
+
+@app.command()
+def models() -> None:
+    """List the models that come with the package, and where they are from."""
+    from streamdenoise.models import models_table
+
+    typer.echo(models_table(), nl=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what works on this machine, and why the rest does not."""
+    from streamdenoise.doctor import report as doctor_report
+
+    typer.echo(doctor_report())
+
+
+@app.command()
+def bench(
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder for table, JSON and plot."),
+    ] = None,
+    clip: Annotated[Path | None, typer.Option(help="A clean video.")] = None,
+    model: Model = "nano",
+    sigma: Annotated[float, typer.Option(help="Std of the added noise.")] = 30.0,
+    repeat: Annotated[int, typer.Option(help="Runs; the median counts.")] = 3,
+    threads: Threads = None,
+    peers: Annotated[bool, typer.Option(help="Run FFmpeg's denoisers too.")] = True,
+    quick: Annotated[bool, typer.Option("--quick", help="A trial, no figures.")] = (
+        False
+    ),
+) -> None:
+    """Measure speed and PSNR here, beside FFmpeg's denoisers."""
+    from streamdenoise.bench import bench as run_bench
+
+    result = run_bench(
+        clip=clip,
+        model=model,
+        sigma=sigma,
+        repeat=repeat,
+        quick=quick,
+        threads=threads,
+        peers=peers,
+        on_progress=tell,
+    )
+    if output is not None:
+        result.write(output)
+    typer.echo(result.markdown(), nl=False)
+
+
+@app.command("eval")
+def eval_(
+    clips: Annotated[Path, typer.Argument(help="A clean video, or a folder of them.")],
+    sigma: Annotated[
+        list[float] | None, typer.Option(help="Noise level; may be repeated.")
+    ] = None,
+    model: Model = "nano",
+    backend: BackendName = "auto",
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help="FFmpeg denoiser to measure too; may be repeated."),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Frames of each clip at most.")] = 24,
+    threads: Threads = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for table and JSON.")
+    ] = None,
+) -> None:
+    """Measure a model's PSNR on clean clips with noise added."""
+    from streamdenoise.evaluate import evaluate
+
+    result = evaluate(
+        clips,
+        sigma or (10, 30, 50),
+        model=model,
+        backend=backend,
+        peers=peer or (),
+        frames=frames,
+        threads=threads,
+        on_progress=tell,
+    )
+    if output is not None:
+        result.write(output)
+    typer.echo(result.markdown(), nl=False)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A .toml of train/recipes.")],
+) -> None:
+    """Train a model from a recipe."""
+    need_torch("train")
+    from train.loop import main as train_recipe
+
+    train_recipe(str(recipe))
+
+
+@app.command("compile")
+def compile_(
+    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to fill.")],
+    calibration: Annotated[
+        Path | None, typer.Option(help="Clean clips for INT8; none leaves it out.")
+    ] = None,
+) -> None:
+    """Compile a checkpoint to ONNX and OpenVINO artefacts."""
+    need_torch("compile")
+    from streamdenoise.compile import compile_checkpoint
+
+    typer.echo(compile_checkpoint(checkpoint, output, calibration))
+
+
+def live_source(source: str | None, camera: int | None) -> str:
+    """The one source of `live`, from its two ways of naming it."""
+    if (source is None) == (camera is None):
+        raise ConfigError("give either a SOURCE or --camera N, such as --camera 0")
+    return f"camera:{camera}" if source is None else source
+
+
+def need_torch(command: str) -> None:
+    """Raise unless PyTorch is installed: the base install has none."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise ConfigError(
+            f"{command} needs PyTorch, which is not installed; "
+            "pip install 'streamdenoise[train]'"
+        )
+
+
+@contextmanager
+def stop_by_signal() -> Iterator["StopSwitch"]:
+    """Stop on the first SIGINT or SIGTERM, abort on the second.
+
+    The exit code tells the signal, as shells expect it, though the job ends well.
+    """
+    from streamdenoise.jobs import StopSwitch
+
+    switch = StopSwitch()
+    received: list[int] = []
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        received.append(signum)
+        if len(received) > 1:
+            raise SystemExit(128 + signum)
+        switch.stop()
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = {signum: signal.signal(signum, handle) for signum in signals}
+    try:
+        yield switch
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+    switch.signum = received[0] if received else None
+
+
+def report(name: str, stats: "Stats", switch: "StopSwitch", quiet: bool) -> None:
+    """Print the summary and the notes; exit with the code of a signal, if any."""
+    from streamdenoise.progress import summary
+
+    if not quiet:
+        name = "stdout" if name == "-" else name
+        for line in (summary(name, stats), *(f"note: {n}" for n in stats.notes)):
+            typer.echo(line, err=True)
+    if switch.signum is not None:
+        raise typer.Exit(128 + switch.signum)
+
+
+def tell(line: str) -> None:
+    """A line of progress, beside what goes to stdout."""
+    typer.echo(line, err=True)
+
+
+def main() -> None:
+    """Run the command line tool."""
+    app(prog_name="streamdenoise")

@@ -1,0 +1,248 @@
+"""The offline jobs: a video file, and pictures, from open to closed."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from streamdenoise.config import DenoiseConfig, FileConfig, ImageConfig, View
+from streamdenoise.denoiser import Denoiser
+from streamdenoise.errors import ConfigError
+from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io import IMAGE_SUFFIXES, Source, open_sink, open_source
+from streamdenoise.overlay import compose, draw_stats, view_size
+from streamdenoise.pipeline import FindReference, Output, Pipeline, Render
+from streamdenoise.reference import NoiseAdder, ReferenceReader
+from streamdenoise.stats import Stats
+
+OnStats = Callable[[Stats], None]
+OnOpen = Callable[[StreamInfo], None]
+
+
+class StopSwitch:
+    """Stops a job from any thread or signal handler, also before it has begun."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+        self._pipeline: Pipeline | None = None
+        self.signum: int | None = None
+        """The signal that asked for the stop, if one did: it decides the exit code."""
+
+    def attach(self, pipeline: Pipeline) -> None:
+        """Make `pipeline` the one to stop: at once, if `stop` was called before."""
+        self._pipeline = pipeline
+        if self._stopped:
+            pipeline.stop()
+
+    def stop(self) -> None:
+        """End the job soon, with complete outputs; any number of times."""
+        self._stopped = True
+        if self._pipeline is not None:
+            self._pipeline.stop()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
+
+
+def denoise_file(
+    config: FileConfig,
+    *,
+    on_open: OnOpen | None = None,
+    on_stats: OnStats | None = None,
+    switch: StopSwitch | None = None,
+) -> Stats:
+    """Denoise one video.
+
+    Args:
+        config: What the user wants.
+        on_open: Gets what is known of the input before its first frame.
+        on_stats: See `Pipeline.run`.
+        switch: Stops the job; what is done by then is a complete file.
+
+    Returns:
+        The figures of the run, with everything worth a remark in `Stats.notes`.
+
+    Raises:
+        StreamDenoiseError: The input, the output or the model cannot be used, or
+            failed on the way; what was written before stays.
+    """
+    with ExitStack() as stack:
+        source = stack.enter_context(
+            open_source(
+                config.source, start_s=config.start_s, duration_s=config.duration_s
+            )
+        )
+        view = config.compare or View.CLEAN
+        sink = stack.enter_context(
+            open_sink(
+                config.output,
+                view_info(source.info, view),
+                encoder=config.encoder,
+                copy_from=config.source if Path(config.source).is_file() else None,
+                overwrite=config.overwrite,
+                start_s=config.start_s,
+                duration_s=config.duration_s,
+            )
+        )
+        reference = open_reference(
+            stack,
+            source,
+            config.reference,
+            config.add_noise,
+            start_s=config.start_s,
+            duration_s=config.duration_s,
+        )
+        denoiser = stack.enter_context(load_denoiser(config.denoise))
+        if on_open is not None:
+            on_open(source.info)
+        pipeline = Pipeline(
+            source,
+            denoiser,
+            [Output(sink, renderer(view, config.overlay))],
+            reference=reference,
+        )
+        if switch is not None:
+            switch.attach(pipeline)
+        stats = pipeline.run(on_stats)
+    return replace(stats, notes=[*stats.notes, *denoiser_notes(denoiser)])
+
+
+def denoise_images(
+    config: ImageConfig,
+    *,
+    on_picture: Callable[[int], None] | None = None,
+    switch: StopSwitch | None = None,
+) -> Stats:
+    """Denoise pictures, each by itself.
+
+    Args:
+        config: What the user wants.
+        on_picture: Gets the number of pictures done, now and then.
+        switch: Stops the job after the present picture.
+
+    Returns:
+        The sums of frames and notes; the sigma is that of the last picture.
+
+    Raises:
+        StreamDenoiseError: See `denoise_file`.
+    """
+    total = Stats()
+    target = _image_target(config)
+    with load_denoiser(config.denoise) as denoiser:
+        for path in config.sources:
+            if switch is not None and switch.stopped:
+                break
+            done = total.frames_out
+            with (
+                open_source(path) as source,
+                open_sink(
+                    target, source.info, copy_from=path, overwrite=config.overwrite
+                ) as sink,
+            ):
+                pipeline = Pipeline(source, _EachAlone(denoiser), [Output(sink)])
+                if switch is not None:
+                    switch.attach(pipeline)
+                stats = pipeline.run(
+                    None
+                    if on_picture is None
+                    else lambda stats, done=done: on_picture(done + stats.frames_out)
+                )
+            total.frames_in += stats.frames_in
+            total.frames_out += stats.frames_out
+            total.elapsed_s += stats.elapsed_s
+            total.sigma = stats.sigma
+            total.notes.extend(stats.notes)
+        total.notes.extend(denoiser_notes(denoiser))
+    return total
+
+
+def load_denoiser(config: DenoiseConfig) -> Denoiser:
+    """The denoiser that `config` describes."""
+    return Denoiser.load(
+        config.model,
+        backend=config.backend,
+        sigma=config.sigma,
+        strength=config.strength,
+        threads=config.threads,
+    )
+
+
+def denoiser_notes(denoiser: Denoiser) -> list[str]:
+    """Which backend did the work, and why not another."""
+    used = [f"{denoiser.model} on {denoiser.backend}"] if denoiser.backend else []
+    return [*used, *denoiser.backend_notes]
+
+
+def open_reference(
+    stack: ExitStack,
+    source: Source,
+    reference: str | None,
+    add_noise: float | None,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+) -> FindReference | None:
+    """What the PSNR is measured against, if the user gave something."""
+    if add_noise is not None:
+        return NoiseAdder(add_noise)
+    if reference is None:
+        return None
+    clean = open_source(
+        reference,
+        start_s=start_s,
+        duration_s=duration_s,
+        pix_fmt=source.info.pix_fmt,
+    )
+    return ReferenceReader(stack.enter_context(clean))
+
+
+def renderer(view: View, overlay: bool) -> Render | None:
+    """How the output's picture is made; None for the clean picture alone."""
+    if view is View.CLEAN and not overlay:
+        return None
+
+    def render(before: Frame, after: Frame, stats: Stats) -> Frame:
+        picture = compose(view, before, after)
+        return draw_stats(picture, stats) if overlay else picture
+
+    return render
+
+
+def view_info(info: StreamInfo, view: View) -> StreamInfo:
+    """The stream that a sink gets when `view` is written."""
+    width, height = view_size(view, info.width, info.height)
+    return replace(info, width=width, height=height)
+
+
+class _EachAlone:
+    """Forgets the picture before: pictures of a folder are no video."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self._denoiser = denoiser
+
+    @property
+    def sigma(self) -> float:
+        return self._denoiser.sigma
+
+    def process(self, frame: Frame) -> list[Frame]:
+        self._denoiser.reset()
+        return [*self._denoiser.process(frame), *self._denoiser.flush()]
+
+    def flush(self) -> list[Frame]:
+        return []
+
+
+def _image_target(config: ImageConfig) -> str:
+    """A file for one picture; else a folder, marked as such by its last slash."""
+    folders = any(Path(source).is_dir() for source in config.sources)
+    many = folders or len(config.sources) > 1
+    is_picture = Path(config.output).suffix.lower() in IMAGE_SUFFIXES
+    if many and is_picture:
+        raise ConfigError(
+            f"-o {config.output} is one picture but there are several to write; "
+            "give a folder"
+        )
+    if is_picture or config.output == "null:":
+        return config.output
+    return config.output.rstrip("/\\") + "/"
