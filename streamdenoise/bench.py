@@ -21,15 +21,15 @@ import numpy as np
 
 from streamdenoise.backends import BACKENDS
 from streamdenoise.bench_report import CRF, PRESET, BenchReport, Result, figure_type
+from streamdenoise.clips import read_clip
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import BackendError, ConfigError
-from streamdenoise.evaluate import best_options, read_clip
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io import open_sink
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.metrics import psnr_y
 from streamdenoise.noise import add_gaussian_noise
-from streamdenoise.peers import PEERS, ffmpeg_exe, run_filter, write_raw
+from streamdenoise.peers import PEERS, best_options, ffmpeg_exe, run_filter, write_raw
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "cctv.mp4"
 """The clean clip taken when none is given; it lies beside the package in a checkout."""

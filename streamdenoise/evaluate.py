@@ -12,15 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from streamdenoise.clips import find_clips, read_clip
 from streamdenoise.denoiser import Denoiser
-from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
-from streamdenoise.io import open_source
 from streamdenoise.metrics import psnr_uv, psnr_y, ssim_y
-from streamdenoise.noise import add_gaussian_noise, plane_sigmas
-from streamdenoise.peers import PEERS, Options, Peer, run_filter, search, write_raw
-
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".y4m", ".ts")
+from streamdenoise.noise import add_gaussian_noise
+from streamdenoise.peers import best_options, find_peer, run_filter, write_raw
 
 NOISY = "noisy input"
 
@@ -183,73 +180,6 @@ def evaluate(
                     _score(path.stem, sigma, peer.name, clean, filtered, options)
                 )
     return EvalReport(model_name, frames, tuple(scores))
-
-
-def best_options(
-    peer: Peer,
-    sigma: float,
-    clean: Sequence[Frame],
-    noisy: Sequence[Frame],
-    raw: Path,
-    threads: int | None,
-) -> dict[str, float | str]:
-    """Options with the best PSNR-Y, searched on the frames that `peer` allows."""
-    count = min(len(clean), peer.max_frames or len(clean))
-
-    def measure(options: Options) -> float:
-        filtered = run_filter(peer.filter(options), noisy[:count], raw, threads)
-        return psnr_y(clean[:count], filtered)
-
-    luma = plane_sigmas(sigma, clean[0].color, clean[0].pix_fmt)[0]
-    return search(peer, luma, measure)[0]
-
-
-def find_peer(name: str) -> Peer:
-    """The row of `PEERS` with this name.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    for peer in PEERS:
-        if peer.name == name:
-            return peer
-    names = ", ".join(peer.name for peer in PEERS)
-    raise ConfigError(f"no peer is named {name!r}; choose from {names}")
-
-
-def find_clips(path: Path) -> list[Path]:
-    """The videos of a folder, sorted, or the one file.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if path.is_file():
-        return [path]
-    found = (
-        sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
-        if path.is_dir()
-        else []
-    )
-    if not found:
-        raise ConfigError(
-            f"{path} holds no clean clips; give a folder with "
-            f"{', '.join(VIDEO_SUFFIXES)} files"
-        )
-    return found
-
-
-def read_clip(path: Path, frames: int) -> list[Frame]:
-    """The first frames of a video as 8-bit yuv420p.
-
-    Raises:
-        SourceError: it does not decode.
-        ConfigError: it has no frame.
-    """
-    with open_source(str(path), pix_fmt="yuv420p") as source:
-        clip = list(itertools.islice(source, frames))
-    if not clip:
-        raise ConfigError(f"{path} gave no frame; give a video")
-    return clip
 
 
 def _score(

@@ -14,6 +14,8 @@ import numpy as np
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame, bit_depth, plane_shapes
+from streamdenoise.metrics import psnr_y
+from streamdenoise.noise import plane_sigmas
 
 Options = Mapping[str, float | str]
 
@@ -209,6 +211,38 @@ def search(
             if options_score > best_score:
                 best, best_score = options, options_score
     return best, best_score
+
+
+def best_options(
+    peer: Peer,
+    sigma: float,
+    clean: Sequence[Frame],
+    noisy: Sequence[Frame],
+    raw: Path,
+    threads: int | None,
+) -> dict[str, float | str]:
+    """Options with the best PSNR-Y, searched on the frames that `peer` allows."""
+    count = min(len(clean), peer.max_frames or len(clean))
+
+    def measure(options: Options) -> float:
+        filtered = run_filter(peer.filter(options), noisy[:count], raw, threads)
+        return psnr_y(clean[:count], filtered)
+
+    luma = plane_sigmas(sigma, clean[0].color, clean[0].pix_fmt)[0]
+    return search(peer, luma, measure)[0]
+
+
+def find_peer(name: str) -> Peer:
+    """The row of `PEERS` with this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for peer in PEERS:
+        if peer.name == name:
+            return peer
+    names = ", ".join(peer.name for peer in PEERS)
+    raise ConfigError(f"no peer is named {name!r}; choose from {names}")
 
 
 def _planes(

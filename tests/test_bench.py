@@ -12,14 +12,23 @@ import pytest
 from streamdenoise import bench as bench_module
 from streamdenoise.bench import bench, fit
 from streamdenoise.bench_report import BenchReport, Result
+from streamdenoise.clips import find_clips
 from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError
-from streamdenoise.evaluate import EvalReport, Score, evaluate, find_clips, find_peer
+from streamdenoise.evaluate import EvalReport, Score, evaluate
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.io import open_sink
 from streamdenoise.metrics import psnr_y
 from streamdenoise.noise import add_gaussian_noise
-from streamdenoise.peers import PEERS, Options, Peer, run_filter, search, write_raw
+from streamdenoise.peers import (
+    PEERS,
+    Options,
+    Peer,
+    find_peer,
+    run_filter,
+    search,
+    write_raw,
+)
 
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)
