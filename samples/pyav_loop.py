@@ -55,7 +55,12 @@ def main() -> None:
         stream = output.add_stream("libx264", rate=video.average_rate or 25)
         stream.width, stream.height = video.width, video.height
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = video.time_base
+        encoder, decoder = stream.codec_context, video.codec_context
+        encoder.time_base = video.time_base
+        encoder.colorspace = decoder.colorspace
+        encoder.color_range = decoder.color_range
+        encoder.color_primaries = decoder.color_primaries
+        encoder.color_trc = decoder.color_trc
         count = 0
         for picture in source.decode(video):
             if count == options.frames:
