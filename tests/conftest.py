@@ -1,4 +1,4 @@
-"""Clips that tests share, made on the spot, and the rule that no thread stays behind."""
+"""Clips that tests share, made on the spot; and no thread may stay behind."""
 
 import threading
 import time

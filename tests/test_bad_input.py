@@ -29,7 +29,7 @@ from streamdenoise.errors import (
     SourceOpenError,
 )
 from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
-from streamdenoise.io import open_sink, open_source
+from streamdenoise.io import Sink, open_sink, open_source
 from streamdenoise.io.y4m import format_header, parse_header
 from streamdenoise.io.y4m_source import Y4MSource
 
@@ -42,6 +42,11 @@ def refusal(uri: object, **kwargs: object) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def read_all(uri: str, timeout_s: float) -> None:
+    with open_source(uri, timeout_s=timeout_s) as source:
+        list(source)
 
 
 def test_missing(tmp_path: Path) -> None:
@@ -143,8 +148,7 @@ def test_a_network_stream_that_falls_silent(clip: Clip) -> None:
         try:
             # Probing reads on until it knows the stream, and the silence ends that.
             with pytest.raises(SourceError, match="no answer in time"):
-                with open_source(url, timeout_s=1.0) as source:
-                    list(source)
+                read_all(url, timeout_s=1.0)
         finally:
             done.set()
             thread.join()
@@ -345,6 +349,12 @@ def noise_frame(index: int, width: int = 640, height: int = 480) -> Frame:
     )
 
 
+def fill(sink: Sink) -> None:
+    with sink:
+        for index in range(60):
+            sink.write(noise_frame(index))
+
+
 @pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.y4m"])
 def test_a_full_disk(tmp_path: Path, name: str) -> None:
     """The limit on the size of files fails a write just as a full disk does."""
@@ -356,9 +366,7 @@ def test_a_full_disk(tmp_path: Path, name: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, before[1]))
     try:
         with pytest.raises(SinkError, match=r"file too large.* kept as .*out\.part"):
-            with sink:
-                for index in range(60):
-                    sink.write(noise_frame(index))
+            fill(sink)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     (kept,) = tmp_path.iterdir()
@@ -375,7 +383,7 @@ from fractions import Fraction
 from test_bad_input import noise_frame
 from streamdenoise.config import EncoderConfig
 from streamdenoise.frame import StreamInfo
-from streamdenoise.io import open_sink
+from streamdenoise.io import Sink, open_sink
 info = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 25))
 sink = open_sink(
     {str(tmp_path / name)!r}, info, encoder=EncoderConfig("x264", preset="ultrafast")
@@ -399,7 +407,7 @@ sys.path.insert(0, os.environ["TESTS"])
 from test_bad_input import noise_frame
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import StreamInfo
-from streamdenoise.io import open_sink
+from streamdenoise.io import Sink, open_sink
 os.dup2(int(os.environ["PIPE"]), 1)
 try:
     with open_sink("-", StreamInfo(640, 480, "yuv420p")) as sink:
@@ -523,12 +531,12 @@ def test_y4m_headers_round_trip(
     )
 )
 def test_any_bytes_end_in_frames_or_a_source_error(data: bytes, tmp_path: Path) -> None:
+    message = ""
     try:
         with y4m(data, tmp_path) as source:
+            size = (source.info.width, source.info.height)
             for frame in source:
-                assert (frame.width, frame.height) == (
-                    source.info.width,
-                    source.info.height,
-                )
+                assert (frame.width, frame.height) == size
     except SourceError as exc:
-        assert "\n" not in str(exc)
+        message = str(exc)
+    assert "\n" not in message

@@ -49,7 +49,7 @@ ENCODERS = {
     "svtav1": Encoder(
         "libsvtav1", ("yuv420p", "yuv420p10le"), crf=28, preset="8", min_side_px=4
     ),
-    "ffv1": Encoder("ffv1", ("yuv420p", "yuv420p10le", "gray", "gray10le", "gbrp")),
+    "ffv1": Encoder("ffv1", ("yuv420p", "yuv420p10le", "gray", "gray10le", "bgr0")),
 }
 
 # Codec of an input -> encoder of the same family, for `copy-settings`.
@@ -129,8 +129,8 @@ def encoded_pix_fmt(encoder: Encoder, pix_fmt: str) -> str:
     """The format in which frames of `pix_fmt` reach the encoder."""
     if pix_fmt in encoder.pix_fmts:
         return pix_fmt
-    if pix_fmt == "rgb24" and "gbrp" in encoder.pix_fmts:
-        return "gbrp"  # the same samples in planes: still lossless
+    if pix_fmt == "rgb24" and "bgr0" in encoder.pix_fmts:
+        return "bgr0"  # the same samples in another order: still lossless
     if pix_fmt.endswith("10le") and "yuv420p10le" in encoder.pix_fmts:
         return "yuv420p10le"
     return encoder.pix_fmts[0]

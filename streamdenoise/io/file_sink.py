@@ -109,7 +109,13 @@ class FileSink:
         )
         self._container = container
         self._encoder = VideoEncoder(
-            container, info, config, settings=settings, time_base=time_base
+            container,
+            info,
+            config,
+            settings=settings,
+            time_base=time_base,
+            # AVI has no presentation times: B-frames would come out in a wrong order.
+            extra_options={"bf": "0"} if self._format == "avi" else None,
         )
         if self._carried is not None:
             self._carried.add_to(container, self._encoder.stream)
@@ -225,7 +231,7 @@ class FileSink:
         return options
 
     def _note_aspect(self, info: StreamInfo) -> None:
-        """Matroska's own field is out of PyAV's reach: the codec must hold the shape."""
+        """PyAV cannot reach Matroska's own field: the codec must hold the shape."""
         holds = self._encoder.stream.codec_context.name in _ASPECT_CODECS
         if info.sample_aspect in (None, 1) or holds:
             return

@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import av
+import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from streamdenoise.color import resolve_matrix
 from streamdenoise.frame import PIX_FMTS, ColorInfo
+from streamdenoise.io.picture_conversion import convert_picture
+from streamdenoise.io.planes import planes_of
 
 _FULL_RANGE = 2
 
@@ -43,18 +46,27 @@ class PixelConverter:
         self.rescaled = 0
         """Frames whose size was not the first one's."""
 
-    def __call__(self, frame: av.VideoFrame) -> tuple[av.VideoFrame, ColorInfo]:
-        """`frame` itself where it fits; its colour tags, true for the result."""
+    def __call__(
+        self, frame: av.VideoFrame
+    ) -> tuple[tuple[np.ndarray, ...], ColorInfo]:
+        """The planes of `frame`, untouched where it fits, and true colour tags."""
         color = color_of(frame)
         name = frame.format.name
         same_size = (frame.width, frame.height) == (self._width, self._height)
         self.rescaled += not same_size
-        if same_size and name.replace("yuvj", "yuv") == self._pix_fmt:
-            return frame, color
+        # swscale stretches the range on every way from or to gray, and we must not:
+        # there it only goes to the nearest of our formats, the planes do the rest.
+        nearest = nearest_pix_fmt(name)
+        through = self._pix_fmt
+        if nearest.startswith("gray") != through.startswith("gray"):
+            through = nearest
+        if same_size and name.replace("yuvj", "yuv") == through:
+            planes = planes_of(frame, through)
+            return convert_picture(planes, through, self._pix_fmt, color)
         is_rgb = frame.format.is_rgb or frame.format.has_palette
         matrix = resolve_matrix(color, self._width, self._height)
         src_range = _FULL_RANGE if is_rgb else color.range or 1
-        if self._pix_fmt == "rgb24":
+        if through == "rgb24":
             color = replace(color, matrix=0, range=_FULL_RANGE)
         elif is_rgb:
             color = replace(color, matrix=matrix, range=1)
@@ -62,7 +74,7 @@ class PixelConverter:
             frame,
             width=self._width,
             height=self._height,
-            format=self._pix_fmt,
+            format=through,
             src_colorspace=None if is_rgb else _SWS_MATRIX.get(matrix, matrix),
             dst_colorspace=(
                 None if color.matrix == 0 else _SWS_MATRIX.get(matrix, matrix)
@@ -71,8 +83,8 @@ class PixelConverter:
             src_color_range=src_range,
             dst_color_range=color.range or 1,
         )
-        converted.pts, converted.time_base = frame.pts, frame.time_base
-        return converted, color
+        planes = planes_of(converted, through)
+        return convert_picture(planes, through, self._pix_fmt, color)
 
 
 def color_of(frame: av.VideoFrame) -> ColorInfo:

@@ -19,7 +19,6 @@ from streamdenoise.io.container_video import video_duration, video_start
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.picture_limits import MAX_AREA_PX, size_fault
 from streamdenoise.io.pixel_formats import PixelConverter, nearest_pix_fmt
-from streamdenoise.io.planes import planes_of
 from streamdenoise.io.timestamps import TimestampRepair
 
 # One rounding step of FFmpeg's microseconds, so that a frame exactly on a bound stays.
@@ -244,7 +243,7 @@ class PyAVSource:
             live_end = self._end - self._begin
         for index, decoded in enumerate(frames):
             captured_at = time.monotonic()
-            picture, tags = self._converter(decoded)
+            planes, tags = self._converter(decoded)
             if tags != color:
                 color = tags
             assert decoded.pts is not None
@@ -253,7 +252,7 @@ class PyAVSource:
                 return
             last_end = max(last_end, decoded.pts * time_base)
             yield Frame(
-                planes=planes_of(picture, pix_fmt),
+                planes=planes,
                 pix_fmt=pix_fmt,
                 color=color,
                 pts=pts,

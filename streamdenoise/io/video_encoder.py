@@ -47,7 +47,7 @@ class VideoEncoder:
         self._target = encoded_pix_fmt(encoder, info.pix_fmt)
         self._size = encoded_size(encoder, info.width, info.height)
         # What convert_picture can make; the reformatter does the rest of the way.
-        self._planar = "rgb24" if self._target == "gbrp" else self._nearest_planar()
+        self._planar = "rgb24" if self._target == "bgr0" else self._nearest_planar()
         self._color = self._encoded_color()
         self._reformatter = VideoReformatter()
         self.notes = [note] if note else []
@@ -116,7 +116,7 @@ class VideoEncoder:
                 format=self._target,
                 src_color_range=2 if self._planar == "rgb24" else source_range,
                 dst_color_range=(
-                    2 if self._target in ("gbrp", "yuvj420p") else source_range
+                    2 if self._target in ("bgr0", "yuvj420p") else source_range
                 ),
             )
         picture.color_range = self._color.range
