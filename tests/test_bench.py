@@ -138,10 +138,12 @@ def test_bench_measures_backends_and_peers_and_writes_its_figures(
     monkeypatch.setattr(
         bench_module, "BACKENDS", {"openvino": bench_module.BACKENDS["openvino"]}
     )
+    peers = (find_peer("hqdn3d"), find_peer("atadenoise"))
+    monkeypatch.setattr(bench_module, "PEERS", peers)
     told: list[str] = []
     report = bench(clip=clean_file, quick=True, threads=1, on_progress=told.append)
     names = [result.name for result in report.results]
-    assert names == ["none", "streamdenoise openvino", *(p.name for p in PEERS)]
+    assert names == ["none", "streamdenoise openvino", "hqdn3d", "atadenoise"]
     by_name = {result.name: result for result in report.results}
     assert by_name["streamdenoise openvino"].psnr_y > by_name["none"].psnr_y + 3
     for result in report.results:
