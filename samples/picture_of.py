@@ -4,6 +4,7 @@ The last frame by default: by then a recurrent denoiser has seen the whole clip.
 """
 
 import sys
+from collections import deque
 from itertools import islice
 
 from streamdenoise.io import open_sink, open_source
@@ -13,13 +14,11 @@ def main(video: str, picture: str, index: int | None = None) -> None:
     """Write frame `index` of `video` (the last one when None) to `picture`."""
     with open_source(video, pix_fmt="rgb24") as source:
         frames = iter(source) if index is None else islice(source, index, index + 1)
-        frame = None
-        for frame in frames:
-            pass
-        if frame is None:
+        last = deque(frames, maxlen=1)
+        if not last:
             sys.exit(f"error: {video} has no frame {index}")
         with open_sink(picture, source.info, overwrite=True) as sink:
-            sink.write(frame)
+            sink.write(last[0])
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Artefact:
         ]
 
     def file(self, kind: str) -> Path | None:
-        """Path of the file of a kind (``eager``, ``onnx``, ``int8``), if there is one."""
+        """Path of the file of a kind (``eager``, ``onnx``, ``int8``), if any."""
         name = self.manifest["files"].get(kind)
         path = self.folder / name if name else None
         return path if path is not None and path.is_file() else None

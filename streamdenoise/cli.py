@@ -88,19 +88,29 @@ AddNoise = Annotated[
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
 
+def print_version(wanted: bool) -> None:
+    """Do what ``--version`` asks for, before a command is looked for."""
+    if wanted:
+        typer.echo(f"streamdenoise {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            is_eager=True,
+            callback=print_version,
+        ),
     ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Log what is going on.")
     ] = False,
 ) -> None:
     """Read the options that belong to no command."""
-    if version:
-        typer.echo(f"streamdenoise {__version__}")
-        raise typer.Exit
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
 

@@ -114,7 +114,9 @@ def calibration_inputs(
         with source:
             for t, frame in enumerate(islice(source, frames)):
                 noisy = add_gaussian_noise(frame, float(level), rng)
-                height, width = (n // MULTIPLE * MULTIPLE for n in noisy.planes[0].shape)
+                height, width = (
+                    n // MULTIPLE * MULTIPLE for n in noisy.planes[0].shape
+                )
                 sizes = [(height, width), *[(height // 2, width // 2)] * 2]
                 planes = [
                     torch.from_numpy(plane[:h, :w].astype(np.float32))[None, None]

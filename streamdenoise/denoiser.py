@@ -22,7 +22,7 @@ MAX_SIGMA = 100.0
 """Highest noise level that may be told, in 8-bit levels."""
 
 _QUIET = 0.25
-"""Below this noise, in 8-bit levels, rounding is all there is: frames pass as they are."""
+"""Below this noise, in 8-bit levels, frames pass as they are: rounding is as bad."""
 
 
 class Denoiser:

@@ -116,9 +116,7 @@ def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
         ``(N, C, 1, 1)``.
     """
     phases = (16, 4, 4) if layout == "yuv420" else (16,) * sigma.shape[1]
-    columns = [
-        sigma[:, i : i + 1].expand(-1, count) for i, count in enumerate(phases)
-    ]
+    columns = [sigma[:, i : i + 1].expand(-1, count) for i, count in enumerate(phases)]
     return torch.cat(columns, 1)[:, :, None, None]
 
 
@@ -144,10 +142,10 @@ class RecurrentDenoiser(nn.Module):
         self.decode1 = _conv(w, w)
         self.decode2 = _conv(w, w)
         self.tail = _conv(w, c)
-        # Starts as the identity on the fused frame, with a gate that half trusts.
-        nn.init.zeros_(self.tail.bias)
+        # Starts close to the identity on the fused frame.
         with torch.no_grad():
-            self.tail.weight.mul_(0.1)
+            for parameter in self.tail.parameters():
+                parameter.mul_(0.1)
 
     def initial_state(
         self, height: int, width: int, batch: int = 1, device: str = "cpu"
@@ -182,9 +180,7 @@ class RecurrentDenoiser(nn.Module):
         # Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate takes
         # frames away from `n` where the picture moved.
         change = ((noisy - fused).abs() / sigma.clamp(min=MIN_SIGMA)).clamp(max=8.0)
-        seen = F.relu(
-            self.gate_in(torch.cat([0.25 * change, 1.0 / (1.0 + frames)], 1))
-        )
+        seen = F.relu(self.gate_in(torch.cat([0.25 * change, 1.0 / (1.0 + frames)], 1)))
         trusted = torch.sigmoid(self.gate_out(seen).float()) * frames
         gain = 1.0 / (1.0 + trusted)
         fused = fused + gain * (noisy - fused)
@@ -220,13 +216,12 @@ class RecurrentDenoiser(nn.Module):
             ``(N, T, C, h, w)`` and the last state.
         """
         n, _, _, h, w = noisy.shape
-        if state is None:
-            state = self.initial_state(4 * h, 4 * w, n, str(noisy.device))
+        last = state or self.initial_state(4 * h, 4 * w, n, str(noisy.device))
         outputs = []
         for frame in noisy.unbind(1):
-            denoised, state = self(frame, sigma, *state)
+            denoised, last = self(frame, sigma, *last)
             outputs.append(denoised)
-        return torch.stack(outputs, 1), state
+        return torch.stack(outputs, 1), last
 
 
 def kmac_per_pixel(spec: ModelSpec) -> float:

@@ -12,8 +12,8 @@ import numpy as np
 
 _BLOCK = 8
 _QUANTILE = 0.15
-# The quantile of a block's mean square for white noise of variance 1: the mean of 64
-# correlated squares spreads. Measured once on 40 frames of pure noise; a test checks it.
+# That quantile of a block's mean square for white noise of variance 1; measured on 40
+# frames of pure noise.
 _QUANTILE_OF_NOISE = 0.682
 _MAX_BANDS = 24
 _MAX_BANDS_PIXELS = 1 << 17

@@ -5,6 +5,7 @@ really less noisy; and on the clip with a known clean original, PSNR must rise.
 """
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def lumas(path: Path, limit: int = 1000) -> tuple[list[np.ndarray], list[float]]
 
 def flicker(planes: list[np.ndarray]) -> float:
     """Median absolute change between frames, in levels: mostly noise."""
-    changes = [np.abs(a.astype(int) - b) for a, b in zip(planes, planes[1:], strict=False)]
+    changes = [np.abs(a.astype(int) - b) for a, b in pairwise(planes)]
     return float(np.mean([change.mean() for change in changes]))
 
 
@@ -54,9 +55,7 @@ def main(folder: Path) -> None:
         for frame in source:
             noisy = add_gaussian_noise(frame, 25, rng)
             (out,) = denoiser.process(noisy)
-            scores = [
-                psnr_db(frame.planes[0], f.planes[0], 255) for f in (noisy, out)
-            ]
+            scores = [psnr_db(frame.planes[0], f.planes[0], 255) for f in (noisy, out)]
             gains.append(scores[1] - scores[0])
             if len(gains) == 25:
                 break

@@ -20,7 +20,9 @@ def clip(frames: int, depth: int, seed: int = 0) -> list[tuple[np.ndarray, ...]]
     pictures = []
     for t in range(frames):
         planes = []
-        for shape, sigma in zip(((H, W), (H // 2, W // 2), (H // 2, W // 2)), SIGMA):
+        for shape, sigma in zip(
+            ((H, W), (H // 2, W // 2), (H // 2, W // 2)), SIGMA, strict=True
+        ):
             rows, columns = np.indices(shape)
             clean = 0.5 + 0.25 * np.sin((rows + 2 * t) / 5) * np.cos(columns / 7)
             noisy = clean + rng.normal(0, sigma, shape)

@@ -53,9 +53,7 @@ def denoiser() -> Denoiser:
 def test_n_in_n_out_same_pts_at_any_size(
     denoiser: Denoiser, pix_fmt: str, size: tuple[int, int]
 ) -> None:
-    frames = [
-        make_frame(pix_fmt, *size, sigma=0.1, index=i, shift=i) for i in range(4)
-    ]
+    frames = [make_frame(pix_fmt, *size, sigma=0.1, index=i, shift=i) for i in range(4)]
     out = [clean for frame in frames for clean in denoiser.process(frame)]
     out += denoiser.flush() + denoiser.flush()
     assert [f.pts for f in out] == [f.pts for f in frames]
@@ -151,7 +149,10 @@ def test_change_of_size_or_format_starts_afresh(denoiser: Denoiser) -> None:
 
 def test_ten_bits_equal_eight() -> None:
     eight = make_frame("yuv420p", 64, 96, sigma=0.08)
-    planes = tuple(((p.astype(np.uint32) * 1023 + 127) // 255).astype(np.uint16) for p in eight.planes)
+    planes = tuple(
+        ((p.astype(np.uint32) * 1023 + 127) // 255).astype(np.uint16)
+        for p in eight.planes
+    )
     ten = Frame(planes, "yuv420p10le", eight.color, 0, eight.time_base, 0, 0)
     with (
         Denoiser.load(sigma=20, threads=1) as a,
@@ -239,7 +240,13 @@ def test_latency_is_one_call() -> None:
         assert denoiser.lookahead == 0
         frame = make_frame("yuv420p", 64, 96, sigma=0.1)
         stamped = Frame(
-            frame.planes, "yuv420p", frame.color, 5, frame.time_base, 9, time.monotonic()
+            frame.planes,
+            "yuv420p",
+            frame.color,
+            5,
+            frame.time_base,
+            9,
+            time.monotonic(),
         )
         (out,) = denoiser.process(stamped)
         assert (out.index, out.captured_at) == (9, stamped.captured_at)

@@ -51,7 +51,9 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
     net = tiny_net(layout)
     sigma = torch.full((1, 1 if layout == "gray" else 3), 0.1)
     state = net.initial_state(16, 24)
-    outputs = DeployedGraph(net)(*planes, torch.full((1, 1, 1, 1), 255.0), sigma, *state)
+    outputs = DeployedGraph(net)(
+        *planes, torch.full((1, 1, 1, 1), 255.0), sigma, *state
+    )
     assert [tuple(o.shape) for o in outputs[: len(shapes)]] == shapes
     assert [o.shape for o in outputs[len(shapes) :]] == [s.shape for s in state]
     for plane in outputs[: len(shapes)]:
@@ -119,9 +121,7 @@ def test_without_noise_the_output_is_the_fused_frame() -> None:
 def test_nano_is_within_its_budget() -> None:
     spec = ModelSpec()
     assert kmac_per_pixel(spec) <= 10.0
-    values = sum(
-        int(np.prod(shape)) for shape in spec.state_shapes(1088, 1920)
-    )
+    values = sum(int(np.prod(shape)) for shape in spec.state_shapes(1088, 1920))
     assert values * 2 <= 24e6  # bytes at fp16, 1080p
 
 

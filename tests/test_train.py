@@ -30,7 +30,9 @@ def data(tmp_path: Path) -> Path:
     (tmp_path / "video").mkdir()
     (tmp_path / "stills").mkdir()
     (tmp_path / "val").mkdir()
-    texture = cv2.GaussianBlur(rng.integers(0, 255, (64, 160, 3)).astype(np.uint8), (5, 5), 1)
+    texture = cv2.GaussianBlur(
+        rng.integers(0, 255, (64, 160, 3)).astype(np.uint8), (5, 5), 1
+    )
     for folder in ("video", "val"):
         fourcc = cv2.VideoWriter.fourcc(*"FFV1")
         writer = cv2.VideoWriter(str(tmp_path / folder / "a.mkv"), fourcc, 25, (64, 64))
@@ -178,7 +180,7 @@ def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
         assert Recipe.read(path).steps > 1000
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('[model]\n[noise]\nkind = "pink"\n')
-    with pytest.raises(ValueError, match="noise.kind must be one of awgn, camera"):
+    with pytest.raises(ValueError, match=r"noise\.kind must be one of awgn, camera"):
         Recipe.read(wrong)
 
 

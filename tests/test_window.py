@@ -205,6 +205,51 @@ def test_no_guard_around_the_users_main_script_is_needed(shown: str, tmp_path: P
     assert (done.returncode, done.stdout) == (0, "opened\n"), done.stderr
 
 
+@pytest.mark.needs_display
+@pytest.mark.timeout(90)
+def test_live_shows_the_stream_and_obeys_its_keys(shown: str, tmp_path: Path):
+    args = [
+        "live",
+        "testsrc:320x240@25",
+        "--add-noise",
+        "20",
+        "--backend",
+        "onnxruntime",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamdenoise", *args],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: visible_windows() > 0)
+        wait_for(lambda: len(np.unique(screen(shown))) > 100)
+        press("s")
+        press("plus")
+        press("r")
+        wait_for(lambda: any(path.stat().st_size for path in tmp_path.iterdir()))
+        press("r")
+        wait_for(lambda: [path.suffix for path in tmp_path.iterdir()] == [".mp4"])
+        press("q")
+        _, errors = process.communicate(timeout=WAIT_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, errors
+    (recording,) = tmp_path.iterdir()
+    assert recording.name.startswith("streamdenoise-20")
+    with av.open(str(recording)) as container:
+        assert next(container.decode(video=0)).width == 320
+    assert f"note: recorded {recording.name}" in errors
+    assert ", PSNR 2" in errors
+
+
+def visible_windows() -> int:
+    search = ["xdotool", "search", "--onlyvisible", "--name", "streamdenoise"]
+    found = subprocess.run(search, capture_output=True, timeout=WAIT_S, check=False)
+    return len(found.stdout.split())
+
+
 def test_without_a_display_one_sentence_names_the_option(
     monkeypatch: pytest.MonkeyPatch,
 ):

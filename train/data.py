@@ -192,7 +192,7 @@ class ClipSampler:
             alpha = cv2.warpAffine(mask, matrix, (size, size))[..., None] / np.float32(
                 255
             )
-            frames.append((frame + alpha * (moved - frame.astype(np.float32)) + 0.5))
+            frames.append(frame + alpha * (moved - frame.astype(np.float32)) + 0.5)
         return np.stack(frames).clip(0, 255).astype(np.uint8)
 
 

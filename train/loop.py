@@ -173,7 +173,9 @@ def batches(recipe: Recipe, sampler: ClipSampler, start: int) -> Iterator[Batch]
 
     That thread computes alone: helpers of its own would only fight the network's.
     """
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(
+        1, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
         ahead = pool.submit(make_batch, recipe, sampler, start)
         for step in range(start, recipe.steps):
             batch = ahead.result()

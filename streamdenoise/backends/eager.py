@@ -26,7 +26,9 @@ class EagerBackend:
         threads: int | None,
     ) -> None:
         net, _ = load_checkpoint(file)
-        self._graph = DeployedGraph(net.to(memory_format=torch.channels_last)).eval()
+        # torch's type stubs lack this overload of `to`.
+        net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._graph = DeployedGraph(net).eval()
         self._plane_shapes = artefact.plane_shapes(height, width)
         self._state_shapes = artefact.state_shapes(height, width)
         self._peak = torch.full((1, 1, 1, 1), float((1 << depth) - 1))

@@ -10,10 +10,10 @@ import numpy as np
 # camera tool does neither; without the module OpenVINO falls back to its own stub.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-import openvino as ov
-from openvino.preprocess import PrePostProcessor
+import openvino as ov  # noqa: E402
+from openvino.preprocess import PrePostProcessor  # noqa: E402
 
-from streamdenoise.artefact import Artefact
+from streamdenoise.artefact import Artefact  # noqa: E402
 
 
 class OpenVinoBackend:
@@ -85,7 +85,9 @@ class OpenVinoBackend:
         request = self._requests[self._turn]
         self._sigma[0] = sigma
         outputs = []
-        for i, (plane, shape) in enumerate(zip(planes, self._plane_shapes, strict=True)):
+        for i, (plane, shape) in enumerate(
+            zip(planes, self._plane_shapes, strict=True)
+        ):
             if plane.dtype != self._dtype:
                 raise TypeError(f"planes must be {self._dtype}, got {plane.dtype}")
             packed = np.ascontiguousarray(plane).reshape(shape)

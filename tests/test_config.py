@@ -1,0 +1,65 @@
+"""Values that can be used are read, others are refused by name."""
+
+import pytest
+
+from streamdenoise.config import (
+    DenoiseConfig,
+    EncoderConfig,
+    choose_encoder,
+    fast_encoder,
+    parse_sigma,
+    parse_time,
+)
+from streamdenoise.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0.0), ("12.5", 12.5), ("1:30", 90.0), ("01:00:01.25", 3601.25)],
+)
+def test_times_are_seconds_or_a_clocks(text: str, seconds: float):
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1:-2", "1:2:3:4", "nan", "inf"])
+def test_other_times_are_refused(text: str):
+    with pytest.raises(ConfigError, match="is not a time"):
+        parse_time(text)
+
+
+def test_sigma_is_auto_or_8_bit_levels():
+    assert parse_sigma("auto") == "auto"
+    assert parse_sigma("12.5") == 12.5
+    assert DenoiseConfig(sigma="25").sigma == 25.0
+    for wrong in ("loud", "-1", "256", "nan"):
+        with pytest.raises(ConfigError, match="auto or 0 to 255"):
+            parse_sigma(wrong)
+    with pytest.raises(ConfigError, match="auto or 0 to 255"):
+        DenoiseConfig(sigma=-3.0)
+
+
+@pytest.mark.parametrize(
+    ("codec", "crf", "fits"),
+    [("x264", 51, True), ("x264", 52, False), ("svtav1", 63, True), ("x265", -1, False)],
+)  # fmt: skip
+def test_the_crf_fits_the_codec(codec: str, crf: int, fits: bool):
+    if fits:
+        assert EncoderConfig(codec, crf).crf == crf
+    else:
+        with pytest.raises(ConfigError, match=f"--crf {crf}"):
+            EncoderConfig(codec, crf)
+
+
+def test_what_is_not_told_is_left_to_the_sink_or_chosen_for_the_container():
+    assert choose_encoder("a.mp4", None, None, None) is None
+    assert choose_encoder("a.mp4", None, 20, None) == EncoderConfig("x264", 20)
+    assert choose_encoder("a.webm", None, 20, None) == EncoderConfig("svtav1", 20)
+    assert choose_encoder("a.webm", "x265", None, None) == EncoderConfig("x265")
+
+
+def test_live_encoders_are_fast_unless_told():
+    assert fast_encoder("a.mp4", None).preset == "veryfast"
+    assert fast_encoder("a.webm", None) == EncoderConfig("svtav1", preset="10")
+    slow = EncoderConfig("x264", preset="slow")
+    assert fast_encoder("a.mp4", slow) is slow
+    assert fast_encoder("a.mkv", EncoderConfig("ffv1")).preset is None

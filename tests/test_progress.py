@@ -1,0 +1,78 @@
+"""Progress lines: a bar on a terminal, hardly anything in a log."""
+
+import io
+
+import pytest
+
+from streamdenoise.frame import StreamInfo
+from streamdenoise.progress import Progress, summary
+from streamdenoise.stats import Stats
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def info(num_frames: int | None) -> StreamInfo:
+    return StreamInfo(64, 48, "yuv420p", num_frames=num_frames)
+
+
+def test_a_terminal_gets_one_line_that_is_redrawn_and_removed():
+    stream = Terminal()
+    with Progress(stream=stream) as progress:
+        progress.opened(info(400))
+        for done in (100, 200):
+            progress.update(Stats(frames_out=done, fps_out=20.0))
+    assert "\n" not in stream.getvalue()
+    first, second, *_ = stream.getvalue().split("\r")[1:]
+    assert first.startswith("[######..................]  25%  100/400  20.0 fps  ETA 0")
+    assert "200/400" in second
+    assert second.rstrip().endswith("ETA 0:10")
+    assert stream.getvalue().endswith(" \r")
+
+
+def test_a_log_gets_a_line_every_half_minute():
+    stream, now = io.StringIO(), [0.0]
+    progress = Progress(stream=stream, clock=lambda: now[0])
+    progress.opened(info(None))
+    for second in range(100):
+        now[0] = float(second)
+        progress.update(Stats(frames_out=second * 10, fps_out=10.0))
+    assert stream.getvalue() == (
+        "300 frames  10.0 fps\n600 frames  10.0 fps\n900 frames  10.0 fps\n"
+    )
+
+
+def test_quiet_is_quiet():
+    stream = Terminal()
+    with Progress(quiet=True, stream=stream) as progress:
+        progress.update(Stats())
+    assert stream.getvalue() == ""
+
+
+def test_a_live_stream_shows_its_figures():
+    stats = Stats(dropped=3)
+    assert "dropped 3" in Progress(live=True).line(stats)
+
+
+@pytest.mark.parametrize(
+    ("left", "text"), [(59, "0:59"), (61, "1:01"), (3661, "1:01:01")]
+)
+def test_the_time_left_is_written_as_a_clock_does(left: int, text: str):
+    progress = Progress()
+    progress.opened(info(left + 1))
+    line = progress.line(Stats(frames_out=1, fps_out=1.0))
+    assert line.endswith(f"ETA {text}")
+
+
+def test_the_summary_says_whether_the_gain_is_measured():
+    stats = Stats(
+        frames_out=90, elapsed_s=3.0, sigma=24.94, psnr_in_db=20.1, psnr_out_db=31.35
+    )
+    assert summary("a.mp4", stats) == (
+        "a.mp4: 90 frames, 30.0 fps, sigma 24.9, est. PSNR 20.10 -> 31.35 dB (+11.25)"
+    )
+    stats.psnr_is_estimate, stats.dropped = False, 4
+    assert ", dropped 4, PSNR 20.10" in summary("a.mp4", stats)
+    assert summary("b", Stats()) == "b: 0 frames, 0.0 fps, sigma 0.0"
