@@ -52,7 +52,9 @@ class NetworkSource(PyAVSource):
 
 
 def _connect(url: str, name: str, timeout_s: float) -> InputContainer:
-    options = {"fflags": "nobuffer", "flags": "low_delay"}
+    # Not `nobuffer`: it throws the probed packets away, and with them the first key
+    # frame, so that the picture appears seconds later.
+    options = {"flags": "low_delay"}
     transports: tuple[str | None, ...] = (None,)
     if url.startswith(("rtsp://", "rtsps://")):
         transports = ("tcp", "udp")

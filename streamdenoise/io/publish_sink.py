@@ -1,8 +1,10 @@
 """Publishing to an RTSP server, which then serves the clean stream to others."""
 
+import socket
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import av
 import av.error
@@ -39,8 +41,8 @@ class PublishSink:
             raise SinkError(
                 f"{encoder.codec} cannot be published over RTSP; use --codec x264"
             )
+        _check_server(url, self._name)
         try:
-            # Plain RTSP with 8 bits: what every viewer can show.
             self._container = av.open(
                 url,
                 "w",
@@ -111,3 +113,28 @@ class PublishSink:
             self.close()
         else:
             self.abort()
+
+
+def _check_server(url: str, name: str) -> None:
+    """Ask for the server's options first, because FFmpeg's publishing has no time-out.
+
+    Raises:
+        SinkError: Nothing answers there, or something that is not an RTSP server.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "rtsp":
+        return  # the question would have to be encrypted
+    plain = f"rtsp://{parts.hostname}:{parts.port or 554}{parts.path}"
+    question = f"OPTIONS {plain} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode()
+    try:
+        address = (parts.hostname or "", parts.port or 554)
+        with socket.create_connection(address, _TIMEOUT_S) as connection:
+            connection.sendall(question)
+            answer = connection.recv(64)
+    except OSError as exc:
+        raise SinkError(
+            f"{name} cannot be published to: {reason(exc)}; "
+            "check that an RTSP server runs there and lets you publish"
+        ) from exc
+    if not answer.startswith(b"RTSP/"):
+        raise SinkError(f"{name} is not an RTSP server; check the address and port")

@@ -88,7 +88,13 @@ class PyAVSource:
             self._end = self._begin + duration
         self._timestamps = TimestampRepair(time_base, rate)
         decoded = self._positioned(time_base, rate)
-        first = next(decoded, None)
+        try:
+            first = next(decoded, None)
+        except SourceLostError as exc:
+            raise SourceOpenError(
+                f"{self._name}: no picture came ({reason(exc.__cause__ or exc)}); "
+                "check that the source is running"
+            ) from exc
         if first is None:
             raise SourceOpenError(self._nothing_message())
         fault = size_fault(first.width, first.height)

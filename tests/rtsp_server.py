@@ -1,0 +1,143 @@
+"""A small RTSP server on loopback, in a process of its own.
+
+FFmpeg's writer keeps the interpreter to itself while it waits for an answer: a server
+in a thread of the same process could never give it.
+"""
+
+import base64
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import BinaryIO, Self
+
+
+class RTSPServer:
+    """Starts the server, and after the block tells what it saw."""
+
+    def __init__(self, *, password: str = "", freeze: bool = False) -> None:
+        self._arguments = [password, "freeze" if freeze else ""]
+        self.methods: list[str] = []
+        self.description = ""
+        self.pictures = 0
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            seen = json.loads(self._process.communicate(timeout=10)[0])
+        finally:
+            self._process.kill()
+            self._process.wait()
+        self.methods = seen["methods"]
+        self.description = seen["description"]
+        self.pictures = seen["pictures"]
+
+
+class Server:
+    """Records what is published (ANNOUNCE, RECORD) and plays it back (PLAY).
+
+    A `password` asks players for Basic authentication. After the last packet the
+    player's connection is closed, or with `freeze` kept open in silence.
+    """
+
+    def __init__(self, password: str, freeze: bool) -> None:
+        self.description = b""
+        self.packets: list[bytes] = []
+        self.methods: list[str] = []
+        self._password = password
+        self._freeze = freeze
+        self.listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(self) -> None:
+        while True:
+            connection, _ = self.listener.accept()
+            with connection, connection.makefile("rwb") as stream:
+                try:
+                    self._talk(stream)
+                except (OSError, ValueError):
+                    continue  # the other side is gone
+
+    def _talk(self, stream: BinaryIO) -> None:
+        while True:
+            first = stream.read(1)
+            if not first:
+                return
+            if first == b"$":
+                channel = stream.read(1)[0]
+                data = stream.read(int.from_bytes(stream.read(2), "big"))
+                if channel == 0:
+                    self.packets.append(data)
+                continue
+            line = (first + stream.readline()).decode().split()
+            headers = {}
+            while (text := stream.readline().decode().strip()) != "":
+                name, _, value = text.partition(":")
+                headers[name.lower()] = value.strip()
+            body = stream.read(int(headers.get("content-length", 0)))
+            self.methods.append(line[0])
+            answer = ["RTSP/1.0 200 OK", f"CSeq: {headers.get('cseq', 0)}"]
+            content = b""
+            if self._password and line[0] == "DESCRIBE":
+                wanted = base64.b64encode(f"me:{self._password}".encode()).decode()
+                if headers.get("authorization") != f"Basic {wanted}":
+                    answer[0] = "RTSP/1.0 401 Unauthorized"
+                    answer.append('WWW-Authenticate: Basic realm="test"')
+            if line[0] == "OPTIONS":
+                answer.append("Public: ANNOUNCE, DESCRIBE, SETUP, PLAY, RECORD")
+            elif line[0] == "ANNOUNCE":
+                self.description = body
+            elif line[0] == "SETUP":
+                if "TCP" not in headers["transport"]:
+                    answer[0] = "RTSP/1.0 461 Unsupported transport"
+                answer += ["Session: 1", "Transport: RTP/AVP/TCP;interleaved=0-1"]
+            elif line[0] == "DESCRIBE" and "200" in answer[0]:
+                content = re.sub(rb"(?m)^a=tool.*\r\n", b"", self.description)
+                answer += ["Content-Type: application/sdp"]
+            answer.append(f"Content-Length: {len(content)}")
+            stream.write("\r\n".join(answer).encode() + b"\r\n\r\n" + content)
+            stream.flush()
+            if line[0] == "TEARDOWN":
+                return
+            if line[0] == "PLAY":
+                for data in self.packets:
+                    stream.write(b"$\0" + len(data).to_bytes(2, "big") + data)
+                stream.flush()
+                if self._freeze:
+                    threading.Event().wait()
+                return
+
+
+def main() -> None:
+    server = Server(sys.argv[1], bool(sys.argv[2]))
+    print(server.listener.getsockname()[1], flush=True)
+    threading.Thread(target=server.serve, daemon=True).start()
+    sys.stdin.read()  # until the test closes it
+    seen = {
+        "methods": server.methods,
+        "description": server.description.decode(),
+        # The marker bit ends each picture.
+        "pictures": sum(data[1] >> 7 for data in server.packets),
+    }
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()
