@@ -10,6 +10,7 @@ from conftest import Clip, moving_gradient, picture_of, write_clip
 
 from streamdenoise.config import EncoderConfig
 from streamdenoise.io import open_sink, open_source
+from streamdenoise.io.subtitle_text import subtitle_payload, subtitle_text
 
 FFV1 = EncoderConfig("ffv1")
 
@@ -310,3 +311,54 @@ def test_copy_settings_keeps_the_codec_family(
     before, after = decoded(source), decoded(tmp_path / f"out{suffix}")
     error = np.abs(before[0][0].astype(int) - after[0][0]).mean()
     assert error < (40 if after[0][0].dtype == np.uint16 else 10)
+
+
+def test_cover_art_is_kept_and_a_second_video_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    with av.open(str(source), "w") as container:
+        first = container.add_stream("libx264", rate=25)
+        second = container.add_stream("libx264", rate=25)
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.disposition = av.stream.Disposition.attached_pic
+        cover.codec_context.color_range = 2
+        for stream in (first, second, cover):
+            stream.width, stream.height = 64, 48
+        cover.pix_fmt = "yuvj420p"
+        for index in range(5):
+            for stream in (first, second):
+                picture = picture_of(moving_gradient(64, 48, index), "yuv420p")
+                picture.pts, picture.time_base = index, Fraction(1, 25)
+                container.mux(stream.encode(picture))
+            if index == 0:
+                picture = picture_of(moving_gradient(64, 48, 9), "yuvj420p")
+                picture.pts, picture.time_base = 0, Fraction(1)
+                container.mux(cover.encode(picture))
+        for stream in (first, second, cover):
+            container.mux(stream.encode(None))
+    notes = roundtrip(source, tmp_path / "out.mp4")
+    assert len(notes) == 1
+    assert "only one video is denoised" in notes[0]
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        video, art = container.streams.video
+        assert art.disposition & av.stream.Disposition.attached_pic
+        assert len(list(container.decode(video))) == 5
+    art_before, art_after = (
+        [bytes(p) for p in av.open(str(path)).demux(video=index) if p.size]
+        for path, index in ((source, 2), (tmp_path / "out.mp4", 1))
+    )
+    assert art_before == art_after
+    assert art_before
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "text"),
+    [
+        ("ass", b"0,0,Default,,0,0,0,,{\\i1}Hi{\\i0}, you\\Nthere", "Hi, you\nthere"),
+        ("subrip", b"<i>Hi</i> there", "Hi there"),
+        ("webvtt", b"<v Roger>Hi", "Hi"),
+        ("mov_text", b"\0\2Hi\0\0\0\x0cstyl", "Hi"),
+    ],
+)
+def test_subtitle_text(codec: str, data: bytes, text: str) -> None:
+    assert subtitle_text(codec, data) == text
+    assert subtitle_text("mov_text", subtitle_payload("mov_text", text)) == text

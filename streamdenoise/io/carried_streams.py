@@ -136,6 +136,14 @@ class CarriedStreams:
         if wanted:
             self._packets = self._read([*wanted, self._video])
 
+    @property
+    def has_cover_art(self) -> bool:
+        """Whether one of the streams is a still picture beside the video."""
+        return any(
+            stream.disposition & Disposition.attached_pic
+            for stream in self._input.streams.video
+        )
+
     def container_options(self) -> dict[str, str]:
         """Options of the muxer without which some of the tags would be lost."""
         known = {"title", "artist", "album", "comment", "date", "genre", "copyright"}

@@ -38,7 +38,8 @@ class FileSink:
     """Encodes to a temporary name and renames at the end.
 
     The file is playable at any moment, even after a crash: Matroska by nature, MP4 and
-    MOV because they are written in fragments, which `close` turns into a plain file.
+    MOV because they are written in fragments, which `close` turns into a plain file
+    (not where the input has cover art, which fragments cannot hold).
     Timestamps are those of the frames (Matroska stores milliseconds, AVI a constant
     rate). Audio, subtitles, attachments, chapters and tags come from `copy_from`.
     """
@@ -99,6 +100,9 @@ class FileSink:
             )
             self._shift = self._carried.shift
             settings = self._carried.settings()
+            if self._carried.has_cover_art and "movflags" in options:
+                # FFmpeg's fragments turn cover art into a broken track.
+                del options["movflags"], options["frag_duration"]
             for name, value in self._carried.container_options().items():
                 options[name] = options.get(name, "") + value
         container = av.open(
