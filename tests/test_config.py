@@ -40,8 +40,13 @@ def test_sigma_is_auto_or_8_bit_levels():
 
 @pytest.mark.parametrize(
     ("codec", "crf", "fits"),
-    [("x264", 51, True), ("x264", 52, False), ("svtav1", 63, True), ("x265", -1, False)],
-)  # fmt: skip
+    [
+        ("x264", 51, True),
+        ("x264", 52, False),
+        ("svtav1", 63, True),
+        ("x265", -1, False),
+    ],
+)
 def test_the_crf_fits_the_codec(codec: str, crf: int, fits: bool):
     if fits:
         assert EncoderConfig(codec, crf).crf == crf

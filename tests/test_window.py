@@ -87,6 +87,28 @@ def pixels(display: str, color: tuple[int, int, int]) -> int:
     return int((np.abs(screen(display).astype(int) - color).max(axis=2) < 8).sum())
 
 
+def wait_until_shown(shows: Callable[[], bool]) -> None:
+    """Wait until the screen shows something, mapping the window again if need be.
+
+    Without a window manager Qt misses now and then that its window has been mapped, and
+    then never paints it.
+    """
+    mapped_at = time.monotonic()
+
+    def shown_by_now() -> bool:
+        nonlocal mapped_at
+        if shows():
+            return True
+        if time.monotonic() - mapped_at > 2:
+            search = ["xdotool", "search", "--name", "streamdenoise"]
+            for action in ("windowunmap", "windowmap"):
+                subprocess.run([*search, action], timeout=WAIT_S, check=False)
+            mapped_at = time.monotonic()
+        return False
+
+    wait_for(shown_by_now)
+
+
 def press(*keys: str) -> None:
     command = ["xdotool", "search", "--onlyvisible", "--name", "streamdenoise"]
     command += ["windowfocus", "--sync", "key", "--delay", "60", *keys]
@@ -120,7 +142,7 @@ def test_frames_are_shown_and_keys_come_back(shown: str):
     keys: list[str] = []
     with WindowSink(keys.append) as window:
         window.write(rgb_frame(RED))
-        wait_for(lambda: pixels(shown, RED) > 0.9 * 320 * 240)
+        wait_until_shown(lambda: pixels(shown, RED) > 0.9 * 320 * 240)
         window.write(rgb_frame(BLUE, 160, 120))  # another size in mid-stream
         wait_for(lambda: pixels(shown, BLUE) > 100 and pixels(shown, RED) == 0)
         for key, name in PRESSED.items():
@@ -135,7 +157,7 @@ def test_frames_are_shown_and_keys_come_back(shown: str):
 def test_space_freezes_the_window_which_keeps_its_picture(shown: str):
     with WindowSink(lambda key: None) as window:
         window.write(rgb_frame(RED))
-        wait_for(lambda: pixels(shown, RED) > 0)
+        wait_until_shown(lambda: pixels(shown, RED) > 0)
         press("space")
         wait_for(lambda: window.frozen)
         window.write(rgb_frame(BLUE))
@@ -157,7 +179,7 @@ def test_closing_the_window_counts_as_q_and_further_frames_are_ignored(shown: st
 
     with WindowSink(on_key) as window:
         window.write(rgb_frame(RED))
-        wait_for(lambda: pixels(shown, RED) > 0)
+        wait_until_shown(lambda: pixels(shown, RED) > 0)
         click_the_cross(shown)
         assert quit_.wait(WAIT_S)
         window.write(rgb_frame(BLUE))
@@ -223,7 +245,7 @@ def test_live_shows_the_stream_and_obeys_its_keys(shown: str, tmp_path: Path):
     )  # fmt: skip
     try:
         wait_for(lambda: visible_windows() > 0)
-        wait_for(lambda: len(np.unique(screen(shown))) > 100)
+        wait_until_shown(lambda: len(np.unique(screen(shown))) > 100)
         press("s")
         press("plus")
         press("r")

@@ -32,8 +32,8 @@ LARGEST = (1600, 900)
 """First size of the window at most, so that it fits on common screens."""
 
 REPAINT_S = 0.2
-"""A still picture is painted again this often: X11 may lose what is painted while the
-window is being mapped."""
+"""A still picture is painted again this often: what is painted while the window is
+being mapped may be lost."""
 
 
 class Inbox:
