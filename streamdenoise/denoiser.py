@@ -13,6 +13,7 @@ from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import Backend, load_backend, load_first
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
+from streamdenoise.noise import plane_sigmas
 from streamdenoise.scene import SceneCutDetector
 from streamdenoise.sigma import SigmaEstimator
 
@@ -34,7 +35,8 @@ class Denoiser:
         backend_notes: why backends that ``auto`` tried first do not work here.
         strength: scales the noise level; 0 returns the input bit-exactly, 1 is neutral.
             May be set at any time.
-        sigma: present luma noise level in 8-bit levels, told or estimated.
+        sigma: present noise level in 8-bit levels of RGB, told, or such that white
+            noise of this level in RGB makes the luma noise that was estimated.
         scene_cuts: how many times the state was reset by a cut.
     """
 
@@ -75,6 +77,7 @@ class Denoiser:
         self.backend_notes: tuple[str, ...] = ()
         self.sigma = 0.0 if sigma == "auto" else float(sigma)
         self.scene_cuts = 0
+        self._luma_sigma = 0.0
         self._told = None if sigma == "auto" else float(sigma)
         self._artefact = artefact
         self._threads = threads
@@ -212,14 +215,14 @@ class Denoiser:
         model had at that level on the validation clips. Both are estimates: the true
         ones need a reference.
         """
-        if self.sigma <= 0:
+        if self._luma_sigma <= 0:
             return None
-        noisy = 20 * float(np.log10(255 / self.sigma))
+        noisy = 20 * float(np.log10(255 / self._luma_sigma))
         table = self._artefact.manifest.get("psnr_gain_db", {})
         if not table or self.strength == 0:
             return noisy, noisy
         levels = [float(level) for level in table]
-        gain = float(np.interp(self.sigma, levels, list(table.values())))
+        gain = float(np.interp(self._luma_sigma, levels, list(table.values())))
         return noisy, noisy + gain
 
     def _one(self, planes: tuple[np.ndarray, ...], pix_fmt: str) -> Frame:
@@ -284,8 +287,10 @@ class Denoiser:
             if self._engine is not None:
                 self._engine.reset()
             self._estimator.reset()
-        sigmas = self._sigmas(planes, peak, color or frame.color)
-        self.sigma = float(sigmas[0]) * 255
+        color = color or frame.color
+        sigmas = self._sigmas(planes, peak, color)
+        self._luma_sigma = float(sigmas[0]) * 255
+        self.sigma = self._luma_sigma / self._luma_share(len(planes), color)
         used = sigmas * self.strength
         if float(used.max()) * 255 < _QUIET:
             return tuple(planes)
@@ -296,13 +301,16 @@ class Denoiser:
             return self._step((planes[0], grey, grey), told, depth)[:1]
         return self._step(planes, used.astype(np.float32), depth)
 
+    @staticmethod
+    def _luma_share(planes: int, color: ColorInfo) -> float:
+        """Std of luma for RGB noise of std 1; gray is its own luma."""
+        return 1.0 if planes == 1 else plane_sigmas(1.0, color)[0]
+
     def _sigmas(
         self, planes: Sequence[np.ndarray], peak: int, color: ColorInfo
     ) -> np.ndarray:
         if self._told is None:
             return self._estimator.update(planes, peak)
-        from streamdenoise.noise import plane_sigmas
-
         if len(planes) == 1:
             return np.array([self._told / 255], np.float32)
         return np.array(plane_sigmas(self._told, color), np.float32) / 255

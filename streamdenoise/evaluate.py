@@ -36,7 +36,7 @@ class Score:
     options: dict[str, float | str] = field(default_factory=dict)
     """What a peer's search ended with."""
     sigma_estimated: float | None = None
-    """Luma noise at the last frame as the product estimated it, in 8-bit levels."""
+    """Noise at the last frame as the product estimated it, in 8-bit levels of RGB."""
     psnr_estimated: float | None = None
     """PSNR-Y of the output that the product would show without a reference, in dB."""
 

@@ -58,7 +58,7 @@ class Stats:
     latency_p50_ms: float = 0.0
     latency_p99_ms: float = 0.0
     sigma: float = 0.0
-    """Noise level of the luma in 8-bit levels, told or estimated."""
+    """Noise level in 8-bit levels of RGB, told or estimated."""
     strength: float = 1.0
     """Factor on the noise level that the denoiser works with."""
     psnr_in_db: float | None = None

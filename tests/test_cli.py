@@ -48,7 +48,7 @@ def test_file_denoises_and_says_what_it_did(clip: Clip, tmp_path: Path):
     assert result.stdout == ""
     summary, *notes = result.stderr.splitlines()
     assert summary.startswith(f"{output}: 12 frames, ")
-    assert "sigma 20.0, est. PSNR 22.11 -> " in summary
+    assert "sigma 20.0, est. PSNR 25.94 -> " in summary
     assert any(note.startswith("note: nano on ") for note in notes)
 
 

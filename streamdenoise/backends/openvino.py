@@ -30,14 +30,13 @@ class OpenVinoBackend:
         precision: str,
     ) -> None:
         self.name = "openvino" if precision == "int8" else "openvino-fp32"
-        self._plane_shapes = artefact.plane_shapes(height, width)
-        self._dtype = np.uint8 if depth == 8 else np.uint16
+        plane_shapes = artefact.plane_shapes(height, width)
         core = ov.Core()
         model = core.read_model(file)
         shapes = [
-            *self._plane_shapes,
+            *plane_shapes,
             (1, 1, 1, 1),
-            (1, len(self._plane_shapes)),
+            (1, len(plane_shapes)),
             *artefact.state_shapes(height, width),
         ]
         names = artefact.input_names
@@ -56,7 +55,9 @@ class OpenVinoBackend:
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = str(threads)
         compiled = core.compile_model(adapter.build(), "CPU", config)
-        count = len(self._plane_shapes)
+        count = len(plane_shapes)
+        dtype = np.uint8 if depth == 8 else np.uint16
+        self._planes = [np.zeros(shape, dtype) for shape in plane_shapes]
         self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
         self._sigma = np.zeros((1, count), np.float32)
         state_shapes = artefact.state_shapes(height, width)
@@ -66,6 +67,8 @@ class OpenVinoBackend:
         self._requests = []
         for turn in range(2):
             request = compiled.create_infer_request()
+            for i, plane in enumerate(self._planes):
+                request.set_input_tensor(i, ov.Tensor(plane, shared_memory=True))
             request.set_input_tensor(count, ov.Tensor(self._peak, shared_memory=True))
             request.set_input_tensor(
                 count + 1, ov.Tensor(self._sigma, shared_memory=True)
@@ -85,14 +88,12 @@ class OpenVinoBackend:
         request = self._requests[self._turn]
         self._sigma[0] = sigma
         outputs = []
-        for i, (plane, shape) in enumerate(
-            zip(planes, self._plane_shapes, strict=True)
-        ):
-            if plane.dtype != self._dtype:
-                raise TypeError(f"planes must be {self._dtype}, got {plane.dtype}")
-            packed = np.ascontiguousarray(plane).reshape(shape)
-            request.set_input_tensor(i, ov.Tensor(packed, shared_memory=True))
-            output = np.empty(shape, self._dtype)
+        for i, (plane, held) in enumerate(zip(planes, self._planes, strict=True)):
+            if plane.dtype != held.dtype:
+                raise TypeError(f"planes must be {held.dtype}, got {plane.dtype}")
+            # Copied, as decoders lend read-only memory, which OpenVINO cannot share.
+            np.copyto(held, plane.reshape(held.shape))
+            output = np.empty_like(held)
             request.set_output_tensor(i, ov.Tensor(output, shared_memory=True))
             outputs.append(output.reshape(plane.shape))
         request.infer()
