@@ -152,7 +152,7 @@ def test_an_unknown_option_is_a_usage_error():
 def test_live_paces_measures_and_ends_without_a_window():
     started = time.monotonic()
     args = ("live", "testsrc:64x48@20", "--no-window", "-o", "null:", *FAST)
-    result = run(*args, "--duration", "1")
+    result = run(*args, "--duration", "1", "--overflow", "block")
     assert result.exit_code == 0, result.output
     assert time.monotonic() - started > 0.8
     assert "testsrc:64x48@20: 20 frames" in result.stderr
