@@ -259,8 +259,6 @@ class Pipeline:
             estimate = getattr(self._denoiser, "psnr_estimate", None)
             before, after = estimate if estimate is not None else (None, None)
         notes = list(self._source.info.notes)
-        if skipped := getattr(self._source, "skipped", 0):
-            notes.append(f"skipped {skipped} damaged frames of the input")
         for output, _ in self._writers:
             notes.extend(getattr(output.sink, "notes", ()))
         with self._lock:

@@ -46,7 +46,6 @@ class ListSource:
         before: Callable[[int], object] = lambda index: None,
     ) -> None:
         self.info = StreamInfo(64, 48, "yuv420p", is_live=is_live, notes=("a note",))
-        self.skipped = 0
         self.given = 0
         self._count, self._error, self._before = count, error, before
 
@@ -340,13 +339,6 @@ def test_a_reference_of_another_size_is_refused_by_name():
     find = ReferenceReader([small])
     with pytest.raises(ConfigError, match="32x48 gray but the input 64x48 yuv420p"):
         Pipeline(ListSource(3), Copier(), [Output(MemorySink())], reference=find).run()
-
-
-def test_skipped_frames_of_the_source_are_told():
-    source = ListSource(3)
-    source.skipped = 2
-    stats = Pipeline(source, Copier(), [Output(MemorySink())]).run()
-    assert "skipped 2 damaged frames of the input" in stats.notes
 
 
 def test_a_source_that_never_stops_is_reported(monkeypatch: pytest.MonkeyPatch):
