@@ -134,10 +134,11 @@ def bench(
     return BenchReport(
         results=tuple(results),
         machine=_machine(threads),
-        clip=path.name,
+        clip=path.name if clip else f"{path.name} (among the training clips)",
         sigma=sigma,
         repeat=repeat,
         left_out=tuple(left_out),
+        searched=not quick,
     )
 
 
@@ -365,7 +366,7 @@ def _timed(command: Sequence[str], frames: int) -> float:
 
 
 def _machine(threads: int) -> dict[str, str]:
-    facts = {"": cpu_name(), "threads": str(threads)}
+    facts = {"CPU": cpu_name(), "threads": str(threads)}
     for package in ("streamdenoise", "openvino", "onnxruntime", "torch"):
         try:
             facts[package] = version(package)

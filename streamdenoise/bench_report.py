@@ -50,18 +50,25 @@ class BenchReport:
     repeat: int
     left_out: tuple[str, ...]
     """Why a backend does not work here."""
+    searched: bool = True
+    """Whether FFmpeg's filters got their best options, or the first ones (quick)."""
 
     def markdown(self) -> str:
         """The table, with what must be known to read it."""
         noisy = next(r.psnr_y for r in self.results if r.name == "none")
+        options = (
+            "the best options of a search on this very clip"
+            if self.searched
+            else "options that were not searched: a trial, no figures"
+        )
         lines = [
             f"{', '.join(f'{k} {v}' for k, v in self.machine.items())}.",
             f"Clip {self.clip}, white Gaussian noise of sigma {self.sigma:g} in RGB "
             f"(PSNR-Y {noisy:.2f} dB); median of {self.repeat} interleaved runs. "
             "Step: the denoiser alone (FFmpeg: read and filter). Job: file to file "
             f"with x264 {PRESET}, crf {CRF}, process start included. streamdenoise "
-            "estimates the noise itself; FFmpeg's filters have the best options of a "
-            "search on this very clip. PSNR-Y: denoised frames before the encoder, "
+            f"estimates the noise itself; FFmpeg's filters have {options}. PSNR-Y: "
+            f"denoised frames before the encoder, "
             f"{self.results[0].size}.",
             "",
             "| size | denoiser | step fps | job fps | PSNR-Y dB | frames |",
@@ -115,7 +122,7 @@ class BenchReport:
         axes.grid(which="both", alpha=0.3)
         axes.set_xlabel(f"frames per second, whole job at {size} (log)")
         axes.set_ylabel("PSNR-Y, dB")
-        axes.set_title(f"{Path(self.clip).stem}, noise of sigma {self.sigma:g}")
+        axes.set_title(f"{self.clip}, noise of sigma {self.sigma:g}")
         figure.savefig(path, dpi=120)
 
 
