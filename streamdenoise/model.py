@@ -105,6 +105,11 @@ def unpack(packed: Tensor, layout: str) -> tuple[Tensor, ...]:
     return F.pixel_shuffle(y, 4), F.pixel_shuffle(u, 2), F.pixel_shuffle(v, 2)
 
 
+def phases(layout: str) -> tuple[int, ...]:
+    """Packed channels of each plane of a layout."""
+    return {"yuv420": (16, 4, 4), "rgb": (16, 16, 16), "gray": (16,)}[layout]
+
+
 def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
     """Spread sigmas of planes over packed channels.
 
@@ -115,8 +120,9 @@ def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
     Returns:
         ``(N, C, 1, 1)``.
     """
-    phases = (16, 4, 4) if layout == "yuv420" else (16,) * sigma.shape[1]
-    columns = [sigma[:, i : i + 1].expand(-1, count) for i, count in enumerate(phases)]
+    columns = [
+        sigma[:, i : i + 1].expand(-1, count) for i, count in enumerate(phases(layout))
+    ]
     return torch.cat(columns, 1)[:, :, None, None]
 
 
@@ -133,7 +139,12 @@ class RecurrentDenoiser(nn.Module):
         c, w, low = spec.channels, spec.width, spec.width_low
         self.gate_in = _conv(c + 1, spec.gate)
         self.gate_out = _conv(spec.gate, 1)
+        # Block means come in by a convolution of their own: the other one sees details
+        # only, whose filters INT8 can round without shifting the brightness.
         self.head = _conv(2 * c + 3 + spec.hidden, w)
+        self.head_mean = nn.Conv2d(
+            len(phases(spec.layout)), w, 3, padding=1, bias=False
+        )
         self.encode = _conv(w, w)
         self.down = _conv(w, low, stride=2)
         self.low1 = _conv(low + spec.hidden_low, low)
@@ -141,11 +152,13 @@ class RecurrentDenoiser(nn.Module):
         self.up = nn.Conv2d(low, 4 * w, 1)
         self.decode1 = _conv(w, w)
         self.decode2 = _conv(w, w)
-        self.tail = _conv(w, c)
-        # Starts close to the identity on the fused frame.
+        self.tail = _conv(w, c + len(phases(spec.layout)))
+        # Starts close to the identity on the fused frame, with hardly any shrinking.
         with torch.no_grad():
             for parameter in self.tail.parameters():
                 parameter.mul_(0.1)
+            assert self.tail.bias is not None
+            self.tail.bias[c:] = -3.0
 
     def initial_state(
         self, height: int, width: int, batch: int = 1, device: str = "cpu"
@@ -189,7 +202,15 @@ class RecurrentDenoiser(nn.Module):
         # Noise levels as maps: (luma, chroma) in units in which 25/255 is about 0.5.
         levels = torch.cat([sigma[:, :1], sigma[:, -1:]], 1) * 5.0
         levels = levels.expand(-1, -1, noisy.shape[2], noisy.shape[3])
-        x = F.relu(self.head(torch.cat([fused, noisy, gain, levels, hidden], 1)))
+        groups = phases(self.spec.layout)
+        means = [block.mean(1, keepdim=True) for block in fused.split(groups, 1)]
+        centre = torch.cat(
+            [mean.expand(-1, n, -1, -1) for mean, n in zip(means, groups, strict=True)],
+            1,
+        )
+        detail = fused - centre
+        x = self.head(torch.cat([detail, noisy - centre, gain, levels, hidden], 1))
+        x = F.relu(x + self.head_mean(torch.cat(means, 1)))
         skip = F.relu(self.encode(x))
         x = F.relu(self.down(skip))
         x = F.relu(self.low1(torch.cat([x, hidden_low], 1)))
@@ -199,8 +220,16 @@ class RecurrentDenoiser(nn.Module):
         x = F.relu(self.decode1(F.relu(skip)))
         x = F.relu(self.decode2(x) + skip)
         hidden = x[:, : self.spec.hidden]
+        # What is flat needs no detail of the noisy frame: each block of a plane may
+        # shrink to its mean, so the features need not carry all of its noise.
+        sizes = (fused.shape[1], *[1] * len(groups))
+        change, *shrink = self.tail(x).float().split(sizes, 1)
+        lost = [
+            torch.sigmoid(amount) * block
+            for amount, block in zip(shrink, detail.split(groups, 1), strict=True)
+        ]
         # In units of the noise: quiet pictures can hardly be harmed.
-        denoised = fused + self.tail(x) * (2.0 * sigma)
+        denoised = fused - torch.cat(lost, 1) + change * (2.0 * sigma)
         return denoised, (fused, frames, hidden, hidden_low)
 
     def unroll(

@@ -338,7 +338,10 @@ def train(recipe: Recipe) -> Path:
                 recipe.run / "ema.safetensors",
                 ema,
                 {
+                    "recipe": recipe.run.name,
                     "steps": now,
+                    "data": f"{len(sampler.videos)} clips, "
+                    f"{len(sampler.stills)} stills",
                     "noise": type(recipe.noise).__name__.lower(),
                     "sigma_scales": recipe.noise.sigma_scales,
                     "validation_psnr_y": {
