@@ -228,8 +228,10 @@ class RecurrentDenoiser(nn.Module):
             torch.sigmoid(amount) * block
             for amount, block in zip(shrink, detail.split(groups, 1), strict=True)
         ]
-        # In units of the noise: quiet pictures can hardly be harmed.
-        denoised = fused - torch.cat(lost, 1) + change * (2.0 * sigma)
+        # All in units of the noise: quiet pictures can hardly be harmed.
+        bound = 4.0 * sigma
+        shrunk = torch.maximum(torch.minimum(torch.cat(lost, 1), bound), -bound)
+        denoised = fused - shrunk + change * (2.0 * sigma)
         return denoised, (fused, frames, hidden, hidden_low)
 
     def unroll(

@@ -112,7 +112,12 @@ def wait_until_shown(shows: Callable[[], bool]) -> None:
 def press(*keys: str) -> None:
     command = ["xdotool", "search", "--onlyvisible", "--name", "streamdenoise"]
     command += ["windowfocus", "--sync", "key", "--delay", "60", *keys]
-    subprocess.run(command, check=True, timeout=WAIT_S)
+
+    def pressed() -> bool:
+        # A window that has just been mapped again may not be found at once.
+        return subprocess.run(command, check=False, timeout=WAIT_S).returncode == 0
+
+    wait_for(pressed)
 
 
 def click_the_cross(display: str) -> None:
