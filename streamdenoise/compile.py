@@ -88,6 +88,9 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
             verbose=False,
         )
         assert program is not None
+        # The exporter notes source lines, with the paths of this machine.
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()
         program.save(str(path), external_data=False)
 
 
