@@ -114,8 +114,12 @@ def press(*keys: str) -> None:
     command += ["windowfocus", "--sync", "key", "--delay", "60", *keys]
 
     def pressed() -> bool:
-        # A window that has just been mapped again may not be found at once.
-        return subprocess.run(command, check=False, timeout=WAIT_S).returncode == 0
+        # A window that has just been mapped again may not be found at once; one that
+        # the key has closed is gone before xdotool lets go of the key.
+        result = subprocess.run(
+            command, check=False, timeout=WAIT_S, capture_output=True, text=True
+        )
+        return result.returncode == 0 or "BadWindow" in result.stderr
 
     wait_for(pressed)
 
