@@ -67,6 +67,11 @@ def denoise_file(
         StreamDenoiseError: The input, the output or the model cannot be used, or
             failed on the way; what was written before stays.
     """
+    if Path(config.source).is_dir():
+        raise ConfigError(
+            f"{config.source} is a folder; give one video file, or clean a folder of "
+            "pictures with `streamdenoise image`"
+        )
     with ExitStack() as stack:
         source = stack.enter_context(
             open_source(

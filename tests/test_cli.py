@@ -52,6 +52,15 @@ def test_file_denoises_and_says_what_it_did(clip: Clip, tmp_path: Path):
     assert any(note.startswith("note: nano on ") for note in notes)
 
 
+def test_file_refuses_a_folder_and_names_the_command_for_it(tmp_path: Path):
+    noisy_picture(tmp_path / "a.png")
+    result = run("file", tmp_path, "-o", tmp_path / "clean.mp4")
+    assert result.exit_code == 1
+    assert "is a folder" in result.stderr
+    assert "streamdenoise image" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 def test_file_without_strength_is_bit_exact(clip: Clip, tmp_path: Path):
     output = tmp_path / "same.mkv"
     options = ("--codec", "ffv1", *FAST, "--quiet")
