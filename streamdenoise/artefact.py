@@ -53,7 +53,7 @@ class Artefact:
     def state_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         """Shapes of the state of one stream."""
         return [
-            (1, channels, height // scale, width // scale)
+            (1, height // scale, width // scale, channels)
             for channels, scale in self.manifest["state"].values()
         ]
 

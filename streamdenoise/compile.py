@@ -30,11 +30,10 @@ from streamdenoise.noise import add_gaussian_noise, plane_sigmas
 
 log = logging.getLogger(__name__)
 
-# Only convolutions compute in 8 bits. Sums and products carry the running mean and the
-# residual: in 8 bits they would cost several dB (train/LOG.md).
+# In 8 bits these would cost several dB (train/LOG.md).
 _KEPT_IN_FLOAT = [
-    *("Abs", "Add", "Clamp", "Divide", "Maximum", "Minimum", "Multiply"),
-    *("Power", "Relu", "Round", "Sigmoid", "Subtract"),
+    *("Abs", "Clamp", "Divide", "Gather", "MatMul", "Maximum", "Minimum"),
+    *("Multiply", "Power", "Relu", "Round", "Sigmoid", "Sqrt", "Subtract"),
 ]
 
 # The graph is traced at this size and then freed of it.
@@ -67,14 +66,13 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
     eighth_h = torch.export.Dim("eighth_h", min=2, max=2048)
     eighth_w = torch.export.Dim("eighth_w", min=2, max=2048)
 
-    def grid(scale: int) -> dict[int, Any]:
-        return {2: scale * eighth_h, 3: scale * eighth_w}
+    def grid(scale: int, first: int) -> dict[int, Any]:
+        return {first: scale * eighth_h, first + 1: scale * eighth_w}
 
-    scales = {"y": 8, "rgb": 8, "u": 4, "v": 4, "hidden_low": 1}
-    scales |= {name: 2 for name in STATE_NAMES[:3]}
-    shapes = tuple(
-        grid(scales[name]) if name in scales else None for name in graph.input_names
-    )
+    planes = {"y": 8, "rgb": 8, "u": 4, "v": 4}
+    dims = {name: grid(scale, 2) for name, scale in planes.items()}
+    dims |= {name: grid(1 if name == "hidden_low" else 2, 1) for name in STATE_NAMES}
+    shapes = tuple(dims.get(name) for name in graph.input_names)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
@@ -137,6 +135,25 @@ def calibration_inputs(
                     state = graph(*inputs)[-len(STATE_NAMES) :]
 
 
+def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
+    """Names of the layers of an ONNX graph that 8 bits are too few for.
+
+    Those are what sees block means, and all sums but the one of features that come up
+    from the lower scale: the others carry the running mean and the residual.
+    """
+    names = []
+    for op in model.get_ops():
+        kind = op.get_type_name()
+        sources = [value.get_node().get_type_name() for value in op.input_values()]
+        sees_means = (
+            kind == "Convolution"
+            and op.input(1).get_shape()[1] == net.head_mean.in_channels
+        )
+        if sees_means or (kind == "Add" and "DepthToSpace" not in sources):
+            names.append(op.get_friendly_name())
+    return names
+
+
 def quantize_openvino(
     onnx_path: Path, net: RecurrentDenoiser, calibration: Path, path: Path
 ) -> None:
@@ -160,7 +177,9 @@ def quantize_openvino(
         nncf.Dataset(inputs),
         subset_size=len(inputs),
         preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(types=_KEPT_IN_FLOAT, validate=False),
+        ignored_scope=nncf.IgnoredScope(
+            names=_kept_in_float(model, net), types=_KEPT_IN_FLOAT, validate=False
+        ),
     )
     ov.save_model(quantized, path, compress_to_fp16=False)
 
@@ -215,7 +234,7 @@ def compile_checkpoint(
         "multiple": MULTIPLE,
         "planes": list(plane_names(spec.layout)),
         "state": {
-            name: [shape[1], 8 if name == "hidden_low" else 4]
+            name: [shape[-1], 8 if name == "hidden_low" else 4]
             for name, shape in zip(STATE_NAMES, spec.state_shapes(8, 8), strict=True)
         },
         **provenance,

@@ -5,10 +5,16 @@ Kalman filter in the mean's "effective number of frames"), then a small two-scal
 with hidden features of its own predicts what is still noise. All state tensors are
 zero for a fresh start, so a reset is a fresh start.
 
-Everything runs on planes packed to a quarter of their size (`pack`), where wide
-convolutions are cheap: yuv420 gives 24 channels, rgb 48, gray 16.
+Everything runs on 4x4 pixels of luma as the coefficients of their cosine transform
+(`pack`), at a quarter of the size, where wide convolutions are cheap: yuv420 gives 24
+channels, rgb 48, gray 16. They come last, as convolutions of all runtimes like them:
+else a third of the time would go into reordering memory. White noise stays white there and pictures become sparse, so
+a threshold a coefficient takes away most of the noise, as in every transform denoiser
+(Donoho, "De-noising by soft-thresholding", 1995); the CNN says how high it is and adds
+what thresholds cannot do.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +24,9 @@ from torch.nn import functional as F
 State = tuple[Tensor, Tensor, Tensor, Tensor]
 
 LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
-"""Packed channels of a layout: 16 luma phases and twice 4 chroma phases for yuv420."""
+"""Packed channels of a layout: 16 of a luma block and twice 4 of chroma for yuv420."""
+
+_LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
 
 STATE_NAMES = ("fused", "frames", "hidden", "hidden_low")
 
@@ -73,41 +81,86 @@ class ModelSpec:
         """Shapes of the state for a luma plane of `height` x `width` pixels."""
         h, w = height // 4, width // 4
         return [
-            [batch, self.channels, h, w],
-            [batch, 1, h, w],
-            [batch, self.hidden, h, w],
-            [batch, self.hidden_low, h // 2, w // 2],
+            [batch, h, w, self.channels],
+            [batch, h, w, 1],
+            [batch, h, w, self.hidden],
+            [batch, h // 2, w // 2, self.hidden_low],
         ]
 
 
+def cosine_basis(size: int) -> Tensor:
+    """Orthonormal basis of the two-dimensional DCT-II of `size` x `size` blocks.
+
+    Returns:
+        ``(size**2, size**2)``: a row a coefficient, by rising vertical, then horizontal
+        frequency; a column a pixel, in raster order.
+    """
+    n = torch.arange(size)
+    rows = torch.cos(math.pi / size * (n + 0.5) * n[:, None]) * math.sqrt(2 / size)
+    rows[0] *= math.sqrt(0.5)
+    return torch.kron(rows, rows)
+
+
 def pack(planes: tuple[Tensor, ...]) -> Tensor:
-    """Pack planes to channels at a quarter of the luma size.
+    """Transform blocks of the planes to channels at a quarter of the luma size.
 
     Args:
         planes: yuv420 ``(N, 1, H, W)`` and twice ``(N, 1, H/2, W/2)``;
             rgb ``(N, 3, H, W)``; gray ``(N, 1, H, W)``. H and W divide by 4.
 
     Returns:
-        ``(N, C, H/4, W/4)``; yuv420: 16 luma phases in raster order, then 4 of U and
-        4 of V.
+        ``(N, H/4, W/4, C)``; yuv420: 16 coefficients of 4x4 luma blocks, then 4 of U
+        and 4 of V. Lengths are kept: noise of std s in a plane has std s in each of
+        its channels.
     """
-    height = planes[0].shape[-2]
-    return torch.cat(
-        [F.pixel_unshuffle(p, 4 if p.shape[-2] == height else 2) for p in planes], 1
-    )
+    pixels = gather_blocks(planes)
+    return pixels @ _packed_basis(_LAYOUT_OF_CHANNELS[pixels.shape[-1]], pixels).T
 
 
 def unpack(packed: Tensor, layout: str) -> tuple[Tensor, ...]:
     """Inverse of `pack`."""
-    if layout != "yuv420":
-        return (F.pixel_shuffle(packed, 4),)
-    y, u, v = packed.split((16, 4, 4), 1)
-    return F.pixel_shuffle(y, 4), F.pixel_shuffle(u, 2), F.pixel_shuffle(v, 2)
+    return scatter_blocks(packed @ _packed_basis(layout, packed), layout)
 
 
-def phases(layout: str) -> tuple[int, ...]:
+def _packed_basis(layout: str, like: Tensor) -> Tensor:
+    """The transforms of all planes of a layout: ``(C, C)``, coefficients by pixels."""
+    blocks = [cosine_basis(math.isqrt(n)) for n in block_channels(layout)]
+    return torch.block_diag(*blocks).to(like)
+
+
+def gather_blocks(planes: tuple[Tensor, ...]) -> Tensor:
+    """Planes, as in `pack`, to the pixels of blocks: ``(N, H/4, W/4, C)``."""
+    if planes[0].shape[1] == 3:
+        planes = tuple(planes[0].split(1, 1))
+    height, width = (n // 4 for n in planes[0].shape[-2:])
+    blocks = []
+    for plane in planes:
+        size = plane.shape[-1] // width
+        block = plane.reshape(-1, height, size, width, size).transpose(2, 3)
+        blocks.append(block.reshape(-1, height, width, size * size))
+    return torch.cat(blocks, -1)
+
+
+def scatter_blocks(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
+    """Inverse of `gather_blocks`."""
+    _, height, width, _ = pixels.shape
+    planes = []
+    for block in pixels.split(block_channels(layout), -1):
+        size = math.isqrt(block.shape[-1])
+        rows = block.reshape(-1, height, width, size, size).transpose(2, 3)
+        planes.append(rows.reshape(-1, 1, size * height, size * width))
+    return (torch.cat(planes, 1),) if layout == "rgb" else tuple(planes)
+
+
+def block_channels(layout: str) -> tuple[int, ...]:
     """Packed channels of each plane of a layout."""
     return {"yuv420": (16, 4, 4), "rgb": (16, 16, 16), "gray": (16,)}[layout]
+
+
+def mean_channels(layout: str) -> list[int]:
+    """Packed channels that hold the means of blocks, times the size of the block."""
+    blocks = block_channels(layout)
+    return [sum(blocks[:i]) for i in range(len(blocks))]
 
 
 def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
@@ -118,16 +171,25 @@ def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
             rgb: R, G, B; gray: one).
 
     Returns:
-        ``(N, C, 1, 1)``.
+        ``(N, 1, 1, C)``.
     """
     columns = [
-        sigma[:, i : i + 1].expand(-1, count) for i, count in enumerate(phases(layout))
+        sigma[:, i : i + 1].expand(-1, count)
+        for i, count in enumerate(block_channels(layout))
     ]
-    return torch.cat(columns, 1)[:, :, None, None]
+    return torch.cat(columns, 1)[:, None, None]
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    return x.permute(0, 3, 1, 2)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1)
 
 
 class RecurrentDenoiser(nn.Module):
@@ -139,12 +201,11 @@ class RecurrentDenoiser(nn.Module):
         c, w, low = spec.channels, spec.width, spec.width_low
         self.gate_in = _conv(c + 1, spec.gate)
         self.gate_out = _conv(spec.gate, 1)
-        # Block means come in by a convolution of their own: the other one sees details
-        # only, whose filters INT8 can round without shifting the brightness.
+        # Block means come in by a convolution of their own: the other one sees small
+        # numbers only, whose filters INT8 can round without shifting the brightness.
+        means = mean_channels(spec.layout)
         self.head = _conv(2 * c + 3 + spec.hidden, w)
-        self.head_mean = nn.Conv2d(
-            len(phases(spec.layout)), w, 3, padding=1, bias=False
-        )
+        self.head_mean = nn.Conv2d(len(means), w, 3, padding=1, bias=False)
         self.encode = _conv(w, w)
         self.down = _conv(w, low, stride=2)
         self.low1 = _conv(low + spec.hidden_low, low)
@@ -152,13 +213,18 @@ class RecurrentDenoiser(nn.Module):
         self.up = nn.Conv2d(low, 4 * w, 1)
         self.decode1 = _conv(w, w)
         self.decode2 = _conv(w, w)
-        self.tail = _conv(w, c + len(phases(spec.layout)))
-        # Starts close to the identity on the fused frame, with hardly any shrinking.
+        self.tail = _conv(w, c)
+        self.threshold = nn.Conv2d(w, c, 1)
+        # Which channels are means of blocks, as columns, and which are details.
+        select = F.one_hot(torch.tensor(means), c).T.float()
+        self.register_buffer("select_means", select, persistent=False)
+        self.register_buffer("is_detail", 1.0 - select.sum(1), persistent=False)
+        # Starts close to the identity on the fused frame, with low thresholds.
         with torch.no_grad():
-            for parameter in self.tail.parameters():
+            for parameter in (*self.tail.parameters(), *self.threshold.parameters()):
                 parameter.mul_(0.1)
-            assert self.tail.bias is not None
-            self.tail.bias[c:] = -3.0
+            assert self.threshold.bias is not None
+            self.threshold.bias.fill_(-1.5)
 
     def initial_state(
         self, height: int, width: int, batch: int = 1, device: str = "cpu"
@@ -180,59 +246,51 @@ class RecurrentDenoiser(nn.Module):
         """Denoise one packed frame.
 
         Args:
-            noisy: ``(N, C, h, w)`` in [0, 1], packed.
-            sigma: ``(N, C, 1, 1)`` noise std in [0, 1], from `packed_sigma`.
-            fused: ``(N, C, h, w)`` the running mean of the past.
-            frames: ``(N, 1, h, w)`` how many frames that mean is worth; 0 at the start.
-            hidden: ``(N, hidden, h, w)``.
-            hidden_low: ``(N, hidden_low, h/2, w/2)``.
+            noisy: ``(N, h, w, C)``, from `pack` of planes in [0, 1].
+            sigma: ``(N, 1, 1, C)`` noise std in [0, 1], from `packed_sigma`.
+            fused: ``(N, h, w, C)`` the running mean of the past.
+            frames: ``(N, h, w, 1)`` how many frames that mean is worth; 0 at the start.
+            hidden: ``(N, h, w, hidden)``.
+            hidden_low: ``(N, h/2, w/2, hidden_low)``.
 
         Returns:
             The denoised packed frame, not clipped, and the next state.
         """
         # Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate takes
         # frames away from `n` where the picture moved.
-        change = ((noisy - fused).abs() / sigma.clamp(min=MIN_SIGMA)).clamp(max=8.0)
-        seen = F.relu(self.gate_in(torch.cat([0.25 * change, 1.0 / (1.0 + frames)], 1)))
-        trusted = torch.sigmoid(self.gate_out(seen).float()) * frames
+        change = noisy - fused
+        moved = (change.abs() / sigma.clamp(min=MIN_SIGMA)).clamp(max=8.0)
+        seen = torch.cat([0.25 * moved, 1.0 / (1.0 + frames)], -1)
+        seen = self.gate_out(F.relu(self.gate_in(_channels_first(seen))))
+        trusted = torch.sigmoid(_channels_last(seen).float()) * frames
         gain = 1.0 / (1.0 + trusted)
-        fused = fused + gain * (noisy - fused)
+        fused = fused + gain * change
         frames = (1.0 + trusted).clamp(max=MAX_FRAMES)
 
         # Noise levels as maps: (luma, chroma) in units in which 25/255 is about 0.5.
-        levels = torch.cat([sigma[:, :1], sigma[:, -1:]], 1) * 5.0
-        levels = levels.expand(-1, -1, noisy.shape[2], noisy.shape[3])
-        groups = phases(self.spec.layout)
-        means = [block.mean(1, keepdim=True) for block in fused.split(groups, 1)]
-        centre = torch.cat(
-            [mean.expand(-1, n, -1, -1) for mean, n in zip(means, groups, strict=True)],
-            1,
-        )
-        detail = fused - centre
-        x = self.head(torch.cat([detail, noisy - centre, gain, levels, hidden], 1))
-        x = F.relu(x + self.head_mean(torch.cat(means, 1)))
-        skip = F.relu(self.encode(x))
+        levels = torch.cat([sigma[..., :1], sigma[..., -1:]], -1) * 5.0
+        levels = levels.expand(-1, noisy.shape[1], noisy.shape[2], -1)
+        details = fused * self.is_detail
+        rest = (1.0 - gain) * change
+        means = fused @ self.select_means
+        seen = torch.cat([details, rest, gain, levels, hidden], -1)
+        x = self.head(_channels_first(seen)) + self.head_mean(_channels_first(means))
+        skip = F.relu(self.encode(F.relu(x)))
         x = F.relu(self.down(skip))
-        x = F.relu(self.low1(torch.cat([x, hidden_low], 1)))
+        x = F.relu(self.low1(torch.cat([x, _channels_first(hidden_low)], 1)))
         x = F.relu(self.low2(x))
-        hidden_low = x[:, : self.spec.hidden_low]
+        hidden_low = _channels_last(x[:, : self.spec.hidden_low])
         skip = skip + F.pixel_shuffle(self.up(x), 2)
         x = F.relu(self.decode1(F.relu(skip)))
         x = F.relu(self.decode2(x) + skip)
-        hidden = x[:, : self.spec.hidden]
-        # What is flat needs no detail of the noisy frame: each block of a plane may
-        # shrink to its mean, so the features need not carry all of its noise.
-        sizes = (fused.shape[1], *[1] * len(groups))
-        change, *shrink = self.tail(x).float().split(sizes, 1)
-        lost = [
-            torch.sigmoid(amount) * block
-            for amount, block in zip(shrink, detail.split(groups, 1), strict=True)
-        ]
-        # All in units of the noise: quiet pictures can hardly be harmed.
-        bound = 4.0 * sigma
-        shrunk = torch.maximum(torch.minimum(torch.cat(lost, 1), bound), -bound)
-        denoised = fused - shrunk + change * (2.0 * sigma)
-        return denoised, (fused, frames, hidden, hidden_low)
+        hidden = _channels_last(x[:, : self.spec.hidden])
+        # All in units of the noise: quiet pictures can hardly be harmed. Where the past
+        # is trusted, the mean has that much less of it.
+        height = torch.sigmoid(_channels_last(self.threshold(x)).float())
+        bound = (4.0 * sigma) * gain.sqrt() * height
+        lost = torch.maximum(torch.minimum(details, bound), -bound)
+        added = _channels_last(self.tail(x)).float() * (2.0 * sigma)
+        return fused - lost + added, (fused, frames, hidden, hidden_low)
 
     def unroll(
         self, noisy: Tensor, sigma: Tensor, state: State | None = None
@@ -240,13 +298,13 @@ class RecurrentDenoiser(nn.Module):
         """Denoise a clip frame by frame.
 
         Args:
-            noisy: ``(N, T, C, h, w)`` packed, in [0, 1].
-            sigma: ``(N, C, 1, 1)``.
+            noisy: ``(N, T, h, w, C)``, from `pack` of planes in [0, 1].
+            sigma: ``(N, 1, 1, C)``.
 
         Returns:
-            ``(N, T, C, h, w)`` and the last state.
+            ``(N, T, h, w, C)`` and the last state.
         """
-        n, _, _, h, w = noisy.shape
+        n, _, h, w, _ = noisy.shape
         last = state or self.initial_state(4 * h, 4 * w, n, str(noisy.device))
         outputs = []
         for frame in noisy.unbind(1):
@@ -301,9 +359,11 @@ class DeployedGraph(nn.Module):
         """
         *planes, peak, sigma, fused, frames, hidden, hidden_low = inputs
         layout = self.net.spec.layout
-        noisy = pack(tuple(planes)) * (1.0 / peak)
+        basis = _packed_basis(layout, peak)
+        # Pixels are moved as they come, so that backends with integer planes move bytes.
+        noisy = (gather_blocks(tuple(planes)) * (1.0 / peak)) @ basis.T
         denoised, state = self.net(
             noisy, packed_sigma(sigma, layout), fused, frames, hidden, hidden_low
         )
-        levels = torch.round(denoised.clamp(0.0, 1.0) * peak)
-        return (*unpack(levels, layout), *state)
+        clean = torch.round((denoised @ basis).clamp(0.0, 1.0) * peak)
+        return (*scatter_blocks(clean, layout), *state)
