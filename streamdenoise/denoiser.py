@@ -13,6 +13,7 @@ from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import Backend, load_backend, load_first
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
+from streamdenoise.motion import GlobalMotion, translate_state
 from streamdenoise.noise import plane_sigmas
 from streamdenoise.scene import SceneCutDetector
 from streamdenoise.sigma import SigmaEstimator
@@ -86,6 +87,7 @@ class Denoiser:
         self._stream_key: tuple[str, int, int] | None = None
         self._estimator = SigmaEstimator(artefact.sigma_scales)
         self._scene = SceneCutDetector()
+        self._motion = GlobalMotion()
         self._index = 0
 
     @classmethod
@@ -149,6 +151,7 @@ class Denoiser:
             self._engine.reset()
         self._estimator.reset()
         self._scene.reset()
+        self._motion.reset()
 
     def flush(self) -> list[Frame]:
         """Frames still held back at the end of a stream: none without look-ahead."""
@@ -287,6 +290,7 @@ class Denoiser:
             if self._engine is not None:
                 self._engine.reset()
             self._estimator.reset()
+            self._motion.reset()
         color = color or frame.color
         sigmas = self._sigmas(planes, peak, color)
         self._luma_sigma = float(sigmas[0]) * 255
@@ -294,6 +298,13 @@ class Denoiser:
         used = sigmas * self.strength
         if float(used.max()) * 255 < _QUIET:
             return tuple(planes)
+        down, right = self._motion.update(planes[0], peak)
+        if self._engine is not None and (down or right):
+            self._engine.set_state(
+                translate_state(
+                    self._engine.state(), down, right, self._artefact.layout
+                )
+            )
         if len(planes) == 1:
             half = tuple((n + 1) // 2 for n in planes[0].shape)
             grey = np.full(half, (peak + 1) // 2, planes[0].dtype)

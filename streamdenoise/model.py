@@ -21,10 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-State = tuple[Tensor, Tensor, Tensor, Tensor]
+from streamdenoise.blocks import (
+    LAYOUT_CHANNELS,
+    block_channels,
+    cosine_basis,
+    mean_channels,
+)
 
-LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
-"""Packed channels of a layout: 16 of a luma block and twice 4 of chroma for yuv420."""
+State = tuple[Tensor, Tensor, Tensor, Tensor]
 
 _LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
 
@@ -88,19 +92,6 @@ class ModelSpec:
         ]
 
 
-def cosine_basis(size: int) -> Tensor:
-    """Orthonormal basis of the two-dimensional DCT-II of `size` x `size` blocks.
-
-    Returns:
-        ``(size**2, size**2)``: a row a coefficient, by rising vertical, then horizontal
-        frequency; a column a pixel, in raster order.
-    """
-    n = torch.arange(size)
-    rows = torch.cos(math.pi / size * (n + 0.5) * n[:, None]) * math.sqrt(2 / size)
-    rows[0] *= math.sqrt(0.5)
-    return torch.kron(rows, rows)
-
-
 def pack(planes: tuple[Tensor, ...]) -> Tensor:
     """Transform blocks of the planes to channels at a quarter of the luma size.
 
@@ -114,18 +105,18 @@ def pack(planes: tuple[Tensor, ...]) -> Tensor:
         its channels.
     """
     pixels = gather_blocks(planes)
-    return pixels @ _packed_basis(_LAYOUT_OF_CHANNELS[pixels.shape[-1]], pixels).T
+    return pixels @ _basis(_LAYOUT_OF_CHANNELS[pixels.shape[-1]], pixels).T
 
 
 def unpack(packed: Tensor, layout: str) -> tuple[Tensor, ...]:
     """Inverse of `pack`."""
-    return scatter_blocks(packed @ _packed_basis(layout, packed), layout)
+    return scatter_blocks(packed @ _basis(layout, packed), layout)
 
 
-def _packed_basis(layout: str, like: Tensor) -> Tensor:
-    """The transforms of all planes of a layout: ``(C, C)``, coefficients by pixels."""
-    blocks = [cosine_basis(math.isqrt(n)) for n in block_channels(layout)]
-    return torch.block_diag(*blocks).to(like)
+def _basis(layout: str, like: Tensor) -> Tensor:
+    sides = [math.isqrt(count) for count in block_channels(layout)]
+    bases = [torch.from_numpy(cosine_basis(side)) for side in sides]
+    return torch.block_diag(*bases).to(like)
 
 
 def gather_blocks(planes: tuple[Tensor, ...]) -> Tensor:
@@ -150,17 +141,6 @@ def scatter_blocks(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
         rows = block.reshape(-1, height, width, size, size).transpose(2, 3)
         planes.append(rows.reshape(-1, 1, size * height, size * width))
     return (torch.cat(planes, 1),) if layout == "rgb" else tuple(planes)
-
-
-def block_channels(layout: str) -> tuple[int, ...]:
-    """Packed channels of each plane of a layout."""
-    return {"yuv420": (16, 4, 4), "rgb": (16, 16, 16), "gray": (16,)}[layout]
-
-
-def mean_channels(layout: str) -> list[int]:
-    """Packed channels that hold the means of blocks, times the size of the block."""
-    blocks = block_channels(layout)
-    return [sum(blocks[:i]) for i in range(len(blocks))]
 
 
 def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
@@ -259,21 +239,22 @@ class RecurrentDenoiser(nn.Module):
         # Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate takes
         # frames away from `n` where the picture moved.
         change = noisy - fused
-        moved = (change.abs() / sigma.clamp(min=MIN_SIGMA)).clamp(max=8.0)
-        seen = torch.cat([0.25 * moved, 1.0 / (1.0 + frames)], -1)
+        moved = (change / sigma.clamp(min=MIN_SIGMA)).clamp(-8.0, 8.0)
+        seen = torch.cat([0.25 * moved.abs(), 1.0 / (1.0 + frames)], -1)
         seen = self.gate_out(F.relu(self.gate_in(_channels_first(seen))))
         trusted = torch.sigmoid(_channels_last(seen).float()) * frames
         gain = 1.0 / (1.0 + trusted)
         fused = fused + gain * change
+        # The first frame has not moved from anywhere.
+        moved = 0.25 * moved * frames.clamp(max=1.0)
         frames = (1.0 + trusted).clamp(max=MAX_FRAMES)
 
         # Noise levels as maps: (luma, chroma) in units in which 25/255 is about 0.5.
         levels = torch.cat([sigma[..., :1], sigma[..., -1:]], -1) * 5.0
         levels = levels.expand(-1, noisy.shape[1], noisy.shape[2], -1)
         details = fused * self.is_detail
-        rest = (1.0 - gain) * change
         means = fused @ self.select_means
-        seen = torch.cat([details, rest, gain, levels, hidden], -1)
+        seen = torch.cat([details, moved, gain, levels, hidden], -1)
         x = self.head(_channels_first(seen)) + self.head_mean(_channels_first(means))
         skip = F.relu(self.encode(F.relu(x)))
         x = F.relu(self.down(skip))
@@ -290,7 +271,10 @@ class RecurrentDenoiser(nn.Module):
         bound = (4.0 * sigma) * gain.sqrt() * height
         lost = torch.maximum(torch.minimum(details, bound), -bound)
         added = _channels_last(self.tail(x)).float() * (2.0 * sigma)
-        return fused - lost + added, (fused, frames, hidden, hidden_low)
+        clean = added - lost
+        # What the mean has of this frame alone goes on without its noise, so that the
+        # next frame can be compared with it where the past is not trusted.
+        return fused + clean, (fused + gain * clean, frames, hidden, hidden_low)
 
     def unroll(
         self, noisy: Tensor, sigma: Tensor, state: State | None = None
@@ -359,7 +343,7 @@ class DeployedGraph(nn.Module):
         """
         *planes, peak, sigma, fused, frames, hidden, hidden_low = inputs
         layout = self.net.spec.layout
-        basis = _packed_basis(layout, peak)
+        basis = _basis(layout, peak)
         # Pixels are moved as they come, so that backends with integer planes move bytes.
         noisy = (gather_blocks(tuple(planes)) * (1.0 / peak)) @ basis.T
         denoised, state = self.net(

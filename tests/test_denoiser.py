@@ -12,6 +12,7 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.io import open_source
 from streamdenoise.metrics import psnr_db
+from streamdenoise.motion import GlobalMotion
 
 
 def scene(height: int, width: int, shift: float = 0.0) -> np.ndarray:
@@ -263,3 +264,39 @@ def test_latency_is_one_call() -> None:
         )
         (out,) = denoiser.process(stamped)
         assert (out.index, out.captured_at) == (9, stamped.captured_at)
+
+
+def panning_frame(index: int, seed: int = 0) -> tuple[Frame, Frame]:
+    """A fine random texture that a camera pans over: the noisy frame, the clean one."""
+    texture = np.random.default_rng(seed).normal(0, 1, (200, 300))
+    for axis in (0, 1):
+        texture = sum(np.roll(texture, k, axis) for k in range(3)) / 3
+    top, left = index, 3 * index
+    pictures = []
+    for sigma in (0.08, 0.0):
+        rng = np.random.default_rng((seed, index))
+        planes = []
+        for n in (1, 2, 2):
+            part = 0.5 + 0.4 * texture[top : top + 128, left : left + 192][::n, ::n]
+            noisy = part + rng.normal(0, sigma, part.shape)
+            planes.append((noisy * 255).round().clip(0, 255).astype(np.uint8))
+        pictures.append(
+            Frame(
+                tuple(planes), "yuv420p", ColorInfo(), index, Fraction(1, 25), index, 0
+            )
+        )
+    return pictures[0], pictures[1]
+
+
+def test_a_panning_camera_gains_from_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    def last_psnr() -> float:
+        with Denoiser.load("nano-awgn", sigma=20, threads=1) as denoiser:
+            for index in range(8):
+                noisy, clean = panning_frame(index)
+                (out,) = denoiser.process(noisy)
+        return psnr_db(clean.planes[0], out.planes[0], 255)
+
+    followed = last_psnr()
+    # The control: the same network, its state left where it was.
+    monkeypatch.setattr(GlobalMotion, "update", lambda *_: (0.0, 0.0))
+    assert followed > last_psnr() + 0.5

@@ -1,5 +1,7 @@
 """The step network: packing, state, unrolling, shapes of every layout."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -22,16 +24,38 @@ def tiny_net(layout: str = "yuv420", seed: int = 0) -> RecurrentDenoiser:
     return RecurrentDenoiser(ModelSpec(name="tiny", layout=layout, **TINY)).eval()
 
 
-def test_pack_puts_phases_in_raster_order() -> None:
-    y = torch.arange(64.0).reshape(1, 1, 8, 8)
-    u = torch.arange(100.0, 116.0).reshape(1, 1, 4, 4)
-    v = torch.arange(200.0, 216.0).reshape(1, 1, 4, 4)
+def test_pack_gives_cosine_coefficients_by_rising_frequency() -> None:
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    y = (0.5 + 0.01 * rows + 0.02 * columns)[None, None]
+    u = torch.full((1, 1, 4, 4), 0.3)
+    v = torch.full((1, 1, 4, 4), 0.7)
     packed = pack((y, u, v))
-    assert packed.shape == (1, 24, 2, 2)
-    # The first packed pixel holds luma rows 0 to 3, columns 0 to 3.
-    golden = [r * 8 + c for r in range(4) for c in range(4)]
-    golden += [100, 101, 104, 105, 200, 201, 204, 205]
-    assert packed[0, :, 0, 0].tolist() == golden
+    assert packed.shape == (1, 2, 2, 24)
+    # A mean of n x n pixels is n times as long; the ramp of a block, sum(x cos) of the
+    # first row of an orthonormal DCT-II of length 4, times 2 for the constant rows.
+    ramp = 2 * math.sqrt(0.5) * sum(
+        n * math.cos(math.pi * (n + 0.5) / 4) for n in range(4)
+    )
+    golden = torch.zeros(24)
+    golden[[0, 16, 20]] = torch.tensor([4 * (0.5 + 1.5 * 0.03), 2 * 0.3, 2 * 0.7])
+    odd = 2 * math.sqrt(0.5) * sum(
+        n * math.cos(3 * math.pi * (n + 0.5) / 4) for n in range(4)
+    )
+    golden[[1, 3]] = 0.02 * torch.tensor([ramp, odd])
+    golden[[4, 12]] = 0.01 * torch.tensor([ramp, odd])
+    torch.testing.assert_close(packed[0, 0, 0], golden, atol=1e-6, rtol=0)
+
+
+def test_pack_keeps_white_noise_white() -> None:
+    generator = torch.Generator().manual_seed(0)
+    planes = [
+        0.1 * torch.randn(1, 1, *shape, generator=generator)
+        for shape in ((512, 512), (256, 256), (256, 256))
+    ]
+    channels = pack(tuple(planes)).reshape(-1, 24)
+    torch.testing.assert_close(
+        channels.T @ channels / len(channels), 0.01 * torch.eye(24), atol=5e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,7 +71,7 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
 ) -> None:
     planes = tuple(torch.randint(0, 256, shape).float() for shape in shapes)
     for before, after in zip(planes, unpack(pack(planes), layout), strict=True):
-        assert torch.equal(before, after)
+        torch.testing.assert_close(before, after, atol=1e-3, rtol=0)
     net = tiny_net(layout)
     sigma = torch.full((1, 1 if layout == "gray" else 3), 0.1)
     state = net.initial_state(16, 24)
@@ -64,7 +88,7 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
 
 def test_packed_sigma_follows_the_planes() -> None:
     spread = packed_sigma(torch.tensor([[0.1, 0.2, 0.3]]), "yuv420")
-    assert spread.shape == (1, 24, 1, 1)
+    assert spread.shape == (1, 1, 1, 24)
     np.testing.assert_allclose(
         spread.ravel(), [0.1] * 16 + [0.2] * 4 + [0.3] * 4, rtol=1e-6
     )
@@ -72,7 +96,7 @@ def test_packed_sigma_follows_the_planes() -> None:
 
 def test_stepping_with_state_equals_the_unrolled_forward() -> None:
     net = tiny_net()
-    noisy = torch.rand(1, 7, 24, 6, 8)
+    noisy = torch.rand(1, 7, 6, 8, 24)
     sigma = packed_sigma(torch.tensor([[0.1, 0.05, 0.05]]), "yuv420")
     with torch.inference_mode():
         unrolled, last = net.unroll(noisy, sigma)
@@ -84,12 +108,22 @@ def test_stepping_with_state_equals_the_unrolled_forward() -> None:
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
 
 
+def silence(net: RecurrentDenoiser) -> None:
+    """Make the network add and take away nothing."""
+    with torch.no_grad():
+        for layer in (net.tail, net.threshold):
+            layer.weight.zero_()
+        net.tail.bias.zero_()
+        net.threshold.bias.fill_(-30.0)
+
+
 def test_fully_trusted_static_scene_is_a_running_mean() -> None:
     net = tiny_net()
+    silence(net)
     with torch.no_grad():
         net.gate_out.weight.zero_()
         net.gate_out.bias.fill_(30.0)  # sigmoid = 1: never moved
-    noisy = torch.rand(1, 10, 24, 4, 4)
+    noisy = torch.rand(1, 10, 4, 4, 24)
     sigma = packed_sigma(torch.tensor([[0.1, 0.1, 0.1]]), "yuv420")
     with torch.inference_mode():
         _, (fused, frames, _, _) = net.unroll(noisy, sigma)
@@ -99,20 +133,33 @@ def test_fully_trusted_static_scene_is_a_running_mean() -> None:
 
 def test_distrust_forgets_the_past() -> None:
     net = tiny_net()
+    silence(net)
     with torch.no_grad():
         net.gate_out.weight.zero_()
         net.gate_out.bias.fill_(-30.0)
-    noisy = torch.rand(1, 3, 24, 4, 4)
+    noisy = torch.rand(1, 3, 4, 4, 24)
     sigma = packed_sigma(torch.tensor([[0.1, 0.1, 0.1]]), "yuv420")
     with torch.inference_mode():
         _, (fused, _, _, _) = net.unroll(noisy, sigma)
     torch.testing.assert_close(fused, noisy[:, -1], atol=1e-6, rtol=0)
 
 
+def test_what_is_not_trusted_goes_on_as_the_denoised_frame() -> None:
+    net = tiny_net()
+    with torch.no_grad():
+        net.gate_out.weight.zero_()
+        net.gate_out.bias.fill_(-30.0)
+    noisy = torch.rand(1, 3, 4, 4, 24)
+    sigma = packed_sigma(torch.tensor([[0.1, 0.1, 0.1]]), "yuv420")
+    with torch.inference_mode():
+        denoised, (fused, _, _, _) = net.unroll(noisy, sigma)
+    torch.testing.assert_close(fused, denoised[:, -1], atol=1e-6, rtol=0)
+
+
 def test_without_noise_the_output_is_the_fused_frame() -> None:
     net = tiny_net()
-    noisy = torch.rand(1, 24, 4, 4)
-    sigma = torch.zeros(1, 24, 1, 1)
+    noisy = torch.rand(1, 4, 4, 24)
+    sigma = torch.zeros(1, 1, 1, 24)
     with torch.inference_mode():
         denoised, _ = net(noisy, sigma, *net.initial_state(16, 16))
     torch.testing.assert_close(denoised, noisy, atol=1e-6, rtol=0)

@@ -76,7 +76,7 @@ def test_awgn_has_the_told_moments_in_every_plane(limited: bool) -> None:
     torch.testing.assert_close(sigmas, told)
 
 
-@pytest.mark.parametrize("noise", [Awgn(in_planes=0.5), Camera(clean=0, jpeg=0)])
+@pytest.mark.parametrize("noise", [Awgn(in_planes=0.5), Camera(clean=0, jpeg=0, h264=0)])
 def test_noise_is_new_in_every_frame_and_repeats_with_the_seed(
     noise: Awgn | Camera,
 ) -> None:
@@ -92,14 +92,14 @@ def test_noise_is_new_in_every_frame_and_repeats_with_the_seed(
 
 def test_camera_noise_grows_with_light_and_can_be_absent() -> None:
     ramp = torch.cat([torch.full((4, 3, 64, 32), v) for v in (0.15, 0.7)], 3)
-    shot = Camera(clean=0, jpeg=0, smeared=0)
+    shot = Camera(clean=0, jpeg=0, h264=0, smeared=0)
     ratios = []
     for seed in range(8):
         (y, _, _), _ = shot(ramp, False, torch.Generator().manual_seed(seed))
         linear = y.clamp(min=1e-4) ** 2.2
         ratios.append(float(linear[..., 34:].std() / linear[..., :30].std()))
     assert np.median(ratios) > 1.2
-    planes, sigma = Camera(clean=1, jpeg=0, estimated=0)(
+    planes, sigma = Camera(clean=1, jpeg=0, h264=0, estimated=0)(
         ramp, True, torch.Generator().manual_seed(0)
     )
     for plane, reference in zip(planes, rgb_to_planes(ramp), strict=True):

@@ -26,11 +26,16 @@ from streamdenoise.model import (
     packed_sigma,
     unpack,
 )
+from streamdenoise.motion import GlobalMotion
 from train import noise as noise_recipes
 from train.data import ClipSampler, cached, decode_video
+from train.motion import clip_shifts, translate_state
 from train.noise import NoiseRecipe, plane_sigmas, rgb_to_planes
 
 log = logging.getLogger(__name__)
+
+_LOST_MOTION = 0.2
+"""Share of clips whose motion the network is not told."""
 
 _ROUNDING = 1 / (12 * 255**2)
 """MSE of rounding to 8 bits: no output can do better, so the loss stops there."""
@@ -122,11 +127,13 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Packed clips ``(N, T, C, h, w)``, sigmas ``(N, C, 1, 1)`` and a first state."""
+    """Packed clips ``(N, T, h, w, C)``, sigmas ``(N, 1, 1, C)`` and a first state."""
 
     noisy: Tensor
     clean: Tensor
     sigma: Tensor
+    shifts: Tensor
+    """``(N, T, 2)``: how the picture moved, see `clip_shifts`."""
     state: State
 
 
@@ -136,7 +143,7 @@ def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
     rng = np.random.default_rng((recipe.seed, step))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     net_spec = recipe.spec
-    noisy, clean, sigmas, fused, frames = [], [], [], [], []
+    noisy, clean, sigmas, shifts, fused, frames = [], [], [], [], [], []
     for _ in range(stage.batch):
         clip, static = sampler.draw(stage.length, stage.size, rng)
         rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float().div_(255)
@@ -156,16 +163,39 @@ def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
         noisy.append(packed_noisy)
         clean.append(packed_clean)
         sigmas.append(channel_sigma[0])
+        moved = clip_shifts(clip[..., 1], rng)
+        # Not every mover is found: the network must cope with that too.
+        shifts.append(torch.from_numpy(moved) * float(rng.random() > _LOST_MOTION))
         fused.append(warm)
-        frames.append(torch.full_like(warm[:1], count))
+        frames.append(torch.full_like(warm[..., :1], count))
     h = w = stage.size // 4
     state = (
         torch.stack(fused),
         torch.stack(frames),
-        torch.zeros(stage.batch, net_spec.hidden, h, w),
-        torch.zeros(stage.batch, net_spec.hidden_low, h // 2, w // 2),
+        torch.zeros(stage.batch, h, w, net_spec.hidden),
+        torch.zeros(stage.batch, h // 2, w // 2, net_spec.hidden_low),
     )
-    return Batch(torch.stack(noisy), torch.stack(clean), torch.stack(sigmas), state)
+    return Batch(
+        torch.stack(noisy),
+        torch.stack(clean),
+        torch.stack(sigmas),
+        torch.stack(shifts),
+        state,
+    )
+
+
+def unroll(net: RecurrentDenoiser, batch: Batch) -> Tensor:
+    """Denoise the clips of a batch, moving the state with the picture.
+
+    Returns:
+        ``(N, T, h, w, C)``.
+    """
+    state, outputs = batch.state, []
+    for t, frame in enumerate(batch.noisy.unbind(1)):
+        state = translate_state(state, batch.shifts[:, t])
+        denoised, state = net(frame, batch.sigma, *state)
+        outputs.append(denoised)
+    return torch.stack(outputs, 1)
 
 
 def batches(recipe: Recipe, sampler: ClipSampler, start: int) -> Iterator[Batch]:
@@ -190,15 +220,15 @@ def psnr_loss(
     """Mean log MSE over clips and frames: every noise level counts the same in dB.
 
     Args:
-        denoised: ``(N, T, C, h, w)``.
+        denoised: ``(N, T, h, w, C)``.
         clean: the same.
         luma: channels of luma, first in C.
         chroma_weight: weight of the other channels' term.
     """
     error = (denoised.float() - clean).square()
-    loss = (error[:, :, :luma].mean((2, 3, 4)) + _ROUNDING).log().mean()
-    if luma < error.shape[2]:
-        chroma = (error[:, :, luma:].mean((2, 3, 4)) + _ROUNDING).log().mean()
+    loss = (error[..., :luma].mean((2, 3, 4)) + _ROUNDING).log().mean()
+    if luma < error.shape[-1]:
+        chroma = (error[..., luma:].mean((2, 3, 4)) + _ROUNDING).log().mean()
         loss = loss + chroma_weight * chroma
     return loss
 
@@ -224,11 +254,17 @@ def validate(
             values = []
             told = plane_sigmas(torch.tensor([sigma / 255]))
             channel_sigma = packed_sigma(told, net.spec.layout)
+            motion = GlobalMotion()
             for image in clip[:frames]:
                 rgb = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
                 draw = torch.empty_like(rgb).normal_(generator=generator)
                 noisy = (rgb + sigma / 255 * draw).mul(255).round().clamp(0, 255) / 255
-                packed = pack(rgb_to_planes(noisy))
+                planes = rgb_to_planes(noisy)
+                luma = planes[0][0, 0].mul(255).round().byte().numpy()
+                shift = torch.tensor([motion.update(luma, 255)])
+                if state is not None:
+                    state = translate_state(state, shift)
+                packed = pack(planes)
                 out, state = net.unroll(packed[:, None], channel_sigma, state)
                 y = unpack(out[:, 0], net.spec.layout)[0]
                 y = y.mul(255).round().clamp(0, 255) / 255
@@ -294,7 +330,7 @@ def train(recipe: Recipe) -> Path:
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at(step)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-            denoised, _ = net.unroll(batch.noisy, batch.sigma, batch.state)
+            denoised = unroll(net, batch)
         loss = psnr_loss(denoised, batch.clean, luma, recipe.chroma_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -7,8 +7,10 @@ that repeated it would hide that noise changes. Both are tested.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
+import av
 import cv2
 import numpy as np
 import torch
@@ -169,8 +171,10 @@ class Camera:
     """Highest std in 8-bit levels at middle grey, before smearing and compression."""
     clean: float = 0.08
     """Share of clips without noise."""
-    jpeg: float = 0.6
-    """Share of clips that are compressed again."""
+    jpeg: float = 0.3
+    """Share of clips that are compressed frame by frame."""
+    h264: float = 0.45
+    """Share of clips that are compressed as video."""
     smeared: float = 0.75
     """Share of clips with spatially correlated noise."""
     estimated: float = 0.75
@@ -203,9 +207,12 @@ class Camera:
             noise = smear(noise, generator)
         noisy = (linear + noise * std).clamp(1e-6, 1) ** (1 / gamma)
         noisy = noisy.mul_(255).round_().clamp_(0, 255).div_(255)
-        if _uniform(generator, 0, 1) < self.jpeg:
+        codec = _uniform(generator, 0, 1)
+        if codec < self.jpeg:
             noisy = _jpeg(noisy, int(_uniform(generator, 60, 97)))
         planes = rgb_to_planes(noisy, limited)
+        if self.jpeg <= codec < self.jpeg + self.h264:
+            planes = _h264(planes, int(_uniform(generator, 14, 33)))
         if _uniform(generator, 0, 1) < self.estimated:
             return planes, _estimated(planes)
         pairs = zip(planes, rgb_to_planes(clean, limited), strict=True)
@@ -261,3 +268,38 @@ def _jpeg(clip: Tensor, quality: int) -> Tensor:
         decoded.append(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
     stacked = torch.from_numpy(np.ascontiguousarray(np.stack(decoded)))
     return stacked.permute(0, 3, 1, 2).float().div_(255)
+
+
+def _h264(planes: tuple[Tensor, ...], crf: int) -> tuple[Tensor, ...]:
+    """Compress yuv420 planes ``(T, 1, H, W)`` as cameras do: one key frame, no B."""
+    levels = [plane[:, 0].mul(255).round().byte().numpy() for plane in planes]
+    length, height, width = levels[0].shape
+    encoder = av.VideoCodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.time_base = Fraction(1, 25)
+    encoder.thread_count = 1
+    encoder.options = {"preset": "veryfast", "crf": str(crf), "tune": "zerolatency"}
+    decoder = av.VideoCodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    frames = []
+    for t in [*range(length), None]:
+        frame = None
+        if t is not None:
+            i420 = np.concatenate([plane[t].ravel() for plane in levels])
+            picture = i420.reshape(height * 3 // 2, width)
+            frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
+            frame.pts = t
+        for packet in encoder.encode(frame):
+            frames += decoder.decode(packet)
+    frames += decoder.decode(None)
+    if len(frames) != length:
+        raise RuntimeError(f"H.264 gave {len(frames)} of {length} frames back")
+    decoded = np.stack([frame.to_ndarray() for frame in frames]).reshape(length, -1)
+    luma = height * width
+    parts = np.split(decoded, [luma, luma * 5 // 4], axis=1)
+    return tuple(
+        torch.from_numpy(part.reshape(-1, *level.shape[1:])[:, None].copy())
+        .float()
+        .div_(255)
+        for part, level in zip(parts, levels, strict=True)
+    )
