@@ -2,16 +2,19 @@
 
 A step fuses the new frame with a running, motion-gated mean of the past (a scalar
 Kalman filter in the mean's "effective number of frames"), then a small two-scale CNN
-with hidden features of its own predicts what is still noise. All state tensors are
-zero for a fresh start, so a reset is a fresh start.
+with hidden features of its own says what is still noise. All state tensors are zero for
+a fresh start, so a reset is a fresh start. When the camera moves, the caller moves the
+state with it (`streamdenoise.motion`).
 
-Everything runs on 4x4 pixels of luma as the coefficients of their cosine transform
-(`pack`), at a quarter of the size, where wide convolutions are cheap: yuv420 gives 24
-channels, rgb 48, gray 16. They come last, as convolutions of all runtimes like them:
-else a third of the time would go into reordering memory. White noise stays white there and pictures become sparse, so
-a threshold a coefficient takes away most of the noise, as in every transform denoiser
-(Donoho, "De-noising by soft-thresholding", 1995); the CNN says how high it is and adds
-what thresholds cannot do.
+Everything runs on the cosine coefficients of 4x4 pixels of luma (`pack`), at a quarter
+of the size, where wide convolutions are cheap. White noise stays white there and
+pictures become sparse, so a threshold a coefficient takes away most of the noise, as in
+every transform denoiser (Donoho, "De-noising by soft-thresholding", 1995). The CNN says
+how high the thresholds are, and adds what they cannot do; narrow layers could not carry
+the noise of all samples to the output by themselves.
+
+Channels come last, as the convolutions of all runtimes like them: sums and products
+between the convolutions then need no reordering.
 """
 
 import math
@@ -174,6 +177,9 @@ def _channels_last(x: Tensor) -> Tensor:
 
 class RecurrentDenoiser(nn.Module):
     """The step network. Stateless itself: state goes in and comes out."""
+
+    select_means: Tensor
+    is_detail: Tensor
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -344,7 +350,7 @@ class DeployedGraph(nn.Module):
         *planes, peak, sigma, fused, frames, hidden, hidden_low = inputs
         layout = self.net.spec.layout
         basis = _basis(layout, peak)
-        # Pixels are moved as they come, so that backends with integer planes move bytes.
+        # Scaled and rounded while the pixels lie in blocks: one pass for all planes.
         noisy = (gather_blocks(tuple(planes)) * (1.0 / peak)) @ basis.T
         denoised, state = self.net(
             noisy, packed_sigma(sigma, layout), fused, frames, hidden, hidden_low

@@ -106,9 +106,7 @@ def _peak(surface: np.ndarray) -> tuple[float, float]:
     )
 
 
-def _overlap(
-    shape: tuple[int, int], down: float, right: float
-) -> tuple[slice, slice]:
+def _overlap(shape: tuple[int, int], down: float, right: float) -> tuple[slice, slice]:
     """What both frames show, less the reach of filters."""
     top, left = math.ceil(abs(down)) + 3, math.ceil(abs(right)) + 3
     return np.s_[top : shape[0] - top, left : shape[1] - left]
@@ -134,7 +132,9 @@ def _refine(
     across = cv2.Sobel(moved, cv2.CV_32F, 1, 0, scale=1 / 8)[inner].ravel()
     along = cv2.Sobel(moved, cv2.CV_32F, 0, 1, scale=1 / 8)[inner].ravel()
     error = (moved - small)[inner].ravel()
-    slopes = np.array([[along @ along, along @ across], [along @ across, across @ across]])
+    slopes = np.array(
+        [[along @ along, along @ across], [along @ across, across @ across]]
+    )
     wanted = np.array([along @ error, across @ error])
     if np.linalg.det(slopes) < 1e-6 * np.trace(slopes) ** 2:
         return down, right

@@ -15,6 +15,7 @@ _QUANTILE = 0.15
 # That quantile of a block's mean square for white noise of variance 1; measured on 40
 # frames of pure noise.
 _QUANTILE_OF_NOISE = 0.682
+_EACH_AT_FIRST, _EVERY = 8, 4
 _MAX_BANDS = 24
 _MAX_BANDS_PIXELS = 1 << 17
 
@@ -72,19 +73,29 @@ class SigmaEstimator:
         """
         self._scales = scales
         self._smoothing = smoothing
-        self._variance: np.ndarray | None = None
+        self.reset()
 
     def update(self, planes: Sequence[np.ndarray], peak: int) -> np.ndarray:
-        """Take a frame in and return the present std of each plane, in [0, 1]."""
+        """Take a frame in and return the present std of each plane, in [0, 1].
+
+        After the first frames only every fourth is looked at: noise changes slowly.
+        """
+        old = self._variance
+        if old is not None and len(old) != len(planes):
+            old = None
+        settled = self._seen >= _EACH_AT_FIRST
+        self._seen += 1
+        if old is not None and settled and self._seen % _EVERY:
+            return np.sqrt(old)
         sigmas = [max(estimate_sigma(p, peak, s) for s in self._scales) for p in planes]
-        now = np.array(sigmas, np.float32) ** 2
-        if self._variance is None or self._variance.shape != now.shape:
-            self._variance = now
-        else:
-            keep = self._smoothing
-            self._variance = keep * self._variance + (1 - keep) * now
-        return np.sqrt(self._variance)
+        new = np.array(sigmas, np.float32) ** 2
+        if old is not None:
+            keep = self._smoothing ** (_EVERY if settled else 1)
+            new = keep * old + (1 - keep) * new
+        self._variance = new
+        return np.sqrt(new)
 
     def reset(self) -> None:
         """Forget the stream."""
-        self._variance = None
+        self._variance: np.ndarray | None = None
+        self._seen = 0

@@ -33,13 +33,17 @@ def test_pack_gives_cosine_coefficients_by_rising_frequency() -> None:
     assert packed.shape == (1, 2, 2, 24)
     # A mean of n x n pixels is n times as long; the ramp of a block, sum(x cos) of the
     # first row of an orthonormal DCT-II of length 4, times 2 for the constant rows.
-    ramp = 2 * math.sqrt(0.5) * sum(
-        n * math.cos(math.pi * (n + 0.5) / 4) for n in range(4)
+    ramp = (
+        2
+        * math.sqrt(0.5)
+        * sum(n * math.cos(math.pi * (n + 0.5) / 4) for n in range(4))
     )
     golden = torch.zeros(24)
     golden[[0, 16, 20]] = torch.tensor([4 * (0.5 + 1.5 * 0.03), 2 * 0.3, 2 * 0.7])
-    odd = 2 * math.sqrt(0.5) * sum(
-        n * math.cos(3 * math.pi * (n + 0.5) / 4) for n in range(4)
+    odd = (
+        2
+        * math.sqrt(0.5)
+        * sum(n * math.cos(3 * math.pi * (n + 0.5) / 4) for n in range(4))
     )
     golden[[1, 3]] = 0.02 * torch.tensor([ramp, odd])
     golden[[4, 12]] = 0.01 * torch.tensor([ramp, odd])

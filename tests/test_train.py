@@ -76,7 +76,9 @@ def test_awgn_has_the_told_moments_in_every_plane(limited: bool) -> None:
     torch.testing.assert_close(sigmas, told)
 
 
-@pytest.mark.parametrize("noise", [Awgn(in_planes=0.5), Camera(clean=0, jpeg=0, h264=0)])
+@pytest.mark.parametrize(
+    "noise", [Awgn(in_planes=0.5), Camera(clean=0, jpeg=0, h264=0)]
+)
 def test_noise_is_new_in_every_frame_and_repeats_with_the_seed(
     noise: Awgn | Camera,
 ) -> None:
