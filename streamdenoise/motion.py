@@ -66,7 +66,7 @@ class GlobalMotion:
             return 0.0, 0.0
         cross = spectrum * np.conj(last_spectrum)
         surface = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-12), small.shape)
-        if surface.max() < _MIN_PEAK * surface.std():
+        if surface.max() <= _MIN_PEAK * surface.std():
             return 0.0, 0.0
         down, right = _peak(surface)
         inner = _overlap(small.shape, down, right)
@@ -136,7 +136,7 @@ def _refine(
         [[along @ along, along @ across], [along @ across, across @ across]]
     )
     wanted = np.array([along @ error, across @ error])
-    if np.linalg.det(slopes) < 1e-6 * np.trace(slopes) ** 2:
+    if np.linalg.det(slopes) <= 1e-6 * np.trace(slopes) ** 2:
         return down, right
     step = np.linalg.solve(slopes, wanted).clip(-1, 1)
     return down + float(step[0]), right + float(step[1])

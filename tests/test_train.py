@@ -109,6 +109,25 @@ def test_camera_noise_grows_with_light_and_can_be_absent() -> None:
     assert float(sigma.max()) < 1 / 255
 
 
+def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
+    ramp = torch.linspace(0.2, 0.8, 64).expand(6, 3, 64, 64)
+    reference = rgb_to_planes(ramp)
+    left = []
+    for seed in range(5):
+        errors = []
+        for h264 in (0.0, 1.0):
+            noise = Camera(150, clean=0, jpeg=0, h264=h264, smeared=0, estimated=0)
+            planes, _ = noise(ramp, True, torch.Generator().manual_seed(seed))
+            assert [p.shape for p in planes] == [p.shape for p in reference]
+            levels = planes[0] * 255
+            torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+            errors.append(planes[0] - reference[0])
+        before, after = errors
+        assert abs(float(after.mean() - before.mean())) < 2 / 255
+        left.append(float(after.std() / before.std()))
+    assert 0.1 < np.median(left) < 0.97
+
+
 def test_smeared_noise_keeps_its_power() -> None:
     generator = torch.Generator().manual_seed(0)
     white = torch.empty(8, 3, 64, 64).normal_(generator=generator)
