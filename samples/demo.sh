@@ -7,8 +7,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 clip=${1:-samples/night_street.mp4}
 out=demo
-# The phone's own codec smeared the noise of this clip, so its level is estimated too low.
-strength=2.5
 python=${PYTHON:-python3}
 
 missing() { # the Debian package that a fresh machine lacks
@@ -31,9 +29,9 @@ echo "installing streamdenoise into .venv (about 150 MB to download, no torch)"
 .venv/bin/python -c 'import cv2' 2>/dev/null || missing libgl1 libglib2.0-0
 
 mkdir -p "$out"
-.venv/bin/streamdenoise file "$clip" -o "$out/clean.mp4" --strength $strength --overwrite
-.venv/bin/streamdenoise file "$clip" -o "$out/before_after.mp4" --strength $strength \
-  --compare side --overwrite --quiet
+.venv/bin/streamdenoise file "$clip" -o "$out/clean.mp4" --overwrite
+.venv/bin/streamdenoise file "$clip" -o "$out/before_after.mp4" --compare side \
+  --overwrite --quiet
 .venv/bin/python samples/picture_of.py "$out/before_after.mp4" "$out/before_after.png"
 echo "clean video:          $out/clean.mp4"
 echo "before | after video: $out/before_after.mp4"

@@ -22,8 +22,8 @@ def read(path: Path, frames: int) -> list[Frame]:
         return list(islice(source, frames))
 
 
-def denoise(clip: list[Frame], model: str, strength: float = 1.0) -> list[Frame]:
-    with Denoiser.load(model, strength=strength) as denoiser:
+def denoise(clip: list[Frame], model: str) -> list[Frame]:
+    with Denoiser.load(model) as denoiser:
         return [clean for frame in clip for clean in denoiser.process(frame)]
 
 
@@ -51,14 +51,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=HERE)
     parser.add_argument("--model", default="nano", help="for the night street")
-    # The phone's codec smeared the noise, which makes its estimate low.
-    parser.add_argument("--strength", type=float, default=2.5, help="for the street")
     parser.add_argument("--awgn-model", default="nano-awgn", help="for added noise")
     parser.add_argument("--frames", type=int, default=40)
     options = parser.parse_args()
 
     street = read(HERE / "night_street.mp4", options.frames)
-    clean = denoise(street, options.model, options.strength)
+    clean = denoise(street, options.model)
     crop = (slice(30, 390), slice(760, 1240))
     panels = [
         panel(street[-1], "before", crop, 1),
