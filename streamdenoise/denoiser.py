@@ -13,7 +13,7 @@ from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import Backend, load_backend, load_first
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
-from streamdenoise.motion import GlobalMotion, translate_state
+from streamdenoise.motion import GlobalMotion, StateMover
 from streamdenoise.noise import plane_sigmas
 from streamdenoise.scene import SceneCutDetector
 from streamdenoise.sigma import SigmaEstimator
@@ -88,6 +88,7 @@ class Denoiser:
         self._estimator = SigmaEstimator(artefact.sigma_scales)
         self._scene = SceneCutDetector()
         self._motion = GlobalMotion()
+        self._mover: StateMover | None = None
         self._index = 0
 
     @classmethod
@@ -144,6 +145,7 @@ class Denoiser:
             self._engine.close()
         self._engine = None
         self._engine_key = None
+        self._mover = None
 
     def reset(self) -> None:
         """Forget the stream: the next frame is treated as the first one ever."""
@@ -300,11 +302,10 @@ class Denoiser:
             return tuple(planes)
         down, right = self._motion.update(planes[0], peak)
         if self._engine is not None and (down or right):
-            self._engine.set_state(
-                translate_state(
-                    self._engine.state(), down, right, self._artefact.layout
-                )
-            )
+            state = self._engine.state()
+            if self._mover is None:
+                self._mover = StateMover(self._artefact.layout, state)
+            self._mover.move(state, down, right)
         if len(planes) == 1:
             half = tuple((n + 1) // 2 for n in planes[0].shape)
             grey = np.full(half, (peak + 1) // 2, planes[0].dtype)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from streamdenoise.blocks import from_planes, to_planes
+from streamdenoise.blocks import block_channels, cosine_basis, mean_channels
 
 _DEAD_ZONE = 0.12
 """Shifts below this, in pixels, are not worth an interpolation."""
@@ -166,72 +166,133 @@ def interpolation_taps(shift: float, taps: int) -> tuple[int, np.ndarray]:
 
 
 def translate(
-    image: np.ndarray, down: float, right: float, taps: int, *, hold_edge: bool = True
+    image: np.ndarray,
+    down: float,
+    right: float,
+    taps: int,
+    *,
+    hold_edge: bool = True,
+    scratch: np.ndarray | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Move an image by a shift.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)`` float32.
-        down: pixels.
+        down: pixels; beyond the image only its edge is left.
         right: pixels.
         taps: see `interpolation_taps`.
         hold_edge: repeat the edge outside; else zeros come in.
+        scratch: an array like `image` to work in.
+        out: where to put the result; may be `image`.
 
     Returns:
-        A new array of the same shape.
+        `out`, or a new array of the same shape.
     """
     (rows, vertical), (columns, horizontal) = (
         interpolation_taps(shift, taps) for shift in (down, right)
     )
-    height, width = image.shape[:2]
-    margin = taps // 2
     border = cv2.BORDER_REPLICATE if hold_edge else cv2.BORDER_CONSTANT
-    rows = max(-height, min(rows, height))
-    columns = max(-width, min(columns, width))
-    padded = cv2.copyMakeBorder(
-        image,
-        margin + max(rows, 0),
-        margin + max(-rows, 0),
-        margin + max(columns, 0),
-        margin + max(-columns, 0),
-        border,
-        value=0,
-    )
     filtered = cv2.sepFilter2D(
-        padded, cv2.CV_32F, horizontal, vertical, anchor=(margin, margin)
+        image,
+        cv2.CV_32F,
+        horizontal,
+        vertical,
+        dst=scratch,
+        anchor=(taps // 2, taps // 2),
+        borderType=border,
+    ).reshape(image.shape)
+    moved = np.empty_like(image) if out is None else out
+    (to_y, from_y), (to_x, from_x) = (
+        _moved_span(shift, size)
+        for shift, size in zip((rows, columns), image.shape[:2], strict=True)
     )
-    top, left = margin + max(-rows, 0), margin + max(-columns, 0)
-    moved = filtered[top : top + height, left : left + width]
-    return np.ascontiguousarray(moved).reshape(image.shape)
+    moved[to_y, to_x] = filtered[from_y, from_x]
+    top, bottom, left, right_edge = to_y.start, to_y.stop, to_x.start, to_x.stop
+    moved[to_y, :left] = moved[to_y, left : left + 1] if hold_edge else 0
+    moved[to_y, right_edge:] = (
+        moved[to_y, right_edge - 1 : right_edge] if hold_edge else 0
+    )
+    moved[:top] = moved[top] if hold_edge else 0
+    moved[bottom:] = moved[bottom - 1] if hold_edge else 0
+    return moved
 
 
-def translate_state(
-    state: Sequence[np.ndarray], down: float, right: float, layout: str
-) -> tuple[np.ndarray, ...]:
-    """Move the state of a model with the picture.
+def _moved_span(shift: int, size: int) -> tuple[slice, slice]:
+    """Where samples go, and which ones they are; at least one stays."""
+    shift = max(1 - size, min(shift, size - 1))
+    to = slice(max(shift, 0), size + min(shift, 0))
+    return to, slice(to.start - shift, to.stop - shift)
 
-    Args:
-        state: fused, frames, hidden, hidden_low of one stream, ``(1, h, w, channels)``
-            float32 (see `streamdenoise.model`).
-        down: pixels of luma.
-        right: pixels of luma.
-        layout: of the model.
 
-    Returns:
-        The state that fits the next frame. What comes in at the edges counts as never
-        seen.
+class StateMover:
+    """Moves the state of one model at one size, in place and without allocations.
+
+    Large arrays that come and go cost more than the work that is done on them.
     """
-    fused, frames, hidden, hidden_low = (array[0] for array in state)
-    planes = to_planes(fused, layout)
-    width = planes[0].shape[1]
-    shares = [plane.shape[1] / width for plane in planes]
-    moved = [
-        translate(plane, down * share, right * share, 6)
-        for plane, share in zip(planes, shares, strict=True)
-    ]
-    return (
-        from_planes(moved, layout)[None],
-        translate(frames, down / 4, right / 4, 2, hold_edge=False)[None],
-        translate(hidden, down / 4, right / 4, 2)[None],
-        translate(hidden_low, down / 8, right / 8, 2)[None],
-    )
+
+    def __init__(self, layout: str, state: Sequence[np.ndarray]) -> None:
+        """Make room.
+
+        Args:
+            layout: of the model.
+            state: fused, frames, hidden, hidden_low of one stream, ``(1, h, w,
+                channels)`` float32 (see `streamdenoise.model`).
+        """
+        _, height, width, _ = state[0].shape
+        self._parts = []
+        starts, counts = mean_channels(layout), block_channels(layout)
+        for start, count in zip(starts, counts, strict=True):
+            side = math.isqrt(count)
+            self._parts.append(
+                (
+                    slice(start, start + count),
+                    side / 4,
+                    cosine_basis(side),
+                    np.empty((height, width, side, side), np.float32),
+                    np.empty((height * side, width * side), np.float32),
+                    np.empty((height * side, width * side), np.float32),
+                )
+            )
+        self._features = [np.empty(array.shape[1:], np.float32) for array in state[1:]]
+
+    def move(self, state: Sequence[np.ndarray], down: float, right: float) -> None:
+        """Move the state with the picture, in place.
+
+        What comes in at the edges counts as never seen.
+
+        Args:
+            state: as it was given to the constructor; changed.
+            down: pixels of luma.
+            right: pixels of luma.
+        """
+        fused, frames, hidden, hidden_low = (array[0] for array in state)
+        for channels, scale, basis, block, plane, scratch in self._parts:
+            height, width, side, _ = block.shape
+            pixels = block.reshape(-1, side * side)
+            coefficients = scratch.reshape(height, width, side * side)
+            flat = coefficients.reshape(-1, side * side)
+            grid = plane.reshape(height, side, width, side).swapaxes(1, 2)
+            coefficients[...] = fused[..., channels]
+            np.matmul(flat, basis, out=pixels)
+            grid[...] = block
+            translate(plane, down * scale, right * scale, 6, scratch=scratch, out=plane)
+            block[...] = grid
+            np.matmul(pixels, basis.T, out=flat)
+            fused[..., channels] = coefficients
+        for array, share, scratch, hold_edge in zip(
+            (frames, hidden, hidden_low),
+            (1 / 4, 1 / 4, 1 / 8),
+            self._features,
+            (False, True, True),
+            strict=True,
+        ):
+            translate(
+                array,
+                down * share,
+                right * share,
+                2,
+                hold_edge=hold_edge,
+                scratch=scratch,
+                out=array,
+            )

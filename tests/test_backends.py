@@ -68,9 +68,9 @@ def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
     first = backend.step(pictures[0], SIGMA)
     for planes in pictures[1:3]:
         backend.step(planes, SIGMA)
-    saved = backend.state()
+    saved = [array.copy() for array in backend.state()]
     expected = [backend.step(planes, SIGMA) for planes in pictures[3:]]
-    backend.set_state(saved)
+    backend.set_state([array.copy() for array in saved])
     again = [backend.step(planes, SIGMA) for planes in pictures[3:]]
     for a, b in zip(expected, again, strict=True):
         np.testing.assert_array_equal(a[0], b[0])

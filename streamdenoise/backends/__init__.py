@@ -47,11 +47,14 @@ class Backend(Protocol):
         ...
 
     def state(self) -> tuple[np.ndarray, ...]:
-        """A copy of the state, float32, in the order of the model's state names."""
+        """The state, float32, in the order of the model's state names.
+
+        Not a copy: it changes with the next `step`, and may be changed before it.
+        """
         ...
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """Replace the state."""
+        """Replace the state; may keep the arrays."""
         ...
 
     def close(self) -> None:

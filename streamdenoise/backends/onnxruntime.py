@@ -56,10 +56,10 @@ class OnnxRuntimeBackend:
         self._state = [np.zeros(shape, np.float32) for shape in self._state_shapes]
 
     def state(self) -> tuple[np.ndarray, ...]:
-        return tuple(array.copy() for array in self._state)
+        return tuple(self._state)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        self._state = [np.array(array, np.float32) for array in state]
+        self._state = list(state)
 
     def close(self) -> None:
         self._state = []

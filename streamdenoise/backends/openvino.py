@@ -105,7 +105,7 @@ class OpenVinoBackend:
             array.fill(0)
 
     def state(self) -> tuple[np.ndarray, ...]:
-        return tuple(array.copy() for array in self._states[self._turn])
+        return tuple(self._states[self._turn])
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         for array, value in zip(self._states[self._turn], state, strict=True):
