@@ -147,6 +147,16 @@ class Denoiser:
         self._engine_key = None
         self._mover = None
 
+    def prepare(self, width: int, height: int, pix_fmt: str) -> None:
+        """Compile the engine before the first frame, which would have to wait for it.
+
+        Args:
+            width: of the frames, in pixels.
+            height: of the frames.
+            pix_fmt: one of `PIX_FMTS`.
+        """
+        self._engine_for(*self._padded(height, width), bit_depth(pix_fmt))
+
     def reset(self) -> None:
         """Forget the stream: the next frame is treated as the first one ever."""
         if self._engine is not None:
@@ -331,9 +341,8 @@ class Denoiser:
         self, planes: Sequence[np.ndarray], sigmas: np.ndarray, depth: int
     ) -> tuple[np.ndarray, ...]:
         """Pad to what the engine takes, run it, and crop."""
-        multiple = self._artefact.multiple
         height, width = planes[0].shape
-        padded_h, padded_w = (-(-n // multiple) * multiple for n in (height, width))
+        padded_h, padded_w = self._padded(height, width)
         engine = self._engine_for(padded_h, padded_w, depth)
         if (padded_h, padded_w) != (height, width):
             shapes = [(padded_h, padded_w), *[(padded_h // 2, padded_w // 2)] * 2]
@@ -345,6 +354,10 @@ class Denoiser:
             np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])
             for clean, plane in zip(cleaned, planes, strict=True)
         )
+
+    def _padded(self, height: int, width: int) -> tuple[int, int]:
+        multiple = self._artefact.multiple
+        return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
     def _engine_for(self, height: int, width: int, depth: int) -> Backend:
         key = (height, width, depth)

@@ -248,8 +248,10 @@ def denoise_live(
             )
             window = stack.enter_context(WindowSink(controls.press))
             outputs = [Output(window, controls.render), *outputs, Output(recorder)]
+        info = source.info
+        denoiser.prepare(info.width, info.height, info.pix_fmt)
         if on_open is not None:
-            on_open(source.info)
+            on_open(info)
         pipeline = Pipeline(
             source,
             denoiser,

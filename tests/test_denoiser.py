@@ -300,3 +300,11 @@ def test_a_panning_camera_gains_from_the_past(monkeypatch: pytest.MonkeyPatch) -
     # The control: the same network, its state left where it was.
     monkeypatch.setattr(GlobalMotion, "update", lambda *_: (0.0, 0.0))
     assert followed > last_psnr() + 0.5
+
+
+def test_prepared_engine_is_the_one_that_is_used(denoiser: Denoiser) -> None:
+    denoiser.prepare(65, 47, "yuv420p")
+    prepared = denoiser._engine
+    assert denoiser.backend
+    denoiser.process(make_frame("yuv420p", 47, 65, sigma=0.1))
+    assert denoiser._engine is prepared
