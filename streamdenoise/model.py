@@ -282,26 +282,6 @@ class RecurrentDenoiser(nn.Module):
         # next frame can be compared with it where the past is not trusted.
         return fused + clean, (fused + gain * clean, frames, hidden, hidden_low)
 
-    def unroll(
-        self, noisy: Tensor, sigma: Tensor, state: State | None = None
-    ) -> tuple[Tensor, State]:
-        """Denoise a clip frame by frame.
-
-        Args:
-            noisy: ``(N, T, h, w, C)``, from `pack` of planes in [0, 1].
-            sigma: ``(N, 1, 1, C)``.
-
-        Returns:
-            ``(N, T, h, w, C)`` and the last state.
-        """
-        n, _, h, w, _ = noisy.shape
-        last = state or self.initial_state(4 * h, 4 * w, n, str(noisy.device))
-        outputs = []
-        for frame in noisy.unbind(1):
-            denoised, last = self(frame, sigma, *last)
-            outputs.append(denoised)
-        return torch.stack(outputs, 1), last
-
 
 def kmac_per_pixel(spec: ModelSpec) -> float:
     """Thousands of multiply-accumulates of the convolutions per luma pixel."""

@@ -15,6 +15,8 @@ from streamdenoise.model import (
     packed_sigma,
     unpack,
 )
+from train.loop import Batch, unroll
+from train.motion import translate_state
 
 TINY = {"width": 16, "width_low": 16, "hidden": 8, "hidden_low": 8, "gate": 4}
 
@@ -98,16 +100,29 @@ def test_packed_sigma_follows_the_planes() -> None:
     )
 
 
-def test_stepping_with_state_equals_the_unrolled_forward() -> None:
+def clip_of(frames: int, shifts: torch.Tensor | None = None) -> Batch:
+    """A random clip of 16x16 pixels, from a fresh start."""
+    noisy = torch.rand(1, frames, 4, 4, 24)
+    return Batch(
+        noisy=noisy,
+        clean=noisy,
+        sigma=packed_sigma(torch.tensor([[0.1, 0.05, 0.05]]), "yuv420"),
+        shifts=torch.zeros(1, frames, 2) if shifts is None else shifts,
+        state=tiny_net().initial_state(16, 16),
+    )
+
+
+@pytest.mark.parametrize("moving", [False, True])
+@torch.inference_mode()
+def test_stepping_with_state_equals_the_unrolled_training(moving: bool) -> None:
     net = tiny_net()
-    noisy = torch.rand(1, 7, 6, 8, 24)
-    sigma = packed_sigma(torch.tensor([[0.1, 0.05, 0.05]]), "yuv420")
-    with torch.inference_mode():
-        unrolled, last = net.unroll(noisy, sigma)
-        state = net.initial_state(24, 32)
-        for t in range(7):
-            stepped, state = net(noisy[:, t], sigma, *state)
-            torch.testing.assert_close(stepped, unrolled[:, t], atol=1e-6, rtol=0)
+    batch = clip_of(7, torch.rand(1, 7, 2) * 3 * moving)
+    unrolled, last = unroll(net, batch)
+    state = batch.state
+    for t in range(7):
+        state = translate_state(state, batch.shifts[:, t])
+        stepped, state = net(batch.noisy[:, t], batch.sigma, *state)
+        torch.testing.assert_close(stepped, unrolled[:, t], atol=1e-6, rtol=0)
     for a, b in zip(state, last, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
 
@@ -121,43 +136,34 @@ def silence(net: RecurrentDenoiser) -> None:
         net.threshold.bias.fill_(-30.0)
 
 
-def test_fully_trusted_static_scene_is_a_running_mean() -> None:
-    net = tiny_net()
-    silence(net)
+def trust(net: RecurrentDenoiser, *, always: bool) -> None:
+    """Make the gate see motion nowhere, or everywhere."""
     with torch.no_grad():
         net.gate_out.weight.zero_()
-        net.gate_out.bias.fill_(30.0)  # sigmoid = 1: never moved
-    noisy = torch.rand(1, 10, 4, 4, 24)
-    sigma = packed_sigma(torch.tensor([[0.1, 0.1, 0.1]]), "yuv420")
-    with torch.inference_mode():
-        _, (fused, frames, _, _) = net.unroll(noisy, sigma)
-    torch.testing.assert_close(fused, noisy.mean(1), atol=1e-5, rtol=0)
+        net.gate_out.bias.fill_(30.0 if always else -30.0)
+
+
+@torch.inference_mode()
+def test_fully_trusted_static_scene_is_a_running_mean() -> None:
+    net, batch = tiny_net(), clip_of(10)
+    silence(net)
+    trust(net, always=True)
+    _, (fused, frames, _, _) = unroll(net, batch)
+    torch.testing.assert_close(fused, batch.noisy.mean(1), atol=1e-5, rtol=0)
     assert frames.unique().tolist() == [10.0]
 
 
-def test_distrust_forgets_the_past() -> None:
-    net = tiny_net()
-    silence(net)
-    with torch.no_grad():
-        net.gate_out.weight.zero_()
-        net.gate_out.bias.fill_(-30.0)
-    noisy = torch.rand(1, 3, 4, 4, 24)
-    sigma = packed_sigma(torch.tensor([[0.1, 0.1, 0.1]]), "yuv420")
-    with torch.inference_mode():
-        _, (fused, _, _, _) = net.unroll(noisy, sigma)
-    torch.testing.assert_close(fused, noisy[:, -1], atol=1e-6, rtol=0)
-
-
-def test_what_is_not_trusted_goes_on_as_the_denoised_frame() -> None:
-    net = tiny_net()
-    with torch.no_grad():
-        net.gate_out.weight.zero_()
-        net.gate_out.bias.fill_(-30.0)
-    noisy = torch.rand(1, 3, 4, 4, 24)
-    sigma = packed_sigma(torch.tensor([[0.1, 0.1, 0.1]]), "yuv420")
-    with torch.inference_mode():
-        denoised, (fused, _, _, _) = net.unroll(noisy, sigma)
+@pytest.mark.parametrize("silent", [False, True])
+@torch.inference_mode()
+def test_distrust_keeps_the_last_denoised_frame_only(silent: bool) -> None:
+    net, batch = tiny_net(), clip_of(3)
+    trust(net, always=False)
+    if silent:
+        silence(net)
+    denoised, (fused, _, _, _) = unroll(net, batch)
     torch.testing.assert_close(fused, denoised[:, -1], atol=1e-6, rtol=0)
+    unchanged = torch.allclose(fused, batch.noisy[:, -1], atol=1e-6)
+    assert unchanged == silent
 
 
 def test_without_noise_the_output_is_the_fused_frame() -> None:

@@ -184,18 +184,18 @@ def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
     )
 
 
-def unroll(net: RecurrentDenoiser, batch: Batch) -> Tensor:
+def unroll(net: RecurrentDenoiser, batch: Batch) -> tuple[Tensor, State]:
     """Denoise the clips of a batch, moving the state with the picture.
 
     Returns:
-        ``(N, T, h, w, C)``.
+        ``(N, T, h, w, C)`` and the last state.
     """
     state, outputs = batch.state, []
     for t, frame in enumerate(batch.noisy.unbind(1)):
         state = translate_state(state, batch.shifts[:, t])
         denoised, state = net(frame, batch.sigma, *state)
         outputs.append(denoised)
-    return torch.stack(outputs, 1)
+    return torch.stack(outputs, 1), state
 
 
 def batches(recipe: Recipe, sampler: ClipSampler, start: int) -> Iterator[Batch]:
@@ -262,11 +262,11 @@ def validate(
                 planes = rgb_to_planes(noisy)
                 luma = planes[0][0, 0].mul(255).round().byte().numpy()
                 shift = torch.tensor([motion.update(luma, 255)])
-                if state is not None:
-                    state = translate_state(state, shift)
-                packed = pack(planes)
-                out, state = net.unroll(packed[:, None], channel_sigma, state)
-                y = unpack(out[:, 0], net.spec.layout)[0]
+                if state is None:
+                    state = net.initial_state(*planes[0].shape[-2:])
+                state = translate_state(state, shift)
+                out, state = net(pack(planes), channel_sigma, *state)
+                y = unpack(out, net.spec.layout)[0]
                 y = y.mul(255).round().clamp(0, 255) / 255
                 mse = (y - rgb_to_planes(rgb)[0]).square().mean()
                 values.append(-10 * math.log10(max(float(mse), 1e-10)))
@@ -330,7 +330,7 @@ def train(recipe: Recipe) -> Path:
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at(step)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-            denoised = unroll(net, batch)
+            denoised, _ = unroll(net, batch)
         loss = psnr_loss(denoised, batch.clean, luma, recipe.chroma_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
