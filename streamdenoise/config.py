@@ -12,6 +12,10 @@ CODECS = ("x264", "x265", "svtav1", "ffv1", "copy-settings")
 """Video encoders by the names people know; `copy-settings` takes the input's codec."""
 
 
+MAX_SIGMA = 100.0
+"""Highest noise level that may be told, in 8-bit levels."""
+
+
 class Overflow(StrEnum):
     """What a full queue does with a new frame."""
 
@@ -73,7 +77,7 @@ class DenoiseConfig:
     def __post_init__(self) -> None:
         if isinstance(self.sigma, str):
             object.__setattr__(self, "sigma", parse_sigma(self.sigma))
-        elif not 0 <= self.sigma <= 255:
+        elif not 0 <= self.sigma <= MAX_SIGMA:
             raise ConfigError(_sigma_message(self.sigma))
         if not 0 <= self.strength <= 4:
             raise ConfigError(
@@ -186,7 +190,7 @@ def parse_sigma(text: str) -> float | str:
         sigma = float(text)
     except ValueError:
         sigma = -1.0
-    if not 0 <= sigma <= 255:
+    if not 0 <= sigma <= MAX_SIGMA:
         raise ConfigError(_sigma_message(text))
     return sigma
 
@@ -214,7 +218,10 @@ def _usual_codec(output: str) -> str:
 
 
 def _sigma_message(sigma: object) -> str:
-    return f"--sigma {sigma} cannot be used; give auto or 0 to 255 (8-bit levels)"
+    return (
+        f"--sigma {sigma} cannot be used; give auto or 0 to {MAX_SIGMA:g} "
+        "(8-bit levels)"
+    )
 
 
 def _check_span(start_s: float, duration_s: float | None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import Backend, load_backend, load_first
+from streamdenoise.config import MAX_SIGMA
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
 from streamdenoise.motion import GlobalMotion, StateMover
@@ -19,9 +20,6 @@ from streamdenoise.scene import SceneCutDetector
 from streamdenoise.sigma import SigmaEstimator
 
 log = logging.getLogger(__name__)
-
-MAX_SIGMA = 100.0
-"""Highest noise level that may be told, in 8-bit levels."""
 
 _QUIET = 0.25
 """Below this noise, in 8-bit levels, frames pass as they are: rounding is as bad."""
