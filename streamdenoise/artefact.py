@@ -36,7 +36,12 @@ class Artefact:
     @property
     def input_names(self) -> list[str]:
         """Inputs of the deployed graph, in order."""
-        return [*self.manifest["planes"], "peak", "sigma", *self.manifest["state"]]
+        return [*self.manifest["planes"], "peak", "sigma", *self.state_names]
+
+    @property
+    def state_names(self) -> list[str]:
+        """Names of the state, in the graph's order."""
+        return list(self.manifest["state"])
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:

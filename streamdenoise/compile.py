@@ -20,12 +20,12 @@ from streamdenoise.frame import ColorInfo, plane_shapes
 from streamdenoise.io import open_source
 from streamdenoise.model import (
     MULTIPLE,
-    STATE_NAMES,
     DeployedGraph,
     RecurrentDenoiser,
     kmac_per_pixel,
     plane_names,
 )
+from streamdenoise.motion import MotionFollower
 from streamdenoise.noise import add_gaussian_noise, plane_sigmas
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def example_inputs(
         *planes,
         torch.full((1, 1, 1, 1), 255.0),
         torch.full((1, sigmas), 0.05),
-        *net.initial_state(height, width),
+        *DeployedGraph(net).initial_state(height, width),
     )
 
 
@@ -71,7 +71,8 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
 
     planes = {"y": 8, "rgb": 8, "u": 4, "v": 4}
     dims = {name: grid(scale, 2) for name, scale in planes.items()}
-    dims |= {name: grid(1 if name == "hidden_low" else 2, 1) for name in STATE_NAMES}
+    state = net.spec.state_planes()
+    dims |= {name: grid(MULTIPLE // part, 1) for name, (_, part) in state.items()}
     shapes = tuple(dims.get(name) for name in graph.input_names)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -101,12 +102,13 @@ def calibration_inputs(
     its range is calibrated too.
     """
     graph = DeployedGraph(net).eval()
+    state_names = list(net.spec.state_planes())
     rng = np.random.default_rng(0)
     peak = torch.full((1, 1, 1, 1), 255.0)
     paths = sorted(path for path in folder.iterdir() if path.is_file())
     levels = np.linspace(2, 50, clips)
     for level, path in zip(levels, paths, strict=False):
-        state = None
+        state, motion = None, MotionFollower()
         try:
             source = open_source(str(path), pix_fmt="yuv420p")
         except SourceError as exc:
@@ -125,14 +127,19 @@ def calibration_inputs(
                 ]
                 sigma = torch.tensor([plane_sigmas(float(level), frame.color)]) / 255
                 if state is None:
-                    state = net.initial_state(height, width)
+                    state = graph.initial_state(height, width)
+                held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
+                luma = noisy.planes[0][:height, :width]
+                motion.follow(luma, held, 255)
                 inputs = (*planes, peak, sigma, *state)
                 # The first frames and a later one stand for a stream.
                 if t in (0, 1, 3, frames - 1):
                     arrays = [tensor.numpy() for tensor in inputs]
                     yield dict(zip(graph.input_names, arrays, strict=True))
                 with torch.inference_mode():
-                    state = graph(*inputs)[-len(STATE_NAMES) :]
+                    clean, *rest = graph(*inputs)
+                motion.remember(clean[0, 0].to(torch.uint8).numpy())
+                state = rest[len(planes) - 1 :]
 
 
 def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
@@ -233,10 +240,7 @@ def compile_checkpoint(
         "kmac_per_px": round(kmac_per_pixel(spec), 2),
         "multiple": MULTIPLE,
         "planes": list(plane_names(spec.layout)),
-        "state": {
-            name: [shape[-1], 8 if name == "hidden_low" else 4]
-            for name, shape in zip(STATE_NAMES, spec.state_shapes(8, 8), strict=True)
-        },
+        "state": spec.state_planes(),
         **provenance,
         "psnr_gain_db": _psnr_gain(provenance.get("validation_psnr_y", {})),
         "files": {kind: file.name for kind, file in files.items()},

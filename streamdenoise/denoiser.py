@@ -14,7 +14,7 @@ from streamdenoise.backends import Backend, load_backend, load_first
 from streamdenoise.config import MAX_SIGMA
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
-from streamdenoise.motion import GlobalMotion, StateMover
+from streamdenoise.motion import MotionFollower
 from streamdenoise.noise import plane_sigmas
 from streamdenoise.scene import SceneCutDetector
 from streamdenoise.sigma import SigmaEstimator
@@ -85,8 +85,7 @@ class Denoiser:
         self._stream_key: tuple[str, int, int] | None = None
         self._estimator = SigmaEstimator(artefact.sigma_scales)
         self._scene = SceneCutDetector()
-        self._motion = GlobalMotion()
-        self._mover: StateMover | None = None
+        self._motion = MotionFollower()
         self._index = 0
 
     @classmethod
@@ -143,7 +142,7 @@ class Denoiser:
             self._engine.close()
         self._engine = None
         self._engine_key = None
-        self._mover = None
+        self._motion.reset()
 
     def prepare(self, width: int, height: int, pix_fmt: str) -> None:
         """Compile the engine before the first frame, which would have to wait for it.
@@ -157,10 +156,13 @@ class Denoiser:
 
     def reset(self) -> None:
         """Forget the stream: the next frame is treated as the first one ever."""
+        self._forget_scene()
+        self._scene.reset()
+
+    def _forget_scene(self) -> None:
         if self._engine is not None:
             self._engine.reset()
         self._estimator.reset()
-        self._scene.reset()
         self._motion.reset()
 
     def flush(self) -> list[Frame]:
@@ -297,10 +299,7 @@ class Denoiser:
         if self._scene.update(planes[0], peak):
             self.scene_cuts += 1
             log.debug("scene cut at frame %d", frame.index)
-            if self._engine is not None:
-                self._engine.reset()
-            self._estimator.reset()
-            self._motion.reset()
+            self._forget_scene()
         color = color or frame.color
         sigmas = self._sigmas(planes, peak, color)
         self._luma_sigma = float(sigmas[0]) * 255
@@ -308,12 +307,6 @@ class Denoiser:
         used = sigmas * self.strength
         if float(used.max()) * 255 < _QUIET:
             return tuple(planes)
-        down, right = self._motion.update(planes[0], peak)
-        if self._engine is not None and (down or right):
-            state = self._engine.state()
-            if self._mover is None:
-                self._mover = StateMover(self._artefact.layout, state)
-            self._mover.move(state, down, right)
         if len(planes) == 1:
             half = tuple((n + 1) // 2 for n in planes[0].shape)
             grey = np.full(half, (peak + 1) // 2, planes[0].dtype)
@@ -347,7 +340,10 @@ class Denoiser:
             whole = [_pad(p, *s) for p, s in zip(planes, shapes, strict=True)]
         else:
             whole = list(planes)
+        state = dict(zip(self._artefact.state_names, engine.state(), strict=True))
+        self._motion.follow(whole[0], state, (1 << depth) - 1)
         cleaned = engine.step(whole, sigmas)
+        self._motion.remember(cleaned[0])
         return tuple(
             np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])
             for clean, plane in zip(cleaned, planes, strict=True)

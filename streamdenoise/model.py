@@ -3,8 +3,8 @@
 A step fuses the new frame with a running, motion-gated mean of the past (a scalar
 Kalman filter in the mean's "effective number of frames"), then a small two-scale CNN
 with hidden features of its own says what is still noise. All state tensors are zero for
-a fresh start, so a reset is a fresh start. When the camera moves, the caller moves the
-state with it (`streamdenoise.motion`).
+a fresh start, so a reset is a fresh start. What moves is followed by the caller, who
+warps the state between steps (`streamdenoise.motion`).
 
 Everything runs on the cosine coefficients of 4x4 pixels of luma (`pack`), at a quarter
 of the size, where wide convolutions are cheap. White noise stays white there and
@@ -20,27 +20,28 @@ between the convolutions then need no reordering.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamdenoise.blocks import (
-    LAYOUT_CHANNELS,
-    block_channels,
-    cosine_basis,
-    mean_channels,
-)
-
 State = tuple[Tensor, Tensor, Tensor, Tensor]
 
-_LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
+LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
+"""Channels of a layout: 16 of a luma block and twice 4 of chroma for yuv420."""
 
-STATE_NAMES = ("fused", "frames", "hidden", "hidden_low")
+_LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
 
 
 def plane_names(layout: str) -> tuple[str, ...]:
     """Names of a layout's planes in deployed graphs."""
     return {"yuv420": ("y", "u", "v"), "rgb": ("rgb",), "gray": ("y",)}[layout]
+
+
+def state_names(layout: str) -> tuple[str, ...]:
+    """Names of the state of deployed graphs."""
+    fused = (f"fused_{name}" for name in plane_names(layout))
+    return (*fused, "frames", "hidden", "hidden_low")
 
 
 MULTIPLE = 8
@@ -93,6 +94,40 @@ class ModelSpec:
             [batch, h, w, self.hidden],
             [batch, h // 2, w // 2, self.hidden_low],
         ]
+
+    def state_planes(self) -> dict[str, tuple[int, int]]:
+        """State of deployed graphs: name -> channels, and size as a part of luma's.
+
+        Each is ``(1, H / part, W / part, channels)``; fused frames are in [0, 1].
+        """
+        fused = {"yuv420": [(1, 1), (1, 2), (1, 2)], "rgb": [(3, 1)], "gray": [(1, 1)]}
+        features = [(1, 4), (self.hidden, 4), (self.hidden_low, 8)]
+        values = [*fused[self.layout], *features]
+        return dict(zip(state_names(self.layout), values, strict=True))
+
+
+def block_channels(layout: str) -> tuple[int, ...]:
+    """Channels of each plane of a layout."""
+    return {"yuv420": (16, 4, 4), "rgb": (16, 16, 16), "gray": (16,)}[layout]
+
+
+def mean_channels(layout: str) -> list[int]:
+    """Channels that hold the means of blocks, times the side of the block."""
+    counts = block_channels(layout)
+    return [sum(counts[:i]) for i in range(len(counts))]
+
+
+def cosine_basis(side: int) -> np.ndarray:
+    """Orthonormal two-dimensional DCT-II of a block.
+
+    Returns:
+        ``(side**2, side**2)`` float32: a row a coefficient, by rising vertical, then
+        horizontal frequency; a column a pixel, in raster order.
+    """
+    n = np.arange(side)
+    rows = np.cos(np.pi / side * (n + 0.5) * n[:, None]) * math.sqrt(2 / side)
+    rows[0] *= math.sqrt(0.5)
+    return np.kron(rows, rows).astype(np.float32)
 
 
 def pack(planes: tuple[Tensor, ...]) -> Tensor:
@@ -299,6 +334,9 @@ class DeployedGraph(nn.Module):
 
     Planes are integers held in float32 (0 to `peak`), so that one artefact serves 8
     and 10 bits; backends that can, put the cast from and to integers into the graph.
+
+    The fused frame goes from step to step as planes of pixels, unlike in the network,
+    so that it can be warped by any image library.
     """
 
     def __init__(self, net: RecurrentDenoiser) -> None:
@@ -308,13 +346,23 @@ class DeployedGraph(nn.Module):
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs, in order."""
-        return [*plane_names(self.net.spec.layout), "peak", "sigma", *STATE_NAMES]
+        layout = self.net.spec.layout
+        return [*plane_names(layout), "peak", "sigma", *state_names(layout)]
 
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs, in order."""
-        names = (*plane_names(self.net.spec.layout), *STATE_NAMES)
+        layout = self.net.spec.layout
+        names = (*plane_names(layout), *state_names(layout))
         return [f"{name}_out" for name in names]
+
+    def initial_state(self, height: int, width: int) -> tuple[Tensor, ...]:
+        """A fresh start for one stream of `height` x `width` pixels of luma."""
+        shapes = self.net.spec.state_planes().values()
+        return tuple(
+            torch.zeros(1, height // scale, width // scale, channels)
+            for channels, scale in shapes
+        )
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run a step.
@@ -322,18 +370,27 @@ class DeployedGraph(nn.Module):
         Args:
             *inputs: the planes ``(1, 1, H, W)``, ``(1, 1, H/2, W/2)``, ... (rgb:
                 ``(1, 3, H, W)``) in 0 to peak; peak ``(1, 1, 1, 1)``, 255 or 1023;
-                sigmas of the planes ``(1, P)`` in [0, 1]; the four state tensors.
+                sigmas of the planes ``(1, P)`` in [0, 1]; the state, see
+                `ModelSpec.state_planes`.
 
         Returns:
             The planes denoised, rounded and clipped to [0, peak], and the next state.
         """
-        *planes, peak, sigma, fused, frames, hidden, hidden_low = inputs
         layout = self.net.spec.layout
+        count = len(plane_names(layout))
+        planes, (peak, sigma) = inputs[:count], inputs[count : count + 2]
+        past, features = inputs[count + 2 : 2 * count + 2], inputs[2 * count + 2 :]
         basis = _basis(layout, peak)
         # Scaled and rounded while the pixels lie in blocks: one pass for all planes.
-        noisy = (gather_blocks(tuple(planes)) * (1.0 / peak)) @ basis.T
-        denoised, state = self.net(
-            noisy, packed_sigma(sigma, layout), fused, frames, hidden, hidden_low
+        noisy = (gather_blocks(planes) * (1.0 / peak)) @ basis.T
+        fused = gather_blocks(tuple(map(_channels_first, past))) @ basis.T
+        denoised, (fused, *features) = self.net(
+            noisy, packed_sigma(sigma, layout), fused, *features
         )
         clean = torch.round((denoised @ basis).clamp(0.0, 1.0) * peak)
-        return (*scatter_blocks(clean, layout), *state)
+        past = scatter_blocks(fused @ basis, layout)
+        return (
+            *scatter_blocks(clean, layout),
+            *map(_channels_last, past),
+            *features,
+        )

@@ -1,11 +1,18 @@
 """The step network: packing, state, unrolling, shapes of every layout."""
 
 import math
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from streamdenoise import Denoiser
+from streamdenoise.artefact import Artefact
+from streamdenoise.checkpoint import save_checkpoint
+from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.model import (
     DeployedGraph,
     ModelSpec,
@@ -13,10 +20,13 @@ from streamdenoise.model import (
     kmac_per_pixel,
     pack,
     packed_sigma,
+    plane_names,
     unpack,
 )
+from streamdenoise.motion import FlowEstimator
 from train.loop import Batch, unroll
-from train.motion import translate_state
+from train.motion import find_flows, warp_state
+from train.noise import plane_sigmas
 
 TINY = {"width": 16, "width_low": 16, "hidden": 8, "hidden_low": 8, "gate": 4}
 
@@ -80,10 +90,9 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
         torch.testing.assert_close(before, after, atol=1e-3, rtol=0)
     net = tiny_net(layout)
     sigma = torch.full((1, 1 if layout == "gray" else 3), 0.1)
-    state = net.initial_state(16, 24)
-    outputs = DeployedGraph(net)(
-        *planes, torch.full((1, 1, 1, 1), 255.0), sigma, *state
-    )
+    graph = DeployedGraph(net)
+    state = graph.initial_state(16, 24)
+    outputs = graph(*planes, torch.full((1, 1, 1, 1), 255.0), sigma, *state)
     assert [tuple(o.shape) for o in outputs[: len(shapes)]] == shapes
     assert [o.shape for o in outputs[len(shapes) :]] == [s.shape for s in state]
     for plane in outputs[: len(shapes)]:
@@ -100,31 +109,79 @@ def test_packed_sigma_follows_the_planes() -> None:
     )
 
 
-def clip_of(frames: int, shifts: torch.Tensor | None = None) -> Batch:
-    """A random clip of 16x16 pixels, from a fresh start."""
-    noisy = torch.rand(1, frames, 4, 4, 24)
+def clip_of(frames: int, size: int = 16) -> Batch:
+    """A random clip from a fresh start; nothing is searched for in it."""
+    noisy = torch.rand(1, frames, size // 4, size // 4, 24)
     return Batch(
         noisy=noisy,
         clean=noisy,
         sigma=packed_sigma(torch.tensor([[0.1, 0.05, 0.05]]), "yuv420"),
-        shifts=torch.zeros(1, frames, 2) if shifts is None else shifts,
-        state=tiny_net().initial_state(16, 16),
+        search=torch.zeros(1, dtype=torch.long),
+        state=tiny_net().initial_state(size, size),
     )
+
+
+def moving_clip(frames: int, size: int) -> Batch:
+    """A smooth picture that moves to the right by 2 pixels a frame, searched."""
+    wide = torch.rand(1, 1, size, size + 2 * frames)
+    wide = torch.nn.functional.avg_pool2d(wide, 9, 1, 4, count_include_pad=False)
+    packed = []
+    for t in range(frames):
+        luma = (wide[..., 2 * (frames - t) :][..., :size] * 4 - 1.5).clamp(0, 1)
+        chroma = luma[..., ::2, ::2]
+        packed.append(pack((luma.mul(255).round() / 255, chroma, chroma)))
+    batch = clip_of(frames, size)
+    return replace(batch, noisy=torch.stack(packed, 1), search=torch.ones(1).long())
 
 
 @pytest.mark.parametrize("moving", [False, True])
 @torch.inference_mode()
 def test_stepping_with_state_equals_the_unrolled_training(moving: bool) -> None:
     net = tiny_net()
-    batch = clip_of(7, torch.rand(1, 7, 2) * 3 * moving)
+    batch = moving_clip(6, 64) if moving else clip_of(6)
     unrolled, last = unroll(net, batch)
-    state = batch.state
-    for t in range(7):
-        state = translate_state(state, batch.shifts[:, t])
+    state, moved = batch.state, 0
+    for t in range(6):
+        if t:
+            frame, before = batch.noisy[:, t], unrolled[:, t - 1]
+            flow = find_flows(FlowEstimator(), frame, before, batch.search)
+            moved += flow is not None
+            state = warp_state(state, flow)
         stepped, state = net(batch.noisy[:, t], batch.sigma, *state)
         torch.testing.assert_close(stepped, unrolled[:, t], atol=1e-6, rtol=0)
     for a, b in zip(state, last, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+    assert moved == (5 if moving else 0)
+
+
+@torch.inference_mode()
+def test_the_stream_equals_the_unrolled_training(tmp_path: Path) -> None:
+    """The product's path: planes of integers, OpenCV, state beside the graph."""
+    net, batch = tiny_net(), moving_clip(5, 64)
+    told = plane_sigmas(torch.tensor([5.0 / 255]))
+    unrolled, _ = unroll(net, replace(batch, sigma=packed_sigma(told, "yuv420")))
+    save_checkpoint(tmp_path / "tiny.safetensors", net, {})
+    manifest = {
+        "name": "tiny",
+        "layout": "yuv420",
+        "multiple": 8,
+        "planes": plane_names("yuv420"),
+        "state": net.spec.state_planes(),
+        "files": {"eager": "tiny.safetensors"},
+    }
+    artefact = Artefact(tmp_path, manifest)
+    with Denoiser(artefact, backend="eager", sigma=5) as denoiser:
+        for t in range(5):
+            planes = unpack(batch.noisy[:, t], "yuv420")
+            levels = [p[0, 0].mul(255).round().byte().numpy() for p in planes]
+            frame = Frame(
+                tuple(levels), "yuv420p", ColorInfo(), t, Fraction(1, 25), t, 0
+            )
+            (clean,) = denoiser.process(frame)
+            expected = unpack(unrolled[:, t], "yuv420")[0][0, 0].clamp(0, 1) * 255
+            difference = np.abs(clean.planes[0] - expected.numpy())
+            assert difference.mean() < 0.5  # rounding alone is 0.25
+            assert np.quantile(difference, 0.99) < 2
 
 
 def silence(net: RecurrentDenoiser) -> None:

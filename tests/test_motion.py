@@ -1,143 +1,167 @@
-"""Global motion: the estimate, and moving pictures and state by it."""
+"""Motion: the flow, and warping the state along it."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from streamdenoise.motion import (
-    GlobalMotion,
-    StateMover,
-    interpolation_taps,
-    translate,
-)
-from train import motion as training
+from streamdenoise.model import ModelSpec, pack
+from streamdenoise.motion import CELL, FlowEstimator, MotionFollower, StateWarper
+from train.motion import find_flows, warp_state
 
 
-def scene(height: int = 240, width: int = 320, seed: int = 0) -> np.ndarray:
-    """A smooth random picture in [0, 1] that is larger than what is shown of it."""
+def scene(height: int = 480, width: int = 640, seed: int = 0) -> np.ndarray:
+    """A smooth random picture in [0, 1]."""
     rng = np.random.default_rng(seed)
     noise = rng.random((height, width)).astype(np.float32)
-    picture = sum(cv2.GaussianBlur(noise, (0, 0), r) * r for r in (2, 6, 18))
+    picture = sum(cv2.GaussianBlur(noise, (0, 0), r) * r for r in (1.2, 4, 12))
     return (picture - picture.min()) / (picture.max() - picture.min())
 
 
-def shown(picture: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    noisy = picture * 200 + 20 + rng.normal(0, sigma, picture.shape)
-    return noisy.round().clip(0, 255).astype(np.uint8)
+def shifted(picture: np.ndarray, right: float, down: float) -> np.ndarray:
+    matrix = np.array([[1, 0, right], [0, 1, down]], np.float32)
+    size = (picture.shape[1], picture.shape[0])
+    return cv2.warpAffine(
+        picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
 
 
-@pytest.mark.parametrize("taps", [2, 6])
-def test_whole_shifts_move_pixels_unchanged(taps: int) -> None:
-    image = np.random.default_rng(0).random((12, 20)).astype(np.float32)
-    moved = translate(image, 3, -2, taps)
-    np.testing.assert_allclose(moved[3:, :-2], image[:-3, 2:], atol=1e-6)
-    np.testing.assert_allclose(moved[:3, :-2], np.tile(image[:1, 2:], (3, 1)))
-    fresh = translate(image, 3, -2, taps, hold_edge=False)
-    assert np.abs(fresh[:3]).max() < 1e-12
-    assert np.abs(fresh[:, -2:]).max() < 1e-12
-
-
-def test_taps_interpolate() -> None:
-    whole, weights = interpolation_taps(-1.25, 2)
-    assert whole == -2
-    # 0.75 beyond the whole shift: a quarter of the sample at -2 and the rest before it.
-    np.testing.assert_allclose(weights, [0.75, 0.25])
-    for shift in (0.0, 0.3, 5.5):
-        assert interpolation_taps(shift, 6)[1].sum() == pytest.approx(1)
-    t = np.arange(64, dtype=np.float32)
-    wave = np.sin(t / 4)[None].repeat(8, 0)
-    moved = translate(wave, 0, 1.4, 6)
-    expected = np.sin((t - 1.4) / 4)[None].repeat(8, 0)
-    np.testing.assert_allclose(moved[:, 8:-8], expected[:, 8:-8], atol=0.01)
+def shown(picture: np.ndarray, sigma: float = 0.0, peak: int = 255) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    levels = (picture * 200 + 20 + rng.normal(0, sigma, picture.shape)) * peak / 255
+    return levels.round().clip(0, peak).astype(np.uint8 if peak == 255 else np.uint16)
 
 
 @pytest.mark.parametrize("sigma", [2, 20])
-@pytest.mark.parametrize(
-    ("down", "right"), [(0.6, -0.4), (3.3, 1.7), (-7.0, 11.2), (0.0, -0.8)]
-)
-def test_finds_how_a_noisy_picture_moved(
-    down: float, right: float, sigma: float
+@pytest.mark.parametrize("peak", [255, 1023])
+@pytest.mark.parametrize(("right", "down"), [(0.6, -0.4), (3.3, 1.7), (-11.2, 7.0)])
+def test_finds_where_a_noisy_picture_came_from(
+    right: float, down: float, peak: int, sigma: float
 ) -> None:
-    rng = np.random.default_rng(1)
-    motion = GlobalMotion()
-    picture = scene(480, 640)
-    assert motion.update(shown(picture, sigma, rng), 255) == (0, 0)
-    found = motion.update(shown(translate(picture, down, right, 6), sigma, rng), 255)
-    np.testing.assert_allclose(found, (down, right), atol=0.2)
+    last, now = scene(), shifted(scene(), right, down)
+    flow = FlowEstimator().flow(shown(now, sigma, peak), shown(last, 0, peak), peak)
+    assert flow is not None
+    assert flow.shape == (480 // CELL, 640 // CELL, 2)
+    inner = flow[4:-4, 4:-4].reshape(-1, 2)
+    np.testing.assert_allclose(np.median(inner, 0), (-right, -down), atol=0.15)
 
 
 @pytest.mark.parametrize("sigma", [0, 5, 40])
-def test_still_and_empty_scenes_do_not_move(sigma: float) -> None:
-    rng = np.random.default_rng(2)
-    for picture in (scene(480, 640), np.full((480, 640), 0.5, np.float32)):
-        motion = GlobalMotion()
-        for _ in range(6):
-            assert motion.update(shown(picture, sigma, rng), 255) == (0, 0)
+def test_noise_does_not_move(sigma: float) -> None:
+    for picture in (scene(), np.full((480, 640), 0.5, np.float32)):
+        flow = FlowEstimator().flow(shown(picture, sigma), shown(picture), 255)
+        assert flow is None or (flow != 0).any(-1).mean() < 0.02
 
 
-def test_a_large_thing_that_moves_does_not_move_the_scene() -> None:
-    rng = np.random.default_rng(3)
-    motion = GlobalMotion()
-    background, thing = scene(480, 640), scene(220, 260, seed=9)
-    for t in range(5):
-        picture = 0.3 + 0.2 * background
-        picture[120:340, 100 + 6 * t : 360 + 6 * t] = thing
-        assert motion.update(shown(picture, 3, rng), 255) == (0, 0)
+def test_each_thing_moves_by_itself() -> None:
+    background, thing = 0.3 + 0.2 * scene(), scene(200, 240, seed=9)
+    last, now = background.copy(), shifted(background, -1.5, 0)
+    last[120:320, 200:440] = thing
+    now[120:320, 206:446] = thing
+    flow = FlowEstimator().flow(shown(now, 3), shown(last), 255)
+    assert flow is not None
+    on_thing = flow[18:37, 30:52].reshape(-1, 2)
+    np.testing.assert_allclose(np.median(on_thing, 0), (-6, 0), atol=0.3)
+    beside = flow[4:12, 4:-4].reshape(-1, 2)
+    np.testing.assert_allclose(np.median(beside, 0), (1.5, 0), atol=0.3)
 
 
-def test_new_sizes_cuts_and_tiny_frames_start_again() -> None:
+@pytest.mark.parametrize("shape", [(8, 8), (8, 1600), (24, 40), (40, 40), (48, 2400)])
+def test_any_size_is_searched_or_left(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(4)
-    motion = GlobalMotion()
-    motion.update(shown(scene(seed=1), 2, rng), 255)
-    assert motion.update(shown(scene(seed=2), 2, rng), 255) == (0, 0)
-    assert motion.update(shown(scene(480, 640), 2, rng), 255) == (0, 0)
-    for shape in ((1, 1), (9, 400), (17, 17)):
-        for _ in range(3):
-            frame = rng.integers(0, 1024, shape).astype(np.uint16)
-            assert motion.update(frame, 1023) == (0, 0)
-    motion.update(shown(scene(480, 640), 2, rng), 255)
-    motion.reset()
-    moved = translate(scene(480, 640), 4, 4, 6)
-    assert motion.update(shown(moved, 2, rng), 255) == (0, 0)
+    now, last = rng.integers(0, 256, (2, *shape)).astype(np.uint8)
+    flow = FlowEstimator().flow(now, last, 255)
+    assert flow is None or np.isfinite(flow).all()
 
 
-def test_state_moves_like_the_picture_and_training_does_the_same() -> None:
-    generator = torch.Generator().manual_seed(0)
-    picture = torch.from_numpy(scene(64, 96))[None, None]
-    half = torch.nn.functional.avg_pool2d(picture, 2)
-    fused = training.pack((picture, half, 0.5 * half))
-    state = (
-        fused,
-        torch.full((1, 16, 24, 1), 9.0),
-        torch.rand(1, 16, 24, 16, generator=generator),
-        torch.rand(1, 8, 12, 32, generator=generator),
+def random_state(height: int, width: int) -> dict[str, np.ndarray]:
+    """A state as backends hold it, smooth as pictures are."""
+    state = {}
+    for name, (channels, part) in ModelSpec().state_planes().items():
+        planes = [scene(height // part, width // part, c) for c in range(channels)]
+        state[name] = np.stack(planes, -1)[None]
+    state["frames"] *= 9
+    return state
+
+
+def packed_state(state: dict[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
+    """The same state as the network holds it."""
+    tensors = [torch.from_numpy(array.copy()) for array in state.values()]
+    planes = tuple(tensor.permute(0, 3, 1, 2) for tensor in tensors[:3])
+    return pack(planes), *tensors[3:]
+
+
+def test_state_warps_as_in_training() -> None:
+    state = random_state(64, 96)
+    before = packed_state(state)
+    flow = np.zeros((8, 12, 2), np.float32)
+    flow[:, :6] = (2.25, -1.5)
+    flow[:, 6:] = (-3, 0.5)
+    StateWarper(state).warp(state, flow)
+    trained = warp_state(before, torch.from_numpy(flow).permute(2, 0, 1)[None])
+    # OpenCV rounds places to 1/32 of a pixel.
+    for a, b in zip(packed_state(state), trained, strict=True):
+        scale = float(b.abs().max())
+        np.testing.assert_allclose(a / scale, b / scale, atol=0.02)
+        assert float((a - b).abs().mean()) < 0.002 * scale
+    assert warp_state(before, None) is before
+
+
+def test_whole_shifts_move_pixels_unchanged_and_edges_are_never_seen() -> None:
+    state = random_state(64, 96)
+    before = {name: array.copy() for name, array in state.items()}
+    warper = StateWarper(state)
+    warper.warp(state, np.full((8, 12, 2), (8, 16), np.float32))
+    for name, array in state.items():
+        part = 64 // array.shape[1]
+        right, down = 8 // part, 16 // part
+        inner = array[:, :-down, :-right]
+        np.testing.assert_allclose(inner, before[name][:, down:, right:], atol=1e-5)
+    assert not state["frames"][:, -4:].any()
+    assert not state["frames"][:, :, -2:].any()
+    edge = state["fused_y"][:, -16:, :-8]
+    np.testing.assert_allclose(edge - edge[:, :1], 0, atol=1e-5)
+
+
+def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
+    follower, state = MotionFollower(), random_state(480, 640)
+    before = {name: array.copy() for name, array in state.items()}
+    last, now = shown(scene()), shown(shifted(scene(), 5, 0))
+
+    def moved() -> bool:
+        return any((state[name] != before[name]).any() for name in state)
+
+    follower.follow(now, state, 255)
+    assert not moved()
+    follower.remember(last)
+    last[...] = 0  # what was remembered is a copy
+    follower.reset()
+    follower.follow(now, state, 255)
+    assert not moved()
+    follower.remember(shown(scene()))
+    follower.follow(now, state, 255)
+    assert moved()
+    small = random_state(240, 320)
+    follower.remember(shown(scene(240, 320)))
+    follower.follow(shown(shifted(scene(240, 320), 5, 0)), small, 255)
+
+
+def test_training_follows_motion_where_it_is_told_to() -> None:
+    last, now = scene(128, 128), shifted(scene(128, 128), 3, -2)
+    frames = [
+        torch.from_numpy(shown(picture)[None, None] / np.float32(255))
+        for picture in (now, last)
+    ]
+    grey = torch.full((1, 1, 64, 64), 0.5)
+    packed_now, packed_last = (pack((frame, grey, grey)) for frame in frames)
+    noisy, denoised = (
+        packed.expand(3, -1, -1, -1) for packed in (packed_now, packed_last)
     )
-    down, right = 5.25, -3.5
-    moved = [tensor.numpy().copy() for tensor in state]
-    mover = StateMover("yuv420", moved)
-    mover.move(moved, 0, 0)
-    for a, b in zip(moved, state, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
-    mover.move(moved, down, right)
-    expected = translate(scene(64, 96), down, right, 6)
-    luma, _, _ = training.unpack(torch.from_numpy(moved[0]), "yuv420")
-    np.testing.assert_allclose(luma[0, 0], expected, atol=1e-5)
-    assert moved[1][0, 4, 4, 0] == pytest.approx(9)
-    assert moved[1][0, 0, 4, 0] == 0  # what came in was never seen
-    trained = training.translate_state(state, torch.tensor([[down, right]]))
-    # At the edges one repeats before the interpolation, the other one after it.
-    for a, b in zip(moved, trained, strict=True):
-        np.testing.assert_allclose(a[:, 3:-3, 3:-3], b[:, 3:-3, 3:-3], atol=1e-5)
-    assert training.translate_state(state, torch.zeros(1, 2)) is state
-
-
-def test_training_clips_are_told_their_motion() -> None:
-    picture = scene(200, 200)
-    clip = np.stack(
-        [(picture[t : t + 128, 2 * t : 2 * t + 128] * 255) for t in range(4)]
-    ).astype(np.uint8)
-    shifts = training.clip_shifts(clip, np.random.default_rng(0))
-    assert shifts.shape == (4, 2)
-    assert not shifts[0].any()
-    np.testing.assert_allclose(shifts[1:], [(-1, -2)] * 3, atol=0.3)
+    flows = find_flows(FlowEstimator(), noisy, denoised, torch.tensor([0, 1, 2]))
+    assert flows is not None
+    assert flows.shape == (3, 2, 16, 16)
+    assert not flows[0].any()
+    for flow in flows[1:]:
+        middle = flow[:, 4:-4, 4:-4].flatten(1).median(1).values
+        np.testing.assert_allclose(middle, (-3, 2), atol=0.3)
+    assert find_flows(FlowEstimator(), noisy, noisy, torch.tensor([1, 1, 1])) is None

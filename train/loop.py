@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,16 +27,16 @@ from streamdenoise.model import (
     packed_sigma,
     unpack,
 )
-from streamdenoise.motion import GlobalMotion
+from streamdenoise.motion import FlowEstimator, search_step
 from train import noise as noise_recipes
 from train.data import ClipSampler, cached, decode_video
-from train.motion import clip_shifts, translate_state
+from train.motion import find_flows, warp_state
 from train.noise import NoiseRecipe, plane_sigmas, rgb_to_planes
 
 log = logging.getLogger(__name__)
 
-_LOST_MOTION = 0.2
-"""Share of clips whose motion the network is not told."""
+_SEARCH_STEPS = (0.15, 0.6, 0.25)
+"""Shares of clips whose motion is not followed, is searched at full and at half size."""
 
 _ROUNDING = 1 / (12 * 255**2)
 """MSE of rounding to 8 bits: no output can do better, so the loss stops there."""
@@ -132,8 +133,8 @@ class Batch:
     noisy: Tensor
     clean: Tensor
     sigma: Tensor
-    shifts: Tensor
-    """``(N, T, 2)``: how the picture moved, see `clip_shifts`."""
+    search: Tensor
+    """``(N,)``: how motion is followed, `steps` of `find_flows`."""
     state: State
 
 
@@ -143,7 +144,7 @@ def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
     rng = np.random.default_rng((recipe.seed, step))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     net_spec = recipe.spec
-    noisy, clean, sigmas, shifts, fused, frames = [], [], [], [], [], []
+    noisy, clean, sigmas, fused, frames = [], [], [], [], []
     for _ in range(stage.batch):
         clip, static = sampler.draw(stage.length, stage.size, rng)
         rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float().div_(255)
@@ -163,9 +164,6 @@ def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
         noisy.append(packed_noisy)
         clean.append(packed_clean)
         sigmas.append(channel_sigma[0])
-        moved = clip_shifts(clip[..., 1], rng)
-        # Not every mover is found: the network must cope with that too.
-        shifts.append(torch.from_numpy(moved) * float(rng.random() > _LOST_MOTION))
         fused.append(warm)
         frames.append(torch.full_like(warm[..., :1], count))
     h = w = stage.size // 4
@@ -179,20 +177,22 @@ def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
         torch.stack(noisy),
         torch.stack(clean),
         torch.stack(sigmas),
-        torch.stack(shifts),
+        torch.from_numpy(rng.choice(3, stage.batch, p=_SEARCH_STEPS)),
         state,
     )
 
 
 def unroll(net: RecurrentDenoiser, batch: Batch) -> tuple[Tensor, State]:
-    """Denoise the clips of a batch, moving the state with the picture.
+    """Denoise the clips of a batch, warping the state along their motion.
 
     Returns:
         ``(N, T, h, w, C)`` and the last state.
     """
-    state, outputs = batch.state, []
-    for t, frame in enumerate(batch.noisy.unbind(1)):
-        state = translate_state(state, batch.shifts[:, t])
+    state, outputs, estimator = batch.state, [], FlowEstimator()
+    for frame in batch.noisy.unbind(1):
+        if outputs:
+            flow = find_flows(estimator, frame, outputs[-1], batch.search)
+            state = warp_state(state, flow)
         denoised, state = net(frame, batch.sigma, *state)
         outputs.append(denoised)
     return torch.stack(outputs, 1), state
@@ -254,18 +254,20 @@ def validate(
             values = []
             told = plane_sigmas(torch.tensor([sigma / 255]))
             channel_sigma = packed_sigma(told, net.spec.layout)
-            motion = GlobalMotion()
+            estimator, out = FlowEstimator(), None
             for image in clip[:frames]:
                 rgb = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
                 draw = torch.empty_like(rgb).normal_(generator=generator)
                 noisy = (rgb + sigma / 255 * draw).mul(255).round().clamp(0, 255) / 255
                 planes = rgb_to_planes(noisy)
-                luma = planes[0][0, 0].mul(255).round().byte().numpy()
-                shift = torch.tensor([motion.update(luma, 255)])
-                if state is None:
+                packed = pack(planes)
+                if state is None or out is None:
                     state = net.initial_state(*planes[0].shape[-2:])
-                state = translate_state(state, shift)
-                out, state = net(pack(planes), channel_sigma, *state)
+                else:
+                    steps = torch.tensor([search_step(*planes[0].shape[-2:])])
+                    flow = find_flows(estimator, packed, out, steps)
+                    state = warp_state(state, flow)
+                out, state = net(packed, channel_sigma, *state)
                 y = unpack(out, net.spec.layout)[0]
                 y = y.mul(255).round().clamp(0, 255) / 255
                 mse = (y - rgb_to_planes(rgb)[0]).square().mean()
@@ -290,6 +292,8 @@ def train(recipe: Recipe) -> Path:
     Raises:
         FloatingPointError: the loss became NaN; the last good checkpoint is kept.
     """
+    # OpenCV's own threads would only fight the network's.
+    cv2.setNumThreads(1)
     recipe.run.mkdir(parents=True, exist_ok=True)
     size = max(stage.size for stage in recipe.stages)
     cache = recipe.run.parent / "cache"

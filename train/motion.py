@@ -1,87 +1,78 @@
-"""Global motion in training: what `streamdenoise.motion` does, differentiable.
-
-Shifts of clips come from the same estimator as in the product, so the network sees its
-errors and its refusals too.
-"""
+"""Motion in training: what `streamdenoise.motion` does, differentiable."""
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from streamdenoise.model import State, pack, unpack
-from streamdenoise.motion import GlobalMotion, interpolation_taps
+from streamdenoise.motion import CELL, FlowEstimator
 
 
-def clip_shifts(luma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Estimate how a clip moves from frame to frame.
+def find_flows(
+    estimator: FlowEstimator, noisy: Tensor, denoised: Tensor, steps: Tensor
+) -> Tensor | None:
+    """Flows from each clip's new frame to its last denoised one.
 
-    Args:
-        luma: ``(T, H, W)`` uint8 planes.
-        rng: gives the estimates an error of their own.
-
-    Returns:
-        ``(T, 2)`` float32, (down, right) in pixels from the frame before to each
-        frame; zeros in the first row.
-    """
-    motion = GlobalMotion()
-    shifts = np.array([motion.update(plane, 255) for plane in luma], np.float32)
-    moved = np.abs(shifts).sum(1, keepdims=True) > 0
-    return shifts + moved * rng.normal(0, 0.05, shifts.shape).astype(np.float32)
-
-
-def translation(shift: Tensor, size: int, taps: int, *, hold_edge: bool) -> Tensor:
-    """Matrices that move rows by a shift each.
+    The product's own estimator on the network's own output: the network learns with
+    its errors and refusals.
 
     Args:
-        shift: ``(N,)`` pixels.
-        size: rows.
-        taps: of the interpolation, see `interpolation_taps`.
-        hold_edge: repeat the edge outside; else zeros come in.
+        noisy: packed ``(N, h, w, C)``, layout yuv420.
+        denoised: the same.
+        steps: ``(N,)`` by how much to reduce pictures for the search; 0 for none.
 
     Returns:
-        ``(N, size, size)``.
+        ``(N, 2, H / CELL, W / CELL)``, see `FlowEstimator.flow`; None if none moved.
     """
-    matrices = np.zeros((len(shift), size, size), np.float32)
-    rows = np.arange(size)
-    for matrix, value in zip(matrices, shift.tolist(), strict=True):
-        whole, weights = interpolation_taps(value, taps)
-        for offset, weight in enumerate(weights, -whole - taps // 2):
-            columns = rows + offset
-            inside = (columns >= 0) & (columns < size)
-            if hold_edge:
-                np.add.at(matrix, (rows, columns.clip(0, size - 1)), weight)
-            else:
-                matrix[rows[inside], columns[inside]] += weight
-    return torch.from_numpy(matrices)
+    pictures = [
+        unpack(packed.detach().float(), "yuv420")[0].mul(255).round().clamp(0, 255)
+        for packed in (noisy, denoised)
+    ]
+    nows, lasts = (picture[:, 0].byte().numpy() for picture in pictures)
+    flows = np.zeros(
+        (len(nows), nows.shape[1] // CELL, nows.shape[2] // CELL, 2), np.float32
+    )
+    for flow, now, last, step in zip(flows, nows, lasts, steps.tolist(), strict=True):
+        found = estimator.flow(now, last, 255, step) if step else None
+        if found is not None:
+            flow[...] = found
+    return torch.from_numpy(flows).permute(0, 3, 1, 2) if flows.any() else None
 
 
-def translate_state(state: State, shifts: Tensor) -> State:
-    """Move the state of each stream with the picture.
+def warp_state(state: State, flow: Tensor | None) -> State:
+    """Bring the state of each stream to where the picture is now.
 
     Args:
         state: of `RecurrentDenoiser`, layout yuv420.
-        shifts: ``(N, 2)`` (down, right) in pixels of luma.
+        flow: as `find_flows` returns it.
 
     Returns:
         The state that fits the next frame.
     """
-    if not shifts.any():
+    if flow is None:
         return state
     fused, frames, hidden, hidden_low = state
-
-    def move(x: Tensor, scale: float, taps: int, hold_edge: bool = True) -> Tensor:
-        down = translation(shifts[:, 0] * scale, x.shape[1], taps, hold_edge=hold_edge)
-        right = translation(shifts[:, 1] * scale, x.shape[2], taps, hold_edge=hold_edge)
-        return torch.einsum("nih,nhwc,njw->nijc", down, x.float(), right)
-
-    planes = [plane.permute(0, 2, 3, 1) for plane in unpack(fused, "yuv420")]
-    moved = [
-        move(plane, scale, 6).permute(0, 3, 1, 2)
-        for plane, scale in zip(planes, (1.0, 0.5, 0.5), strict=True)
+    planes = [_warp(plane, flow, "bicubic") for plane in unpack(fused, "yuv420")]
+    rest = [
+        _warp(x.float().permute(0, 3, 1, 2), flow, "bilinear", padding)
+        for x, padding in (
+            (frames, "zeros"),
+            (hidden, "border"),
+            (hidden_low, "border"),
+        )
     ]
-    return (
-        pack(tuple(moved)),
-        move(frames, 0.25, 2, hold_edge=False),
-        move(hidden, 0.25, 2),
-        move(hidden_low, 0.125, 2),
+    frames, hidden, hidden_low = (x.permute(0, 2, 3, 1) for x in rest)
+    return pack(tuple(planes)), frames, hidden, hidden_low
+
+
+def _warp(x: Tensor, flow: Tensor, mode: str, padding: str = "border") -> Tensor:
+    height, width = x.shape[-2:]
+    dense = F.interpolate(flow, size=(height, width), mode="bilinear")
+    # From pixels of luma to the span from -1 to 1.
+    span = torch.tensor([flow.shape[-1] * CELL, flow.shape[-2] * CELL]) / 2
+    identity = F.affine_grid(
+        torch.eye(2, 3).expand(len(x), 2, 3), list(x.shape), align_corners=False
     )
+    grid = identity + dense.permute(0, 2, 3, 1) / span
+    return F.grid_sample(x, grid, mode, padding, align_corners=False)
