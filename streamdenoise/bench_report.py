@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from streamdenoise.errors import ConfigError
 
@@ -102,28 +103,47 @@ class BenchReport:
         size = "720p" if "720p" in sizes else sizes[0]
         figure = figure_type()(figsize=(8, 5), layout="constrained")
         axes = figure.add_subplot()
+        axes.set_xscale("log")
+        axes.margins(x=0.25, y=0.2)
+        names = {}
         for result in self.results:
             if result.size != size or not result.job_fps:
                 continue
             fps = median(result.job_fps)
+            names[result.name] = (fps, result.psnr_y)
             ours = result.name.startswith("streamdenoise")
             color = "tab:red" if ours else "tab:blue"
             marker = "*" if ours else "o"
             axes.plot(fps, result.psnr_y, marker, color=color, ms=12 if ours else 7)
-            axes.annotate(
-                result.name,
-                (fps, result.psnr_y),
-                xytext=(6, 5),
-                textcoords="offset points",
-                fontsize=9,
-            )
-        axes.set_xscale("log")
-        axes.margins(x=0.25, y=0.1)
         axes.grid(which="both", alpha=0.3)
         axes.set_xlabel(f"frames per second, whole job at {size} (log)")
         axes.set_ylabel("PSNR-Y, dB")
         axes.set_title(f"{self.clip}, noise of sigma {self.sigma:g}")
+        _name_points(figure, axes, names)
         figure.savefig(path, dpi=120)
+
+
+def _name_points(figure: Any, axes: Any, names: dict[str, tuple[float, float]]) -> None:
+    """Write names beside points, upwards until none covers another."""
+    figure.draw_without_rendering()
+    width, height = 150 * figure.dpi / 72, 11 * figure.dpi / 72
+    taken: list[tuple[float, float]] = []
+    for name, point in sorted(names.items(), key=lambda item: item[1][1]):
+        x, y = axes.transData.transform(point)
+        lift = 5.0
+        while any(
+            abs(x - other_x) < width and abs(y + lift - other_y) < height
+            for other_x, other_y in taken
+        ):
+            lift += 1
+        taken.append((x, y + lift))
+        axes.annotate(
+            name,
+            point,
+            xytext=(6, lift * 72 / figure.dpi),
+            textcoords="offset points",
+            fontsize=9,
+        )
 
 
 def figure_type() -> type:

@@ -129,8 +129,8 @@ def calibration_inputs(
                 if state is None:
                     state = graph.initial_state(height, width)
                 held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
-                luma = noisy.planes[0][:height, :width]
-                motion.follow(luma, held, 255)
+                held = motion.follow(noisy.planes[0][:height, :width], held, 255)
+                state = [torch.from_numpy(array.copy()) for array in held.values()]
                 inputs = (*planes, peak, sigma, *state)
                 # The first frames and a later one stand for a stream.
                 if t in (0, 1, 3, frames - 1):

@@ -341,7 +341,9 @@ class Denoiser:
         else:
             whole = list(planes)
         state = dict(zip(self._artefact.state_names, engine.state(), strict=True))
-        self._motion.follow(whole[0], state, (1 << depth) - 1)
+        moved = self._motion.follow(whole[0], state, (1 << depth) - 1)
+        if moved is not state:
+            engine.set_state(tuple(moved.values()))
         cleaned = engine.step(whole, sigmas)
         self._motion.remember(cleaned[0])
         return tuple(

@@ -85,12 +85,17 @@ class ModelSpec:
         """Packed channels of the layout."""
         return LAYOUT_CHANNELS[self.layout]
 
+    @property
+    def bands(self) -> int:
+        """Groups of channels that the motion gate trusts apart."""
+        return max(band_of_channels(self.layout)) + 1
+
     def state_shapes(self, height: int, width: int, batch: int = 1) -> list[list[int]]:
         """Shapes of the state for a luma plane of `height` x `width` pixels."""
         h, w = height // 4, width // 4
         return [
             [batch, h, w, self.channels],
-            [batch, h, w, 1],
+            [batch, h, w, self.bands],
             [batch, h, w, self.hidden],
             [batch, h // 2, w // 2, self.hidden_low],
         ]
@@ -101,7 +106,7 @@ class ModelSpec:
         Each is ``(1, H / part, W / part, channels)``; fused frames are in [0, 1].
         """
         fused = {"yuv420": [(1, 1), (1, 2), (1, 2)], "rgb": [(3, 1)], "gray": [(1, 1)]}
-        features = [(1, 4), (self.hidden, 4), (self.hidden_low, 8)]
+        features = [(self.bands, 4), (self.hidden, 4), (self.hidden_low, 8)]
         values = [*fused[self.layout], *features]
         return dict(zip(state_names(self.layout), values, strict=True))
 
@@ -115,6 +120,17 @@ def mean_channels(layout: str) -> list[int]:
     """Channels that hold the means of blocks, times the side of the block."""
     counts = block_channels(layout)
     return [sum(counts[:i]) for i in range(len(counts))]
+
+
+def band_of_channels(layout: str) -> list[int]:
+    """Band of each packed channel: means, low and high frequencies; chroma is the last.
+
+    A shift that is off by a part of a pixel, or aliasing, spoils the fine detail of the
+    past, not its means; so the motion gate looks at bands apart.
+    """
+    orders = [row + column for row in range(4) for column in range(4)]
+    bands = [0 if order == 0 else 1 if order <= 2 else 2 for order in orders]
+    return {"yuv420": bands + 8 * [3], "rgb": 3 * bands, "gray": bands}[layout]
 
 
 def cosine_basis(side: int) -> np.ndarray:
@@ -215,17 +231,18 @@ class RecurrentDenoiser(nn.Module):
 
     select_means: Tensor
     is_detail: Tensor
+    spread_bands: Tensor
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
         c, w, low = spec.channels, spec.width, spec.width_low
-        self.gate_in = _conv(c + 1, spec.gate)
-        self.gate_out = _conv(spec.gate, 1)
+        self.gate_in = _conv(c + spec.bands, spec.gate)
+        self.gate_out = _conv(spec.gate, spec.bands)
         # Block means come in by a convolution of their own: the other one sees small
         # numbers only, whose filters INT8 can round without shifting the brightness.
         means = mean_channels(spec.layout)
-        self.head = _conv(2 * c + 3 + spec.hidden, w)
+        self.head = _conv(2 * c + spec.bands + 2 + spec.hidden, w)
         self.head_mean = nn.Conv2d(len(means), w, 3, padding=1, bias=False)
         self.encode = _conv(w, w)
         self.down = _conv(w, low, stride=2)
@@ -240,6 +257,8 @@ class RecurrentDenoiser(nn.Module):
         select = F.one_hot(torch.tensor(means), c).T.float()
         self.register_buffer("select_means", select, persistent=False)
         self.register_buffer("is_detail", 1.0 - select.sum(1), persistent=False)
+        spread = F.one_hot(torch.tensor(band_of_channels(spec.layout))).T.float()
+        self.register_buffer("spread_bands", spread, persistent=False)
         # Starts close to the identity on the fused frame, with low thresholds.
         with torch.no_grad():
             for parameter in (*self.tail.parameters(), *self.threshold.parameters()):
@@ -270,7 +289,8 @@ class RecurrentDenoiser(nn.Module):
             noisy: ``(N, h, w, C)``, from `pack` of planes in [0, 1].
             sigma: ``(N, 1, 1, C)`` noise std in [0, 1], from `packed_sigma`.
             fused: ``(N, h, w, C)`` the running mean of the past.
-            frames: ``(N, h, w, 1)`` how many frames that mean is worth; 0 at the start.
+            frames: ``(N, h, w, bands)`` how many frames that mean is worth in each
+                band; 0 at the start.
             hidden: ``(N, h, w, hidden)``.
             hidden_low: ``(N, h/2, w/2, hidden_low)``.
 
@@ -285,9 +305,10 @@ class RecurrentDenoiser(nn.Module):
         seen = self.gate_out(F.relu(self.gate_in(_channels_first(seen))))
         trusted = torch.sigmoid(_channels_last(seen).float()) * frames
         gain = 1.0 / (1.0 + trusted)
-        fused = fused + gain * change
+        gains = gain @ self.spread_bands
+        fused = fused + gains * change
         # The first frame has not moved from anywhere.
-        moved = 0.25 * moved * frames.clamp(max=1.0)
+        moved = 0.25 * moved * frames[..., :1].clamp(max=1.0)
         frames = (1.0 + trusted).clamp(max=MAX_FRAMES)
 
         # Noise levels as maps: (luma, chroma) in units in which 25/255 is about 0.5.
@@ -309,13 +330,13 @@ class RecurrentDenoiser(nn.Module):
         # All in units of the noise: quiet pictures can hardly be harmed. Where the past
         # is trusted, the mean has that much less of it.
         height = torch.sigmoid(_channels_last(self.threshold(x)).float())
-        bound = (4.0 * sigma) * gain.sqrt() * height
+        bound = (4.0 * sigma) * gains.sqrt() * height
         lost = torch.maximum(torch.minimum(details, bound), -bound)
         added = _channels_last(self.tail(x)).float() * (2.0 * sigma)
         clean = added - lost
         # What the mean has of this frame alone goes on without its noise, so that the
         # next frame can be compared with it where the past is not trusted.
-        return fused + clean, (fused + gain * clean, frames, hidden, hidden_low)
+        return fused + clean, (fused + gains * clean, frames, hidden, hidden_low)
 
 
 def kmac_per_pixel(spec: ModelSpec) -> float:

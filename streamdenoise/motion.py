@@ -41,6 +41,7 @@ class FlowEstimator:
 
     def __init__(self) -> None:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._places = _places((0, 0))
 
     def flow(
         self, luma: np.ndarray, last: np.ndarray, peak: int, step: int | None = None
@@ -65,9 +66,9 @@ class FlowEstimator:
             return None
         now, then = (_reduce(picture, size, peak) for picture in (luma, last))
         fine = self._search.calc(now, then, None)  # pyright: ignore
-        moved = cv2.remap(
-            then, fine + _places(size), None, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT
-        )
+        if self._places.shape != fine.shape:
+            self._places = _places(size)
+        moved = _sample(then, fine + self._places, cv2.INTER_LINEAR)
         cells = (luma.shape[1] // CELL, luma.shape[0] // CELL)
         stays, follows = (_energy(now, other, cells) for other in (then, moved))
         flow = cv2.resize(fine, cells, interpolation=cv2.INTER_AREA) * np.float32(step)
@@ -92,6 +93,18 @@ def _energy(a: np.ndarray, b: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
     return cv2.blur(cv2.resize(square, cells, interpolation=cv2.INTER_AREA), (3, 3))
 
 
+def _sample(
+    picture: np.ndarray,
+    places: np.ndarray,
+    interpolation: int,
+    border: int = cv2.BORDER_REPLICATE,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Values of a picture at ``(H, W, 2)`` places (x, y)."""
+    # OpenCV's type stubs do not know that both coordinates can lie in one map.
+    return cv2.remap(picture, places, None, interpolation, out, border)  # pyright: ignore
+
+
 def _places(size: tuple[int, int]) -> np.ndarray:
     """``(H, W, 2)`` the (x, y) of every pixel."""
     columns, rows = np.meshgrid(
@@ -101,10 +114,14 @@ def _places(size: tuple[int, int]) -> np.ndarray:
 
 
 class StateWarper:
-    """Warps the state of one stream at one size, in place."""
+    """Warps the state of one stream at one size.
+
+    Large arrays that come and go cost more than the work on them, so it has one set of
+    its own, which every call fills again.
+    """
 
     def __init__(self, state: Mapping[str, np.ndarray]) -> None:
-        """Make room: large arrays that come and go cost more than the work on them.
+        """Make room.
 
         Args:
             state: of a backend, name -> ``(1, h, w, channels)`` float32; the first is
@@ -114,36 +131,41 @@ class StateWarper:
         shapes = {array.shape[1:3] for array in state.values()}
         self._places = {shape: _places((shape[1], shape[0])) for shape in shapes}
         self._maps = {shape: np.empty((*shape, 2), np.float32) for shape in shapes}
-        self._moved = {n: np.empty(a.shape[1:], np.float32) for n, a in state.items()}
+        self._moved = {name: np.empty_like(array) for name, array in state.items()}
 
     def fits(self, state: Mapping[str, np.ndarray]) -> bool:
         """Whether this state has the shapes that room was made for."""
         return self._size == next(iter(state.values())).shape[1:3]
 
-    def warp(self, state: Mapping[str, np.ndarray], flow: np.ndarray) -> None:
+    def warp(
+        self, state: Mapping[str, np.ndarray], flow: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """Bring the state to where the picture is now.
 
         Args:
-            state: as it was given to the constructor; changed.
+            state: of the shapes that were given to the constructor, and not an array
+                that an earlier call returned.
             flow: see `FlowEstimator.flow`.
+
+        Returns:
+            The warped state, until the next call.
         """
         for shape, places in self._places.items():
             dense = self._maps[shape]
-            cv2.resize(flow, (shape[1], shape[0]), dst=dense)
-            np.multiply(dense, np.float32(shape[0] / self._size[0]), out=dense)
+            part = flow * np.float32(shape[0] / self._size[0])
+            cv2.resize(part, (shape[1], shape[0]), dst=dense)
             np.add(dense, places, out=dense)
         for name, array in state.items():
-            cv2.remap(
+            _sample(
                 array[0],
                 self._maps[array.shape[1:3]],
-                None,
                 # Features are smooth; pictures would be blurred a little every time.
                 cv2.INTER_CUBIC if name.startswith("fused") else cv2.INTER_LINEAR,
-                self._moved[name],
                 # What comes in at the edges counts as never seen.
                 cv2.BORDER_CONSTANT if name == "frames" else cv2.BORDER_REPLICATE,
+                self._moved[name][0],
             )
-            array[0] = self._moved[name]
+        return self._moved
 
 
 class MotionFollower:
@@ -159,23 +181,27 @@ class MotionFollower:
         self._last: np.ndarray | None = None
 
     def follow(
-        self, luma: np.ndarray, state: Mapping[str, np.ndarray], peak: int
-    ) -> None:
-        """Warp the state to the new picture, in place; a first picture changes nothing.
+        self, luma: np.ndarray, state: dict[str, np.ndarray], peak: int
+    ) -> dict[str, np.ndarray]:
+        """Bring the state to the new picture.
 
         Args:
             luma: see `FlowEstimator.flow`.
-            state: see `StateWarper`.
+            state: see `StateWarper.warp`.
             peak: full scale, 255 or 1023.
+
+        Returns:
+            `state` itself where nothing moved, or for a first picture; else other
+            arrays, which the next call may overwrite.
         """
         if self._last is None:
-            return
+            return state
         flow = self._estimator.flow(luma, self._last, peak)
         if flow is None:
-            return
+            return state
         if self._warper is None or not self._warper.fits(state):
             self._warper = StateWarper(state)
-        self._warper.warp(state, flow)
+        return self._warper.warp(state, flow)
 
     def remember(self, denoised: np.ndarray) -> None:
         """Hold the luma that the state now belongs to; copied."""

@@ -4,6 +4,7 @@ import time
 from fractions import Fraction
 from itertools import islice
 
+import cv2
 import numpy as np
 import pytest
 
@@ -267,10 +268,11 @@ def test_latency_is_one_call() -> None:
 
 
 def panning_frame(index: int, seed: int = 0) -> tuple[Frame, Frame]:
-    """A fine random texture that a camera pans over: the noisy frame, the clean one."""
-    texture = np.random.default_rng(seed).normal(0, 1, (200, 300))
-    for axis in (0, 1):
-        texture = sum(np.roll(texture, k, axis) for k in range(3)) / 3
+    """A random texture that a camera pans over: the noisy frame, the clean one."""
+    noise = np.random.default_rng(seed).normal(0, 1, (200, 300))
+    # Like pictures, it has coarse and fine detail of the same strength.
+    scales = (cv2.GaussianBlur(noise, (0, 0), r) * r for r in (0.8, 2, 5))
+    texture = sum(scales) / 1.2
     top, left = index, 3 * index
     pictures = []
     for sigma in (0.08, 0.0):

@@ -17,6 +17,7 @@ from streamdenoise.model import (
     DeployedGraph,
     ModelSpec,
     RecurrentDenoiser,
+    band_of_channels,
     kmac_per_pixel,
     pack,
     packed_sigma,
@@ -99,6 +100,34 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
         assert torch.equal(plane, plane.round())
         assert plane.min() >= 0
         assert plane.max() <= 255
+
+
+@pytest.mark.parametrize(
+    ("layout", "sizes"),
+    [("yuv420", [1, 5, 10, 8]), ("rgb", [3, 15, 30]), ("gray", [1, 5, 10])],
+)
+def test_bands_part_means_low_and_high_frequencies(
+    layout: str, sizes: list[int]
+) -> None:
+    bands = band_of_channels(layout)
+    assert np.bincount(bands).tolist() == sizes
+    assert bands[:6] == [0, 1, 1, 2, 1, 1]
+    assert ModelSpec(layout=layout).bands == len(sizes)
+
+
+@torch.inference_mode()
+def test_the_past_is_trusted_in_each_band_apart() -> None:
+    net, batch = tiny_net(), clip_of(4)
+    silence(net)
+    net.gate_out.weight.zero_()
+    net.gate_out.bias.copy_(torch.tensor([30.0, 30.0, -30.0, 30.0]))
+    _, (fused, frames, _, _) = unroll(net, batch)
+    high = [i for i, band in enumerate(band_of_channels("yuv420")) if band == 2]
+    rest = [i for i in range(24) if i not in high]
+    expected = batch.noisy.mean(1)
+    torch.testing.assert_close(fused[..., rest], expected[..., rest])
+    torch.testing.assert_close(fused[..., high], batch.noisy[:, -1][..., high])
+    assert frames[0, 0, 0].tolist() == [4.0, 4.0, 1.0, 4.0]
 
 
 def test_packed_sigma_follows_the_planes() -> None:

@@ -36,7 +36,7 @@ from train.noise import NoiseRecipe, plane_sigmas, rgb_to_planes
 log = logging.getLogger(__name__)
 
 _SEARCH_STEPS = (0.15, 0.6, 0.25)
-"""Shares of clips whose motion is not followed, is searched at full and at half size."""
+"""Shares of clips whose motion is not followed, searched at full and at half size."""
 
 _ROUNDING = 1 / (12 * 255**2)
 """MSE of rounding to 8 bits: no output can do better, so the loss stops there."""
@@ -165,7 +165,7 @@ def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
         clean.append(packed_clean)
         sigmas.append(channel_sigma[0])
         fused.append(warm)
-        frames.append(torch.full_like(warm[..., :1], count))
+        frames.append(torch.full_like(warm[..., : net_spec.bands], count))
     h = w = stage.size // 4
     state = (
         torch.stack(fused),

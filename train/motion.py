@@ -54,15 +54,12 @@ def warp_state(state: State, flow: Tensor | None) -> State:
         return state
     fused, frames, hidden, hidden_low = state
     planes = [_warp(plane, flow, "bicubic") for plane in unpack(fused, "yuv420")]
-    rest = [
-        _warp(x.float().permute(0, 3, 1, 2), flow, "bilinear", padding)
-        for x, padding in (
-            (frames, "zeros"),
-            (hidden, "border"),
-            (hidden_low, "border"),
-        )
-    ]
-    frames, hidden, hidden_low = (x.permute(0, 2, 3, 1) for x in rest)
+    # What comes in at the edges counts as never seen: zero frames.
+    rest = [(frames, "zeros"), (hidden, "border"), (hidden_low, "border")]
+    frames, hidden, hidden_low = (
+        _warp(x.float().permute(0, 3, 1, 2), flow, "bilinear", pad).permute(0, 2, 3, 1)
+        for x, pad in rest
+    )
     return pack(tuple(planes)), frames, hidden, hidden_low
 
 

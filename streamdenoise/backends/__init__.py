@@ -49,12 +49,12 @@ class Backend(Protocol):
     def state(self) -> tuple[np.ndarray, ...]:
         """The state, float32, in the order of the model's state names.
 
-        Not a copy: it changes with the next `step`, and may be changed before it.
+        Not a copy: it changes with the next `step`.
         """
         ...
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """Replace the state; may keep the arrays."""
+        """Replace the state; the arrays are used as they are, until the next `step`."""
         ...
 
     def close(self) -> None:

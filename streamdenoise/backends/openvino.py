@@ -73,14 +73,11 @@ class OpenVinoBackend:
             request.set_input_tensor(
                 count + 1, ov.Tensor(self._sigma, shared_memory=True)
             )
-            pairs = zip(self._states[turn], self._states[1 - turn], strict=True)
-            for i, (old, new) in enumerate(pairs):
-                request.set_input_tensor(
-                    count + 2 + i, ov.Tensor(old, shared_memory=True)
-                )
+            for i, new in enumerate(self._states[1 - turn]):
                 request.set_output_tensor(count + i, ov.Tensor(new, shared_memory=True))
             self._requests.append(request)
         self._turn = 0
+        self.set_state(self._states[0])
 
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray
@@ -98,18 +95,23 @@ class OpenVinoBackend:
             outputs.append(output.reshape(plane.shape))
         request.infer()
         self._turn = 1 - self._turn
+        self.set_state(self._states[self._turn])
         return tuple(outputs)
 
     def reset(self) -> None:
         for array in self._states[self._turn]:
             array.fill(0)
+        self.set_state(self._states[self._turn])
 
     def state(self) -> tuple[np.ndarray, ...]:
-        return tuple(self._states[self._turn])
+        return tuple(self._state)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        for array, value in zip(self._states[self._turn], state, strict=True):
-            array[...] = value
+        self._state = list(state)
+        first = len(self._planes) + 2
+        for i, array in enumerate(self._state, first):
+            tensor = ov.Tensor(array, shared_memory=True)
+            self._requests[self._turn].set_input_tensor(i, tensor)
 
     def close(self) -> None:
         self._requests = []
