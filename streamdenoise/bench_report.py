@@ -119,13 +119,20 @@ class BenchReport:
         axes.set_xlabel(f"frames per second, whole job at {size} (log)")
         axes.set_ylabel("PSNR-Y, dB")
         axes.set_title(f"{self.clip}, noise of sigma {self.sigma:g}")
-        _name_points(figure, axes, names)
+        name_points(axes, names)
         figure.savefig(path, dpi=120)
 
 
-def _name_points(figure: Any, axes: Any, names: dict[str, tuple[float, float]]) -> None:
-    """Write names beside points, upwards until none covers another."""
+def name_points(axes: Any, names: dict[str, tuple[float, float]]) -> None:
+    """Write names beside points, upwards until none covers another.
+
+    Args:
+        axes: Matplotlib's, with the points drawn already.
+        names: name -> (x, y) in the units of the axes.
+    """
+    figure = axes.figure
     figure.draw_without_rendering()
+    # A name takes 150 x 11 points at most.
     width, height = 150 * figure.dpi / 72, 11 * figure.dpi / 72
     taken: list[tuple[float, float]] = []
     for name, point in sorted(names.items(), key=lambda item: item[1][1]):

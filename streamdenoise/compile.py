@@ -72,7 +72,7 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
     planes = {"y": 8, "rgb": 8, "u": 4, "v": 4}
     dims = {name: grid(scale, 2) for name, scale in planes.items()}
     state = net.spec.state_planes()
-    dims |= {name: grid(MULTIPLE // part, 1) for name, (_, part) in state.items()}
+    dims |= {name: grid(MULTIPLE // scale, 1) for name, (_, scale) in state.items()}
     shapes = tuple(dims.get(name) for name in graph.input_names)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -137,9 +137,9 @@ def calibration_inputs(
                     arrays = [tensor.numpy() for tensor in inputs]
                     yield dict(zip(graph.input_names, arrays, strict=True))
                 with torch.inference_mode():
-                    clean, *rest = graph(*inputs)
-                motion.remember(clean[0, 0].to(torch.uint8).numpy())
-                state = rest[len(planes) - 1 :]
+                    outputs = graph(*inputs)
+                motion.remember(outputs[0][0, 0].to(torch.uint8).numpy())
+                state = outputs[len(planes) :]
 
 
 def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:

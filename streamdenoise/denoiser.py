@@ -142,7 +142,7 @@ class Denoiser:
             self._engine.close()
         self._engine = None
         self._engine_key = None
-        self._motion.reset()
+        self._motion = MotionFollower()
 
     def prepare(self, width: int, height: int, pix_fmt: str) -> None:
         """Compile the engine before the first frame, which would have to wait for it.
@@ -341,9 +341,8 @@ class Denoiser:
         else:
             whole = list(planes)
         state = dict(zip(self._artefact.state_names, engine.state(), strict=True))
-        moved = self._motion.follow(whole[0], state, (1 << depth) - 1)
-        if moved is not state:
-            engine.set_state(tuple(moved.values()))
+        state = self._motion.follow(whole[0], state, (1 << depth) - 1)
+        engine.set_state(tuple(state.values()))
         cleaned = engine.step(whole, sigmas)
         self._motion.remember(cleaned[0])
         return tuple(

@@ -1,10 +1,11 @@
 """The recurrent residual network: one pure step with explicit state.
 
 A step fuses the new frame with a running, motion-gated mean of the past (a scalar
-Kalman filter in the mean's "effective number of frames"), then a small two-scale CNN
-with hidden features of its own says what is still noise. All state tensors are zero for
-a fresh start, so a reset is a fresh start. What moves is followed by the caller, who
-warps the state between steps (`streamdenoise.motion`).
+Kalman filter in the mean's "effective number of frames", one for each band of
+frequencies), then a small two-scale CNN with hidden features of its own says what is
+still noise. All state tensors are zero for a fresh start, so a reset is a fresh start.
+What moves is followed by the caller, who warps the state between steps
+(`streamdenoise.motion`).
 
 Everything runs on the cosine coefficients of 4x4 pixels of luma (`pack`), at a quarter
 of the size, where wide convolutions are cheap. White noise stays white there and
@@ -36,12 +37,6 @@ _LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items(
 def plane_names(layout: str) -> tuple[str, ...]:
     """Names of a layout's planes in deployed graphs."""
     return {"yuv420": ("y", "u", "v"), "rgb": ("rgb",), "gray": ("y",)}[layout]
-
-
-def state_names(layout: str) -> tuple[str, ...]:
-    """Names of the state of deployed graphs."""
-    fused = (f"fused_{name}" for name in plane_names(layout))
-    return (*fused, "frames", "hidden", "hidden_low")
 
 
 MULTIPLE = 8
@@ -101,14 +96,21 @@ class ModelSpec:
         ]
 
     def state_planes(self) -> dict[str, tuple[int, int]]:
-        """State of deployed graphs: name -> channels, and size as a part of luma's.
+        """State of deployed graphs: name -> channels, and scale below luma's size.
 
-        Each is ``(1, H / part, W / part, channels)``; fused frames are in [0, 1].
+        Each is ``(1, H / scale, W / scale, channels)``; fused frames have pictures'
+        range, [0, 1], not clipped.
         """
-        fused = {"yuv420": [(1, 1), (1, 2), (1, 2)], "rgb": [(3, 1)], "gray": [(1, 1)]}
-        features = [(self.bands, 4), (self.hidden, 4), (self.hidden_low, 8)]
-        values = [*fused[self.layout], *features]
-        return dict(zip(state_names(self.layout), values, strict=True))
+        fused = {
+            "yuv420": {"fused_y": (1, 1), "fused_u": (1, 2), "fused_v": (1, 2)},
+            "rgb": {"fused_rgb": (3, 1)},
+            "gray": {"fused_y": (1, 1)},
+        }
+        return fused[self.layout] | {
+            "frames": (self.bands, 4),
+            "hidden": (self.hidden, 4),
+            "hidden_low": (self.hidden_low, 8),
+        }
 
 
 def block_channels(layout: str) -> tuple[int, ...]:
@@ -367,14 +369,14 @@ class DeployedGraph(nn.Module):
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs, in order."""
-        layout = self.net.spec.layout
-        return [*plane_names(layout), "peak", "sigma", *state_names(layout)]
+        spec = self.net.spec
+        return [*plane_names(spec.layout), "peak", "sigma", *spec.state_planes()]
 
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs, in order."""
-        layout = self.net.spec.layout
-        names = (*plane_names(layout), *state_names(layout))
+        spec = self.net.spec
+        names = (*plane_names(spec.layout), *spec.state_planes())
         return [f"{name}_out" for name in names]
 
     def initial_state(self, height: int, width: int) -> tuple[Tensor, ...]:
@@ -405,13 +407,13 @@ class DeployedGraph(nn.Module):
         # Scaled and rounded while the pixels lie in blocks: one pass for all planes.
         noisy = (gather_blocks(planes) * (1.0 / peak)) @ basis.T
         fused = gather_blocks(tuple(map(_channels_first, past))) @ basis.T
-        denoised, (fused, *features) = self.net(
+        denoised, (next_fused, *next_features) = self.net(
             noisy, packed_sigma(sigma, layout), fused, *features
         )
         clean = torch.round((denoised @ basis).clamp(0.0, 1.0) * peak)
-        past = scatter_blocks(fused @ basis, layout)
+        next_past = scatter_blocks(next_fused @ basis, layout)
         return (
             *scatter_blocks(clean, layout),
-            *map(_channels_last, past),
-            *features,
+            *map(_channels_last, next_past),
+            *next_features,
         )

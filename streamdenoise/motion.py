@@ -18,6 +18,8 @@ _SHORT_SIDE = 288
 """Pictures are reduced by a whole number, to no less than this, for the search."""
 _MIN_SIDE = 32
 """Smaller pictures are not searched at all."""
+_FINEST_SCALE = 2
+"""The search ends at pictures of 1/2**2 of the size and interpolates from there."""
 _DEAD_ZONE = 0.1
 """Vectors below this, in pixels, are not worth an interpolation."""
 _WORTH = 0.8
@@ -41,7 +43,6 @@ class FlowEstimator:
 
     def __init__(self) -> None:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._places = _places((0, 0))
 
     def flow(
         self, luma: np.ndarray, last: np.ndarray, peak: int, step: int | None = None
@@ -53,7 +54,7 @@ class FlowEstimator:
                 divide by `CELL`.
             last: the last picture, denoised, of the same shape and type.
             peak: full scale, 255 or 1023.
-            step: by how much to reduce both before the search; by their size if None.
+            step: by how much to reduce both before the search; `search_step` if None.
 
         Returns:
             ``(H / CELL, W / CELL, 2)`` float32, (right, down) in pixels of luma, such
@@ -64,19 +65,20 @@ class FlowEstimator:
         size = (luma.shape[1] // step, luma.shape[0] // step)
         if min(size) < _MIN_SIDE:
             return None
-        now, then = (_reduce(picture, size, peak) for picture in (luma, last))
+        whole = np.s_[: size[1] * step, : size[0] * step]
+        now, then = (_reduce(picture[whole], size, peak) for picture in (luma, last))
+        # Set anew, as a search of a small picture changes it for good.
+        self._search.setFinestScale(_FINEST_SCALE)
         fine = self._search.calc(now, then, None)  # pyright: ignore
-        if self._places.shape != fine.shape:
-            self._places = _places(size)
-        moved = _sample(then, fine + self._places, cv2.INTER_LINEAR)
+        followed = _warp(then, fine, cv2.INTER_LINEAR)
         cells = (luma.shape[1] // CELL, luma.shape[0] // CELL)
-        stays, follows = (_energy(now, other, cells) for other in (then, moved))
+        left, left_by_zero = (_energy(now, x, cells) for x in (followed, then))
         flow = cv2.resize(fine, cells, interpolation=cv2.INTER_AREA) * np.float32(step)
-        worth = follows + _SLIGHT < _WORTH * stays
+        worth = left + _SLIGHT < _WORTH * left_by_zero
         worth &= np.abs(flow).sum(-1) > _DEAD_ZONE
         if not worth.any():
             return None
-        return flow * worth[..., None]
+        return np.where(worth[..., None], flow, np.float32(0))
 
 
 def _reduce(picture: np.ndarray, size: tuple[int, int], peak: int) -> np.ndarray:
@@ -93,24 +95,17 @@ def _energy(a: np.ndarray, b: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
     return cv2.blur(cv2.resize(square, cells, interpolation=cv2.INTER_AREA), (3, 3))
 
 
-def _sample(
+def _warp(
     picture: np.ndarray,
-    places: np.ndarray,
+    flow: np.ndarray,
     interpolation: int,
     border: int = cv2.BORDER_REPLICATE,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Values of a picture at ``(H, W, 2)`` places (x, y)."""
+    """Values of a picture at every pixel's place plus its ``(H, W, 2)`` vector."""
+    mode = interpolation | cv2.WARP_RELATIVE_MAP
     # OpenCV's type stubs do not know that both coordinates can lie in one map.
-    return cv2.remap(picture, places, None, interpolation, out, border)  # pyright: ignore
-
-
-def _places(size: tuple[int, int]) -> np.ndarray:
-    """``(H, W, 2)`` the (x, y) of every pixel."""
-    columns, rows = np.meshgrid(
-        np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32)
-    )
-    return np.stack([columns, rows], -1)
+    return cv2.remap(picture, flow, None, mode, out, border)  # pyright: ignore
 
 
 class StateWarper:
@@ -127,15 +122,12 @@ class StateWarper:
             state: of a backend, name -> ``(1, h, w, channels)`` float32; the first is
                 of the size of luma.
         """
-        self._size = next(iter(state.values())).shape[1:3]
         shapes = {array.shape[1:3] for array in state.values()}
-        self._places = {shape: _places((shape[1], shape[0])) for shape in shapes}
-        self._maps = {shape: np.empty((*shape, 2), np.float32) for shape in shapes}
-        self._moved = {name: np.empty_like(array) for name, array in state.items()}
-
-    def fits(self, state: Mapping[str, np.ndarray]) -> bool:
-        """Whether this state has the shapes that room was made for."""
-        return self._size == next(iter(state.values())).shape[1:3]
+        self._height = next(iter(state.values())).shape[1]
+        self._flows = {shape: np.empty((*shape, 2), np.float32) for shape in shapes}
+        self._warped = {
+            name: np.empty(array.shape, np.float32) for name, array in state.items()
+        }
 
     def warp(
         self, state: Mapping[str, np.ndarray], flow: np.ndarray
@@ -150,26 +142,24 @@ class StateWarper:
         Returns:
             The warped state, until the next call.
         """
-        for shape, places in self._places.items():
-            dense = self._maps[shape]
-            part = flow * np.float32(shape[0] / self._size[0])
-            cv2.resize(part, (shape[1], shape[0]), dst=dense)
-            np.add(dense, places, out=dense)
+        for shape, dense in self._flows.items():
+            scaled = flow * np.float32(shape[0] / self._height)
+            cv2.resize(scaled, (shape[1], shape[0]), dst=dense)
         for name, array in state.items():
-            _sample(
+            _warp(
                 array[0],
-                self._maps[array.shape[1:3]],
+                self._flows[array.shape[1:3]],
                 # Features are smooth; pictures would be blurred a little every time.
                 cv2.INTER_CUBIC if name.startswith("fused") else cv2.INTER_LINEAR,
                 # What comes in at the edges counts as never seen.
                 cv2.BORDER_CONSTANT if name == "frames" else cv2.BORDER_REPLICATE,
-                self._moved[name][0],
+                self._warped[name][0],
             )
-        return self._moved
+        return self._warped
 
 
 class MotionFollower:
-    """Keeps the state of one stream where the picture is."""
+    """Keeps the state of one stream, at one size, where the picture is."""
 
     def __init__(self) -> None:
         self._estimator = FlowEstimator()
@@ -191,16 +181,15 @@ class MotionFollower:
             peak: full scale, 255 or 1023.
 
         Returns:
-            `state` itself where nothing moved, or for a first picture; else other
-            arrays, which the next call may overwrite.
+            `state` where nothing moved, or for a first picture; else other arrays,
+            which the next call may overwrite.
         """
         if self._last is None:
             return state
         flow = self._estimator.flow(luma, self._last, peak)
         if flow is None:
             return state
-        if self._warper is None or not self._warper.fits(state):
-            self._warper = StateWarper(state)
+        self._warper = self._warper or StateWarper(state)
         return self._warper.warp(state, flow)
 
     def remember(self, denoised: np.ndarray) -> None:

@@ -89,16 +89,19 @@ def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
     backend.close()
 
 
-def test_state_carries_over_to_another_backend() -> None:
+@pytest.mark.parametrize("first", list(BACKENDS))
+@pytest.mark.parametrize("second", [name for name in BACKENDS if name != "openvino"])
+def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
     artefact = open_artefact(shipped_models()[0])
     pictures = clip(6, 8)
-    old = load_backend("onnxruntime", artefact, H, W, 8, 1)
+    old = load_backend(first, artefact, H, W, 8, 1)
     for planes in pictures[:5]:
         old.step(planes, SIGMA)
-    new = load_backend("openvino-fp32", artefact, H, W, 8, 1)
+    new = load_backend(second, artefact, H, W, 8, 1)
     new.set_state(old.state())
     expected, got = (b.step(pictures[5], SIGMA)[0].astype(int) for b in (old, new))
-    assert np.abs(expected - got).max() <= 1
+    # INT8 differs from the others by itself.
+    assert np.abs(expected - got).max() <= (8 if first == "openvino" else 1)
 
 
 def test_int8_state_does_not_drift(tmp_path: object) -> None:

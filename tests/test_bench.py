@@ -11,7 +11,7 @@ import pytest
 
 from streamdenoise import bench as bench_module
 from streamdenoise.bench import bench, fit
-from streamdenoise.bench_report import BenchReport, Result
+from streamdenoise.bench_report import BenchReport, Result, figure_type, name_points
 from streamdenoise.clips import find_clips
 from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError
@@ -244,3 +244,15 @@ def test_a_folder_without_clips_is_a_config_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(ConfigError, match="holds no clean clips"):
             find_clips(path)
+
+
+def test_names_in_the_plot_do_not_cover_each_other() -> None:
+    axes = figure_type()(dpi=100).add_subplot()
+    points = {"a": (10.0, 30.0), "b": (10.0, 30.0), "c": (11.0, 30.1), "d": (10, 39)}
+    axes.plot(*zip(*points.values(), strict=True), "o")
+    name_points(axes, points)
+    axes.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 4
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])

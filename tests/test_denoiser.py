@@ -3,6 +3,7 @@
 import time
 from fractions import Fraction
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
@@ -302,6 +303,85 @@ def test_a_panning_camera_gains_from_the_past(monkeypatch: pytest.MonkeyPatch) -
     # The control: the same network, its state left where it was.
     monkeypatch.setattr(FlowEstimator, "flow", lambda *_: None)
     assert followed > last_psnr() + 0.5
+
+
+@pytest.fixture
+def flows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray | None]:
+    """What the search for motion found, frame by frame."""
+    found: list[np.ndarray | None] = []
+    search = FlowEstimator.flow
+
+    def noted(*args: Any) -> np.ndarray | None:
+        found.append(search(*args))
+        return found[-1]
+
+    monkeypatch.setattr(FlowEstimator, "flow", noted)
+    return found
+
+
+@pytest.mark.parametrize("pix_fmt", list(PIX_FMTS))
+@pytest.mark.parametrize("size", [(128, 192), (101, 147)])
+def test_motion_is_followed_in_every_format(
+    denoiser: Denoiser,
+    flows: list[np.ndarray | None],
+    pix_fmt: str,
+    size: tuple[int, int],
+) -> None:
+    height, width = size
+    for index in range(5):
+        luma, *chroma = panning_frame(index)[0].planes
+        luma = luma[:height, :width]
+        planes = (luma, *(c[: -(-height // 2), : -(-width // 2)] for c in chroma))
+        if pix_fmt == "rgb24":
+            planes = (np.ascontiguousarray(np.stack([luma] * 3, -1)),)
+        elif pix_fmt.startswith("gray"):
+            planes = planes[:1]
+        if bit_depth(pix_fmt) == 10:
+            planes = tuple(plane.astype(np.uint16) << 2 for plane in planes)
+        frame = Frame(planes, pix_fmt, ColorInfo(), index, Fraction(1, 25), index, 0)
+        denoiser.process(frame)
+    assert len(flows) == 4
+    for flow in flows:
+        assert flow is not None
+        assert np.median(flow[3:-3, 3:-3].reshape(-1, 2), 0) == pytest.approx(
+            (3, 1), abs=0.3
+        )
+
+
+def test_backends_agree_on_a_moving_stream(flows: list[np.ndarray | None]) -> None:
+    outputs = {}
+    for backend in ("eager", "onnxruntime", "openvino-fp32"):
+        with Denoiser.load("nano", backend=backend, sigma=20, threads=1) as denoiser:
+            for index in range(6):
+                (out,) = denoiser.process(panning_frame(index)[0])
+        outputs[backend] = out.planes[0].astype(int)
+    assert all(flow is not None for flow in flows)
+    for other in ("onnxruntime", "openvino-fp32"):
+        assert np.abs(outputs[other] - outputs["eager"]).max() <= 1
+
+
+def test_a_moving_stream_can_be_reset_paused_and_closed(
+    denoiser: Denoiser, flows: list[np.ndarray | None]
+) -> None:
+    frames = [panning_frame(index)[0] for index in range(5)]
+    fresh = [denoiser.process(frame)[0].planes[0] for frame in frames]
+
+    def again() -> None:
+        for frame, expected in zip(frames, fresh, strict=True):
+            (out,) = denoiser.process(frame)
+            np.testing.assert_array_equal(out.planes[0], expected)
+
+    denoiser.reset()
+    again()
+    denoiser.strength = 0
+    denoiser.process(frames[2])
+    denoiser.strength = 1
+    again()
+    denoiser.close()
+    denoiser.reset()
+    again()
+    assert len(flows) == 4 * 4
+    assert all(flow is not None for flow in flows)
 
 
 def test_prepared_engine_is_the_one_that_is_used(denoiser: Denoiser) -> None:

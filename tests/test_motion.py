@@ -66,6 +66,29 @@ def test_each_thing_moves_by_itself() -> None:
     np.testing.assert_allclose(np.median(beside, 0), (1.5, 0), atol=0.3)
 
 
+def test_full_hd_is_measured_in_its_own_pixels() -> None:
+    last = cv2.resize(scene(), (1920, 1088), interpolation=cv2.INTER_CUBIC)
+    now = shifted(last, -30, 12)
+    flow = FlowEstimator().flow(shown(now, 2), shown(last), 255)
+    assert flow is not None
+    inner = flow[8:-8, 8:-8].reshape(-1, 2)
+    np.testing.assert_allclose(np.median(inner, 0), (30, -12), atol=0.2)
+
+
+def test_a_search_does_not_depend_on_earlier_ones() -> None:
+    estimator = FlowEstimator()
+    pairs = [
+        (shown(shifted(scene(h, w), 2, 1), 3), shown(scene(h, w)))
+        for h, w in ((64, 64), (480, 640), (64, 64), (128, 128))
+    ]
+    for now, last in pairs:
+        fresh = FlowEstimator().flow(now, last, 255)
+        again = estimator.flow(now, last, 255)
+        assert (fresh is None) == (again is None)
+        if fresh is not None and again is not None:
+            np.testing.assert_allclose(again, fresh, atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (8, 1600), (24, 40), (40, 40), (48, 2400)])
 def test_any_size_is_searched_or_left(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(4)
@@ -135,10 +158,24 @@ def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
     assert moved is not state
     assert list(moved) == list(state)
     assert (moved["fused_y"] != state["fused_y"]).any()
-    follower.remember(shown(scene(240, 320)))
-    small = random_state(240, 320)
-    moved = follower.follow(shown(shifted(scene(240, 320), 5, 0)), small, 255)
-    assert moved["fused_y"].shape == (1, 240, 320, 1)
+
+
+@pytest.mark.parametrize("size", [96, 128])
+def test_half_precision_of_the_network_does_not_reach_the_warp(size: int) -> None:
+    state = packed_state(random_state(size, size))
+    flow = torch.full((1, 2, size // 8, size // 8), 1.5)
+    steps = torch.tensor([1])
+    exact = warp_state(state, flow)
+    found = find_flows(FlowEstimator(), exact[0], state[0], steps)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = warp_state(state, flow)
+        found_half = find_flows(FlowEstimator(), exact[0], state[0], steps)
+    for a, b in zip(half, exact, strict=True):
+        assert a.dtype == torch.float32
+        torch.testing.assert_close(a, b)
+    assert found is not None
+    assert found_half is not None
+    torch.testing.assert_close(found, found_half)
 
 
 def test_training_follows_motion_where_it_is_told_to() -> None:

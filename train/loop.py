@@ -35,7 +35,7 @@ from train.noise import NoiseRecipe, plane_sigmas, rgb_to_planes
 
 log = logging.getLogger(__name__)
 
-_SEARCH_STEPS = (0.15, 0.6, 0.25)
+_SEARCH_SHARES = (0.15, 0.6, 0.25)
 """Shares of clips whose motion is not followed, searched at full and at half size."""
 
 _ROUNDING = 1 / (12 * 255**2)
@@ -177,7 +177,7 @@ def make_batch(recipe: Recipe, sampler: ClipSampler, step: int) -> Batch:
         torch.stack(noisy),
         torch.stack(clean),
         torch.stack(sigmas),
-        torch.from_numpy(rng.choice(3, stage.batch, p=_SEARCH_STEPS)),
+        torch.from_numpy(rng.choice(3, stage.batch, p=_SEARCH_SHARES)),
         state,
     )
 
@@ -250,21 +250,20 @@ def validate(
     for sigma in sigmas:
         for name, clip in clips.items():
             generator = torch.Generator().manual_seed(sigma)
-            state: State | None = None
             values = []
             told = plane_sigmas(torch.tensor([sigma / 255]))
             channel_sigma = packed_sigma(told, net.spec.layout)
-            estimator, out = FlowEstimator(), None
+            height, width = clip.shape[1:3]
+            state, out = net.initial_state(height, width), None
+            estimator = FlowEstimator()
+            steps = torch.tensor([search_step(height, width)])
             for image in clip[:frames]:
                 rgb = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
                 draw = torch.empty_like(rgb).normal_(generator=generator)
                 noisy = (rgb + sigma / 255 * draw).mul(255).round().clamp(0, 255) / 255
                 planes = rgb_to_planes(noisy)
                 packed = pack(planes)
-                if state is None or out is None:
-                    state = net.initial_state(*planes[0].shape[-2:])
-                else:
-                    steps = torch.tensor([search_step(*planes[0].shape[-2:])])
+                if out is not None:
                     flow = find_flows(estimator, packed, out, steps)
                     state = warp_state(state, flow)
                 out, state = net(packed, channel_sigma, *state)

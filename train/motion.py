@@ -25,10 +25,11 @@ def find_flows(
     Returns:
         ``(N, 2, H / CELL, W / CELL)``, see `FlowEstimator.flow`; None if none moved.
     """
-    pictures = [
-        unpack(packed.detach().float(), "yuv420")[0].mul(255).round().clamp(0, 255)
-        for packed in (noisy, denoised)
-    ]
+    with torch.autocast("cpu", enabled=False):
+        pictures = [
+            unpack(packed.detach().float(), "yuv420")[0].mul(255).round().clamp(0, 255)
+            for packed in (noisy, denoised)
+        ]
     nows, lasts = (picture[:, 0].byte().numpy() for picture in pictures)
     flows = np.zeros(
         (len(nows), nows.shape[1] // CELL, nows.shape[2] // CELL, 2), np.float32
@@ -52,15 +53,17 @@ def warp_state(state: State, flow: Tensor | None) -> State:
     """
     if flow is None:
         return state
-    fused, frames, hidden, hidden_low = state
-    planes = [_warp(plane, flow, "bicubic") for plane in unpack(fused, "yuv420")]
-    # What comes in at the edges counts as never seen: zero frames.
-    rest = [(frames, "zeros"), (hidden, "border"), (hidden_low, "border")]
-    frames, hidden, hidden_low = (
-        _warp(x.float().permute(0, 3, 1, 2), flow, "bilinear", pad).permute(0, 2, 3, 1)
-        for x, pad in rest
-    )
-    return pack(tuple(planes)), frames, hidden, hidden_low
+    # Half precision would cost half a level of brightness in every frame.
+    with torch.autocast("cpu", enabled=False):
+        fused, frames, hidden, hidden_low = (part.float() for part in state)
+        planes = [_warp(plane, flow, "bicubic") for plane in unpack(fused, "yuv420")]
+        # What comes in at the edges counts as never seen: zero frames.
+        rest = [(frames, "zeros"), (hidden, "border"), (hidden_low, "border")]
+        frames, hidden, hidden_low = (
+            _warp(x.permute(0, 3, 1, 2), flow, "bilinear", pad).permute(0, 2, 3, 1)
+            for x, pad in rest
+        )
+        return pack(tuple(planes)), frames, hidden, hidden_low
 
 
 def _warp(x: Tensor, flow: Tensor, mode: str, padding: str = "border") -> Tensor:

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class Backend(Protocol):
     """A compiled step for one frame size and bit depth, with its state beside it.
 
-    The state lives in the backend's own buffers, so that it is never copied between
-    frames; `state` and `set_state` carry it over to another backend.
+    The state stays in the backend and is never copied between frames; `state` and
+    `set_state` change it there, or carry it over to another backend.
     """
 
     name: str
@@ -47,14 +47,17 @@ class Backend(Protocol):
         ...
 
     def state(self) -> tuple[np.ndarray, ...]:
-        """The state, float32, in the order of the model's state names.
+        """The state, contiguous float32, in the order of the model's state names.
 
-        Not a copy: it changes with the next `step`.
+        Not a copy: it is good until the next `step`.
         """
         ...
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """Replace the state; the arrays are used as they are, until the next `step`."""
+        """Replace the state by arrays as `state` gives them.
+
+        They are read, not copied, by the next `step`, and let go after it.
+        """
         ...
 
     def close(self) -> None:

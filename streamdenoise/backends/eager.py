@@ -57,7 +57,7 @@ class EagerBackend:
         self._state = [torch.zeros(shape) for shape in self._state_shapes]
 
     def state(self) -> tuple[np.ndarray, ...]:
-        return tuple(tensor.numpy() for tensor in self._state)
+        return tuple(tensor.contiguous().numpy() for tensor in self._state)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         self._state = [torch.from_numpy(array) for array in state]

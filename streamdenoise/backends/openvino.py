@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from streamdenoise.artefact import Artefact  # noqa: E402
 
 
 class OpenVinoBackend:
-    """Two infer requests in turn: each one's output state is the other's input."""
+    """One infer request on buffers of ours; two sets of state are written in turn."""
 
     def __init__(
         self,
@@ -55,66 +56,60 @@ class OpenVinoBackend:
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = str(threads)
         compiled = core.compile_model(adapter.build(), "CPU", config)
-        count = len(plane_shapes)
         dtype = np.uint8 if depth == 8 else np.uint16
         self._planes = [np.zeros(shape, dtype) for shape in plane_shapes]
-        self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
-        self._sigma = np.zeros((1, count), np.float32)
+        self._sigma = np.zeros((1, len(plane_shapes)), np.float32)
         state_shapes = artefact.state_shapes(height, width)
-        self._states = [
+        self._buffers = [
             [np.zeros(shape, np.float32) for shape in state_shapes] for _ in range(2)
         ]
-        self._requests = []
-        for turn in range(2):
-            request = compiled.create_infer_request()
-            for i, plane in enumerate(self._planes):
-                request.set_input_tensor(i, ov.Tensor(plane, shared_memory=True))
-            request.set_input_tensor(count, ov.Tensor(self._peak, shared_memory=True))
-            request.set_input_tensor(
-                count + 1, ov.Tensor(self._sigma, shared_memory=True)
-            )
-            for i, new in enumerate(self._states[1 - turn]):
-                request.set_output_tensor(count + i, ov.Tensor(new, shared_memory=True))
-            self._requests.append(request)
-        self._turn = 0
-        self.set_state(self._states[0])
+        # OpenVINO's tensors do not keep the arrays alive that they share.
+        self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
+        self._request: Any = compiled.create_infer_request()
+        for i, array in enumerate((*self._planes, self._peak, self._sigma)):
+            self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
+        self.set_state(self._buffers[0])
 
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        request = self._requests[self._turn]
         self._sigma[0] = sigma
-        outputs = []
-        for i, (plane, held) in enumerate(zip(planes, self._planes, strict=True)):
+        for plane, held in zip(planes, self._planes, strict=True):
             if plane.dtype != held.dtype:
                 raise TypeError(f"planes must be {held.dtype}, got {plane.dtype}")
             # Copied, as decoders lend read-only memory, which OpenVINO cannot share.
             np.copyto(held, plane.reshape(held.shape))
-            output = np.empty_like(held)
-            request.set_output_tensor(i, ov.Tensor(output, shared_memory=True))
-            outputs.append(output.reshape(plane.shape))
-        request.infer()
-        self._turn = 1 - self._turn
-        self.set_state(self._states[self._turn])
-        return tuple(outputs)
+        cleaned = [np.empty_like(held) for held in self._planes]
+        # The set that is not read; both are free where the state came from elsewhere.
+        old, new = self._buffers
+        for i, array in enumerate((*cleaned, *new)):
+            self._request.set_output_tensor(i, ov.Tensor(array, shared_memory=True))
+        self._request.infer()
+        self._buffers = [new, old]
+        self.set_state(new)
+        return tuple(
+            array.reshape(plane.shape)
+            for array, plane in zip(cleaned, planes, strict=True)
+        )
 
     def reset(self) -> None:
-        for array in self._states[self._turn]:
+        for array in self._buffers[0]:
             array.fill(0)
-        self.set_state(self._states[self._turn])
+        self.set_state(self._buffers[0])
 
     def state(self) -> tuple[np.ndarray, ...]:
         return tuple(self._state)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        self._state = list(state)
-        first = len(self._planes) + 2
-        for i, array in enumerate(self._state, first):
+        first, places = len(self._planes) + 2, range(len(self._buffers[0]))
+        for i, array in zip(places, state, strict=True):
             tensor = ov.Tensor(array, shared_memory=True)
-            self._requests[self._turn].set_input_tensor(i, tensor)
+            self._request.set_input_tensor(first + i, tensor)
+        self._state = list(state)
 
     def close(self) -> None:
-        self._requests = []
+        self._request = None
+        self._buffers, self._state, self._planes = [], [], []
 
 
 def load(
