@@ -98,15 +98,15 @@ def calibration_inputs(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Inputs of the deployed graph as they occur while clips are denoised.
 
-    Clips get noise of levels spread over 2 to 50; the state is the network's own, so
-    its range is calibrated too.
+    `folder` must hold training clips, never validation ones. They get noise of levels
+    spread over 0.5 to 50; the state is the network's own, so its range is calibrated too.
     """
     graph = DeployedGraph(net).eval()
     state_names = list(net.spec.state_planes())
     rng = np.random.default_rng(0)
     peak = torch.full((1, 1, 1, 1), 255.0)
     paths = sorted(path for path in folder.iterdir() if path.is_file())
-    levels = np.linspace(2, 50, clips)
+    levels = np.geomspace(0.5, 50, clips)
     for level, path in zip(levels, paths, strict=False):
         state, motion = None, MotionFollower()
         try:
@@ -162,23 +162,19 @@ def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
 
 
 def quantize_openvino(
-    onnx_path: Path, net: RecurrentDenoiser, calibration: Path, path: Path
+    onnx_path: Path,
+    net: RecurrentDenoiser,
+    inputs: list[dict[str, np.ndarray]],
+    path: Path,
 ) -> None:
     """Quantise the ONNX graph to an INT8 OpenVINO IR at `path` (.xml, with .bin).
 
-    Post-training quantisation by NNCF; calibrated on the videos of `calibration`,
-    which must be training clips, never validation ones.
+    Post-training quantisation by NNCF; `inputs` are those of `calibration_inputs`.
     """
     from streamdenoise.backends.openvino import ov  # isort: skip  (silences reporting)
     import nncf
 
     model = ov.Core().read_model(onnx_path)
-    inputs = list(calibration_inputs(net, calibration))
-    if not inputs:
-        raise ConfigError(
-            f"cannot calibrate INT8 on {calibration}: no readable video in it; "
-            "give a folder of clean training clips"
-        )
     quantized = nncf.quantize(
         model,
         nncf.Dataset(inputs),
@@ -224,14 +220,22 @@ def compile_checkpoint(
         "eager": out_dir / f"{spec.name}.safetensors",
         "onnx": out_dir / f"{spec.name}.onnx",
     }
+    inputs = []
+    if calibration is not None:
+        inputs = list(calibration_inputs(net, calibration))
+        if not inputs:
+            raise ConfigError(
+                f"cannot calibrate INT8 on {calibration}: no readable video in it; "
+                "give a folder of clean training clips"
+            )
     if path.resolve() != files["eager"].resolve():
         shutil.copyfile(path, files["eager"])
     log.info("exporting %s", files["onnx"].name)
     export_onnx(net, files["onnx"])
-    if calibration is not None:
+    if inputs:
         files["int8"] = out_dir / f"{spec.name}-int8.xml"
         log.info("quantising %s", files["int8"].name)
-        quantize_openvino(files["onnx"], net, calibration, files["int8"])
+        quantize_openvino(files["onnx"], net, inputs, files["int8"])
         files["int8_weights"] = files["int8"].with_suffix(".bin")
     manifest = {
         "name": spec.name,

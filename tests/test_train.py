@@ -231,6 +231,9 @@ def test_foreign_and_broken_checkpoints_are_refused(tmp_path: Path) -> None:
         load_checkpoint(foreign)
 
 
+# Tracing the graph takes 15 s on a good day, and the timeout's signal inside of the
+# tracer's C++ is a crash of the whole run.
+@pytest.mark.timeout(300)
 def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
     from streamdenoise.artefact import open_artefact
     from streamdenoise.backends import BACKENDS, load_backend
