@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from itertools import islice
@@ -99,7 +100,8 @@ def calibration_inputs(
     """Inputs of the deployed graph as they occur while clips are denoised.
 
     `folder` must hold training clips, never validation ones. They get noise of levels
-    spread over 0.5 to 50; the state is the network's own, so its range is calibrated too.
+    spread over 0.5 to 50; the state is the network's own, so its range is calibrated
+    too.
     """
     graph = DeployedGraph(net).eval()
     state_names = list(net.spec.state_planes())
@@ -215,11 +217,6 @@ def compile_checkpoint(
     """
     net, provenance = load_checkpoint(path)
     spec = net.spec
-    out_dir.mkdir(parents=True, exist_ok=True)
-    files = {
-        "eager": out_dir / f"{spec.name}.safetensors",
-        "onnx": out_dir / f"{spec.name}.onnx",
-    }
     inputs = []
     if calibration is not None:
         inputs = list(calibration_inputs(net, calibration))
@@ -228,31 +225,40 @@ def compile_checkpoint(
                 f"cannot calibrate INT8 on {calibration}: no readable video in it; "
                 "give a folder of clean training clips"
             )
-    if path.resolve() != files["eager"].resolve():
+    out_dir.mkdir(parents=True, exist_ok=True)
+    # A process that runs the old files has them mapped: they are replaced whole, never
+    # written into.
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix=f".{spec.name}-") as fresh:
+        files = {
+            "eager": Path(fresh) / f"{spec.name}.safetensors",
+            "onnx": Path(fresh) / f"{spec.name}.onnx",
+        }
         shutil.copyfile(path, files["eager"])
-    log.info("exporting %s", files["onnx"].name)
-    export_onnx(net, files["onnx"])
-    if inputs:
-        files["int8"] = out_dir / f"{spec.name}-int8.xml"
-        log.info("quantising %s", files["int8"].name)
-        quantize_openvino(files["onnx"], net, inputs, files["int8"])
-        files["int8_weights"] = files["int8"].with_suffix(".bin")
-    manifest = {
-        "name": spec.name,
-        "layout": spec.layout,
-        "params": sum(p.numel() for p in net.parameters()),
-        "kmac_per_px": round(kmac_per_pixel(spec), 2),
-        "multiple": MULTIPLE,
-        "planes": list(plane_names(spec.layout)),
-        "state": spec.state_planes(),
-        **provenance,
-        "psnr_gain_db": _psnr_gain(provenance.get("validation_psnr_y", {})),
-        "files": {kind: file.name for kind, file in files.items()},
-        "sha256": {
-            file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in files.values()
-        },
-    }
-    target = out_dir / f"{spec.name}.json"
-    target.write_text(json.dumps(manifest, indent=2) + "\n")
-    return target
+        log.info("exporting %s", files["onnx"].name)
+        export_onnx(net, files["onnx"])
+        if inputs:
+            files["int8"] = Path(fresh) / f"{spec.name}-int8.xml"
+            log.info("quantising %s", files["int8"].name)
+            quantize_openvino(files["onnx"], net, inputs, files["int8"])
+            files["int8_weights"] = files["int8"].with_suffix(".bin")
+        manifest = {
+            "name": spec.name,
+            "layout": spec.layout,
+            "params": sum(p.numel() for p in net.parameters()),
+            "kmac_per_px": round(kmac_per_pixel(spec), 2),
+            "multiple": MULTIPLE,
+            "planes": list(plane_names(spec.layout)),
+            "state": spec.state_planes(),
+            **provenance,
+            "psnr_gain_db": _psnr_gain(provenance.get("validation_psnr_y", {})),
+            "files": {kind: file.name for kind, file in files.items()},
+            "sha256": {
+                file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+                for file in files.values()
+            },
+        }
+        target = Path(fresh) / f"{spec.name}.json"
+        target.write_text(json.dumps(manifest, indent=2) + "\n")
+        for file in (*files.values(), target):
+            file.replace(out_dir / file.name)
+    return out_dir / target.name

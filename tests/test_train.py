@@ -1,5 +1,6 @@
 """Training: noise moments and independence, samplers, loss, exact resume, export."""
 
+import json
 import math
 from pathlib import Path
 
@@ -244,7 +245,14 @@ def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
     (data / "empty").mkdir()
     with pytest.raises(ConfigError, match="no readable video"):
         compile_checkpoint(path, data / "out", data / "empty")
-    manifest = compile_checkpoint(path, data / "out", data / "video")
+    (data / "out").mkdir()
+    running = data / "out" / f"{TINY.name}-int8.bin"
+    running.write_bytes(b"mapped by a running process")
+    with running.open("rb") as mapped:
+        manifest = compile_checkpoint(path, data / "out", data / "video")
+        assert mapped.read() == b"mapped by a running process"
+    files = {running.name, *json.loads(manifest.read_text())["files"].values()}
+    assert {file.name for file in manifest.parent.iterdir()} == files | {manifest.name}
     artefact = open_artefact(str(manifest))
     grey = [np.full(s, 128, np.uint8) for s in ((32, 48), (16, 24), (16, 24))]
     for name in BACKENDS:
