@@ -1,12 +1,13 @@
 """Compiled models: a JSON manifest and the files that backends load."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from streamdenoise.errors import CheckpointError, ConfigError
+from streamdenoise.errors import CheckpointError, ConfigError, EngineMismatchError
 
 WEIGHTS = Path(str(resources.files("streamdenoise"))) / "weights"
 """Folder of the models that come with the package."""
@@ -67,6 +68,23 @@ class Artefact:
         name = self.manifest["files"].get(kind)
         path = self.folder / name if name else None
         return path if path is not None and path.is_file() else None
+
+    def verify(self, kind: str) -> None:
+        """Check that the files of a kind are those that were compiled together.
+
+        Raises:
+            EngineMismatchError: one is not.
+        """
+        known = self.manifest.get("sha256", {})
+        for key in (kind, f"{kind}_weights"):
+            path = self.file(key)
+            if path is None or path.name not in known:
+                continue
+            if hashlib.sha256(path.read_bytes()).hexdigest() != known[path.name]:
+                raise EngineMismatchError(
+                    f"{path} is not the file that belongs to {self.name}.json; compile "
+                    "the model again, or install the package again"
+                )
 
 
 def shipped_models() -> list[str]:

@@ -78,7 +78,7 @@ class _Contender:
 def bench(
     *,
     clip: Path | None = None,
-    model: str = "nano",
+    model: str = "nano-awgn",
     sigma: float = 30.0,
     repeat: int = 3,
     quick: bool = False,

@@ -104,7 +104,7 @@ class BenchReport:
         figure = figure_type()(figsize=(8, 5), layout="constrained")
         axes = figure.add_subplot()
         axes.set_xscale("log")
-        axes.margins(x=0.25, y=0.2)
+        axes.margins(x=0.25, y=0.3)
         names = {}
         for result in self.results:
             if result.size != size or not result.job_fps:

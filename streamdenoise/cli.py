@@ -65,7 +65,10 @@ Strength = Annotated[
 ]
 Model = Annotated[str, typer.Option(help="Name of a model, or path of its .json.")]
 BackendName = Annotated[
-    str, typer.Option("--backend", help="auto, openvino, onnxruntime or eager.")
+    str,
+    typer.Option(
+        "--backend", help="auto, openvino, openvino-fp32, onnxruntime or eager."
+    ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads of the backend.")]
 Codec = Annotated[
@@ -286,9 +289,9 @@ def bench(
         typer.Option("-o", "--output", help="Folder for table, JSON and plot."),
     ] = None,
     clip: Annotated[Path | None, typer.Option(help="A clean video.")] = None,
-    model: Model = "nano",
+    model: Model = "nano-awgn",  # as the added noise is white
     sigma: Annotated[float, typer.Option(help="Std of the added noise.")] = 30.0,
-    repeat: Annotated[int, typer.Option(help="Runs; the median counts.")] = 3,
+    repeat: Annotated[int, typer.Option(help="Runs of 10 min; the median counts.")] = 3,
     threads: Threads = None,
     peers: Annotated[bool, typer.Option(help="Run FFmpeg's denoisers too.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="A trial, no figures.")] = (
@@ -319,7 +322,7 @@ def eval_(
     sigma: Annotated[
         list[float] | None, typer.Option(help="Noise level; may be repeated.")
     ] = None,
-    model: Model = "nano",
+    model: Model = "nano-awgn",  # as the added noise is white
     backend: BackendName = "auto",
     peer: Annotated[
         list[str] | None,

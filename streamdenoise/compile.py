@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 
 from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.errors import ConfigError, SourceError
-from streamdenoise.frame import ColorInfo, plane_shapes
+from streamdenoise.frame import ColorInfo, Frame, plane_shapes
 from streamdenoise.io import open_source
 from streamdenoise.model import (
     MULTIPLE,
@@ -94,6 +94,22 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
         program.save(str(path), external_data=False)
 
 
+def _first_frames(folder: Path, frames: int, clips: int) -> list[list[Frame]]:
+    """The first frames of the first clips in a folder that can be read."""
+    if not folder.is_dir():
+        raise ConfigError(f"cannot calibrate INT8 on {folder}: it is not a folder")
+    found: list[list[Frame]] = []
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        if len(found) == clips:
+            break
+        try:
+            with open_source(str(path), pix_fmt="yuv420p") as source:
+                found.append(list(islice(source, frames)))
+        except SourceError as exc:
+            log.warning("not calibrated on: %s", exc)
+    return found
+
+
 def calibration_inputs(
     net: RecurrentDenoiser, folder: Path, frames: int = 8, clips: int = 24
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -107,41 +123,33 @@ def calibration_inputs(
     state_names = list(net.spec.state_planes())
     rng = np.random.default_rng(0)
     peak = torch.full((1, 1, 1, 1), 255.0)
-    paths = sorted(path for path in folder.iterdir() if path.is_file())
-    levels = np.geomspace(0.5, 50, clips)
-    for level, path in zip(levels, paths, strict=False):
+    # Few clips are taken several times, so that all levels occur.
+    found = cycle(_first_frames(folder, frames, clips))
+    for level, clip in zip(np.geomspace(0.5, 50, clips), found, strict=False):
         state, motion = None, MotionFollower()
-        try:
-            source = open_source(str(path), pix_fmt="yuv420p")
-        except SourceError as exc:
-            log.warning("not calibrated on: %s", exc)
-            continue
-        with source:
-            for t, frame in enumerate(islice(source, frames)):
-                noisy = add_gaussian_noise(frame, float(level), rng)
-                height, width = (
-                    n // MULTIPLE * MULTIPLE for n in noisy.planes[0].shape
-                )
-                sizes = [(height, width), *[(height // 2, width // 2)] * 2]
-                planes = [
-                    torch.from_numpy(plane[:h, :w].astype(np.float32))[None, None]
-                    for plane, (h, w) in zip(noisy.planes, sizes, strict=True)
-                ]
-                sigma = torch.tensor([plane_sigmas(float(level), frame.color)]) / 255
-                if state is None:
-                    state = graph.initial_state(height, width)
-                held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
-                held = motion.follow(noisy.planes[0][:height, :width], held, 255)
-                state = [torch.from_numpy(array.copy()) for array in held.values()]
-                inputs = (*planes, peak, sigma, *state)
-                # The first frames and a later one stand for a stream.
-                if t in (0, 1, 3, frames - 1):
-                    arrays = [tensor.numpy() for tensor in inputs]
-                    yield dict(zip(graph.input_names, arrays, strict=True))
-                with torch.inference_mode():
-                    outputs = graph(*inputs)
-                motion.remember(outputs[0][0, 0].to(torch.uint8).numpy())
-                state = outputs[len(planes) :]
+        for t, frame in enumerate(clip):
+            noisy = add_gaussian_noise(frame, float(level), rng)
+            height, width = (n // MULTIPLE * MULTIPLE for n in noisy.planes[0].shape)
+            sizes = [(height, width), *[(height // 2, width // 2)] * 2]
+            planes = [
+                torch.from_numpy(plane[:h, :w].astype(np.float32))[None, None]
+                for plane, (h, w) in zip(noisy.planes, sizes, strict=True)
+            ]
+            sigma = torch.tensor([plane_sigmas(float(level), frame.color)]) / 255
+            if state is None:
+                state = graph.initial_state(height, width)
+            held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
+            held = motion.follow(noisy.planes[0][:height, :width], held, 255)
+            state = [torch.from_numpy(array.copy()) for array in held.values()]
+            inputs = (*planes, peak, sigma, *state)
+            # The first frames and a later one stand for a stream.
+            if t in (0, 1, 3, frames - 1):
+                arrays = [tensor.numpy() for tensor in inputs]
+                yield dict(zip(graph.input_names, arrays, strict=True))
+            with torch.inference_mode():
+                outputs = graph(*inputs)
+            motion.remember(outputs[0][0, 0].to(torch.uint8).numpy())
+            state = outputs[len(planes) :]
 
 
 def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
@@ -205,7 +213,7 @@ def compile_checkpoint(
 
     Args:
         path: a ``.safetensors`` checkpoint.
-        out_dir: where the files go; `streamdenoise --model DIR/NAME.json` runs them.
+        out_dir: where the files go; `--model DIR/NAME.json` runs them.
         calibration: folder of clean training clips for INT8; None leaves INT8 out.
 
     Returns:
@@ -213,7 +221,7 @@ def compile_checkpoint(
 
     Raises:
         CheckpointError: `path` is not a checkpoint.
-        ConfigError: nothing to calibrate on.
+        ConfigError: nothing to calibrate on; nothing was written then.
     """
     net, provenance = load_checkpoint(path)
     spec = net.spec

@@ -64,7 +64,7 @@ class DenoiseConfig:
     """Which denoiser, and how strong; the arguments of `Denoiser.load`."""
 
     model: str = "nano"
-    """Name of a shipped model, or the path of a checkpoint."""
+    """Name of a shipped model, or the path of a compiled one's ``.json``."""
     backend: str = "auto"
     """Name of a backend; `auto` takes the first that works here."""
     sigma: float | str = "auto"

@@ -26,7 +26,7 @@ _QUIET = 0.25
 
 
 class Denoiser:
-    """Cleans a stream frame by frame; not thread-safe, starts no threads of its own.
+    """Cleans a stream frame by frame; not thread-safe.
 
     Attributes:
         model: name of the model.
@@ -86,6 +86,7 @@ class Denoiser:
         self._estimator = SigmaEstimator(artefact.sigma_scales)
         self._scene = SceneCutDetector()
         self._motion = MotionFollower()
+        self._fresh = True
         self._index = 0
 
     @classmethod
@@ -105,7 +106,8 @@ class Denoiser:
             backend: a name of `BACKENDS`, or ``"auto"`` for the first that works.
             sigma: noise std of RGB in 8-bit levels, or ``"auto"`` to estimate it.
             strength: see `Denoiser`.
-            threads: CPU threads of the backend; None lets the runtime choose.
+            threads: CPU threads of the backend; None lets the runtime choose. The
+                search for motion uses OpenCV's, see `cv2.setNumThreads`.
 
         Raises:
             ConfigError: an option is out of range, or no such model exists.
@@ -160,10 +162,14 @@ class Denoiser:
         self._scene.reset()
 
     def _forget_scene(self) -> None:
-        if self._engine is not None:
-            self._engine.reset()
         self._estimator.reset()
+        self._forget_past()
+
+    def _forget_past(self) -> None:
+        if self._engine is not None and not self._fresh:
+            self._engine.reset()
         self._motion.reset()
+        self._fresh = True
 
     def flush(self) -> list[Frame]:
         """Frames still held back at the end of a stream: none without look-ahead."""
@@ -196,8 +202,8 @@ class Denoiser:
         """Denoise one picture of a stream that is held in arrays.
 
         Args:
-            image: ``uint8``; bgr24 and rgb24 ``(H, W, 3)``; gray ``(H, W)`` whatever
-                `pix_fmt` says; yuv420p as OpenCV's I420, ``(H * 3/2, W)``.
+            image: ``uint8``; bgr24 and rgb24 ``(H, W, 3)``; gray ``(H, W)``; yuv420p
+                as OpenCV's I420, ``(H * 3/2, W)``, which is gray without `pix_fmt`.
             pix_fmt: ``bgr24``, ``rgb24``, ``gray`` or ``yuv420p``.
 
         Returns:
@@ -210,7 +216,8 @@ class Denoiser:
         if image.dtype != np.uint8:
             raise ValueError(f"image must be uint8, got {image.dtype}")
         if image.ndim == 2 and pix_fmt != "yuv420p":
-            return self._one((image,), "gray").planes[0]
+            clean = self._one((image,), "gray").planes[0]
+            return clean.copy() if np.may_share_memory(clean, image) else clean
         if pix_fmt == "yuv420p":
             return self._one_i420(image)
         if pix_fmt not in ("bgr24", "rgb24") or image.ndim != 3 or image.shape[2] != 3:
@@ -220,7 +227,8 @@ class Denoiser:
             )
         rgb = image if pix_fmt == "rgb24" else image[..., ::-1]
         clean = self._one((np.ascontiguousarray(rgb),), "rgb24").planes[0]
-        return np.ascontiguousarray(clean if pix_fmt == "rgb24" else clean[..., ::-1])
+        clean = np.ascontiguousarray(clean if pix_fmt == "rgb24" else clean[..., ::-1])
+        return clean.copy() if np.may_share_memory(clean, image) else clean
 
     @property
     def psnr_estimate(self) -> tuple[float, float] | None:
@@ -236,8 +244,9 @@ class Denoiser:
         table = self._artefact.manifest.get("psnr_gain_db", {})
         if not table or self.strength == 0:
             return noisy, noisy
-        levels = [float(level) for level in table]
-        gain = float(np.interp(self._luma_sigma, levels, list(table.values())))
+        # What is so quiet passes unchanged.
+        levels, gains = [_QUIET, *map(float, table)], [0.0, *table.values()]
+        gain = float(np.interp(self._luma_sigma, levels, gains))
         return noisy, noisy + gain
 
     def _one(self, planes: tuple[np.ndarray, ...], pix_fmt: str) -> Frame:
@@ -281,6 +290,8 @@ class Denoiser:
         rgb = frame.planes[0]
         planes = rgb_to_yuv420(rgb, color, 8)
         cleaned = self._process_planes(planes, frame, color)
+        if all(a is b for a, b in zip(planes, cleaned, strict=True)):
+            return frame
         kept = rgb.astype(np.int16) - yuv420_to_rgb(planes, color, 8)
         # Of what the subsampling lost, small amounts are noise and large ones edges.
         noise = 2.0 * self.sigma * self.strength
@@ -306,7 +317,9 @@ class Denoiser:
         self.sigma = self._luma_sigma / self._luma_share(len(planes), color)
         used = sigmas * self.strength
         if float(used.max()) * 255 < _QUIET:
+            self._forget_past()
             return tuple(planes)
+        self._fresh = False
         if len(planes) == 1:
             half = tuple((n + 1) // 2 for n in planes[0].shape)
             grey = np.full(half, (peak + 1) // 2, planes[0].dtype)

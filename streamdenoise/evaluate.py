@@ -118,7 +118,7 @@ def evaluate(
     clips: Path,
     sigmas: Sequence[float] = (10, 30, 50),
     *,
-    model: str = "nano",
+    model: str = "nano-awgn",
     backend: str = "auto",
     peers: Iterable[str] = (),
     frames: int = 24,

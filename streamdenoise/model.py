@@ -127,8 +127,8 @@ def mean_channels(layout: str) -> list[int]:
 def band_of_channels(layout: str) -> list[int]:
     """Band of each packed channel: means, low and high frequencies; chroma is the last.
 
-    A shift that is off by a part of a pixel, or aliasing, spoils the fine detail of the
-    past, not its means; so the motion gate looks at bands apart.
+    A vector that is off by a part of a pixel, or aliasing, spoils the fine detail of
+    the past, not its means; so the motion gate looks at bands apart.
     """
     orders = [row + column for row in range(4) for column in range(4)]
     bands = [0 if order == 0 else 1 if order <= 2 else 2 for order in orders]

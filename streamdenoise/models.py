@@ -48,7 +48,7 @@ def _provenance(manifest: dict[str, Any]) -> list[str]:
         lines.append(f"  PSNR-Y in dB on validation clips at sigma {'/'.join(levels)}")
     lines += [
         f"  {key}: {manifest[key]}"
-        for key in ("sigma_range", "data", "recipe", "commit")
+        for key in ("data", "recipe", "commit")
         if manifest.get(key)
     ]
     lines += [

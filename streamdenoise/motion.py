@@ -58,8 +58,8 @@ class FlowEstimator:
 
         Returns:
             ``(H / CELL, W / CELL, 2)`` float32, (right, down) in pixels of luma, such
-            that ``luma(x, y)`` is about ``last(x + right, y + down)``; None where
-            nothing moved.
+            that ``luma(x, y)`` is about ``last(x + right, y + down)``; None if nothing
+            moved, or in pictures too small to search.
         """
         step = step or search_step(*luma.shape)
         size = (luma.shape[1] // step, luma.shape[0] // step)

@@ -1,11 +1,23 @@
 """Conformance suite: every backend, on the shipped models, against eager FP32."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from streamdenoise.artefact import Artefact, open_artefact, shipped_models
+from streamdenoise.artefact import (
+    WEIGHTS,
+    Artefact,
+    open_artefact,
+    shipped_models,
+)
 from streamdenoise.backends import BACKENDS, load_backend, load_first
-from streamdenoise.errors import BackendUnavailableError, CheckpointError, ConfigError
+from streamdenoise.errors import (
+    BackendUnavailableError,
+    CheckpointError,
+    ConfigError,
+    EngineMismatchError,
+)
 from streamdenoise.metrics import psnr_db
 
 SIGMA = np.array([0.05, 0.03, 0.03], np.float32)
@@ -176,16 +188,30 @@ def test_unknown_model_and_broken_manifest(tmp_path: object) -> None:
         open_artefact(str(broken))
 
 
-def test_corrupt_engine_file_is_a_clear_error(tmp_path: object) -> None:
-    from pathlib import Path
+@pytest.mark.parametrize("name", list(BACKENDS))
+def test_a_file_of_another_model_is_refused(tmp_path: Path, name: str) -> None:
+    """The graphs of INT8 models are alike: only the weights' file gives it away."""
+    for file in WEIGHTS.glob("nano*"):
+        (tmp_path / file.name.replace("nano-awgn", "other")).write_bytes(
+            file.read_bytes()
+        )
+    needs = BACKENDS[name].needs
+    kind = "int8_weights" if needs == "int8" else needs
+    mixed = open_artefact(str(tmp_path / "nano.json"))
+    file = mixed.manifest["files"][kind]
+    (tmp_path / file.replace("nano", "other")).replace(tmp_path / file)
+    with pytest.raises(EngineMismatchError, match="compile the model again"):
+        load_backend(name, mixed, H, W)
 
+
+def test_corrupt_engine_file_is_a_clear_error(tmp_path: object) -> None:
     from streamdenoise.errors import BackendError
 
     whole = open_artefact("nano")
     folder = Path(str(tmp_path))
     for name in set(whole.manifest["files"].values()):
         (folder / name).write_bytes(b"not a model")
-    corrupt = Artefact(folder, whole.manifest)
+    corrupt = Artefact(folder, {**whole.manifest, "sha256": {}})
     for name in BACKENDS:
         with pytest.raises((BackendError, CheckpointError)):
             load_backend(name, corrupt, H, W)

@@ -163,6 +163,42 @@ def test_change_of_size_or_format_starts_afresh(denoiser: Denoiser) -> None:
     np.testing.assert_array_equal(expected.planes[0], again.planes[0])
 
 
+def test_a_quiet_stream_forgets_what_was_before_it_fell_quiet() -> None:
+    noisy = make_frame("yuv420p", 64, 96, sigma=0.08)
+    with Denoiser.load(sigma=20, threads=1) as fresh:
+        (expected,) = fresh.process(noisy)
+    with Denoiser.load(sigma=20, threads=1) as denoiser:
+        denoiser.process(make_frame("yuv420p", 64, 96, index=1, sigma=0.08))
+        denoiser.strength = 0.001
+        (same,) = denoiser.process(noisy)
+        assert same.planes == noisy.planes
+        denoiser.strength = 1
+        (out,) = denoiser.process(noisy)
+    for a, b in zip(expected.planes, out.planes, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("strength", [0, 0.001])
+@pytest.mark.parametrize(
+    ("pix_fmt", "shape"), [("gray", (32, 48)), ("rgb24", (32, 48, 3))]
+)
+def test_the_callers_array_never_comes_back(
+    pix_fmt: str, shape: tuple[int, ...], strength: float
+) -> None:
+    image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    with Denoiser.load(sigma=5, strength=strength, threads=1) as denoiser:
+        clean = denoiser(image, pix_fmt)
+    np.testing.assert_array_equal(clean, image)
+    assert not np.shares_memory(clean, image)
+
+
+def test_no_gain_is_claimed_where_nothing_is_done() -> None:
+    with Denoiser.load("nano-awgn", sigma=0.2) as denoiser:
+        denoiser.process(make_frame("yuv420p", 64, 96))
+        before, after = denoiser.psnr_estimate or (0, 1)
+    assert before == after
+
+
 def test_ten_bits_equal_eight() -> None:
     eight = make_frame("yuv420p", 64, 96, sigma=0.08)
     planes = tuple(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from streamdenoise.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.errors import CheckpointError, ConfigError
 from streamdenoise.model import ModelSpec, RecurrentDenoiser
 from train.data import ClipSampler, cached
-from train.loop import Recipe, Stage, psnr_loss, train
+from train.loop import Recipe, Stage, psnr_loss, train, validation_clips
 from train.noise import Awgn, Camera, plane_sigmas, rgb_to_planes, smear
 
 TINY = ModelSpec(name="tiny", width=8, width_low=8, hidden=4, hidden_low=4, gate=4)
@@ -160,8 +161,27 @@ def test_unreadable_files_are_named_and_skipped(
     assert len(cached(data / "stills", data / "cache" / "s", 32)) == 2
     assert "broken.png" in caplog.text
     (data / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="no usable video or image"):
+    with pytest.raises(ConfigError, match="no usable video or image"):
         cached(data / "empty", data / "cache" / "e", 32)
+    (data / "empty" / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(ConfigError, match="no readable video"):
+        validation_clips(data / "empty")
+    assert "not validated on broken.mp4" in caplog.text
+
+
+def test_cache_knows_a_file_that_changed_from_another(data: Path) -> None:
+    def pictures() -> list[float]:
+        return [float(x.mean()) for x in cached(data / "stills", data / "cache", 32)]
+
+    for name in ("one", "two"):
+        (data / "stills" / name).mkdir()
+        grey = np.full((64, 64, 3), 10 * len(name) + ord(name[0]) % 7, np.uint8)
+        cv2.imwrite(str(data / "stills" / name / "same.png"), grey)
+    before = pictures()
+    assert len(set(before)) == 3  # b and c are the same picture
+    assert pictures() == before
+    cv2.imwrite(str(data / "stills" / "b.png"), np.full((80, 80, 3), 200, np.uint8))
+    assert 200 in pictures()
 
 
 def test_loss_is_log_mse() -> None:
@@ -179,6 +199,45 @@ def test_resumed_training_gives_the_same_weights(data: Path) -> None:
     resumed = load_checkpoint(train(halted))[0].state_dict()
     for name, tensor in whole.items():
         torch.testing.assert_close(resumed[name], tensor, atol=0, rtol=0)
+
+
+def test_a_run_keeps_a_log_whatever_logs_already(data: Path) -> None:
+    import train.loop
+
+    toml = data / "recipe.toml"
+    toml.write_text(
+        f"""
+        data = "{data}"
+        val = "{data / "val"}"
+        run = "{data / "run"}"
+        [model]
+        name = "tiny"
+        width = 16
+        width_low = 16
+        hidden = 8
+        hidden_low = 8
+        gate = 8
+        [noise]
+        kind = "awgn"
+        [[stages]]
+        steps = 1
+        length = 2
+        batch = 1
+        size = 32
+        """
+    )
+    train.loop.main(str(toml))
+    assert "kMAC/px, from step 0 of 1" in (data / "run" / "log.txt").read_text()
+    _, provenance = load_checkpoint(data / "run" / "ema.safetensors")
+    assert provenance["steps"] == 1
+    assert list(provenance["validation_psnr_y"]) == ["mean/10", "mean/30", "mean/50"]
+    # Fine-tuning counts on, and says which code made it.
+    again = replace(
+        Recipe.read(toml), start=data / "run" / "ema.safetensors", run=data / "again"
+    )
+    _, provenance = load_checkpoint(train.loop.train(again))
+    assert provenance["steps"] == 2
+    assert provenance["commit"]
 
 
 def _train_until(halted: Recipe, step: int) -> None:
@@ -202,8 +261,13 @@ def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
         assert Recipe.read(path).steps > 1000
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('[model]\n[noise]\nkind = "pink"\n')
-    with pytest.raises(ValueError, match=r"noise\.kind must be one of awgn, camera"):
+    with pytest.raises(ConfigError, match=r"noise\.kind must be one of awgn, camera"):
         Recipe.read(wrong)
+    wrong.write_text("[model]\n")
+    with pytest.raises(ConfigError, match="lacks 'noise'"):
+        Recipe.read(wrong)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        Recipe.read(tmp_path / "missing.toml")
 
 
 def test_checkpoint_keeps_spec_and_provenance(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Clips and stills are decoded once into RGB ``uint8`` memory maps in a cache fold
 starting again costs nothing and memory is shared with the page cache.
 """
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from streamdenoise.errors import ConfigError
+
 log = logging.getLogger(__name__)
 
 _IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 _VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm"}
+
+_MAX_FRAMES = 600
+"""Of each clip: it is decoded into memory first."""
 
 
 def decode_video(path: Path, max_frames: int | None = None) -> np.ndarray:
@@ -38,6 +44,13 @@ def decode_still(path: Path) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)[None]
 
 
+def _fingerprint(path: Path) -> str:
+    """Another one for another file of the same name, or one that changed."""
+    about = path.stat()
+    known = f"{path.resolve()} {about.st_size} {about.st_mtime_ns}"
+    return hashlib.sha256(known.encode()).hexdigest()[:12]
+
+
 def cached(folder: Path, cache: Path, min_size: int) -> list[np.ndarray]:
     """Decode every file of `folder` once and return memory maps ``(T, H, W, 3)``.
 
@@ -45,7 +58,7 @@ def cached(folder: Path, cache: Path, min_size: int) -> list[np.ndarray]:
     counted in the log.
 
     Raises:
-        FileNotFoundError: when nothing in the folder is usable.
+        ConfigError: nothing in the folder is usable.
     """
     cache.mkdir(parents=True, exist_ok=True)
     arrays, skipped = [], 0
@@ -53,9 +66,10 @@ def cached(folder: Path, cache: Path, min_size: int) -> list[np.ndarray]:
         kind = path.suffix.lower()
         if kind not in _IMAGES | _VIDEOS:
             continue
-        stored = cache / f"{path.stem}.npy"
+        stored = cache / f"{path.stem}-{_fingerprint(path)}.npy"
         if not stored.exists():
-            decoded = decode_still(path) if kind in _IMAGES else decode_video(path)
+            still = kind in _IMAGES
+            decoded = decode_still(path) if still else decode_video(path, _MAX_FRAMES)
             partial = stored.with_suffix(".part.npy")
             np.save(partial, decoded)
             partial.rename(stored)
@@ -66,7 +80,7 @@ def cached(folder: Path, cache: Path, min_size: int) -> list[np.ndarray]:
             continue
         arrays.append(array)
     if not arrays:
-        raise FileNotFoundError(
+        raise ConfigError(
             f"no usable video or image in {folder}: give a folder with "
             f"{', '.join(sorted(_VIDEOS | _IMAGES))} files of at least {min_size} px"
         )

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import subprocess
 import time
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from torch import Tensor
 
 from streamdenoise.checkpoint import load_checkpoint, save_checkpoint
+from streamdenoise.errors import ConfigError
 from streamdenoise.model import (
     ModelSpec,
     RecurrentDenoiser,
@@ -66,7 +69,7 @@ class Recipe:
     val: Path
     """Folder of clean validation clips."""
     run: Path
-    """Folder for checkpoints, the log and the cache of decoded data."""
+    """Folder for checkpoints and the log; decoded data goes to ``cache`` beside it."""
     lr: float = 1e-3
     lr_end: float = 1e-6
     warmup: int = 300
@@ -84,29 +87,38 @@ class Recipe:
         """Read a recipe; relative folders are relative to the working directory.
 
         Raises:
-            ValueError: an unknown key, or a noise recipe of an unknown name.
+            ConfigError: not a file, not TOML, a key that is unknown or missing, or a
+                noise recipe of an unknown name.
         """
-        table = tomllib.loads(path.read_text())
+        try:
+            table = tomllib.loads(path.read_text())
+            return cls._of(table)
+        except (OSError, ValueError, TypeError, KeyError) as exc:
+            missing = "lacks " if isinstance(exc, KeyError) else ""
+            raise ConfigError(
+                f"the recipe {path} cannot be used: {missing}{exc}; "
+                "train/recipes has examples"
+            ) from exc
+
+    @classmethod
+    def _of(cls, table: dict[str, Any]) -> "Recipe":
         noise = dict(table.pop("noise"))
         kinds = {"awgn": noise_recipes.Awgn, "camera": noise_recipes.Camera}
         kind = noise.pop("kind")
         if kind not in kinds:
-            raise ValueError(f"{path}: noise.kind must be one of {', '.join(kinds)}")
+            raise ValueError(f"noise.kind must be one of {', '.join(kinds)}")
         folders = {
             key: Path(table.pop(key))
             for key in ("data", "val", "run", "start")
             if key in table
         }
-        try:
-            return cls(
-                spec=ModelSpec(**table.pop("model")),
-                noise=kinds[kind](**noise),
-                stages=tuple(Stage(**stage) for stage in table.pop("stages")),
-                **folders,
-                **table,
-            )
-        except TypeError as exc:
-            raise ValueError(f"{path}: {exc}") from exc
+        return cls(
+            spec=ModelSpec(**table.pop("model")),
+            noise=kinds[kind](**noise),
+            stages=tuple(Stage(**stage) for stage in table.pop("stages")),
+            **folders,
+            **table,
+        )
 
     @property
     def steps(self) -> int:
@@ -282,6 +294,38 @@ def _crop8(clip: np.ndarray) -> np.ndarray:
     return clip[:, : clip.shape[1] // 8 * 8, : clip.shape[2] // 8 * 8]
 
 
+def validation_clips(folder: Path) -> dict[str, np.ndarray]:
+    """First frames of every clip that decodes, as `validate` takes them.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    decoded = {path: _crop8(decode_video(path, 12)) for path in paths}
+    for path, clip in decoded.items():
+        if not clip.size:
+            log.warning("not validated on %s: it is unreadable", path.name)
+    clips = {path.stem: clip for path, clip in decoded.items() if clip.size}
+    if not clips:
+        raise ConfigError(f"no readable video in {folder}; give validation clips there")
+    return clips
+
+
+def commit() -> str:
+    """The commit of the training code; ``unknown`` outside of a repository."""
+    here = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        found = subprocess.run(
+            [*here, "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
 def train(recipe: Recipe) -> Path:
     """Run a recipe, from its last saved step if it was interrupted.
 
@@ -300,25 +344,29 @@ def train(recipe: Recipe) -> Path:
         videos=cached(recipe.data / "video", cache / "video", size),
         stills=cached(recipe.data / "stills", cache / "stills", size),
     )
-    clips = {p.stem: _crop8(decode_video(p, 12)) for p in sorted(recipe.val.iterdir())}
+    clips = validation_clips(recipe.val)
 
     torch.manual_seed(recipe.seed)
     net = RecurrentDenoiser(recipe.spec)
+    before = 0
     if recipe.start is not None:
-        net.load_state_dict(load_checkpoint(recipe.start)[0].state_dict())
+        start, provenance = load_checkpoint(recipe.start)
+        net.load_state_dict(start.state_dict())
+        before = provenance["steps"]
     net = net.to(memory_format=torch.channels_last)
     ema = deepcopy(net)
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=recipe.lr, betas=(0.9, 0.99), weight_decay=0.0
     )
     done = 0
+    scores: dict[str, float] = {}
     resume = recipe.run / "last.pt"
     if resume.exists():
         saved = torch.load(resume, weights_only=True)
         net.load_state_dict(saved["net"])
         ema.load_state_dict(saved["ema"])
         optimizer.load_state_dict(saved["optimizer"])
-        done = saved["step"]
+        done, scores = saved["step"], saved["scores"]
     log.info(
         "%s: %.2f kMAC/px, from step %d of %d",
         recipe.spec.name,
@@ -328,7 +376,6 @@ def train(recipe: Recipe) -> Path:
     )
     luma = 16 if recipe.spec.layout == "yuv420" else recipe.spec.channels
     started, shown = time.monotonic(), 0.0
-    scores: dict[str, float] = {}
     for step, batch in enumerate(batches(recipe, sampler, done), done):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at(step)
@@ -369,6 +416,7 @@ def train(recipe: Recipe) -> Path:
                     "ema": ema.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "step": now,
+                    "scores": scores,
                 },
                 partial,
             )
@@ -378,13 +426,14 @@ def train(recipe: Recipe) -> Path:
                 ema,
                 {
                     "recipe": recipe.run.name,
-                    "steps": now,
+                    "steps": before + now,
+                    "commit": commit(),
                     "data": f"{len(sampler.videos)} clips, "
                     f"{len(sampler.stills)} stills",
                     "noise": type(recipe.noise).__name__.lower(),
                     "sigma_scales": recipe.noise.sigma_scales,
                     "validation_psnr_y": {
-                        k: round(v, 3) for k, v in scores.items() if "mean" in k
+                        k: round(v, 3) for k, v in scores.items() if k[:5] == "mean/"
                     },
                 },
             )
@@ -399,5 +448,6 @@ def main(recipe_path: str) -> None:
         level=logging.INFO,
         format="%(asctime)s %(message)s",
         handlers=[logging.StreamHandler(), logging.FileHandler(recipe.run / "log.txt")],
+        force=True,  # `streamdenoise train` has its own format
     )
     print(train(recipe))

@@ -163,8 +163,9 @@ class Camera:
 
     Poisson-Gaussian noise in linear light (Foi et al. 2008, eq. 3) with white-balance
     gains, smeared as demosaicing, scaling and noise filters smear it, then the tone
-    curve, 8-bit clipping and JPEG recompression. The told sigma is mostly what the
-    product's own estimate says of the noisy clip, so the network learns its bias.
+    curve, 8-bit clipping, and JPEG or H.264 in three clips of four. The told sigma is
+    mostly what the product's own estimate says of the noisy clip, so the network learns
+    its bias.
     """
 
     sigma_max: float = 45.0

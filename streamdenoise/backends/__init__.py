@@ -1,7 +1,7 @@
 """Backends: one small protocol, one table.
 
-A new backend is one module with a `load` function, one row in `BACKENDS` and one row
-in the conformance test.
+A new backend is one module with a `load` function and one row in `BACKENDS`, from
+where the conformance test takes it.
 """
 
 import importlib
@@ -49,7 +49,7 @@ class Backend(Protocol):
     def state(self) -> tuple[np.ndarray, ...]:
         """The state, contiguous float32, in the order of the model's state names.
 
-        Not a copy: it is good until the next `step`.
+        May share memory with the backend: it is good until the next `step`.
         """
         ...
 
@@ -70,9 +70,7 @@ class BackendEntry:
     """A row of the table."""
 
     module: str
-    """Module with ``load(artefact, height, width, depth, threads) -> Backend``."""
-    package: str
-    """What must be importable."""
+    """``load(file, artefact, height, width, depth, threads, **options) -> Backend``."""
     install: str
     """What brings it, for messages."""
     needs: str
@@ -82,26 +80,21 @@ class BackendEntry:
 
 
 BACKENDS: dict[str, BackendEntry] = {
-    "openvino": BackendEntry(
-        "streamdenoise.backends.openvino", "openvino", "openvino", "int8", {}
-    ),
+    "openvino": BackendEntry("streamdenoise.backends.openvino", "openvino", "int8", {}),
     "openvino-fp32": BackendEntry(
         "streamdenoise.backends.openvino",
-        "openvino",
         "openvino",
         "onnx",
         {"precision": "fp32"},
     ),
     "onnxruntime": BackendEntry(
         "streamdenoise.backends.onnxruntime",
-        "onnxruntime",
         "'streamdenoise[onnx]'",
         "onnx",
         {},
     ),
     "eager": BackendEntry(
         "streamdenoise.backends.eager",
-        "torch",
         "'streamdenoise[train]'",
         "eager",
         {},
@@ -131,6 +124,7 @@ def load_backend(
     Raises:
         ConfigError: no backend has this name.
         BackendUnavailableError: its package or the artefact's file is missing.
+        EngineMismatchError: the artefact's file is not the one that was compiled.
         BackendError: it would not compile the model.
     """
     entry = BACKENDS.get(name)
@@ -144,6 +138,7 @@ def load_backend(
             f"{name} needs the {entry.needs} file of model {artefact.name}, which it "
             "does not have; compile the model again or choose another backend"
         )
+    artefact.verify(entry.needs)
     try:
         module = importlib.import_module(entry.module)
         return module.load(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class EagerBackend:
         net, _ = load_checkpoint(file)
         # torch's type stubs lack this overload of `to`.
         net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self._graph = DeployedGraph(net).eval()
+        self._graph: Any = DeployedGraph(net).eval()
         self._plane_shapes = artefact.plane_shapes(height, width)
         self._state_shapes = artefact.state_shapes(height, width)
         self._peak = torch.full((1, 1, 1, 1), float((1 << depth) - 1))
@@ -64,6 +65,7 @@ class EagerBackend:
 
     def close(self) -> None:
         self._state = []
+        self._graph = None
 
 
 def load(

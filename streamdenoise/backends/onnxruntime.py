@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -27,7 +28,7 @@ class OnnxRuntimeBackend:
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
-        self._session = ort.InferenceSession(
+        self._session: Any = ort.InferenceSession(
             file, options, providers=["CPUExecutionProvider"]
         )
         self._names = artefact.input_names
@@ -62,7 +63,7 @@ class OnnxRuntimeBackend:
         self._state = list(state)
 
     def close(self) -> None:
-        self._state = []
+        self._session, self._state = None, []
 
 
 def load(

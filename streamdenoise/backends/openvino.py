@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: INT8 where the artefact has it, else FP32."""
+"""OpenVINO on the CPU: INT8, or FP32 under a name of its own."""
 
 import sys
 from collections.abc import Sequence
