@@ -37,7 +37,7 @@ class Artefact:
     @property
     def input_names(self) -> list[str]:
         """Inputs of the deployed graph, in order."""
-        return [*self.manifest["planes"], "peak", "sigma", *self.state_names]
+        return ["pixels", "peak", "sigma", *self.state_names]
 
     @property
     def state_names(self) -> list[str]:
@@ -49,15 +49,13 @@ class Artefact:
         """Scales of the noise estimate that the model was trained with."""
         return tuple(self.manifest.get("sigma_scales", (1,)))
 
-    def plane_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
-        """Shapes of the graph's planes."""
-        if self.layout == "yuv420":
-            half = (1, 1, height // 2, width // 2)
-            return [(1, 1, height, width), half, half]
-        return [(1, 3 if self.layout == "rgb" else 1, height, width)]
+    @property
+    def sigmas(self) -> int:
+        """How many noise levels a step is told: one a plane."""
+        return {"yuv420": 3, "rgb": 3, "gray": 1}[self.layout]
 
     def state_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
-        """Shapes of the state of one stream."""
+        """Shapes of the state of one stream; the first is that of a frame's blocks."""
         return [
             (1, height // scale, width // scale, channels)
             for channels, scale in self.manifest["state"].values()

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.errors import ConfigError, SourceError
-from streamdenoise.frame import ColorInfo, Frame, plane_shapes
+from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.io import open_source
 from streamdenoise.model import (
     MULTIPLE,
     DeployedGraph,
     RecurrentDenoiser,
     kmac_per_pixel,
-    plane_names,
 )
 from streamdenoise.motion import MotionFollower
 from streamdenoise.noise import add_gaussian_noise, plane_sigmas
@@ -45,19 +45,13 @@ def example_inputs(
     net: RecurrentDenoiser, height: int, width: int
 ) -> tuple[torch.Tensor, ...]:
     """Inputs of the deployed graph for a first frame of mid grey."""
-    spec = net.spec
-    pix_fmt = {"yuv420": "yuv420p", "rgb": "rgb24", "gray": "gray"}[spec.layout]
-    if spec.layout == "rgb":
-        planes = [torch.full((1, 3, height, width), 128.0)]
-    else:
-        shapes = plane_shapes(pix_fmt, width, height)
-        planes = [torch.full((1, 1, *shape), 128.0) for shape in shapes]
-    sigmas = 1 if spec.layout == "gray" else 3
+    fused, *features = net.initial_state(height, width)
     return (
-        *planes,
+        torch.full_like(fused, 128.0),
         torch.full((1, 1, 1, 1), 255.0),
-        torch.full((1, sigmas), 0.05),
-        *DeployedGraph(net).initial_state(height, width),
+        torch.full((1, 1 if net.spec.layout == "gray" else 3), 0.05),
+        fused,
+        *features,
     )
 
 
@@ -67,13 +61,11 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
     eighth_h = torch.export.Dim("eighth_h", min=2, max=2048)
     eighth_w = torch.export.Dim("eighth_w", min=2, max=2048)
 
-    def grid(scale: int, first: int) -> dict[int, Any]:
-        return {first: scale * eighth_h, first + 1: scale * eighth_w}
-
-    planes = {"y": 8, "rgb": 8, "u": 4, "v": 4}
-    dims = {name: grid(scale, 2) for name, scale in planes.items()}
-    state = net.spec.state_planes()
-    dims |= {name: grid(MULTIPLE // scale, 1) for name, (_, scale) in state.items()}
+    state = net.spec.state_channels()
+    dims = {
+        name: {1: MULTIPLE // scale * eighth_h, 2: MULTIPLE // scale * eighth_w}
+        for name, (_, scale) in {"pixels": state["fused"], **state}.items()
+    }
     shapes = tuple(dims.get(name) for name in graph.input_names)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -82,7 +74,7 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
             example_inputs(net, _TRACE_HEIGHT, _TRACE_WIDTH),
             input_names=graph.input_names,
             output_names=graph.output_names,
-            dynamic_shapes=(shapes,),
+            dynamic_shapes=shapes,
             opset_version=18,
             dynamo=True,
             verbose=False,
@@ -120,7 +112,7 @@ def calibration_inputs(
     too.
     """
     graph = DeployedGraph(net).eval()
-    state_names = list(net.spec.state_planes())
+    state_names = list(net.spec.state_channels())
     rng = np.random.default_rng(0)
     peak = torch.full((1, 1, 1, 1), 255.0)
     # Few clips are taken several times, so that all levels occur.
@@ -130,26 +122,28 @@ def calibration_inputs(
         for t, frame in enumerate(clip):
             noisy = add_gaussian_noise(frame, float(level), rng)
             height, width = (n // MULTIPLE * MULTIPLE for n in noisy.planes[0].shape)
-            sizes = [(height, width), *[(height // 2, width // 2)] * 2]
-            planes = [
-                torch.from_numpy(plane[:h, :w].astype(np.float32))[None, None]
-                for plane, (h, w) in zip(noisy.planes, sizes, strict=True)
+            pixels = np.empty(net.spec.state_shapes(height, width)[0], np.uint8)
+            sizes = plane_shapes_of(pixels[0])
+            cropped = [
+                plane[:h, :w] for plane, (h, w) in zip(noisy.planes, sizes, strict=True)
             ]
+            gather_blocks(cropped, pixels[0])
             sigma = torch.tensor([plane_sigmas(float(level), frame.color)]) / 255
             if state is None:
                 state = graph.initial_state(height, width)
             held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
-            held = motion.follow(noisy.planes[0][:height, :width], held, 255)
+            held = motion.follow(cropped[0], held, 255)
             state = [torch.from_numpy(array.copy()) for array in held.values()]
-            inputs = (*planes, peak, sigma, *state)
+            inputs = (torch.from_numpy(pixels).float(), peak, sigma, *state)
             # The first frames and a later one stand for a stream.
             if t in (0, 1, 3, frames - 1):
                 arrays = [tensor.numpy() for tensor in inputs]
                 yield dict(zip(graph.input_names, arrays, strict=True))
             with torch.inference_mode():
-                outputs = graph(*inputs)
-            motion.remember(outputs[0][0, 0].to(torch.uint8).numpy())
-            state = outputs[len(planes) :]
+                clean, *state = graph(*inputs)
+            denoised = [np.empty(size, np.uint8) for size in sizes]
+            scatter_blocks(clean.to(torch.uint8).numpy()[0], denoised)
+            motion.remember(denoised[0])
 
 
 def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
@@ -255,8 +249,7 @@ def compile_checkpoint(
             "params": sum(p.numel() for p in net.parameters()),
             "kmac_per_px": round(kmac_per_pixel(spec), 2),
             "multiple": MULTIPLE,
-            "planes": list(plane_names(spec.layout)),
-            "state": spec.state_planes(),
+            "state": spec.state_channels(),
             **provenance,
             "psnr_gain_db": _psnr_gain(provenance.get("validation_psnr_y", {})),
             "files": {kind: file.name for kind, file in files.items()},

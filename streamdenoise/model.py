@@ -34,11 +34,6 @@ LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
 _LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
 
 
-def plane_names(layout: str) -> tuple[str, ...]:
-    """Names of a layout's planes in deployed graphs."""
-    return {"yuv420": ("y", "u", "v"), "rgb": ("rgb",), "gray": ("y",)}[layout]
-
-
 MULTIPLE = 8
 """Luma width and height must be multiples of this; callers pad."""
 
@@ -87,26 +82,18 @@ class ModelSpec:
 
     def state_shapes(self, height: int, width: int, batch: int = 1) -> list[list[int]]:
         """Shapes of the state for a luma plane of `height` x `width` pixels."""
-        h, w = height // 4, width // 4
         return [
-            [batch, h, w, self.channels],
-            [batch, h, w, self.bands],
-            [batch, h, w, self.hidden],
-            [batch, h // 2, w // 2, self.hidden_low],
+            [batch, height // scale, width // scale, channels]
+            for channels, scale in self.state_channels().values()
         ]
 
-    def state_planes(self) -> dict[str, tuple[int, int]]:
-        """State of deployed graphs: name -> channels, and scale below luma's size.
+    def state_channels(self) -> dict[str, tuple[int, int]]:
+        """State of a stream: name -> channels, and scale below luma's size.
 
-        Each is ``(1, H / scale, W / scale, channels)``; fused frames have pictures'
-        range, [0, 1], not clipped.
+        Each is ``(1, H / scale, W / scale, channels)``.
         """
-        fused = {
-            "yuv420": {"fused_y": (1, 1), "fused_u": (1, 2), "fused_v": (1, 2)},
-            "rgb": {"fused_rgb": (3, 1)},
-            "gray": {"fused_y": (1, 1)},
-        }
-        return fused[self.layout] | {
+        return {
+            "fused": (self.channels, 4),
             "frames": (self.bands, 4),
             "hidden": (self.hidden, 4),
             "hidden_low": (self.hidden_low, 8),
@@ -160,13 +147,13 @@ def pack(planes: tuple[Tensor, ...]) -> Tensor:
         and 4 of V. Lengths are kept: noise of std s in a plane has std s in each of
         its channels.
     """
-    pixels = gather_blocks(planes)
+    pixels = _gather_blocks(planes)
     return pixels @ _basis(_LAYOUT_OF_CHANNELS[pixels.shape[-1]], pixels).T
 
 
 def unpack(packed: Tensor, layout: str) -> tuple[Tensor, ...]:
     """Inverse of `pack`."""
-    return scatter_blocks(packed @ _basis(layout, packed), layout)
+    return _scatter_blocks(packed @ _basis(layout, packed), layout)
 
 
 def _basis(layout: str, like: Tensor) -> Tensor:
@@ -175,7 +162,7 @@ def _basis(layout: str, like: Tensor) -> Tensor:
     return torch.block_diag(*bases).to(like)
 
 
-def gather_blocks(planes: tuple[Tensor, ...]) -> Tensor:
+def _gather_blocks(planes: tuple[Tensor, ...]) -> Tensor:
     """Planes, as in `pack`, to the pixels of blocks: ``(N, H/4, W/4, C)``."""
     if planes[0].shape[1] == 3:
         planes = tuple(planes[0].split(1, 1))
@@ -188,8 +175,8 @@ def gather_blocks(planes: tuple[Tensor, ...]) -> Tensor:
     return torch.cat(blocks, -1)
 
 
-def scatter_blocks(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
-    """Inverse of `gather_blocks`."""
+def _scatter_blocks(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
+    """Inverse of `_gather_blocks`."""
     _, height, width, _ = pixels.shape
     planes = []
     for block in pixels.split(block_channels(layout), -1):
@@ -353,13 +340,14 @@ def kmac_per_pixel(spec: ModelSpec) -> float:
 
 
 class DeployedGraph(nn.Module):
-    """What every backend runs: planes and state in, planes and state out.
+    """What every backend runs: pixels and state in, pixels and state out.
 
-    Planes are integers held in float32 (0 to `peak`), so that one artefact serves 8
-    and 10 bits; backends that can, put the cast from and to integers into the graph.
+    Pixels lie in blocks (`streamdenoise.blocks`) and are integers held in float32 (0 to
+    `peak`), so that one artefact serves 8 and 10 bits; backends that can, put the cast
+    from and to integers into the graph.
 
-    The fused frame goes from step to step as planes of pixels, unlike in the network,
-    so that it can be warped by any image library.
+    The fused frame goes from step to step as pixels too, unlike in the network, so that
+    it can be warped by any image library.
     """
 
     def __init__(self, net: RecurrentDenoiser) -> None:
@@ -369,51 +357,51 @@ class DeployedGraph(nn.Module):
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs, in order."""
-        spec = self.net.spec
-        return [*plane_names(spec.layout), "peak", "sigma", *spec.state_planes()]
+        return ["pixels", "peak", "sigma", *self.net.spec.state_channels()]
 
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs, in order."""
-        spec = self.net.spec
-        names = (*plane_names(spec.layout), *spec.state_planes())
+        names = ("pixels", *self.net.spec.state_channels())
         return [f"{name}_out" for name in names]
 
-    def initial_state(self, height: int, width: int) -> tuple[Tensor, ...]:
+    def initial_state(self, height: int, width: int) -> State:
         """A fresh start for one stream of `height` x `width` pixels of luma."""
-        shapes = self.net.spec.state_planes().values()
-        return tuple(
-            torch.zeros(1, height // scale, width // scale, channels)
-            for channels, scale in shapes
-        )
+        return self.net.initial_state(height, width)
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self,
+        pixels: Tensor,
+        peak: Tensor,
+        sigma: Tensor,
+        fused: Tensor,
+        frames: Tensor,
+        hidden: Tensor,
+        hidden_low: Tensor,
+    ) -> tuple[Tensor, ...]:
         """Run a step.
 
         Args:
-            *inputs: the planes ``(1, 1, H, W)``, ``(1, 1, H/2, W/2)``, ... (rgb:
-                ``(1, 3, H, W)``) in 0 to peak; peak ``(1, 1, 1, 1)``, 255 or 1023;
-                sigmas of the planes ``(1, P)`` in [0, 1]; the state, see
-                `ModelSpec.state_planes`.
+            pixels: ``(1, H/4, W/4, C)`` in 0 to peak.
+            peak: ``(1, 1, 1, 1)``, 255 or 1023.
+            sigma: of the planes, ``(1, P)`` in [0, 1].
+            fused: as pixels, in [0, 1], not clipped.
+            frames: see `RecurrentDenoiser.forward`.
+            hidden: the same.
+            hidden_low: the same.
 
         Returns:
-            The planes denoised, rounded and clipped to [0, peak], and the next state.
+            The pixels denoised, rounded and clipped to [0, peak], and the next state.
         """
         layout = self.net.spec.layout
-        count = len(plane_names(layout))
-        planes, (peak, sigma) = inputs[:count], inputs[count : count + 2]
-        past, features = inputs[count + 2 : 2 * count + 2], inputs[2 * count + 2 :]
         basis = _basis(layout, peak)
-        # Scaled and rounded while the pixels lie in blocks: one pass for all planes.
-        noisy = (gather_blocks(planes) * (1.0 / peak)) @ basis.T
-        fused = gather_blocks(tuple(map(_channels_first, past))) @ basis.T
-        denoised, (next_fused, *next_features) = self.net(
-            noisy, packed_sigma(sigma, layout), fused, *features
+        denoised, (next_fused, *features) = self.net(
+            (pixels * (1.0 / peak)) @ basis.T,
+            packed_sigma(sigma, layout),
+            fused @ basis.T,
+            frames,
+            hidden,
+            hidden_low,
         )
         clean = torch.round((denoised @ basis).clamp(0.0, 1.0) * peak)
-        next_past = scatter_blocks(next_fused @ basis, layout)
-        return (
-            *scatter_blocks(clean, layout),
-            *map(_channels_last, next_past),
-            *next_features,
-        )
+        return clean, next_fused @ basis, *features

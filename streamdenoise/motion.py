@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
+from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
+
 CELL = 8
 """Pixels of luma that share one vector of a flow, a side."""
 
@@ -119,12 +121,15 @@ class StateWarper:
         """Make room.
 
         Args:
-            state: of a backend, name -> ``(1, h, w, channels)`` float32; the first is
-                of the size of luma.
+            state: of a backend, name -> ``(1, h, w, channels)`` float32; ``fused``
+                holds pixels in blocks (`streamdenoise.blocks`).
         """
-        shapes = {array.shape[1:3] for array in state.values()}
-        self._height = next(iter(state.values())).shape[1]
+        planes = plane_shapes_of(state["fused"][0])
+        self._height = planes[0][0]
+        shapes = {*planes, *(array.shape[1:3] for array in state.values())}
         self._flows = {shape: np.empty((*shape, 2), np.float32) for shape in shapes}
+        self._planes = [np.empty(shape, np.float32) for shape in planes]
+        self._moved = [np.empty(shape, np.float32) for shape in planes]
         self._warped = {
             name: np.empty(array.shape, np.float32) for name, array in state.items()
         }
@@ -145,16 +150,18 @@ class StateWarper:
         for shape, dense in self._flows.items():
             scaled = flow * np.float32(shape[0] / self._height)
             cv2.resize(scaled, (shape[1], shape[0]), dst=dense)
-        for name, array in state.items():
-            _warp(
-                array[0],
-                self._flows[array.shape[1:3]],
-                # Features are smooth; pictures would be blurred a little every time.
-                cv2.INTER_CUBIC if name.startswith("fused") else cv2.INTER_LINEAR,
-                # What comes in at the edges counts as never seen.
-                cv2.BORDER_CONSTANT if name == "frames" else cv2.BORDER_REPLICATE,
-                self._warped[name][0],
-            )
+        scatter_blocks(state["fused"][0], self._planes)
+        for plane, moved in zip(self._planes, self._moved, strict=True):
+            # A picture would be blurred a little every time by less.
+            flow = self._flows[plane.shape]
+            _warp(plane, flow, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE, moved)
+        gather_blocks(self._moved, self._warped["fused"][0])
+        for name in state.keys() - {"fused"}:
+            array, warped = state[name][0], self._warped[name][0]
+            flow = self._flows[array.shape[:2]]
+            # What comes in at the edges counts as never seen.
+            border = cv2.BORDER_CONSTANT if name == "frames" else cv2.BORDER_REPLICATE
+            _warp(array, flow, cv2.INTER_LINEAR, border, warped)
         return self._warped
 
 

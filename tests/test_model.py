@@ -21,7 +21,6 @@ from streamdenoise.model import (
     kmac_per_pixel,
     pack,
     packed_sigma,
-    plane_names,
     unpack,
 )
 from streamdenoise.motion import FlowEstimator
@@ -93,13 +92,13 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
     sigma = torch.full((1, 1 if layout == "gray" else 3), 0.1)
     graph = DeployedGraph(net)
     state = graph.initial_state(16, 24)
-    outputs = graph(*planes, torch.full((1, 1, 1, 1), 255.0), sigma, *state)
-    assert [tuple(o.shape) for o in outputs[: len(shapes)]] == shapes
-    assert [o.shape for o in outputs[len(shapes) :]] == [s.shape for s in state]
-    for plane in outputs[: len(shapes)]:
-        assert torch.equal(plane, plane.round())
-        assert plane.min() >= 0
-        assert plane.max() <= 255
+    pixels = torch.randint_like(state[0], 256)
+    clean, *after = graph(pixels, torch.full((1, 1, 1, 1), 255.0), sigma, *state)
+    assert clean.shape == pixels.shape
+    assert [o.shape for o in after] == [s.shape for s in state]
+    assert torch.equal(clean, clean.round())
+    assert clean.min() >= 0
+    assert clean.max() <= 255
 
 
 @pytest.mark.parametrize(
@@ -194,8 +193,7 @@ def test_the_stream_equals_the_unrolled_training(tmp_path: Path) -> None:
         "name": "tiny",
         "layout": "yuv420",
         "multiple": 8,
-        "planes": plane_names("yuv420"),
-        "state": net.spec.state_planes(),
+        "state": net.spec.state_channels(),
         "files": {"eager": "tiny.safetensors"},
     }
     artefact = Artefact(tmp_path, manifest)

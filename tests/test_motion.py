@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.model import ModelSpec, pack
 from streamdenoise.motion import CELL, FlowEstimator, MotionFollower, StateWarper
 from train.motion import find_flows, warp_state
@@ -100,18 +101,27 @@ def test_any_size_is_searched_or_left(shape: tuple[int, int]) -> None:
 def random_state(height: int, width: int) -> dict[str, np.ndarray]:
     """A state as backends hold it, smooth as pictures are."""
     state = {}
-    for name, (channels, part) in ModelSpec().state_planes().items():
+    for name, (channels, part) in ModelSpec().state_channels().items():
         planes = [scene(height // part, width // part, c) for c in range(channels)]
         state[name] = np.stack(planes, -1)[None]
+    pictures = [scene(height, width), *2 * [scene(height // 2, width // 2)]]
+    gather_blocks(pictures, state["fused"][0])
     state["frames"] *= 9
     return state
 
 
+def planes_of(blocks: np.ndarray) -> list[np.ndarray]:
+    """The three planes of the fused frame of a state."""
+    planes = [np.empty(shape, np.float32) for shape in plane_shapes_of(blocks[0])]
+    scatter_blocks(blocks[0], planes)
+    return planes
+
+
 def packed_state(state: dict[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
     """The same state as the network holds it."""
-    tensors = [torch.from_numpy(array.copy()) for array in state.values()]
-    planes = tuple(tensor.permute(0, 3, 1, 2) for tensor in tensors[:3])
-    return pack(planes), *tensors[3:]
+    planes = tuple(torch.from_numpy(p)[None, None] for p in planes_of(state["fused"]))
+    rest = [state[name] for name in ("frames", "hidden", "hidden_low")]
+    return pack(planes), *(torch.from_numpy(array.copy()) for array in rest)
 
 
 def test_state_warps_as_in_training() -> None:
@@ -141,8 +151,8 @@ def test_whole_shifts_move_pixels_unchanged_and_edges_are_never_seen() -> None:
         np.testing.assert_allclose(inner, state[name][:, down:, right:], atol=1e-5)
     assert not moved["frames"][:, -4:].any()
     assert not moved["frames"][:, :, -2:].any()
-    edge = moved["fused_y"][:, -16:, :-8]
-    np.testing.assert_allclose(edge - edge[:, :1], 0, atol=1e-5)
+    edge = planes_of(moved["fused"])[0][-16:, :-8]
+    np.testing.assert_allclose(edge - edge[:1], 0, atol=1e-5)
 
 
 def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
@@ -157,7 +167,7 @@ def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
     moved = follower.follow(now, state, 255)
     assert moved is not state
     assert list(moved) == list(state)
-    assert (moved["fused_y"] != state["fused_y"]).any()
+    assert (moved["fused"] != state["fused"]).any()
 
 
 @pytest.mark.parametrize("size", [96, 128])

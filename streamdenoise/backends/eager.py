@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from streamdenoise.artefact import Artefact
+from streamdenoise.blocks import gather_blocks, scatter_blocks
 from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.model import DeployedGraph
 
@@ -30,8 +31,9 @@ class EagerBackend:
         # torch's type stubs lack this overload of `to`.
         net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._graph: Any = DeployedGraph(net).eval()
-        self._plane_shapes = artefact.plane_shapes(height, width)
         self._state_shapes = artefact.state_shapes(height, width)
+        dtype = np.uint8 if depth == 8 else np.uint16
+        self._pixels = np.empty(self._state_shapes[0], dtype)
         self._peak = torch.full((1, 1, 1, 1), float((1 << depth) - 1))
         if threads is not None:
             torch.set_num_threads(threads)
@@ -41,18 +43,13 @@ class EagerBackend:
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        inputs = [
-            torch.from_numpy(plane.reshape(shape).astype(np.float32))
-            for plane, shape in zip(planes, self._plane_shapes, strict=True)
-        ]
+        gather_blocks(planes, self._pixels[0])
+        pixels = torch.from_numpy(self._pixels.astype(np.float32))
         told = torch.from_numpy(sigma[None].astype(np.float32))
-        outputs = self._graph(*inputs, self._peak, told, *self._state)
-        count = len(planes)
-        self._state = list(outputs[count:])
-        return tuple(
-            output.numpy().astype(plane.dtype).reshape(plane.shape)
-            for output, plane in zip(outputs[:count], planes, strict=True)
-        )
+        clean, *self._state = self._graph(pixels, self._peak, told, *self._state)
+        cleaned = tuple(np.empty(plane.shape, plane.dtype) for plane in planes)
+        scatter_blocks(clean.numpy().astype(self._pixels.dtype)[0], cleaned)
+        return cleaned
 
     def reset(self) -> None:
         self._state = [torch.zeros(shape) for shape in self._state_shapes]

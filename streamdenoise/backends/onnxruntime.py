@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from streamdenoise.artefact import Artefact
+from streamdenoise.blocks import gather_blocks, scatter_blocks
 
 
 class OnnxRuntimeBackend:
@@ -32,26 +33,23 @@ class OnnxRuntimeBackend:
             file, options, providers=["CPUExecutionProvider"]
         )
         self._names = artefact.input_names
-        self._plane_shapes = artefact.plane_shapes(height, width)
         self._state_shapes = artefact.state_shapes(height, width)
+        dtype = np.uint8 if depth == 8 else np.uint16
+        self._pixels = np.empty(self._state_shapes[0], dtype)
         self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
         self.reset()
 
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        inputs = [
-            plane.reshape(shape).astype(np.float32)
-            for plane, shape in zip(planes, self._plane_shapes, strict=True)
-        ]
-        values = [*inputs, self._peak, sigma[None].astype(np.float32), *self._state]
-        outputs = self._session.run(None, dict(zip(self._names, values, strict=True)))
-        count = len(planes)
-        self._state = [np.asarray(output) for output in outputs[count:]]
-        return tuple(
-            np.asarray(output).astype(plane.dtype).reshape(plane.shape)
-            for output, plane in zip(outputs[:count], planes, strict=True)
-        )
+        gather_blocks(planes, self._pixels[0])
+        pixels = self._pixels.astype(np.float32)
+        values = [pixels, self._peak, sigma[None].astype(np.float32), *self._state]
+        feed = dict(zip(self._names, values, strict=True))
+        clean, *self._state = self._session.run(None, feed)
+        cleaned = tuple(np.empty(plane.shape, plane.dtype) for plane in planes)
+        scatter_blocks(clean.astype(self._pixels.dtype)[0], cleaned)
+        return cleaned
 
     def reset(self) -> None:
         self._state = [np.zeros(shape, np.float32) for shape in self._state_shapes]

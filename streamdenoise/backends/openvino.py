@@ -15,6 +15,7 @@ import openvino as ov  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # noqa: E402
 
 from streamdenoise.artefact import Artefact  # noqa: E402
+from streamdenoise.blocks import gather_blocks, scatter_blocks  # noqa: E402
 
 
 class OpenVinoBackend:
@@ -31,23 +32,18 @@ class OpenVinoBackend:
         precision: str,
     ) -> None:
         self.name = "openvino" if precision == "int8" else "openvino-fp32"
-        plane_shapes = artefact.plane_shapes(height, width)
+        state_shapes = artefact.state_shapes(height, width)
         core = ov.Core()
         model = core.read_model(file)
-        shapes = [
-            *plane_shapes,
-            (1, 1, 1, 1),
-            (1, len(plane_shapes)),
-            *artefact.state_shapes(height, width),
-        ]
+        sigmas = (1, artefact.sigmas)
+        shapes = [state_shapes[0], (1, 1, 1, 1), sigmas, *state_shapes]
         names = artefact.input_names
         model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
-        # Integer planes cross the boundary; the casts run inside the graph.
+        # Integer pixels cross the boundary; the casts run inside the graph.
         element = ov.Type.u8 if depth == 8 else ov.Type.u16
         adapter = PrePostProcessor(model)
-        for plane in artefact.manifest["planes"]:
-            adapter.input(plane).tensor().set_element_type(element)
-            adapter.output(f"{plane}_out").tensor().set_element_type(element)
+        adapter.input("pixels").tensor().set_element_type(element)
+        adapter.output("pixels_out").tensor().set_element_type(element)
         config = {
             "PERFORMANCE_HINT": "LATENCY",
             # Left alone it would run "FP32" in bfloat16 on chips that have it.
@@ -57,16 +53,16 @@ class OpenVinoBackend:
             config["INFERENCE_NUM_THREADS"] = str(threads)
         compiled = core.compile_model(adapter.build(), "CPU", config)
         dtype = np.uint8 if depth == 8 else np.uint16
-        self._planes = [np.zeros(shape, dtype) for shape in plane_shapes]
-        self._sigma = np.zeros((1, len(plane_shapes)), np.float32)
-        state_shapes = artefact.state_shapes(height, width)
+        self._pixels = np.zeros(state_shapes[0], dtype)
+        self._cleaned = np.zeros(state_shapes[0], dtype)
+        self._sigma = np.zeros(sigmas, np.float32)
         self._buffers = [
             [np.zeros(shape, np.float32) for shape in state_shapes] for _ in range(2)
         ]
         # OpenVINO's tensors do not keep the arrays alive that they share.
         self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
         self._request: Any = compiled.create_infer_request()
-        for i, array in enumerate((*self._planes, self._peak, self._sigma)):
+        for i, array in enumerate((self._pixels, self._peak, self._sigma)):
             self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
         self.set_state(self._buffers[0])
 
@@ -74,23 +70,17 @@ class OpenVinoBackend:
         self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         self._sigma[0] = sigma
-        for plane, held in zip(planes, self._planes, strict=True):
-            if plane.dtype != held.dtype:
-                raise TypeError(f"planes must be {held.dtype}, got {plane.dtype}")
-            # Copied, as decoders lend read-only memory, which OpenVINO cannot share.
-            np.copyto(held, plane.reshape(held.shape))
-        cleaned = [np.empty_like(held) for held in self._planes]
+        gather_blocks(planes, self._pixels[0])
         # The set that is not read; both are free where the state came from elsewhere.
         old, new = self._buffers
-        for i, array in enumerate((*cleaned, *new)):
+        for i, array in enumerate((self._cleaned, *new)):
             self._request.set_output_tensor(i, ov.Tensor(array, shared_memory=True))
         self._request.infer()
         self._buffers = [new, old]
         self.set_state(new)
-        return tuple(
-            array.reshape(plane.shape)
-            for array, plane in zip(cleaned, planes, strict=True)
-        )
+        cleaned = tuple(np.empty(plane.shape, plane.dtype) for plane in planes)
+        scatter_blocks(self._cleaned[0], cleaned)
+        return cleaned
 
     def reset(self) -> None:
         for array in self._buffers[0]:
@@ -101,15 +91,13 @@ class OpenVinoBackend:
         return tuple(self._state)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        first, places = len(self._planes) + 2, range(len(self._buffers[0]))
-        for i, array in zip(places, state, strict=True):
-            tensor = ov.Tensor(array, shared_memory=True)
-            self._request.set_input_tensor(first + i, tensor)
+        for i, array in zip(range(3, 3 + len(self._buffers[0])), state, strict=True):
+            self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
         self._state = list(state)
 
     def close(self) -> None:
         self._request = None
-        self._buffers, self._state, self._planes = [], [], []
+        self._buffers, self._state = [], []
 
 
 def load(
