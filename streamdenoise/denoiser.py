@@ -147,14 +147,27 @@ class Denoiser:
         self._motion = MotionFollower()
 
     def prepare(self, width: int, height: int, pix_fmt: str) -> None:
-        """Compile the engine before the first frame, which would have to wait for it.
+        """Compile and run the engine before the first frames, which would wait for it.
+
+        Forgets the stream, as `reset` does.
 
         Args:
             width: of the frames, in pixels.
             height: of the frames.
             pix_fmt: one of `PIX_FMTS`.
         """
-        self._engine_for(*self._padded(height, width), bit_depth(pix_fmt))
+        depth = bit_depth(pix_fmt)
+        self._engine_for(*self._padded(height, width), depth)
+        # Two frames that move, as first calls allocate and start threads.
+        waves = np.sin(np.arange(height)[:, None] / 5) + np.sin(np.arange(width) / 7)
+        dtype = np.uint8 if depth == 8 else np.uint16
+        luma = ((2 + waves) / 4 * ((1 << depth) - 1)).astype(dtype)
+        chroma = luma[: (height + 1) // 2, : (width + 1) // 2]
+        for shift in (0, 2):
+            moved = (np.roll(luma, shift, 1), chroma, chroma)
+            self._step(moved, np.full(3, 0.05, np.float32), depth)
+        self._fresh = False
+        self.reset()
 
     def reset(self) -> None:
         """Forget the stream: the next frame is treated as the first one ever."""

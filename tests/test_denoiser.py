@@ -426,3 +426,16 @@ def test_prepared_engine_is_the_one_that_is_used(denoiser: Denoiser) -> None:
     assert denoiser.backend
     denoiser.process(make_frame("yuv420p", 47, 65, sigma=0.1))
     assert denoiser._engine is prepared
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "rgb24"])
+def test_preparing_leaves_no_trace_in_the_stream(
+    denoiser: Denoiser, pix_fmt: str
+) -> None:
+    frames = [make_frame(pix_fmt, 65, 97, sigma=0.1, index=i) for i in range(3)]
+    denoiser.prepare(97, 65, pix_fmt)
+    prepared = [denoiser.process(frame)[0] for frame in frames]
+    fresh = Denoiser.load("nano-awgn", threads=1)
+    for frame, clean in zip(frames, prepared, strict=True):
+        for a, b in zip(fresh.process(frame)[0].planes, clean.planes, strict=True):
+            np.testing.assert_array_equal(a, b)
