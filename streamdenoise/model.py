@@ -19,6 +19,7 @@ between the convolutions then need no reordering.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,9 @@ class ModelSpec:
     """Recurrent features at an eighth of the luma size."""
     gate: int = 16
     """Channels of the motion gate."""
+    noise_map: int = 0
+    """Channels of the map of the noise; 0 takes the told level for the whole picture.
+    """
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUT_CHANNELS:
@@ -215,6 +219,53 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1)
 
 
+class NoiseMap(nn.Module):
+    """Corrects the told noise level from place to place and band to band.
+
+    Cameras' noise grows with the light and is smeared and compressed away in part, so
+    that one level fits no picture. Levels are in logarithms: a correction of 1 doubles.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        means = len(mean_channels(spec.layout))
+        width = spec.noise_map
+        self.look = _conv(3 * spec.bands + means + 2, width, stride=2)
+        self.combine = _conv(width + spec.hidden_low, width)
+        self.correct = nn.Conv2d(width, 4 * spec.bands, 1)
+        nn.init.zeros_(self.correct.weight)
+        assert self.correct.bias is not None
+        nn.init.zeros_(self.correct.bias)
+
+    def forward(
+        self,
+        energies: Sequence[Tensor],
+        means: Tensor,
+        gain: Tensor,
+        levels: Tensor,
+        hidden_low: Tensor,
+    ) -> Tensor:
+        """Estimate factors on the told level, 1/8 to 8.
+
+        Args:
+            energies: of the frame's details and of its difference from the past, each
+                ``(N, h, w, bands)``, in units of the told variance.
+            means: ``(N, h, w, planes)`` of the blocks.
+            gain: ``(N, h, w, bands)`` how little of the past there is.
+            levels: ``(N, h, w, 2)``, see `RecurrentDenoiser.forward`.
+            hidden_low: ``(N, h/2, w/2, hidden_low)``, which remembers.
+
+        Returns:
+            ``(N, h, w, bands)``.
+        """
+        logs = [0.25 * (energy + 0.01).log() for energy in energies]
+        x = torch.cat([*logs, means, gain, levels], -1)
+        x = F.relu(self.look(_channels_first(x)))
+        x = F.relu(self.combine(torch.cat([x, _channels_first(hidden_low)], 1)))
+        octaves = _channels_last(F.pixel_shuffle(self.correct(x), 2)).float()
+        return (octaves.clamp(-3.0, 3.0) * math.log(2.0)).exp()
+
+
 class RecurrentDenoiser(nn.Module):
     """The step network. Stateless itself: state goes in and comes out."""
 
@@ -242,6 +293,7 @@ class RecurrentDenoiser(nn.Module):
         self.decode2 = _conv(w, w)
         self.tail = _conv(w, c)
         self.threshold = nn.Conv2d(w, c, 1)
+        self.noise_map = NoiseMap(spec) if spec.noise_map else None
         # Which channels are means of blocks, as columns, and which are details.
         select = F.one_hot(torch.tensor(means), c).T.float()
         self.register_buffer("select_means", select, persistent=False)
@@ -286,9 +338,12 @@ class RecurrentDenoiser(nn.Module):
         Returns:
             The denoised packed frame, not clipped, and the next state.
         """
+        change = noisy - fused
+        if self.noise_map is not None:
+            factors = self._noise_factors(noisy, sigma, change, frames, hidden_low)
+            sigma = sigma * (factors @ self.spread_bands)
         # Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate takes
         # frames away from `n` where the picture moved.
-        change = noisy - fused
         moved = (change / sigma.clamp(min=MIN_SIGMA)).clamp(-8.0, 8.0)
         seen = torch.cat([0.25 * moved.abs(), 1.0 / (1.0 + frames)], -1)
         seen = self.gate_out(F.relu(self.gate_in(_channels_first(seen))))
@@ -300,9 +355,7 @@ class RecurrentDenoiser(nn.Module):
         moved = 0.25 * moved * frames[..., :1].clamp(max=1.0)
         frames = (1.0 + trusted).clamp(max=MAX_FRAMES)
 
-        # Noise levels as maps: (luma, chroma) in units in which 25/255 is about 0.5.
-        levels = torch.cat([sigma[..., :1], sigma[..., -1:]], -1) * 5.0
-        levels = levels.expand(-1, noisy.shape[1], noisy.shape[2], -1)
+        levels = self._levels(sigma, noisy)
         details = fused * self.is_detail
         means = fused @ self.select_means
         seen = torch.cat([details, moved, gain, levels, hidden], -1)
@@ -327,6 +380,33 @@ class RecurrentDenoiser(nn.Module):
         # next frame can be compared with it where the past is not trusted.
         return fused + clean, (fused + gains * clean, frames, hidden, hidden_low)
 
+    @staticmethod
+    def _levels(sigma: Tensor, frame: Tensor) -> Tensor:
+        """Maps of the noise (luma, chroma), in units in which 25/255 is about 0.5."""
+        levels = torch.cat([sigma[..., :1], sigma[..., -1:]], -1) * 5.0
+        return levels.expand(-1, frame.shape[1], frame.shape[2], -1)
+
+    def _noise_factors(
+        self,
+        noisy: Tensor,
+        sigma: Tensor,
+        change: Tensor,
+        frames: Tensor,
+        hidden_low: Tensor,
+    ) -> Tensor:
+        assert self.noise_map is not None
+        scale = 1.0 / sigma.clamp(min=MIN_SIGMA)
+        details = noisy * self.is_detail
+        per_band = self.spread_bands.T / self.spread_bands.sum(1)
+        energies = [(x * scale).square() @ per_band for x in (details, change)]
+        return self.noise_map(
+            energies,
+            noisy @ self.select_means,
+            1.0 / (1.0 + frames),
+            self._levels(sigma, noisy),
+            hidden_low,
+        )
+
 
 def kmac_per_pixel(spec: ModelSpec) -> float:
     """Thousands of multiply-accumulates of the convolutions per luma pixel."""
@@ -335,7 +415,8 @@ def kmac_per_pixel(spec: ModelSpec) -> float:
     macs = 0.0
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d):
-            macs += module.weight.numel() / (64 if name in low else 16)
+            at_eighth = name in low or name.startswith("noise_map.")
+            macs += module.weight.numel() / (64 if at_eighth else 16)
     return macs / 1000
 
 

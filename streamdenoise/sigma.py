@@ -3,7 +3,8 @@
 White noise survives a second difference in both directions, pictures mostly do not
 (Immerkaer, "Fast noise variance estimation", CVIU 1996, eq. 4). Where Immerkaer
 averages the whole picture, we look at the quietest blocks only (Pyatykh et al., TIP
-2013, argue why), because texture adds energy and never takes any away.
+2013, argue why), because texture adds energy and never takes any away. Blocks so near
+to black or white that clipping takes noise away are left out.
 """
 
 from collections.abc import Sequence
@@ -11,16 +12,24 @@ from collections.abc import Sequence
 import numpy as np
 
 _BLOCK = 8
-_QUANTILE = 0.15
-# That quantile of a block's mean square for white noise of variance 1; measured on 40
-# frames of pure noise.
-_QUANTILE_OF_NOISE = 0.682
+WHITE, SMEARED = 0.05, 0.15
+"""Shares of blocks that are quiet: compression empties some blocks of camera noise."""
+_QUIET_OF_NOISE = {WHITE: 0.5546, SMEARED: 0.682}
+"""The block of that rank, of white noise of variance 1: its mean square; measured on
+200,000 blocks of pure noise."""
+_NEAR_LIMIT = 2.2
+"""So many stds below white, or above black, clipping of RGB already tells in luma."""
+_LIMITS = (17 / 255, 234 / 255)
+_FEWEST, _FEWEST_SHARE = 32, 0.03
+"""Blocks that are looked at even if all are near a limit: those farthest from it."""
 _EACH_AT_FIRST, _EVERY = 8, 4
 _MAX_BANDS = 24
 _MAX_BANDS_PIXELS = 1 << 17
 
 
-def estimate_sigma(plane: np.ndarray, peak: int, scale: int = 1) -> float:
+def estimate_sigma(
+    plane: np.ndarray, peak: int, scale: int = 1, quiet: float = WHITE
+) -> float:
     """Estimate the std of the noise in one plane.
 
     Args:
@@ -28,10 +37,11 @@ def estimate_sigma(plane: np.ndarray, peak: int, scale: int = 1) -> float:
         peak: full scale, 255 or 1023.
         scale: 1 looks at single pixels; 2 at sums of 2x2, which sees noise that is
             smooth over a few pixels. For white noise both give the same.
+        quiet: share of the blocks that are taken for free of texture, `WHITE` or
+            `SMEARED`.
 
     Returns:
-        Std in [0, 1]; 0.0 for planes too small to tell. Blocks that touch black or
-        white are left out, as clipping hides their noise.
+        Std in [0, 1]; 0.0 for planes too small to tell.
     """
     height, width = (n // scale for n in plane.shape)
     rows, columns = (height - 2) // _BLOCK, (width - 2) // _BLOCK
@@ -51,24 +61,44 @@ def estimate_sigma(plane: np.ndarray, peak: int, scale: int = 1) -> float:
     blocks = second.reshape(len(tops), _BLOCK, columns, _BLOCK).astype(np.float32)
     energy = np.einsum("abcd,abcd->ac", blocks, blocks) / (36.0 * _BLOCK**2)
     inner = bands[:, 1:-1, 1:-1].reshape(len(tops), _BLOCK, columns, _BLOCK)
-    low, high = inner.min((1, 3)), inner.max((1, 3))
-    usable = energy[(low > 0) & (high < peak)]
-    if usable.size < 8:
-        usable = energy.ravel()
-    quiet = float(np.quantile(usable, _QUANTILE))
+    means = np.einsum("abcd->ac", inner, dtype=np.float32) / _BLOCK**2
+    black, white = (limit * peak for limit in _LIMITS)
+    room = np.minimum(means - black, white - means).ravel()
+    std = _std_of_quiet(energy.ravel(), room, 0.0, quiet)
+    for _ in range(2):
+        std = _std_of_quiet(energy.ravel(), room, _NEAR_LIMIT * std, quiet)
     # The sum of four independent samples has twice their std.
-    return scale * float(np.sqrt(quiet / _QUANTILE_OF_NOISE)) / peak
+    return scale * std / peak
+
+
+def _std_of_quiet(
+    energy: np.ndarray, room: np.ndarray, wanted: float, quiet: float
+) -> float:
+    """Std from the quietest blocks that have room to black and white."""
+    fewest = min(room.size, max(_FEWEST, int(_FEWEST_SHARE * room.size)))
+    wanted = min(wanted, float(np.partition(room, -fewest)[-fewest]))
+    found = np.quantile(energy[room >= wanted], quiet)
+    return float(np.sqrt(found / _QUIET_OF_NOISE[quiet]))
+
+
+def plane_std(plane: np.ndarray, peak: int, scales: Sequence[int]) -> float:
+    """`estimate_sigma` at one or more scales: the larger estimate counts.
+
+    Noise that is looked for at two scales is that of cameras, smeared by demosaicing
+    and compression.
+    """
+    quiet = WHITE if len(scales) == 1 else SMEARED
+    return max(estimate_sigma(plane, peak, scale, quiet) for scale in scales)
 
 
 class SigmaEstimator:
-    """`estimate_sigma` of each plane, smoothed over time."""
+    """`plane_std` of each plane, smoothed over time."""
 
     def __init__(self, scales: Sequence[int] = (1,), smoothing: float = 0.9) -> None:
         """Start without knowledge.
 
         Args:
-            scales: ``(1,)`` for white noise; ``(1, 2)`` for cameras, whose noise is
-                smeared by demosaicing and compression: the larger estimate counts.
+            scales: ``(1,)`` for white noise; ``(1, 2)`` for cameras, see `plane_std`.
             smoothing: share of the old estimate that each new frame keeps.
         """
         self._scales = scales
@@ -87,7 +117,7 @@ class SigmaEstimator:
         self._seen += 1
         if old is not None and settled and self._seen % _EVERY:
             return np.sqrt(old)
-        sigmas = [max(estimate_sigma(p, peak, s) for s in self._scales) for p in planes]
+        sigmas = [plane_std(plane, peak, self._scales) for plane in planes]
         new = np.array(sigmas, np.float32) ** 2
         if old is not None:
             keep = self._smoothing ** (_EVERY if settled else 1)

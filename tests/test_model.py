@@ -259,8 +259,27 @@ def test_without_noise_the_output_is_the_fused_frame() -> None:
     torch.testing.assert_close(denoised, noisy, atol=1e-6, rtol=0)
 
 
-def test_nano_is_within_its_budget() -> None:
-    spec = ModelSpec()
+@torch.inference_mode()
+def test_an_untrained_noise_map_changes_nothing_and_a_trained_one_scales_sigma() -> (
+    None
+):
+    net, batch = tiny_net(), clip_of(4)
+    spec = replace(net.spec, noise_map=8)
+    mapped = RecurrentDenoiser(spec).eval()
+    mapped.load_state_dict(net.state_dict(), strict=False)
+    plain, _ = unroll(net, batch)
+    torch.testing.assert_close(unroll(mapped, batch)[0], plain)
+    assert mapped.noise_map is not None
+    # One octave more in every band is what twice the told level is.
+    torch.nn.init.ones_(mapped.noise_map.correct.bias)
+    doubled, _ = unroll(net, replace(batch, sigma=2 * batch.sigma))
+    torch.testing.assert_close(unroll(mapped, batch)[0], doubled)
+    assert not torch.allclose(doubled, plain)
+
+
+@pytest.mark.parametrize("noise_map", [0, 16])
+def test_nano_is_within_its_budget(noise_map: int) -> None:
+    spec = ModelSpec(noise_map=noise_map)
     assert kmac_per_pixel(spec) <= 10.0
     values = sum(int(np.prod(shape)) for shape in spec.state_shapes(1088, 1920))
     assert values * 2 <= 24e6  # bytes at fp16, 1080p

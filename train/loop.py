@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
@@ -246,6 +246,39 @@ def psnr_loss(
 
 
 @torch.inference_mode()
+def denoise_clip(
+    net: RecurrentDenoiser, planes: Sequence[Tensor], sigma: Tensor
+) -> Tensor:
+    """Denoise a clip as a stream: one step a frame, the state follows the motion.
+
+    Args:
+        net: layout yuv420.
+        planes: ``(T, 1, H, W)`` and twice ``(T, 1, H/2, W/2)``, in [0, 1].
+        sigma: ``(3,)`` that the network is told, in [0, 1].
+
+    Returns:
+        Luma ``(T, 1, H, W)``, rounded to 8 bits, in [0, 1].
+    """
+    height, width = planes[0].shape[-2:]
+    state, outputs, estimator = net.initial_state(height, width), [], FlowEstimator()
+    channel_sigma = packed_sigma(sigma[None], net.spec.layout)
+    steps = torch.tensor([search_step(height, width)])
+    for packed in pack(tuple(planes)).split(1):
+        if outputs:
+            flow = find_flows(estimator, packed, outputs[-1], steps)
+            state = warp_state(state, flow)
+        out, state = net(packed, channel_sigma, *state)
+        outputs.append(out)
+    luma = unpack(torch.cat(outputs), net.spec.layout)[0]
+    return luma.mul(255).round().clamp(0, 255) / 255
+
+
+def _mean_psnr(luma: Tensor, clean: Tensor) -> float:
+    """Mean over frames, in dB."""
+    mse = (luma - clean).square().mean((1, 2, 3)).clamp(min=1e-10)
+    return float(-10 * mse.log10().mean())
+
+
 def validate(
     net: RecurrentDenoiser,
     clips: dict[str, np.ndarray],
@@ -260,34 +293,58 @@ def validate(
     net.eval()
     results: dict[str, float] = {}
     for sigma in sigmas:
+        told = plane_sigmas(torch.tensor([sigma / 255]))[0]
+        values = {}
         for name, clip in clips.items():
             generator = torch.Generator().manual_seed(sigma)
-            values = []
-            told = plane_sigmas(torch.tensor([sigma / 255]))
-            channel_sigma = packed_sigma(told, net.spec.layout)
-            height, width = clip.shape[1:3]
-            state, out = net.initial_state(height, width), None
-            estimator = FlowEstimator()
-            steps = torch.tensor([search_step(height, width)])
-            for image in clip[:frames]:
-                rgb = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-                draw = torch.empty_like(rgb).normal_(generator=generator)
-                noisy = (rgb + sigma / 255 * draw).mul(255).round().clamp(0, 255) / 255
-                planes = rgb_to_planes(noisy)
-                packed = pack(planes)
-                if out is not None:
-                    flow = find_flows(estimator, packed, out, steps)
-                    state = warp_state(state, flow)
-                out, state = net(packed, channel_sigma, *state)
-                y = unpack(out, net.spec.layout)[0]
-                y = y.mul(255).round().clamp(0, 255) / 255
-                mse = (y - rgb_to_planes(rgb)[0]).square().mean()
-                values.append(-10 * math.log10(max(float(mse), 1e-10)))
-            results[f"{name}/{sigma}"] = sum(values) / len(values)
-        mean = [v for k, v in results.items() if k.endswith(f"/{sigma}")]
-        results[f"mean/{sigma}"] = sum(mean) / len(mean)
+            noisy = []
+            rgb = torch.from_numpy(clip[:frames]).permute(0, 3, 1, 2).float() / 255
+            for image in rgb:
+                draw = torch.empty_like(image).normal_(generator=generator)
+                noisy.append(image + sigma / 255 * draw)
+            planes = rgb_to_planes(
+                torch.stack(noisy).mul(255).round().clamp(0, 255) / 255
+            )
+            luma = denoise_clip(net, planes, told)
+            values[name] = _mean_psnr(luma, rgb_to_planes(rgb)[0])
+        results |= {f"{name}/{sigma}": value for name, value in values.items()}
+        results[f"mean/{sigma}"] = sum(values.values()) / len(values)
     net.train()
     return results
+
+
+def validate_recipe(
+    net: RecurrentDenoiser,
+    noise: NoiseRecipe,
+    clips: dict[str, np.ndarray],
+    draws: int = 4,
+    frames: int = 6,
+) -> dict[str, float]:
+    """Mean gain of PSNR-Y in dB under a noise recipe, told what the recipe tells.
+
+    Each draw has noise of its own; the seeds are fixed.
+
+    Returns:
+        ``gain`` of all frames and ``gain/first`` of first frames, as those of pictures.
+    """
+    net.eval()
+    gains, firsts = [], []
+    for clip in clips.values():
+        rgb = torch.from_numpy(clip[:frames]).permute(0, 3, 1, 2).float() / 255
+        clean = rgb_to_planes(rgb)[0]
+        for draw in range(draws):
+            generator = torch.Generator().manual_seed(draw)
+            planes, told = noise(rgb, True, generator)
+            luma = denoise_clip(net, planes, told)
+            gain = [
+                _mean_psnr(luma[part], clean[part])
+                - _mean_psnr(planes[0][part], clean[part])
+                for part in (slice(None), slice(1))
+            ]
+            gains.append(gain[0])
+            firsts.append(gain[1])
+    net.train()
+    return {"gain": sum(gains) / len(gains), "gain/first": sum(firsts) / len(firsts)}
 
 
 def _crop8(clip: np.ndarray) -> np.ndarray:
@@ -309,6 +366,21 @@ def validation_clips(folder: Path) -> dict[str, np.ndarray]:
     if not clips:
         raise ConfigError(f"no readable video in {folder}; give validation clips there")
     return clips
+
+
+def _take_over(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:
+    """Start from another network's weights; a noise map may be new, as it starts idle.
+
+    Raises:
+        ConfigError: `start` is of another architecture.
+    """
+    try:
+        odd = net.load_state_dict(start.state_dict(), strict=False)
+    except RuntimeError as exc:  # shapes
+        raise ConfigError(f"{start.spec} is not a start for {net.spec}") from exc
+    missing = [key for key in odd.missing_keys if not key.startswith("noise_map.")]
+    if missing or odd.unexpected_keys:
+        raise ConfigError(f"{start.spec} is not a start for {net.spec}")
 
 
 def commit() -> str:
@@ -351,7 +423,7 @@ def train(recipe: Recipe) -> Path:
     before = 0
     if recipe.start is not None:
         start, provenance = load_checkpoint(recipe.start)
-        net.load_state_dict(start.state_dict())
+        _take_over(net, start)
         before = provenance["steps"]
     net = net.to(memory_format=torch.channels_last)
     ema = deepcopy(net)
@@ -402,7 +474,7 @@ def train(recipe: Recipe) -> Path:
             pace = (time.monotonic() - started) / (now - done)
             log.info("step %d loss %.4f %.3f s/step", now, shown, pace)
         if now % recipe.val_every == 0 or now == recipe.steps:
-            scores = validate(ema, clips)
+            scores = validate(ema, clips) | validate_recipe(ema, recipe.noise, clips)
             log.info(
                 "step %d %s",
                 now,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamdenoise.sigma import estimate_sigma
+from streamdenoise.sigma import plane_std
 
 CAMERA_SCALES = (1, 2)
 """Scales of the noise estimate for camera models; goes into their manifest."""
@@ -180,6 +180,8 @@ class Camera:
     """Share of clips with spatially correlated noise."""
     estimated: float = 0.75
     """Share of clips whose sigma is estimated, not the true std."""
+    untextured: float = 0.4
+    """Share of those whose estimate sees the noise alone, as where nothing moves."""
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
@@ -214,11 +216,14 @@ class Camera:
         planes = rgb_to_planes(noisy, limited)
         if self.jpeg <= codec < self.jpeg + self.h264:
             planes = _h264(planes, int(_uniform(generator, 14, 33)))
-        if _uniform(generator, 0, 1) < self.estimated:
-            return planes, _estimated(planes)
         pairs = zip(planes, rgb_to_planes(clean, limited), strict=True)
-        true = torch.stack([(noisy - clean).std() for noisy, clean in pairs])
-        return planes, true * 2 ** _uniform(generator, -0.4, 0.4)
+        errors = tuple(noisy - clean for noisy, clean in pairs)
+        if _uniform(generator, 0, 1) >= self.estimated:
+            true = torch.stack([error.std() for error in errors])
+            return planes, true * 2 ** _uniform(generator, -0.4, 0.4)
+        if _uniform(generator, 0, 1) < self.untextured:
+            return planes, _estimated(tuple(error + 0.5 for error in errors))
+        return planes, _estimated(planes)
 
 
 def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
@@ -240,11 +245,15 @@ def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
 def _estimated(planes: tuple[Tensor, ...]) -> Tensor:
     told = []
     for plane in planes:
-        arrays = plane[:: max(1, len(plane) // 3), 0].mul(255).round().byte().numpy()
-        variances = [
-            max(estimate_sigma(array, 255, scale) for scale in CAMERA_SCALES) ** 2
-            for array in arrays
-        ]
+        arrays = (
+            plane[:: max(1, len(plane) // 3), 0]
+            .mul(255)
+            .round()
+            .clamp(0, 255)
+            .byte()
+            .numpy()
+        )
+        variances = [plane_std(array, 255, CAMERA_SCALES) ** 2 for array in arrays]
         told.append(float(np.sqrt(np.mean(variances))))
     return torch.tensor(told)
 
