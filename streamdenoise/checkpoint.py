@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,22 +11,45 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from streamdenoise.errors import CheckpointError
+from streamdenoise.errors import CheckpointError, SinkError
 from streamdenoise.model import ModelSpec, RecurrentDenoiser
+
+
+@contextmanager
+def replaced_whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; it becomes `path` in the end.
+
+    Raises:
+        SinkError: it could not be written. `path` is as it was, nothing else is left.
+    """
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        yield partial
+        os.replace(partial, path)
+    # PyTorch and safetensors have errors of their own for a full disk.
+    except (OSError, RuntimeError, SafetensorError) as exc:
+        reason = " ".join(str(exc).split())[:200]
+        raise SinkError(
+            f"cannot write {path}: {reason}; is the disk full? What was there is "
+            "untouched: make room and start again"
+        ) from exc
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def save_checkpoint(
     path: Path, net: RecurrentDenoiser, provenance: dict[str, Any]
 ) -> None:
-    """Write `net` and where it comes from, to a temporary name first."""
-    partial = path.with_suffix(".part")
+    """Write `net` and where it comes from.
+
+    Raises:
+        SinkError: the disk is full, or `path` cannot be written for another reason; a
+            file that was there is untouched.
+    """
     tensors = {k: v.contiguous() for k, v in net.state_dict().items()}
-    save_file(
-        tensors,
-        partial,
-        {"spec": json.dumps(asdict(net.spec)), "provenance": json.dumps(provenance)},
-    )
-    os.replace(partial, path)
+    about = {"spec": json.dumps(asdict(net.spec)), "provenance": json.dumps(provenance)}
+    with replaced_whole(path) as partial:
+        save_file(tensors, partial, about)
 
 
 def load_checkpoint(path: Path) -> tuple[RecurrentDenoiser, dict[str, Any]]:

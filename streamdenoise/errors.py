@@ -9,7 +9,8 @@ StreamDenoiseError
 │   ├── BackendUnavailableError   a package, device or artefact is missing
 │   └── EngineMismatchError       an engine does not fit its manifest
 ├── CheckpointError (ValueError)
-└── ConfigError (ValueError)
+├── ConfigError (ValueError)
+└── DivergedError (FloatingPointError)   training led to no finite loss
 
 Messages say what was asked, what happened and what to do, in one line. Programmer
 mistakes stay plain ``ValueError`` and ``TypeError``.
@@ -74,3 +75,7 @@ class CheckpointError(StreamDenoiseError, ValueError):
 
 class ConfigError(StreamDenoiseError, ValueError):
     """An option has a value that cannot be used."""
+
+
+class DivergedError(StreamDenoiseError, FloatingPointError):
+    """Training led to a loss or gradients that are no finite numbers."""

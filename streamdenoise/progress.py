@@ -14,6 +14,37 @@ LOG_INTERVAL_S = 30.0
 BAR_WIDTH = 24
 
 
+class RedrawnLine:
+    """A line on a terminal that is drawn over itself and leaves nothing behind."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._drawn = False
+
+    def draw(self, text: str) -> None:
+        """Show `text`, cut to the width of the terminal."""
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write("\r" + text[:width].ljust(width))
+        self._stream.flush()
+        self._drawn = True
+
+    def clear(self) -> None:
+        """Make room for other output."""
+        if self._drawn:
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write("\r" + " " * width + "\r")
+            self._stream.flush()
+            self._drawn = False
+
+
+def bar_line(done: int, total: int, rate: float, unit: str) -> str:
+    """A bar, counts, `rate` in `unit` (things a second) and the time that is left."""
+    share = min(1.0, done / total)
+    bar = ("#" * round(share * BAR_WIDTH)).ljust(BAR_WIDTH, ".")
+    eta = f"  ETA {_clock_time(max(0, total - done) / rate)}" if rate else ""
+    return f"[{bar}] {share:4.0%}  {done}/{total}  {rate:.1f} {unit}{eta}"
+
+
 class Progress:
     """Shows how far a job is; a context manager that leaves a clean line behind."""
 
@@ -33,7 +64,7 @@ class Progress:
         self._total: int | None = None
         self._is_terminal = self._stream.isatty()
         self._shown_at = clock()
-        self._drawn = False
+        self._redrawn = RedrawnLine(self._stream)
 
     def opened(self, info: StreamInfo) -> None:
         """Take the expected number of frames."""
@@ -49,33 +80,21 @@ class Progress:
                 self._stream.write(self.line(stats) + "\n")
                 self._stream.flush()
             return
-        width = shutil.get_terminal_size().columns - 1
-        self._stream.write("\r" + self.line(stats)[:width].ljust(width))
-        self._stream.flush()
-        self._drawn = True
+        self._redrawn.draw(self.line(stats))
 
     def line(self, stats: Stats) -> str:
         """What is shown: a bar with fps and time left, or the live figures."""
         if self._live:
             return "  ".join(stats_items(stats))
-        done = stats.frames_out
-        rate = f"{stats.fps_out:.1f} fps"
         if not self._total:
-            return f"{done} frames  {rate}"
-        share = min(1.0, done / self._total)
-        bar = ("#" * round(share * BAR_WIDTH)).ljust(BAR_WIDTH, ".")
-        left = max(0, self._total - done)
-        eta = f"  ETA {_clock_time(left / stats.fps_out)}" if stats.fps_out else ""
-        return f"[{bar}] {share:4.0%}  {done}/{self._total}  {rate}{eta}"
+            return f"{stats.frames_out} frames  {stats.fps_out:.1f} fps"
+        return bar_line(stats.frames_out, self._total, stats.fps_out, "fps")
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._drawn:
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write("\r" + " " * width + "\r")
-            self._stream.flush()
+        self._redrawn.clear()
 
 
 def summary(name: str, stats: Stats) -> str:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -209,3 +210,57 @@ def _subtitle(stream: av.stream.Stream, text: str, pts: int) -> av.Packet:
     packet.duration, packet.time_base = 400, Fraction(1, 1000)
     packet.stream = stream
     return packet
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A tiny training set: a lossless moving clip, two stills, one broken file."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "video").mkdir()
+    (tmp_path / "stills").mkdir()
+    (tmp_path / "val").mkdir()
+    texture = cv2.GaussianBlur(
+        rng.integers(0, 255, (64, 160, 3)).astype(np.uint8), (5, 5), 1
+    )
+    for folder in ("video", "val"):
+        fourcc = cv2.VideoWriter.fourcc(*"FFV1")
+        writer = cv2.VideoWriter(str(tmp_path / folder / "a.mkv"), fourcc, 25, (64, 64))
+        for t in range(12):
+            writer.write(texture[:, 4 * t : 4 * t + 64])
+        writer.release()
+    for name in ("b.png", "c.png"):
+        picture = cv2.resize(texture, (200, 120))
+        cv2.imwrite(str(tmp_path / "stills" / name), picture)
+    (tmp_path / "stills" / "broken.png").write_bytes(b"no image")
+    return tmp_path
+
+
+def training_toml(
+    data: Path, run: str, keys: str = "", stage: str = "", steps: int = 1
+) -> Path:
+    """A recipe for a tiny network, with more keys and keys of its one stage."""
+    path = data / f"{run}.toml"
+    path.write_text(
+        f"""
+        data = "{data}"
+        val = "{data / "val"}"
+        run = "{data / "runs" / run}"
+        {keys}
+        [model]
+        name = "tiny"
+        width = 8
+        width_low = 8
+        hidden = 4
+        hidden_low = 4
+        gate = 4
+        [noise]
+        kind = "awgn"
+        [[stages]]
+        steps = {steps}
+        size = 32
+        length = 4
+        batch = 4
+        {stage}
+        """
+    )
+    return path

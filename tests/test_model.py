@@ -24,9 +24,10 @@ from streamdenoise.model import (
     unpack,
 )
 from streamdenoise.motion import FlowEstimator
-from train.loop import Batch, unroll
+from train.batch import Batch
 from train.motion import find_flows, warp_state
 from train.noise import plane_sigmas
+from train.unroll import unroll
 
 TINY = {"width": 16, "width_low": 16, "hidden": 8, "hidden_low": 8, "gate": 4}
 

@@ -1,21 +1,41 @@
-"""Training: noise moments and independence, samplers, loss, exact resume, export."""
+"""Training: recipes, loss, truncation, branches, exact resume, errors, export."""
 
+import io
 import json
+import logging
 import math
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import training_toml
 
 from streamdenoise.checkpoint import load_checkpoint, save_checkpoint
-from streamdenoise.errors import CheckpointError, ConfigError
-from streamdenoise.model import ModelSpec, RecurrentDenoiser
-from train.data import ClipSampler, cached
-from train.loop import Recipe, Stage, psnr_loss, train, validation_clips
-from train.noise import Awgn, Camera, plane_sigmas, rgb_to_planes, smear
+from streamdenoise.errors import (
+    CheckpointError,
+    ConfigError,
+    DivergedError,
+    SinkError,
+)
+from streamdenoise.model import ModelSpec, RecurrentDenoiser, kmac_per_pixel
+from train import batch as batch_module
+from train.batch import Batch, batches
+from train.data import cached
+from train.loop import main, train
+from train.loss import charbonnier_loss, psnr_loss
+from train.noise import Awgn
+from train.ranks import Ranks
+from train.recipe import Recipe, Stage
+from train.reparam import add_branches, merged
+from train.sampler import ClipSampler
+from train.trainer import Trainer
+from train.unroll import UnrolledLoss, backward, teach, unroll
 
 TINY = ModelSpec(name="tiny", width=8, width_low=8, hidden=4, hidden_low=4, gate=4)
 
@@ -23,29 +43,6 @@ TINY = ModelSpec(name="tiny", width=8, width_low=8, hidden=4, hidden_low=4, gate
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A tiny training set: a lossless moving clip, two stills, one broken file."""
-    rng = np.random.default_rng(0)
-    (tmp_path / "video").mkdir()
-    (tmp_path / "stills").mkdir()
-    (tmp_path / "val").mkdir()
-    texture = cv2.GaussianBlur(
-        rng.integers(0, 255, (64, 160, 3)).astype(np.uint8), (5, 5), 1
-    )
-    for folder in ("video", "val"):
-        fourcc = cv2.VideoWriter.fourcc(*"FFV1")
-        writer = cv2.VideoWriter(str(tmp_path / folder / "a.mkv"), fourcc, 25, (64, 64))
-        for t in range(12):
-            writer.write(texture[:, 4 * t : 4 * t + 64])
-        writer.release()
-    for name in ("b.png", "c.png"):
-        picture = cv2.resize(texture, (200, 120))
-        cv2.imwrite(str(tmp_path / "stills" / name), picture)
-    (tmp_path / "stills" / "broken.png").write_bytes(b"no image")
-    return tmp_path
 
 
 def recipe(data: Path, run: str, **changes: object) -> Recipe:
@@ -63,137 +60,154 @@ def recipe(data: Path, run: str, **changes: object) -> Recipe:
     return Recipe(**(options | changes))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("limited", [True, False])
-def test_awgn_has_the_told_moments_in_every_plane(limited: bool) -> None:
-    clean = torch.full((6, 3, 96, 96), 0.5)
-    noise = Awgn(sigma_min=15, sigma_max=15, in_planes=0)
-    planes, sigmas = noise(clean, limited, torch.Generator().manual_seed(0))
-    for plane, reference, sigma in zip(
-        planes, rgb_to_planes(clean, limited), sigmas, strict=True
-    ):
-        error = plane - reference
-        assert float(error.std()) == pytest.approx(float(sigma), rel=0.05)
-        assert abs(float(error.mean())) < 0.6 / 255  # grey itself rounds by up to 0.5
-    told = plane_sigmas(torch.tensor([15 / 255]), limited)[0]
-    torch.testing.assert_close(sigmas, told)
-
-
-@pytest.mark.parametrize(
-    "noise", [Awgn(in_planes=0.5), Camera(clean=0, jpeg=0, h264=0)]
-)
-def test_noise_is_new_in_every_frame_and_repeats_with_the_seed(
-    noise: Awgn | Camera,
-) -> None:
-    clean = torch.full((4, 3, 64, 64), 0.5)
-    for seed in range(4):
-        (first, *_), _ = noise(clean, True, torch.Generator().manual_seed(seed))
-        (again, *_), _ = noise(clean, True, torch.Generator().manual_seed(seed))
-        assert torch.equal(first, again)
-        errors = (first - first.mean()).reshape(4, -1)
-        correlation = torch.corrcoef(errors) - torch.eye(4)
-        assert correlation.abs().max() < 0.2
-
-
-def test_camera_noise_grows_with_light_and_can_be_absent() -> None:
-    ramp = torch.cat([torch.full((4, 3, 64, 32), v) for v in (0.15, 0.7)], 3)
-    shot = Camera(clean=0, jpeg=0, h264=0, smeared=0)
-    ratios = []
-    for seed in range(8):
-        (y, _, _), _ = shot(ramp, False, torch.Generator().manual_seed(seed))
-        linear = y.clamp(min=1e-4) ** 2.2
-        ratios.append(float(linear[..., 34:].std() / linear[..., :30].std()))
-    assert np.median(ratios) > 1.2
-    planes, sigma = Camera(clean=1, jpeg=0, h264=0, estimated=0)(
-        ramp, True, torch.Generator().manual_seed(0)
-    )
-    for plane, reference in zip(planes, rgb_to_planes(ramp), strict=True):
-        assert (plane - reference).abs().max() <= 1.001 / 255
-    assert float(sigma.max()) < 1 / 255
-
-
-def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
-    ramp = torch.linspace(0.2, 0.8, 64).expand(6, 3, 64, 64)
-    reference = rgb_to_planes(ramp)
-    left = []
-    for seed in range(5):
-        errors = []
-        for h264 in (0.0, 1.0):
-            noise = Camera(150, clean=0, jpeg=0, h264=h264, smeared=0, estimated=0)
-            planes, _ = noise(ramp, True, torch.Generator().manual_seed(seed))
-            assert [p.shape for p in planes] == [p.shape for p in reference]
-            levels = planes[0] * 255
-            torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
-            errors.append(planes[0] - reference[0])
-        before, after = errors
-        assert abs(float(after.mean() - before.mean())) < 2 / 255
-        left.append(float(after.std() / before.std()))
-    assert 0.1 < np.median(left) < 0.97
-
-
-def test_smeared_noise_keeps_its_power() -> None:
-    generator = torch.Generator().manual_seed(0)
-    white = torch.empty(8, 3, 64, 64).normal_(generator=generator)
-    for _ in range(5):
-        assert float(smear(white, generator).std()) == pytest.approx(1, rel=0.15)
-
-
-def test_sampler_is_a_function_of_the_seed(data: Path) -> None:
-    sampler = ClipSampler(
-        cached(data / "video", data / "cache" / "v", 32),
-        cached(data / "stills", data / "cache" / "s", 32),
-    )
-    kinds = set()
-    for seed in range(40):
-        clip, static = sampler.draw(4, 32, np.random.default_rng(seed))
-        again, _ = sampler.draw(4, 32, np.random.default_rng(seed))
-        assert clip.shape == (4, 32, 32, 3)
-        assert clip.dtype == np.uint8
-        np.testing.assert_array_equal(clip, again)
-        still = bool((clip == clip[:1]).all())
-        assert not static or still
-        kinds.add(static)
-    assert kinds == {True, False}
-
-
-def test_unreadable_files_are_named_and_skipped(
-    data: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert len(cached(data / "stills", data / "cache" / "s", 32)) == 2
-    assert "broken.png" in caplog.text
-    (data / "empty").mkdir()
-    with pytest.raises(ConfigError, match="no usable video or image"):
-        cached(data / "empty", data / "cache" / "e", 32)
-    (data / "empty" / "broken.mp4").write_bytes(b"no video")
-    with pytest.raises(ConfigError, match="no readable video"):
-        validation_clips(data / "empty")
-    assert "not validated on broken.mp4" in caplog.text
-
-
-def test_cache_knows_a_file_that_changed_from_another(data: Path) -> None:
-    def pictures() -> list[float]:
-        return [float(x.mean()) for x in cached(data / "stills", data / "cache", 32)]
-
-    for name in ("one", "two"):
-        (data / "stills" / name).mkdir()
-        grey = np.full((64, 64, 3), 10 * len(name) + ord(name[0]) % 7, np.uint8)
-        cv2.imwrite(str(data / "stills" / name / "same.png"), grey)
-    before = pictures()
-    assert len(set(before)) == 3  # b and c are the same picture
-    assert pictures() == before
-    cv2.imwrite(str(data / "stills" / "b.png"), np.full((80, 80, 3), 200, np.uint8))
-    assert 200 in pictures()
-
-
 def test_loss_is_log_mse() -> None:
     clean = torch.zeros(1, 2, 24, 4, 4)
     loss = psnr_loss(clean + 0.1, clean, 16, 0.0)
     assert float(loss) == pytest.approx(math.log(0.01), abs=1e-2)
 
 
-def test_resumed_training_gives_the_same_weights(data: Path) -> None:
-    whole = load_checkpoint(train(recipe(data, "whole")))[0].state_dict()
+def test_charbonnier_is_the_size_of_large_errors_and_a_square_of_small_ones() -> None:
+    clean = torch.zeros(1, 2, 4, 4, 24)
+    assert float(charbonnier_loss(clean + 0.1, clean, 16, 0.5)) == pytest.approx(
+        1.5 * 0.1, rel=1e-3
+    )
+    small = float(charbonnier_loss(clean + 1e-4, clean, 16, 0.0))
+    assert small - 1e-3 == pytest.approx(1e-4**2 / 2 / 1e-3, rel=1e-2)
+
+
+@pytest.fixture
+def clips(data: Path) -> Batch:
+    """Two clips of six frames."""
+    stages = (Stage(1, 6, 2, 32),)
+    return next(
+        batches(
+            recipe(data, "clips", stages=stages),
+            ClipSampler.read(data, data / "cache", 32),
+            0,
+        )
+    )
+
+
+def tiny_net() -> RecurrentDenoiser:
+    torch.manual_seed(0)
+    return RecurrentDenoiser(TINY)
+
+
+def gradients(data: Path, clips: Batch, truncate: int) -> tuple[float, torch.Tensor]:
+    """The loss and all gradients, one after the other."""
+    net = tiny_net()
+    plain = recipe(data, "gradients", bf16=False)
+    loss = backward(UnrolledLoss(net, plain), clips, truncate)
+    grads = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
+    return float(loss), torch.cat(grads)
+
+
+def test_truncated_gradients(data: Path, clips: Batch) -> None:
+    loss, whole = gradients(data, clips, 0)
+    for truncate in (6, 100):
+        same, grads = gradients(data, clips, truncate)
+        assert same == loss
+        assert torch.equal(grads, whole)
+    # The last of the chunks is shorter; the loss is of the same frames.
+    same, grads = gradients(data, clips, 4)
+    assert same == pytest.approx(loss, rel=1e-5)
+    assert not torch.allclose(grads, whole, rtol=1e-3)
+
+
+def test_truncation_frees_what_earlier_chunks_held(data: Path, clips: Batch) -> None:
+    peaks = {}
+    for truncate in (0, 2):
+        live, peak = 0, 0
+
+        class Held:
+            """Counts what waits for its backward pass."""
+
+            def __init__(self, tensor: torch.Tensor) -> None:
+                nonlocal live, peak
+                self.tensor = tensor
+                live += 1
+                peak = max(peak, live)
+
+            def __del__(self) -> None:
+                nonlocal live
+                live -= 1
+
+        with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
+            gradients(data, clips, truncate)
+        assert live == 0
+        peaks[truncate] = peak
+    assert peaks[2] < 0.4 * peaks[0]
+
+
+def randomised_branches() -> RecurrentDenoiser:
+    net = tiny_net()
+    add_branches(net)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.endswith((".point", ".scale")):
+                parameter.normal_(std=0.1)
+    return net
+
+
+def test_branches_start_as_the_same_function_and_merge_to_one(
+    clips: Batch, tmp_path: Path
+) -> None:
+    plain = tiny_net()
+    net = tiny_net()
+    add_branches(net)
+    count = sum(p.numel() for p in plain.parameters())
+    assert sum(p.numel() for p in net.parameters()) > 1.1 * count
+    with torch.no_grad():
+        torch.testing.assert_close(unroll(net, clips)[0], unroll(plain, clips)[0])
+        net = randomised_branches()
+        expected, _ = unroll(net, clips)
+        assert (expected - unroll(plain, clips)[0]).abs().max() > 1e-2
+        single = merged(net)
+        torch.testing.assert_close(
+            unroll(single, clips)[0], expected, atol=1e-5, rtol=0
+        )
+        # The one with branches goes on learning.
+        torch.testing.assert_close(unroll(net, clips)[0], expected)
+    path = tmp_path / "merged.safetensors"
+    save_checkpoint(path, single, {})
+    loaded, _ = load_checkpoint(path)
+    assert loaded.state_dict().keys() == plain.state_dict().keys()
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, single.state_dict()[name])
+
+
+def test_a_teacher_is_a_second_target_with_a_state_of_its_own(
+    data: Path, clips: Batch
+) -> None:
+    torch.manual_seed(1)
+    wide = RecurrentDenoiser(replace(TINY, width=16, hidden=8)).requires_grad_(False)
+    taught = teach(wide, clips, bf16=False)
+    assert taught.taught is not None
+    assert taught.taught.shape == clips.clean.shape
+    net, plain = tiny_net(), recipe(data, "taught", bf16=False, teacher_weight=0.25)
+    alone, *_ = UnrolledLoss(net, plain)(clips, None)
+    both, *_ = UnrolledLoss(net, plain)(taught, None)
+    other, *_ = UnrolledLoss(net, plain)(replace(clips, clean=taught.taught), None)
+    torch.testing.assert_close(both, alone + 0.25 * other)
+    both.backward()
+    assert all(p.grad is None for p in wide.parameters())
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_resumed_training_gives_the_same_weights(data: Path, everything: bool) -> None:
+    changes: dict[str, object] = {}
+    if everything:
+        save_checkpoint(data / "teacher.safetensors", tiny_net(), {})
+        changes = {
+            "reparam": True,
+            "teacher": data / "teacher.safetensors",
+            "loss": "charbonnier",
+            "stages": (Stage(4, 2, 2, 32), Stage(4, 3, 2, 32, truncate=2)),
+            "workers": 2,
+        }
+    whole = load_checkpoint(train(recipe(data, "whole", **changes)))[0].state_dict()
     # A run that was killed after its first save goes on from there.
-    halted = recipe(data, "halted")
+    halted = recipe(data, "halted", **changes)
     with pytest.raises(KeyboardInterrupt):
         _train_until(halted, 6)
     resumed = load_checkpoint(train(halted))[0].state_dict()
@@ -202,63 +216,157 @@ def test_resumed_training_gives_the_same_weights(data: Path) -> None:
 
 
 def test_a_run_keeps_a_log_whatever_logs_already(data: Path) -> None:
-    import train.loop
-
-    toml = data / "recipe.toml"
-    toml.write_text(
-        f"""
-        data = "{data}"
-        val = "{data / "val"}"
-        run = "{data / "run"}"
-        [model]
-        name = "tiny"
-        width = 16
-        width_low = 16
-        hidden = 8
-        hidden_low = 8
-        gate = 8
-        [noise]
-        kind = "awgn"
-        [[stages]]
-        steps = 1
-        length = 2
-        batch = 1
-        size = 32
-        """
-    )
-    train.loop.main(str(toml))
-    assert "kMAC/px, from step 0 of 1" in (data / "run" / "log.txt").read_text()
-    _, provenance = load_checkpoint(data / "run" / "ema.safetensors")
+    toml, run = training_toml(data, "run"), data / "runs" / "run"
+    main(str(toml))
+    assert "kMAC/px, from step 0 of 1" in (run / "log.txt").read_text()
+    _, provenance = load_checkpoint(run / "ema.safetensors")
     assert provenance["steps"] == 1
     assert list(provenance["validation_psnr_y"]) == ["mean/10", "mean/30", "mean/50"]
     # Fine-tuning counts on, and says which code made it.
     again = replace(
-        Recipe.read(toml), start=data / "run" / "ema.safetensors", run=data / "again"
+        Recipe.read(toml), start=run / "ema.safetensors", run=data / "again"
     )
-    _, provenance = load_checkpoint(train.loop.train(again))
+    _, provenance = load_checkpoint(train(again))
     assert provenance["steps"] == 2
     assert provenance["commit"]
 
 
-def _train_until(halted: Recipe, step: int) -> None:
-    """Run `halted`, interrupted when it asks for the batch of `step`."""
-    import train.loop
+def _train_until(
+    halted: Recipe, step: int, clip_then: Callable[[Batch], Batch] | None = None
+) -> None:
+    """Run `halted`, interrupted, or with other clips, from the batch of `step` on."""
+    make = batch_module.make_clip
 
-    make = train.loop.make_batch
-
-    def interrupted(*args: object) -> object:
-        if args[2] == step:
+    def changed(*args: object) -> Batch:
+        if args[2] == step and clip_then is None:
             raise KeyboardInterrupt
-        return make(*args)  # type: ignore[arg-type]
+        clip = make(*args)  # type: ignore[arg-type]
+        return clip_then(clip) if args[2] == step and clip_then else clip
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.loop, "make_batch", interrupted)
-        train.loop.train(halted)
+        patch.setattr(batch_module, "make_clip", changed)
+        train(halted)
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_checkpoint(data: Path) -> None:
+    broken = recipe(data, "broken")
+    kept: dict[Path, bytes] = {}
+
+    def spoiled(clip: Batch) -> Batch:
+        kept.update({p: p.read_bytes() for p in broken.run.glob("*.*") if p.is_file()})
+        return replace(clip, noisy=clip.noisy * math.nan)
+
+    with pytest.raises(DivergedError, match=r"step 6.*last\.pt is as it was saved"):
+        _train_until(broken, 6, spoiled)
+    assert {path.name for path in kept} >= {"last.pt", "ema.safetensors"}
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file can grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_one_error_and_keeps_the_last_checkpoint(data: Path) -> None:
+    started = recipe(data, "full")
+    started.run.mkdir(parents=True)
+    trainer = Trainer(started, Ranks())
+    trainer.save("nothing")
+    kept = {path: path.read_bytes() for path in started.run.iterdir()}
+    sizes = {path.name: len(content) for path, content in kept.items()}
+    assert sizes["ema.safetensors"] < sizes["last.pt"]
+    for size in (1000, sizes["last.pt"] - 1):
+        with (
+            full_disk(size),
+            pytest.raises(SinkError, match=r"cannot write .*last\.pt"),
+        ):
+            trainer.save("nothing")
+    with (
+        full_disk(1000),
+        pytest.raises(SinkError, match=r"cannot write .*ema\.safetensors: .*disk full"),
+    ):
+        save_checkpoint(started.run / "ema.safetensors", trainer.averaged(), {})
+    with full_disk(1000), pytest.raises(SinkError, match=r"cannot write .*npy"):
+        cached(data / "stills", data / "cache", 32)
+    assert {p: p.read_bytes() for p in started.run.iterdir()} == kept
+    assert list((data / "cache").iterdir()) == []
+
+
+def test_what_does_not_fit_is_said_at_the_start(data: Path) -> None:
+    odd = data / "odd.safetensors"
+    save_checkpoint(odd, RecurrentDenoiser(replace(TINY, width=16)), {})
+    with pytest.raises(ConfigError, match=r"width=16.* is not a start for .*width=8"):
+        train(recipe(data, "start", start=odd))
+    grey = data / "grey.safetensors"
+    save_checkpoint(grey, RecurrentDenoiser(replace(TINY, layout="gray")), {})
+    with pytest.raises(ConfigError, match="has layout gray"):
+        train(recipe(data, "teacher", teacher=grey))
+    (data / "foreign.safetensors").write_bytes(b"\0" * 40)
+    with pytest.raises(CheckpointError, match="cannot read checkpoint"):
+        train(recipe(data, "foreign", teacher=data / "foreign.safetensors"))
+    with pytest.raises(ConfigError, match="layout 'rgb' cannot be trained"):
+        recipe(data, "rgb", spec=replace(TINY, layout="rgb"))
+    with pytest.raises(ConfigError, match="3 processes cannot share 2 clips"):
+        train(recipe(data, "ranks"), Ranks(world=3))
+
+
+def test_a_run_of_another_model_is_not_gone_on_with(data: Path) -> None:
+    run = train(recipe(data, "run", stages=(Stage(1, 2, 1, 32),))).parent
+    for changes in ({"spec": replace(TINY, width=16)}, {"reparam": True}):
+        with pytest.raises(ConfigError, match=r"cannot go on from .*last\.pt"):
+            train(recipe(data, "run", **changes))
+    (run / "last.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(ConfigError, match=r"last\.pt.*damaged"):
+        train(recipe(data, "run"))
+
+
+def test_curves_and_pictures_for_tensorboard(data: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(recipe(data, "curves", val_every=4)).parent
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"validation/mean/30", "validation/gain"} <= set(tags["scalars"])
+    assert [point.step for point in events.Scalars("validation/mean/30")] == [4, 8]
+    (strip, _) = events.Images("a")
+    assert (strip.width, strip.height) == (4 * 64, 64)
+
+
+def test_training_goes_on_without_tensorboard(
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    caplog.set_level(logging.INFO)
+    assert train(recipe(data, "plain", stages=(Stage(1, 2, 1, 32),))).exists()
+    assert caplog.text.count("tensorboard is missing") == 1
+
+
+def test_a_terminal_sees_a_bar_and_the_log_beside_it(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    main(str(training_toml(data, "bar")))
+    shown = terminal.getvalue()
+    assert "\r[########################] 100%  1/1  " in shown
+    assert "  loss -" in shown
+    # The bar is wiped before a line of the log is written.
+    assert " \r20" in shown[shown.index("1/1") :]
 
 
 def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
-    for path in sorted(Path("train/recipes").glob("*.toml")):
-        assert Recipe.read(path).steps > 1000
+    recipes = {p.stem: Recipe.read(p) for p in Path("train/recipes").glob("*.toml")}
+    assert all(recipe.steps > 1000 for recipe in recipes.values())
+    for name, most in (("nano_awgn", 10), ("small_awgn", 35), ("base_awgn", 110)):
+        assert 0.9 * most < kmac_per_pixel(recipes[name].spec) <= most
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('[model]\n[noise]\nkind = "pink"\n')
     with pytest.raises(ConfigError, match=r"noise\.kind must be one of awgn, camera"):
@@ -266,6 +374,13 @@ def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
     wrong.write_text("[model]\n")
     with pytest.raises(ConfigError, match="lacks 'noise'"):
         Recipe.read(wrong)
+    for keys, stage, message in (
+        ('loss = "mae"', "", "loss must be one of psnr, charbonnier, got 'mae'"),
+        ("", "truncate = -1", "stages have positive numbers"),
+        ("", "stride = 2", "stride"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Recipe.read(training_toml(tmp_path, "wrong", keys, stage))
     with pytest.raises(ConfigError, match="cannot be used"):
         Recipe.read(tmp_path / "missing.toml")
 

@@ -2,9 +2,13 @@
 
 import sys
 
+from streamdenoise.errors import StreamDenoiseError
 from train.loop import main
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m train RECIPE.toml")
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except StreamDenoiseError as exc:
+        sys.exit(f"error: {exc}")

@@ -25,12 +25,12 @@ def find_flows(
     Returns:
         ``(N, 2, H / CELL, W / CELL)``, see `FlowEstimator.flow`; None if none moved.
     """
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(noisy.device.type, enabled=False):
         pictures = [
             unpack(packed.detach().float(), "yuv420")[0].mul(255).round().clamp(0, 255)
             for packed in (noisy, denoised)
         ]
-    nows, lasts = (picture[:, 0].byte().numpy() for picture in pictures)
+    nows, lasts = (picture[:, 0].byte().cpu().numpy() for picture in pictures)
     flows = np.zeros(
         (len(nows), nows.shape[1] // CELL, nows.shape[2] // CELL, 2), np.float32
     )
@@ -38,7 +38,9 @@ def find_flows(
         found = estimator.flow(now, last, 255, step) if step else None
         if found is not None:
             flow[...] = found
-    return torch.from_numpy(flows).permute(0, 3, 1, 2) if flows.any() else None
+    if not flows.any():
+        return None
+    return torch.from_numpy(flows).permute(0, 3, 1, 2).to(noisy.device)
 
 
 def warp_state(state: State, flow: Tensor | None) -> State:
@@ -54,7 +56,7 @@ def warp_state(state: State, flow: Tensor | None) -> State:
     if flow is None:
         return state
     # Half precision would cost half a level of brightness in every frame.
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(flow.device.type, enabled=False):
         fused, frames, hidden, hidden_low = (part.float() for part in state)
         planes = [_warp(plane, flow, "bicubic") for plane in unpack(fused, "yuv420")]
         # What comes in at the edges counts as never seen: zero frames.
@@ -70,9 +72,8 @@ def _warp(x: Tensor, flow: Tensor, mode: str, padding: str = "border") -> Tensor
     height, width = x.shape[-2:]
     dense = F.interpolate(flow, size=(height, width), mode="bilinear")
     # From pixels of luma to the span from -1 to 1.
-    span = torch.tensor([flow.shape[-1] * CELL, flow.shape[-2] * CELL]) / 2
-    identity = F.affine_grid(
-        torch.eye(2, 3).expand(len(x), 2, 3), list(x.shape), align_corners=False
-    )
+    span = flow.new_tensor([flow.shape[-1] * CELL, flow.shape[-2] * CELL]) / 2
+    still = torch.eye(2, 3, device=flow.device).expand(len(x), 2, 3)
+    identity = F.affine_grid(still, list(x.shape), align_corners=False)
     grid = identity + dense.permute(0, 2, 3, 1) / span
     return F.grid_sample(x, grid, mode, padding, align_corners=False)

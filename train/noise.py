@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from streamdenoise.sigma import plane_std
 
-CAMERA_SCALES = (1, 2)
 """Scales of the noise estimate for camera models; goes into their manifest."""
 
 # Luma weights of BT.709 (ITU-R BT.709-6, 3.2).
@@ -129,6 +128,9 @@ class Awgn:
     sigma_max: float = 55.0
     in_planes: float = 0.2
     """Share of clips with noise in the planes."""
+    estimated: float = 0.4
+    """Share of clips whose sigma is what the product's estimate says, not the true one.
+    """
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
@@ -142,7 +144,10 @@ class Awgn:
             noise = normal(clean.shape, generator)
             noisy = (clean + sigma * noise).mul_(255).round_().clamp_(0, 255).div_(255)
             sigmas = plane_sigmas(torch.tensor([sigma]), limited)[0]
-            return rgb_to_planes(noisy, limited), sigmas
+            planes = rgb_to_planes(noisy, limited)
+            if _uniform(generator, 0, 1) < self.estimated:
+                sigmas = _estimated(planes, self.sigma_scales)
+            return planes, sigmas
         sigmas = torch.tensor(
             [0.7 * sigma] + [sigma * _uniform(generator, 0.05, 0.8) for _ in "UV"]
         )
@@ -164,8 +169,9 @@ class Camera:
     Poisson-Gaussian noise in linear light (Foi et al. 2008, eq. 3) with white-balance
     gains, smeared as demosaicing, scaling and noise filters smear it, then the tone
     curve, 8-bit clipping, and JPEG or H.264 in three clips of four. The told sigma is
-    mostly what the product's own estimate says of the noisy clip, so the network learns
-    its bias.
+    what the product's own estimate says of the noisy clip, or far off: texture and
+    compression mislead every estimate from a plane alone, and the network must find the
+    level itself.
     """
 
     sigma_max: float = 45.0
@@ -178,14 +184,16 @@ class Camera:
     """Share of clips that are compressed as video."""
     smeared: float = 0.75
     """Share of clips with spatially correlated noise."""
-    estimated: float = 0.75
-    """Share of clips whose sigma is estimated, not the true std."""
-    untextured: float = 0.4
-    """Share of those whose estimate sees the noise alone, as where nothing moves."""
+    estimated: float = 0.5
+    """Share of clips whose sigma is estimated, not about the true std."""
+    off: float = 2.0
+    """By how many octaves the true std is told too high or too low, at most."""
+    told_min: float = 0.25
+    """Least level that is told, in 8-bit levels: below it the product does nothing."""
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
-        return CAMERA_SCALES
+        return (1, 2)
 
     def __call__(
         self, clean: Tensor, limited: bool, generator: torch.Generator
@@ -216,14 +224,15 @@ class Camera:
         planes = rgb_to_planes(noisy, limited)
         if self.jpeg <= codec < self.jpeg + self.h264:
             planes = _h264(planes, int(_uniform(generator, 14, 33)))
-        pairs = zip(planes, rgb_to_planes(clean, limited), strict=True)
-        errors = tuple(noisy - clean for noisy, clean in pairs)
-        if _uniform(generator, 0, 1) >= self.estimated:
-            true = torch.stack([error.std() for error in errors])
-            return planes, true * 2 ** _uniform(generator, -0.4, 0.4)
-        if _uniform(generator, 0, 1) < self.untextured:
-            return planes, _estimated(tuple(error + 0.5 for error in errors))
-        return planes, _estimated(planes)
+        if _uniform(generator, 0, 1) < self.estimated:
+            told = _estimated(planes, self.sigma_scales) * 2 ** _uniform(
+                generator, -0.5, 0.5
+            )
+        else:
+            pairs = zip(planes, rgb_to_planes(clean, limited), strict=True)
+            true = torch.stack([(noisy - clean).std() for noisy, clean in pairs])
+            told = true * 2 ** _uniform(generator, -self.off, self.off)
+        return planes, told.clamp(min=self.told_min / 255)
 
 
 def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
@@ -242,7 +251,8 @@ def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
     return mixed / sum(w * w for w in weights) ** 0.5
 
 
-def _estimated(planes: tuple[Tensor, ...]) -> Tensor:
+def _estimated(planes: tuple[Tensor, ...], scales: Sequence[int]) -> Tensor:
+    """What `SigmaEstimator` would say of the planes of a clip."""
     told = []
     for plane in planes:
         arrays = (
@@ -253,7 +263,7 @@ def _estimated(planes: tuple[Tensor, ...]) -> Tensor:
             .byte()
             .numpy()
         )
-        variances = [plane_std(array, 255, CAMERA_SCALES) ** 2 for array in arrays]
+        variances = [plane_std(array, 255, scales) ** 2 for array in arrays]
         told.append(float(np.sqrt(np.mean(variances))))
     return torch.tensor(told)
 

@@ -1,0 +1,214 @@
+"""Training data: noise moments and independence, sampler, cache, broken files."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from streamdenoise.errors import ConfigError
+from train.data import cached
+from train.noise import Awgn, Camera, plane_sigmas, rgb_to_planes, smear
+from train.sampler import ClipSampler
+from train.synthetic import cut, expose, hold, parallax
+from train.validation import validation_clips
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_awgn_has_the_told_moments_in_every_plane(limited: bool) -> None:
+    clean = torch.full((6, 3, 96, 96), 0.5)
+    noise = Awgn(sigma_min=15, sigma_max=15, in_planes=0, estimated=0)
+    planes, sigmas = noise(clean, limited, torch.Generator().manual_seed(0))
+    for plane, reference, sigma in zip(
+        planes, rgb_to_planes(clean, limited), sigmas, strict=True
+    ):
+        error = plane - reference
+        assert float(error.std()) == pytest.approx(float(sigma), rel=0.05)
+        assert abs(float(error.mean())) < 0.6 / 255  # grey itself rounds by up to 0.5
+    told = plane_sigmas(torch.tensor([15 / 255]), limited)[0]
+    torch.testing.assert_close(sigmas, told)
+
+
+def test_a_share_is_told_what_the_product_would_estimate() -> None:
+    clean = torch.full((3, 3, 128, 128), 0.5)
+    told = [
+        Awgn(sigma_min=15, sigma_max=15, in_planes=0, estimated=share)(
+            clean, True, torch.Generator().manual_seed(0)
+        )[1]
+        for share in (0, 1)
+    ]
+    assert not torch.equal(told[0], told[1])
+    torch.testing.assert_close(told[0], told[1], rtol=0.15, atol=0)
+
+
+@pytest.mark.parametrize(
+    "noise", [Awgn(in_planes=0.5), Camera(clean=0, jpeg=0, h264=0)]
+)
+def test_noise_is_new_in_every_frame_and_repeats_with_the_seed(
+    noise: Awgn | Camera,
+) -> None:
+    clean = torch.full((4, 3, 64, 64), 0.5)
+    for seed in range(4):
+        (first, *_), _ = noise(clean, True, torch.Generator().manual_seed(seed))
+        (again, *_), _ = noise(clean, True, torch.Generator().manual_seed(seed))
+        assert torch.equal(first, again)
+        errors = (first - first.mean()).reshape(4, -1)
+        correlation = torch.corrcoef(errors) - torch.eye(4)
+        assert correlation.abs().max() < 0.2
+
+
+def test_camera_noise_grows_with_light_and_can_be_absent() -> None:
+    ramp = torch.cat([torch.full((4, 3, 64, 32), v) for v in (0.15, 0.7)], 3)
+    shot = Camera(clean=0, jpeg=0, h264=0, smeared=0)
+    ratios = []
+    for seed in range(8):
+        (y, _, _), _ = shot(ramp, False, torch.Generator().manual_seed(seed))
+        linear = y.clamp(min=1e-4) ** 2.2
+        ratios.append(float(linear[..., 34:].std() / linear[..., :30].std()))
+    assert np.median(ratios) > 1.2
+    planes, sigma = Camera(clean=1, jpeg=0, h264=0, estimated=0)(
+        ramp, True, torch.Generator().manual_seed(0)
+    )
+    for plane, reference in zip(planes, rgb_to_planes(ramp), strict=True):
+        assert (plane - reference).abs().max() <= 1.001 / 255
+    assert float(sigma.max()) < 1 / 255
+
+
+def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
+    ramp = torch.linspace(0.2, 0.8, 64).expand(6, 3, 64, 64)
+    reference = rgb_to_planes(ramp)
+    left = []
+    for seed in range(5):
+        errors = []
+        for h264 in (0.0, 1.0):
+            noise = Camera(150, clean=0, jpeg=0, h264=h264, smeared=0, estimated=0)
+            planes, _ = noise(ramp, True, torch.Generator().manual_seed(seed))
+            assert [p.shape for p in planes] == [p.shape for p in reference]
+            levels = planes[0] * 255
+            torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+            errors.append(planes[0] - reference[0])
+        before, after = errors
+        assert abs(float(after.mean() - before.mean())) < 2 / 255
+        left.append(float(after.std() / before.std()))
+    assert 0.1 < np.median(left) < 0.97
+
+
+def test_smeared_noise_keeps_its_power() -> None:
+    generator = torch.Generator().manual_seed(0)
+    white = torch.empty(8, 3, 64, 64).normal_(generator=generator)
+    for _ in range(5):
+        assert float(smear(white, generator).std()) == pytest.approx(1, rel=0.15)
+
+
+def test_sampler_is_a_function_of_the_seed(data: Path) -> None:
+    sampler = ClipSampler(
+        cached(data / "video", data / "cache" / "v", 32),
+        cached(data / "stills", data / "cache" / "s", 32),
+    )
+    kinds = set()
+    for seed in range(40):
+        clip, static = sampler.draw(4, 32, np.random.default_rng(seed))
+        again, _ = sampler.draw(4, 32, np.random.default_rng(seed))
+        assert clip.shape == (4, 32, 32, 3)
+        assert clip.dtype == np.uint8
+        np.testing.assert_array_equal(clip, again)
+        still = bool((clip == clip[:1]).all())
+        assert not static or still
+        kinds.add(static)
+    assert kinds == {True, False}
+
+
+VIDEO = {"video_share": 1.0, "exposure": 0.0, "cuts": 0.0}
+STILL = {"video_share": 0.0, "occluded_stills": 0.0, "exposure": 0.0, "cuts": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        (VIDEO | {"held_videos": 1.0}, {True, False}),  # some with an occluder
+        (VIDEO | {"held_videos": 0.0, "occluded_videos": 1.0}, {False}),
+        (STILL | {"static_stills": 1.0}, {True}),
+        (STILL | {"static_stills": 0.0, "occluded_stills": 1.0}, {False}),
+        (STILL | {"static_stills": 0.0, "parallax_stills": 1.0}, {False}),
+        (STILL | {"static_stills": 1.0, "exposure": 1.0}, {False}),
+        (STILL | {"static_stills": 1.0, "cuts": 1.0}, {False}),
+    ],
+)
+def test_only_what_does_not_change_is_called_static(
+    shares: dict[str, float], expected: set[bool]
+) -> None:
+    rng = np.random.default_rng(0)
+    videos = [rng.integers(0, 255, (8, 48, 48, 3), np.uint8)]
+    stills = [rng.integers(0, 255, (1, 128, 128, 3), np.uint8)]
+    sampler = ClipSampler(videos, stills, **shares)
+    found = set()
+    for seed in range(30):
+        clip, static = sampler.draw(4, 32, np.random.default_rng(seed))
+        # An object may be out of sight, so the reverse does not hold.
+        assert not static or (clip == clip[:1]).all()
+        found.add(static)
+    assert found == expected
+
+
+def test_near_things_pass_faster_than_far_ones() -> None:
+    far, near = (np.full((96, 96, 3), level, np.uint8) for level in (40, 200))
+    changed = []
+    for seed in range(5):
+        clip = parallax(far, near, 6, 32, np.random.default_rng(seed))
+        assert clip.shape == (6, 32, 32, 3)
+        changed.append((clip[1:] != clip[:-1]).mean())
+    assert max(changed) > 0.02
+
+
+def test_exposure_is_a_smooth_gain() -> None:
+    grey = hold(np.full((8, 8, 3), 100, np.uint8), 9)
+    for seed in range(5):
+        levels = expose(grey, np.random.default_rng(seed))[:, 0, 0, 0].astype(int)
+        steps = np.diff(levels)
+        assert (steps >= 0).all() or (steps <= 0).all()
+        assert levels.min() >= 50
+        assert levels.max() <= 142
+
+
+def test_a_cut_has_both_scenes() -> None:
+    before, after = (hold(np.full((4, 4, 3), v, np.uint8), 5) for v in (10, 90))
+    for seed in range(20):
+        levels = cut(before, after, np.random.default_rng(seed))[:, 0, 0, 0]
+        assert (levels[0], levels[-1], len(levels)) == (10, 90, 5)
+
+
+def test_unreadable_files_are_named_and_skipped(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert len(cached(data / "stills", data / "cache" / "s", 32)) == 2
+    assert "broken.png" in caplog.text
+    assert "stills: 2 files, 1 skipped" in caplog.text
+    (data / "empty").mkdir()
+    with pytest.raises(ConfigError, match="no usable video or image"):
+        cached(data / "empty", data / "cache" / "e", 32)
+    (data / "empty" / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(ConfigError, match="no readable video"):
+        validation_clips(data / "empty")
+    assert "not validated on broken.mp4" in caplog.text
+
+
+def test_cache_knows_a_file_that_changed_from_another(data: Path) -> None:
+    def pictures() -> list[float]:
+        return [float(x.mean()) for x in cached(data / "stills", data / "cache", 32)]
+
+    for name in ("one", "two"):
+        (data / "stills" / name).mkdir()
+        grey = np.full((64, 64, 3), 10 * len(name) + ord(name[0]) % 7, np.uint8)
+        cv2.imwrite(str(data / "stills" / name / "same.png"), grey)
+    before = pictures()
+    assert len(set(before)) == 3  # b and c are the same picture
+    assert pictures() == before
+    cv2.imwrite(str(data / "stills" / "b.png"), np.full((80, 80, 3), 200, np.uint8))
+    assert 200 in pictures()

@@ -1,0 +1,126 @@
+"""Batches of noisy clips, each clip a pure function of (seed, step, index)."""
+
+import math
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamdenoise.model import State, pack, packed_sigma
+from train.noise import rgb_to_planes
+from train.recipe import Recipe
+from train.sampler import ClipSampler
+
+_SEARCH_SHARES = (0.15, 0.6, 0.25)
+"""Shares of clips whose motion is not followed, searched at full and at half size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Packed clips ``(N, T, h, w, C)``, sigmas ``(N, 1, 1, C)`` and a first state."""
+
+    noisy: Tensor
+    clean: Tensor
+    sigma: Tensor
+    search: Tensor
+    """``(N,)``: how motion is followed, `steps` of `find_flows`; on the CPU."""
+    state: State
+    taught: Tensor | None = None
+    """What a teacher makes of `noisy`."""
+
+    def frames(self, start: int, stop: int) -> "Batch":
+        """The same batch with frames `start` to `stop` only; the state is as it was."""
+        taught = None if self.taught is None else self.taught[:, start:stop]
+        noisy, clean = (clips[:, start:stop] for clips in (self.noisy, self.clean))
+        return replace(self, noisy=noisy, clean=clean, taught=taught)
+
+    def to(self, device: str) -> "Batch":
+        """The same batch on `device`, before a teacher saw it."""
+        fused, frames, hidden, low = (part.to(device) for part in self.state)
+        return replace(
+            self,
+            noisy=self.noisy.to(device),
+            clean=self.clean.to(device),
+            sigma=self.sigma.to(device),
+            state=(fused, frames, hidden, low),
+        )
+
+
+def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Batch:
+    """Make the clip at `index` of the batch of `step`, as a batch of one."""
+    stage = recipe.stage_at(step)
+    rng = np.random.default_rng((recipe.seed, step, index))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    spec = recipe.spec
+    clip, static = sampler.draw(stage.length, stage.size, rng)
+    rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float().div_(255)
+    limited = bool(rng.random() < 0.75)
+    planes, sigma = recipe.noise(rgb, limited, generator)
+    clean = pack(rgb_to_planes(rgb, limited))
+    channel_sigma = packed_sigma(sigma[None], spec.layout)
+    # A part of the clips starts in mid-stream: with the mean of many frames of
+    # the scene as it was, which may have changed since.
+    count = 0.0
+    warm = torch.zeros_like(clean[:1])
+    if rng.random() < (0.5 if static else 0.15):
+        count = float(rng.integers(2, 64))
+        rest = torch.empty_like(warm).normal_(generator=generator)
+        warm = clean[:1] + rest * channel_sigma / math.sqrt(count)
+    h, w = warm.shape[1:3]
+    return Batch(
+        noisy=pack(planes)[None],
+        clean=clean[None],
+        sigma=channel_sigma,
+        search=torch.from_numpy(rng.choice(3, 1, p=_SEARCH_SHARES)),
+        state=(
+            warm,
+            torch.full((1, h, w, spec.bands), count),
+            torch.zeros(1, h, w, spec.hidden),
+            torch.zeros(1, h // 2, w // 2, spec.hidden_low),
+        ),
+    )
+
+
+def join(clips: list[Batch]) -> Batch:
+    """One batch of several that no teacher saw yet."""
+    fused, frames, hidden, low = (
+        torch.cat(parts) for parts in zip(*(clip.state for clip in clips), strict=True)
+    )
+    return Batch(
+        noisy=torch.cat([clip.noisy for clip in clips]),
+        clean=torch.cat([clip.clean for clip in clips]),
+        sigma=torch.cat([clip.sigma for clip in clips]),
+        search=torch.cat([clip.search for clip in clips]),
+        state=(fused, frames, hidden, low),
+    )
+
+
+def batches(
+    recipe: Recipe, sampler: ClipSampler, start: int, rank: int = 0, world: int = 1
+) -> Generator[Batch, None, None]:
+    """This process's share of the batches from step `start` on, made one ahead.
+
+    Threads make the clips, each computing alone: helpers of their own would only fight
+    the network's.
+    """
+    with ThreadPoolExecutor(
+        recipe.workers, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+
+        def ask(step: int) -> list[Future[Batch]]:
+            if step >= recipe.steps:
+                return []
+            share = range(rank, recipe.stage_at(step).batch, world)
+            return [pool.submit(make_clip, recipe, sampler, step, i) for i in share]
+
+        ahead = ask(start)
+        try:
+            for step in range(start, recipe.steps):
+                clips, ahead = ahead, ask(step + 1)
+                yield join([clip.result() for clip in clips])
+        finally:
+            for clip in ahead:
+                clip.cancel()

@@ -1,0 +1,144 @@
+"""A training run as a TOML file: what is trained, on what, in which stages."""
+
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.model import MULTIPLE, ModelSpec
+from train.loss import LOSSES
+from train.noise import Awgn, Camera, NoiseRecipe
+
+_NOISES = {"awgn": Awgn, "camera": Camera}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the schedule with one clip shape."""
+
+    steps: int
+    length: int
+    """Frames that are unrolled."""
+    batch: int
+    """Clips of a step, of all processes together."""
+    size: int
+    """Crop height and width in pixels, a multiple of 8."""
+    truncate: int = 0
+    """Frames that gradients flow back through; 0 for the whole clip."""
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.length, self.batch, self.size) < 1 or self.truncate < 0:
+            raise ConfigError(f"stages have positive numbers, got {self}")
+        if self.size % MULTIPLE:
+            raise ConfigError(f"size must be a multiple of {MULTIPLE}, got {self.size}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A training run, read from TOML."""
+
+    spec: ModelSpec
+    noise: NoiseRecipe
+    stages: tuple[Stage, ...]
+    data: Path
+    """Folder with ``video/`` and ``stills/``."""
+    val: Path
+    """Folder of clean validation clips."""
+    run: Path
+    """Folder for checkpoints and the log; decoded data goes to ``cache`` beside it."""
+    lr: float = 1e-3
+    lr_end: float = 1e-6
+    warmup: int = 300
+    ema: float = 0.999
+    seed: int = 0
+    loss: str = "psnr"
+    """A name of `train.loss.LOSSES`."""
+    chroma_weight: float = 0.2
+    bf16: bool = True
+    start: Path | None = None
+    """A checkpoint to start from, for fine-tuning."""
+    teacher: Path | None = None
+    """A checkpoint, of any widths, whose output is a second target."""
+    teacher_weight: float = 0.5
+    """Weight of the loss against the teacher's output."""
+    reparam: bool = False
+    """Give 3x3 convolutions more branches while they learn, see `train.reparam`."""
+    workers: int = 1
+    """Threads of each process that make clips."""
+    save_every: int = 500
+    val_every: int = 2000
+
+    def __post_init__(self) -> None:
+        # Noise is made, and motion followed, in yuv420 planes.
+        if self.spec.layout != "yuv420":
+            raise ConfigError(
+                f"layout {self.spec.layout!r} cannot be trained, as noise and motion "
+                "are those of yuv420 pictures; say layout = 'yuv420'"
+            )
+        if self.loss not in LOSSES:
+            raise ConfigError(
+                f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}"
+            )
+        if not self.stages:
+            raise ConfigError("a recipe needs at least one stage")
+
+    @classmethod
+    def read(cls, path: Path) -> "Recipe":
+        """Read a recipe; relative folders are relative to the working directory.
+
+        Raises:
+            ConfigError: not a file, not TOML, a key that is unknown or missing, or a
+                value that cannot be used.
+        """
+        try:
+            table = tomllib.loads(path.read_text())
+            return cls._of(table)
+        except (OSError, ValueError, TypeError, KeyError) as exc:
+            missing = "lacks " if isinstance(exc, KeyError) else ""
+            raise ConfigError(
+                f"the recipe {path} cannot be used: {missing}{exc}; "
+                "train/recipes has examples"
+            ) from exc
+
+    @classmethod
+    def _of(cls, table: dict[str, Any]) -> "Recipe":
+        noise = dict(table.pop("noise"))
+        kind = noise.pop("kind")
+        if kind not in _NOISES:
+            raise ValueError(f"noise.kind must be one of {', '.join(_NOISES)}")
+        folders = {
+            key: Path(table.pop(key))
+            for key in ("data", "val", "run", "start", "teacher")
+            if key in table
+        }
+        return cls(
+            spec=ModelSpec(**table.pop("model")),
+            noise=_NOISES[kind](**noise),
+            stages=tuple(Stage(**stage) for stage in table.pop("stages")),
+            **folders,
+            **table,
+        )
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def max_size(self) -> int:
+        """The largest crop of all stages, in pixels."""
+        return max(stage.size for stage in self.stages)
+
+    def stage_at(self, step: int) -> Stage:
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
+
+    def lr_at(self, step: int) -> float:
+        """Linear warm-up, then a cosine to `lr_end`."""
+        warm = min(1.0, (step + 1) / self.warmup)
+        turn = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return warm * (self.lr_end + (self.lr - self.lr_end) * turn)

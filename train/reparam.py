@@ -1,0 +1,56 @@
+"""Convolutions with more branches while they learn, merged into one for use.
+
+A 3x3 convolution, a 1x1 convolution and a scaled identity in parallel are one 3x3
+convolution, with other dynamics of learning (Ding et al., "RepVGG: Making VGG-style
+ConvNets great again", 2021; here without batch normalisation). All branches are linear
+in their parameters, so an average of networks merges to the average of merged ones.
+"""
+
+from operator import attrgetter
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from streamdenoise.model import RecurrentDenoiser
+
+
+class _Branches(nn.Module):
+    """Adds a 1x1 and, where shapes allow, a scaled identity branch to a 3x3 weight.
+
+    Both are zero at first: the network starts as the same function.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        outputs, inputs = conv.weight.shape[:2]
+        self.point = nn.Parameter(torch.zeros(outputs, inputs))
+        passes = outputs == inputs and conv.stride == (1, 1)
+        self.scale = nn.Parameter(torch.zeros(outputs)) if passes else None
+
+    def forward(self, weight: Tensor) -> Tensor:
+        centre = self.point
+        if self.scale is not None:
+            centre = centre + torch.diag(self.scale)
+        return weight + F.pad(centre[..., None, None], (1, 1, 1, 1))
+
+
+def add_branches(net: RecurrentDenoiser) -> None:
+    """Over-parameterise every 3x3 convolution of `net`, in place."""
+    for module in list(net.modules()):
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+            parametrize.register_parametrization(module, "weight", _Branches(module))
+
+
+def merged(net: RecurrentDenoiser) -> RecurrentDenoiser:
+    """A copy of `net` with plain convolutions, which is the same function.
+
+    Not by `parametrize.remove_parametrizations`: that one takes the weight away from
+    the class, which `net` shares with its copies.
+    """
+    device = next(net.parameters()).device
+    plain = RecurrentDenoiser(net.spec).to(device, memory_format=torch.channels_last)
+    with torch.no_grad():
+        plain.load_state_dict({key: attrgetter(key)(net) for key in plain.state_dict()})
+    return plain

@@ -1,0 +1,147 @@
+"""A network that learns, with all that belongs to it, one step at a time."""
+
+import math
+from copy import deepcopy
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from streamdenoise.checkpoint import load_checkpoint, save_checkpoint
+from streamdenoise.errors import ConfigError, DivergedError
+from streamdenoise.model import RecurrentDenoiser
+from train.batch import Batch
+from train.ranks import Ranks
+from train.recipe import Recipe
+from train.reparam import add_branches, merged
+from train.saving import commit, go_on_from, read_last, save_last
+from train.unroll import UnrolledLoss, backward, teach
+
+
+class Trainer:
+    """A network that learns: its weights, their average, and how far it is."""
+
+    def __init__(self, recipe: Recipe, ranks: Ranks) -> None:
+        """Start as the recipe says, or go on from the run's ``last.pt``.
+
+        Raises:
+            ConfigError: `start`, `teacher` or ``last.pt`` does not fit the recipe.
+            CheckpointError: `start` or `teacher` is no checkpoint.
+        """
+        self.recipe, self.ranks = recipe, ranks
+        torch.manual_seed(recipe.seed)
+        net = RecurrentDenoiser(recipe.spec)
+        self.steps_before = 0
+        if recipe.start is not None:
+            start, provenance = load_checkpoint(recipe.start)
+            _take_over(net, start)
+            self.steps_before = provenance.get("steps", 0)
+        if recipe.reparam:
+            add_branches(net)
+        self.net = net.to(ranks.device, memory_format=torch.channels_last)
+        self._ema = deepcopy(self.net)
+        self._teacher = _teacher(recipe, ranks.device)
+        self._optimizer = torch.optim.AdamW(
+            net.parameters(), lr=recipe.lr, betas=(0.9, 0.99), weight_decay=0.0
+        )
+        self.done = 0
+        self.scores: dict[str, float] = {}
+        self.last = recipe.run / "last.pt"
+        # Only the first process' machine is sure to have it.
+        saved = ranks.of_first(lambda: read_last(self.last))
+        if saved is not None:
+            self.done, self.scores = go_on_from(
+                self.last, saved, self.net, self._ema, self._optimizer
+            )
+        unrolled = UnrolledLoss(self.net, recipe)
+        self._unrolled = (
+            DistributedDataParallel(unrolled) if ranks.world > 1 else unrolled
+        )
+
+    def learn(self, batch: Batch) -> float:
+        """Take one step, together with the other processes.
+
+        Returns:
+            The mean loss of all processes' clips.
+
+        Raises:
+            DivergedError: the loss or its gradients are no numbers; nothing changed.
+        """
+        recipe = self.recipe
+        lr = recipe.lr_at(self.done)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        batch = batch.to(self.ranks.device)
+        if self._teacher is not None:
+            batch = teach(self._teacher, batch, recipe.bf16)
+        self._optimizer.zero_grad(set_to_none=True)
+        truncate = recipe.stage_at(self.done).truncate
+        loss = self.ranks.mean(backward(self._unrolled, batch, truncate))
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        if not math.isfinite(loss) or not norm.isfinite():
+            raise DivergedError(
+                f"loss {loss:.3g}, gradients {norm:.3g} at step {self.done}; "
+                f"{self.last} is as it was saved last: lower lr and start again"
+            )
+        self._optimizer.step()
+        with torch.no_grad():
+            decay = min(recipe.ema, (self.done + 1) / (self.done + 10))
+            pairs = zip(self._ema.parameters(), self.net.parameters(), strict=True)
+            for slow, fast in pairs:
+                slow.lerp_(fast, 1 - decay)
+        self.done += 1
+        return loss
+
+    def averaged(self) -> RecurrentDenoiser:
+        """The network to use: averaged weights, without branches."""
+        return merged(self._ema)
+
+    def save(self, data: str) -> None:
+        """Write ``last.pt`` and ``ema.safetensors``, trained on `data`.
+
+        Raises:
+            SinkError: one cannot be written; what was there is untouched.
+        """
+        recipe = self.recipe
+        save_last(
+            self.last, self.net, self._ema, self._optimizer, self.done, self.scores
+        )
+        provenance = {
+            "recipe": recipe.run.name,
+            "steps": self.steps_before + self.done,
+            "commit": commit(),
+            "data": data,
+            "noise": type(recipe.noise).__name__.lower(),
+            "sigma_scales": recipe.noise.sigma_scales,
+            "validation_psnr_y": {
+                k: round(v, 3) for k, v in self.scores.items() if k[:5] == "mean/"
+            },
+        }
+        save_checkpoint(recipe.run / "ema.safetensors", self.averaged(), provenance)
+
+
+def _take_over(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:
+    """Start from another network's weights; a noise map may be new, as it starts idle.
+
+    Raises:
+        ConfigError: `start` is of another architecture.
+    """
+    try:
+        odd = net.load_state_dict(start.state_dict(), strict=False)
+    except RuntimeError as exc:  # shapes
+        raise ConfigError(f"{start.spec} is not a start for {net.spec}") from exc
+    missing = [key for key in odd.missing_keys if not key.startswith("noise_map.")]
+    if missing or odd.unexpected_keys:
+        raise ConfigError(f"{start.spec} is not a start for {net.spec}")
+
+
+def _teacher(recipe: Recipe, device: str) -> RecurrentDenoiser | None:
+    if recipe.teacher is None:
+        return None
+    teacher, _ = load_checkpoint(recipe.teacher)
+    if teacher.spec.layout != recipe.spec.layout:
+        raise ConfigError(
+            f"{recipe.teacher} has layout {teacher.spec.layout}, the network to train "
+            f"{recipe.spec.layout}; a teacher sees the same pictures"
+        )
+    teacher.requires_grad_(False)
+    return teacher.to(device, memory_format=torch.channels_last)

@@ -1,0 +1,167 @@
+"""Validation while training: PSNR of clips, gain under the recipe, a picture."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.model import RecurrentDenoiser, pack, packed_sigma, unpack
+from streamdenoise.motion import FlowEstimator, search_step
+from train.data import decode_video
+from train.motion import find_flows, warp_state
+from train.noise import NoiseRecipe, plane_sigmas, rgb_to_planes
+
+log = logging.getLogger(__name__)
+
+
+@torch.inference_mode()
+def denoise_clip(
+    net: RecurrentDenoiser, planes: Sequence[Tensor], sigma: Tensor
+) -> Tensor:
+    """Denoise a clip as a stream: one step a frame, the state follows the motion.
+
+    Args:
+        net: layout yuv420.
+        planes: ``(T, 1, H, W)`` and twice ``(T, 1, H/2, W/2)``, in [0, 1].
+        sigma: ``(3,)`` that the network is told, in [0, 1].
+
+    Returns:
+        Luma ``(T, 1, H, W)``, rounded to 8 bits, in [0, 1], on the CPU.
+    """
+    height, width = planes[0].shape[-2:]
+    device = next(net.parameters()).device
+    state = net.initial_state(height, width, device=str(device))
+    outputs, estimator = [], FlowEstimator()
+    channel_sigma = packed_sigma(sigma[None], net.spec.layout).to(device)
+    steps = torch.tensor([search_step(height, width)])
+    for packed in pack(tuple(planes)).to(device).split(1):
+        if outputs:
+            flow = find_flows(estimator, packed, outputs[-1], steps)
+            state = warp_state(state, flow)
+        out, state = net(packed, channel_sigma, *state)
+        outputs.append(out)
+    luma = unpack(torch.cat(outputs), net.spec.layout)[0].cpu()
+    return luma.mul(255).round().clamp(0, 255) / 255
+
+
+def _noisy_planes(clip: np.ndarray, sigma: int) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Planes under the `video` protocol, noise of a fixed seed, and the clean luma."""
+    generator = torch.Generator().manual_seed(sigma)
+    noisy = []
+    rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float() / 255
+    for image in rgb:
+        draw = torch.empty_like(image).normal_(generator=generator)
+        noisy.append(image + sigma / 255 * draw)
+    planes = rgb_to_planes(torch.stack(noisy).mul(255).round().clamp(0, 255) / 255)
+    return planes, rgb_to_planes(rgb)[0]
+
+
+def _mean_psnr(luma: Tensor, clean: Tensor) -> float:
+    """Mean over frames, in dB."""
+    mse = (luma - clean).square().mean((1, 2, 3)).clamp(min=1e-10)
+    return float(-10 * mse.log10().mean())
+
+
+def validate(
+    net: RecurrentDenoiser,
+    clips: dict[str, np.ndarray],
+    sigmas: tuple[int, ...] = (10, 30, 50),
+    frames: int = 12,
+) -> dict[str, float]:
+    """PSNR-Y in dB of clips under the `video` protocol, noise of a fixed seed.
+
+    Returns:
+        ``"clip/sigma"`` -> mean over frames, ``"mean/sigma"`` -> mean over clips.
+    """
+    net.eval()
+    results: dict[str, float] = {}
+    for sigma in sigmas:
+        told = plane_sigmas(torch.tensor([sigma / 255]))[0]
+        values = {}
+        for name, clip in clips.items():
+            planes, clean = _noisy_planes(clip[:frames], sigma)
+            values[name] = _mean_psnr(denoise_clip(net, planes, told), clean)
+        results |= {f"{name}/{sigma}": value for name, value in values.items()}
+        results[f"mean/{sigma}"] = sum(values.values()) / len(values)
+    net.train()
+    return results
+
+
+def validate_recipe(
+    net: RecurrentDenoiser,
+    noise: NoiseRecipe,
+    clips: dict[str, np.ndarray],
+    draws: int = 4,
+    frames: int = 6,
+) -> dict[str, float]:
+    """Mean gain of PSNR-Y in dB under a noise recipe, told what the recipe tells.
+
+    Each draw has noise of its own; the seeds are fixed.
+
+    Returns:
+        ``gain`` of all frames and ``gain/first`` of first frames, as those of pictures.
+    """
+    net.eval()
+    gains, firsts = [], []
+    for clip in clips.values():
+        rgb = torch.from_numpy(clip[:frames]).permute(0, 3, 1, 2).float() / 255
+        clean = rgb_to_planes(rgb)[0]
+        for draw in range(draws):
+            generator = torch.Generator().manual_seed(draw)
+            planes, told = noise(rgb, True, generator)
+            luma = denoise_clip(net, planes, told)
+            gain = [
+                _mean_psnr(luma[part], clean[part])
+                - _mean_psnr(planes[0][part], clean[part])
+                for part in (slice(None), slice(1))
+            ]
+            gains.append(gain[0])
+            firsts.append(gain[1])
+    net.train()
+    return {"gain": sum(gains) / len(gains), "gain/first": sum(firsts) / len(firsts)}
+
+
+def picture_strip(
+    net: RecurrentDenoiser, clip: np.ndarray, sigma: int = 30, frames: int = 8
+) -> Tensor:
+    """Luma of a clip's last frame: noisy, denoised, clean, and the error 4 times.
+
+    Args:
+        net: layout yuv420.
+        clip: ``(T, H, W, 3)`` RGB uint8.
+        sigma: of the `video` protocol, in 8-bit levels.
+        frames: of the clip that are denoised.
+
+    Returns:
+        ``(1, H, 4 W)`` in [0, 1]; no error is middle grey.
+    """
+    planes, clean = _noisy_planes(clip[:frames], sigma)
+    told = plane_sigmas(torch.tensor([sigma / 255]))[0]
+    luma = denoise_clip(net, planes, told)
+    error = (0.5 + 4 * (luma - clean)).clamp(0, 1)
+    return torch.cat([part[-1] for part in (planes[0], luma, clean, error)], -1)
+
+
+def _crop8(clip: np.ndarray) -> np.ndarray:
+    return clip[:, : clip.shape[1] // 8 * 8, : clip.shape[2] // 8 * 8]
+
+
+def validation_clips(folder: Path) -> dict[str, np.ndarray]:
+    """First frames of every clip that decodes, as `validate` takes them.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    decoded = {path: _crop8(decode_video(path, 12)) for path in paths}
+    for path, clip in decoded.items():
+        if not clip.size:
+            log.warning("not validated on %s: it is unreadable", path.name)
+    clips = {path.stem: clip for path, clip in decoded.items() if clip.size}
+    if not clips:
+        raise ConfigError(f"no readable video in {folder}; give validation clips there")
+    return clips
