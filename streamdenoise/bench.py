@@ -29,10 +29,19 @@ from streamdenoise.io import open_sink
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.metrics import psnr_y
 from streamdenoise.noise import add_gaussian_noise
-from streamdenoise.peers import PEERS, best_options, ffmpeg_exe, run_filter, write_raw
+from streamdenoise.peers import store
+from streamdenoise.peers.ffmpeg import (
+    FFMPEG_PEERS,
+    TOO_SLOW_TO_BENCH,
+    ffmpeg_exe,
+    run_filter,
+)
+from streamdenoise.peers.search import best_options
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "cctv.mp4"
 """The clean clip taken when none is given; it lies beside the package in a checkout."""
+
+PEERS = tuple(peer for peer in FFMPEG_PEERS if peer.name not in TOO_SLOW_TO_BENCH)
 
 Step = Callable[[], float]
 """Runs once and returns frames per second."""
@@ -207,8 +216,7 @@ def _contenders(
     frames = min(size.frames, _QUALITY_FRAMES)
     clean = _clean_clip(source, size, frames)
     noisy = _noisy_clip(clean, sigma)
-    raw = folder / "search.yuv"
-    write_raw(noisy, raw)
+    stored = store(noisy, folder / "search.yuv")
     found = [_ffmpeg_contender("none", "null", psnr_y(clean, noisy), threads, folder)]
     for backend in BACKENDS:
         tell(f"quality of {backend}")
@@ -226,10 +234,11 @@ def _contenders(
             luma = 0.64 * sigma
             options = {key: values[0] for key, values in peer.axes(luma).items()}
         else:
-            options = best_options(peer, sigma, clean, noisy, raw, threads)
+            options = best_options(peer, sigma, [(clean, stored)], threads)
         graph = peer.filter(options)
-        count = min(frames, peer.max_frames or frames)
-        quality = psnr_y(clean[:count], run_filter(graph, noisy[:count], raw, threads))
+        few = stored.first(peer.max_frames)
+        filtered = run_filter(graph, few, threads).frames
+        quality = psnr_y(clean[: len(filtered)], filtered)
         found.append(_ffmpeg_contender(peer.name, graph, quality, threads, folder))
     return found
 

@@ -163,6 +163,6 @@ def figure_type() -> type:
         from matplotlib.figure import Figure
     except ImportError as exc:
         raise ConfigError(
-            "the plot of bench needs matplotlib; pip install 'streamdenoise[bench]'"
+            "plots need matplotlib; pip install 'streamdenoise[bench]'"
         ) from exc
     return Figure

@@ -17,10 +17,12 @@ from typer.core import TyperGroup
 from streamdenoise import __version__
 from streamdenoise.config import (
     DenoiseConfig,
+    EvalConfig,
     FileConfig,
     ImageConfig,
     LiveConfig,
     Overflow,
+    Protocol,
     View,
     choose_encoder,
     parse_sigma,
@@ -318,7 +320,17 @@ def bench(
 
 @app.command("eval")
 def eval_(
-    clips: Annotated[Path, typer.Argument(help="A clean video, or a folder of them.")],
+    clips: Annotated[
+        str | None,
+        typer.Argument(help="A clean video or picture, or a folder of them."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="Folder for report, JSON and plots."),
+    ] = None,
+    protocol: Annotated[
+        Protocol, typer.Option(help="8-bit noise, the noise of papers, or both.")
+    ] = Protocol.VIDEO,
     sigma: Annotated[
         list[float] | None, typer.Option(help="Noise level; may be repeated.")
     ] = None,
@@ -326,30 +338,44 @@ def eval_(
     backend: BackendName = "auto",
     peer: Annotated[
         list[str] | None,
-        typer.Option(help="FFmpeg denoiser to measure too; may be repeated."),
+        typer.Option(help="Denoiser to measure too, or all; may be repeated."),
     ] = None,
+    vapoursynth: Annotated[
+        str | None, typer.Option(help="A Python with VapourSynth: adds V-BM3D.")
+    ] = None,
+    tune: Annotated[
+        str | None, typer.Option(help="Folder of clips to tune the peers on.")
+    ] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="Folder of pictures *_real and *_mean.")
+    ] = None,
+    behaviour: Annotated[
+        bool, typer.Option(help="Still scenes, ghosts, flicker, clean input too.")
+    ] = True,
     frames: Annotated[int, typer.Option(help="Frames of each clip at most.")] = 24,
     threads: Threads = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for table and JSON.")
-    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
 ) -> None:
-    """Measure a model's PSNR on clean clips with noise added."""
-    from streamdenoise.evaluate import evaluate
-
-    result = evaluate(
-        clips,
-        sigma or (10, 30, 50),
+    """Measure a model's quality on clean clips with noise added, and on real noise."""
+    config = EvalConfig(
+        clips=clips,
+        pairs=pairs,
+        output=output,
+        protocol=protocol,
+        sigmas=tuple(sigma or ()),
         model=model,
         backend=backend,
-        peers=peer or (),
+        peers=tuple(peer or ()),
+        vapoursynth=vapoursynth,
+        tune=tune,
         frames=frames,
+        behaviour=behaviour,
         threads=threads,
-        on_progress=tell,
+        seed=seed,
     )
-    if output is not None:
-        result.write(output)
-    typer.echo(result.markdown(), nl=False)
+    from streamdenoise.evaluate import evaluate
+
+    typer.echo(evaluate(config, on_progress=tell).markdown(), nl=False)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
-from streamdenoise.io import open_source
+from streamdenoise.io import IMAGE_SUFFIXES, open_source
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".y4m", ".ts")
 
@@ -13,32 +13,31 @@ VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".y4m", ".ts"
 def find_clips(path: Path) -> list[Path]:
     """The videos of a folder, sorted, or the one file.
 
+    The pictures of a folder without videos are taken too, each a clip of one frame.
+
     Raises:
         ConfigError: there is none.
     """
     if path.is_file():
         return [path]
-    found = (
-        sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
-        if path.is_dir()
-        else []
+    for suffixes in (VIDEO_SUFFIXES, IMAGE_SUFFIXES) if path.is_dir() else ():
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes)
+        if found:
+            return found
+    raise ConfigError(
+        f"{path} holds no clean clips; give a folder with "
+        f"{', '.join((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES))} files"
     )
-    if not found:
-        raise ConfigError(
-            f"{path} holds no clean clips; give a folder with "
-            f"{', '.join(VIDEO_SUFFIXES)} files"
-        )
-    return found
 
 
-def read_clip(path: Path, frames: int) -> list[Frame]:
-    """The first frames of a video as 8-bit yuv420p.
+def read_clip(path: Path, frames: int, pix_fmt: str = "yuv420p") -> list[Frame]:
+    """The first frames of a video, or a picture, in one of `PIX_FMTS`.
 
     Raises:
         SourceError: it does not decode.
         ConfigError: it has no frame.
     """
-    with open_source(str(path), pix_fmt="yuv420p") as source:
+    with open_source(str(path), pix_fmt=pix_fmt) as source:
         clip = list(itertools.islice(source, frames))
     if not clip:
         raise ConfigError(f"{path} gave no frame; give a video")

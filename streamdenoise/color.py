@@ -50,6 +50,22 @@ def yuv420_to_rgb(
     Returns:
         ``(H, W, 3)`` ``uint8``, C-contiguous, rounded and clipped once.
     """
+    return _round(yuv420_to_rgb_exact(planes, color, depth), 8)
+
+
+def yuv420_to_rgb_exact(
+    planes: tuple[np.ndarray, ...], color: ColorInfo, depth: int = 8
+) -> np.ndarray:
+    """`yuv420_to_rgb` neither rounded nor clipped.
+
+    Args:
+        planes: as there, or ``float32`` in the same levels.
+        color: as there.
+        depth: as there.
+
+    Returns:
+        ``(H, W, 3)`` ``float32`` in 8-bit levels.
+    """
     luma, u, v = planes
     height, width = luma.shape
     # Even target size: chroma samples sit between two luma samples at any frame size.
@@ -58,7 +74,7 @@ def yuv420_to_rgb(
     v = cv2.resize(v, even, interpolation=cv2.INTER_LINEAR)[:height, :width]
     matrix = _to_rgb(resolve_matrix(color, width, height), color.is_full_range, depth)
     merged = cv2.merge((luma, u, v)).astype(np.float32)
-    return _round(cv2.transform(merged, matrix), 8)
+    return cv2.transform(merged, matrix)
 
 
 def rgb_to_yuv420(
@@ -75,6 +91,23 @@ def rgb_to_yuv420(
         Y ``(H, W)``, U and V ``(ceil(H/2), ceil(W/2))``; ``uint8``, or ``uint16`` when
         `depth` is 10. The last row and column of odd sizes are repeated for chroma.
     """
+    y, u, v = (_round(plane, depth) for plane in rgb_to_yuv420_exact(rgb, color, depth))
+    return y, u, v
+
+
+def rgb_to_yuv420_exact(
+    rgb: np.ndarray, color: ColorInfo, depth: int = 8
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`rgb_to_yuv420` neither rounded nor clipped.
+
+    Args:
+        rgb: ``(H, W, 3)`` ``uint8``, or ``float32`` in 8-bit levels, of any value.
+        color: as there.
+        depth: as there.
+
+    Returns:
+        The planes in ``float32``, in code values of `depth` bits.
+    """
     height, width = rgb.shape[:2]
     matrix = _from_rgb(resolve_matrix(color, width, height), color.is_full_range, depth)
     exact = rgb.astype(np.float32)
@@ -86,7 +119,7 @@ def rgb_to_yuv420(
     size = (padded.shape[1] // 2, padded.shape[0] // 2)
     half = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
     luma, u, v = (
-        _round(cv2.transform(source, matrix[row : row + 1]), depth)
+        cv2.transform(source, matrix[row : row + 1])
         for row, source in enumerate((exact, half, half))
     )
     return luma.reshape(height, width), u.reshape(size[::-1]), v.reshape(size[::-1])

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 # In 8 bits these would cost several dB (train/LOG.md).
 _KEPT_IN_FLOAT = [
-    *("Abs", "Clamp", "Divide", "Gather", "MatMul", "Maximum", "Minimum"),
+    *("Abs", "Clamp", "Divide", "Exp", "Gather", "Log", "MatMul", "Maximum", "Minimum"),
     *("Multiply", "Power", "Relu", "Round", "Sigmoid", "Sqrt", "Subtract"),
 ]
 

@@ -160,6 +160,58 @@ class ImageConfig:
     overwrite: bool = False
 
 
+class Protocol(StrEnum):
+    """Which kind of noise an evaluation adds, and where it measures."""
+
+    VIDEO = "video"
+    """Noise in RGB, clipped to 8 bits, in yuv420 planes: what a file holds."""
+    PUBLISHED = "published"
+    """Noise in RGB, in float, not clipped: that of the tables in papers."""
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class EvalConfig:
+    """One `streamdenoise eval`."""
+
+    clips: str | None = None
+    """A clean video or picture, or a folder of them."""
+    pairs: str | None = None
+    """Folder of noisy and clean pictures of real cameras, ``*_real`` and ``*_mean``."""
+    output: str | None = None
+    """Folder for the report, its JSON and its plots; None writes nothing."""
+    protocol: Protocol = Protocol.VIDEO
+    sigmas: tuple[float, ...] = ()
+    """Std of the noise in RGB, in 8-bit levels; none takes each protocol's own."""
+    model: str = "nano-awgn"
+    backend: str = "auto"
+    peers: tuple[str, ...] = ()
+    """Other denoisers, see `streamdenoise.peers.find_peers`."""
+    vapoursynth: str | None = None
+    """A Python that has VapourSynth, for V-BM3D."""
+    tune: str | None = None
+    """Folder of clips on which the peers' options are searched; None searches them on
+    each measured clip itself, which flatters them."""
+    frames: int = 24
+    """At most so many of each clip, from its start."""
+    behaviour: bool = True
+    """Also measure static scenes, ghosts, flicker and clean input."""
+    threads: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.clips is None and self.pairs is None:
+            raise ConfigError("eval has nothing to measure; give clips, or --pairs")
+        if self.frames < 1:
+            raise ConfigError(f"--frames {self.frames} leaves nothing; use 1 or more")
+        for sigma in self.sigmas:
+            if not 0 < sigma <= MAX_SIGMA:
+                raise ConfigError(
+                    f"--sigma {sigma:g} cannot be used; give more than 0 to "
+                    f"{MAX_SIGMA:g} (8-bit levels)"
+                )
+
+
 def choose_encoder(
     output: str, codec: str | None, crf: int | None, preset: str | None
 ) -> EncoderConfig | None:

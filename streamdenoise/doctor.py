@@ -184,7 +184,7 @@ def _encoders() -> list[Check]:
 
 
 def _ffmpeg() -> list[Check]:
-    from streamdenoise.peers import ffmpeg_exe
+    from streamdenoise.peers.ffmpeg import ffmpeg_exe
 
     ffmpeg_exe()
     return [Check("bench", True, f"imageio-ffmpeg {version('imageio-ffmpeg')}")]

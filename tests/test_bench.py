@@ -1,8 +1,7 @@
-"""The benchmark and the evaluation: real runs on small clips, and their arithmetic."""
+"""The benchmark and its peers: real runs on small clips, and their arithmetic."""
 
 import json
 import sys
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,20 +14,14 @@ from streamdenoise.bench_report import BenchReport, Result, figure_type, name_po
 from streamdenoise.clips import find_clips
 from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError
-from streamdenoise.evaluate import EvalReport, Score, evaluate
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.io import open_sink
 from streamdenoise.metrics import psnr_y
 from streamdenoise.noise import add_gaussian_noise
-from streamdenoise.peers import (
-    PEERS,
-    Options,
-    Peer,
-    find_peer,
-    run_filter,
-    search,
-    write_raw,
-)
+from streamdenoise.peers import Options, Peer, StoredClip, find_peers, store
+from streamdenoise.peers.ffmpeg import FFMPEG_PEERS, FFmpegPeer, run_filter
+from streamdenoise.peers.opencv import OpenCVNonLocalMeans
+from streamdenoise.peers.search import search
 
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)
@@ -58,44 +51,46 @@ def clean_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def noisy_raw(tmp_path: Path) -> tuple[list[Frame], list[Frame], Path]:
+def noisy_clip(tmp_path: Path) -> tuple[list[Frame], StoredClip]:
     clean = moving_gradient(4)
     rng = np.random.default_rng(0)
     noisy = [add_gaussian_noise(frame, 20, rng) for frame in clean]
-    write_raw(noisy, tmp_path / "noisy.yuv")
-    return clean, noisy, tmp_path / "noisy.yuv"
+    return clean, store(noisy, tmp_path / "noisy.yuv")
 
 
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+@pytest.mark.parametrize(
+    "peer", [*FFMPEG_PEERS, OpenCVNonLocalMeans()], ids=lambda peer: peer.name
+)
 def test_each_peer_runs_and_gains(
-    peer: Peer, noisy_raw: tuple[list[Frame], list[Frame], Path]
+    peer: Peer, noisy_clip: tuple[list[Frame], StoredClip]
 ) -> None:
-    clean, noisy, raw = noisy_raw
+    clean, noisy = noisy_clip
     options = {key: values[0] for key, values in peer.axes(13.0).items()}
-    filtered = run_filter(peer.filter(options), noisy, raw, threads=1)
-    assert [f.pts for f in filtered] == [f.pts for f in noisy]
-    assert psnr_y(clean, filtered) > psnr_y(clean, noisy) + 0.3
+    filtered = peer.run(options, noisy, threads=1)
+    assert [f.pts for f in filtered.frames] == [f.pts for f in noisy.frames]
+    assert psnr_y(clean, filtered.frames) > psnr_y(clean, noisy.frames) + 0.3
+    assert filtered.seconds >= 0
 
 
 def test_a_filter_that_does_nothing_returns_the_same_planes(
-    noisy_raw: tuple[list[Frame], list[Frame], Path],
+    noisy_clip: tuple[list[Frame], StoredClip],
 ) -> None:
-    _, noisy, raw = noisy_raw
-    for before, after in zip(noisy, run_filter("null", noisy, raw, 1), strict=True):
-        for a, b in zip(before.planes, after.planes, strict=True):
+    _, noisy = noisy_clip
+    after = run_filter("null", noisy.first(3), 1).frames
+    for before, frame in zip(noisy.frames[:3], after, strict=True):
+        for a, b in zip(before.planes, frame.planes, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def test_a_graph_that_ffmpeg_refuses_is_named(
-    noisy_raw: tuple[list[Frame], list[Frame], Path],
+    noisy_clip: tuple[list[Frame], StoredClip],
 ) -> None:
-    _, noisy, raw = noisy_raw
-    with pytest.raises(ConfigError, match="nosuchfilter"):
-        run_filter("nosuchfilter=1", noisy, raw, 1)
+    with pytest.raises(ConfigError, match=r"0 of 4 frames for .*nosuchfilter"):
+        run_filter("nosuchfilter=1", noisy_clip[1], 1)
 
 
 def test_the_search_finds_the_best_options() -> None:
-    peer = Peer("x", {"s": (1.0, 0.5, 2.0)}, {"m": ("a", "b")}, limits=(0, 15))
+    peer = FFmpegPeer("x", {"s": (1.0, 0.5, 2.0)}, {"m": ("a", "b")}, limits=(0, 15))
     assert peer.axes(10) == {"s": (10.0, 5.0, 15), "m": ("a", "b")}
     calls: list[Options] = []
 
@@ -109,13 +104,25 @@ def test_the_search_finds_the_best_options() -> None:
     assert len(calls) == len({tuple(c.values()) for c in calls})
 
 
+def ffmpeg_peer(name: str) -> FFmpegPeer:
+    return next(peer for peer in FFMPEG_PEERS if peer.name == name)
+
+
 def test_filter_text_fills_every_placeholder() -> None:
-    atadenoise = find_peer("atadenoise")
+    atadenoise = ffmpeg_peer("atadenoise")
     text = atadenoise.filter({"0a": 0.1, "0b": 0.3, "s": 9, "a": "p"})
     assert text == "atadenoise=0a=0.1:0b=0.3:s=9:a=p:1a=0.1:1b=0.3:2a=0.1:2b=0.3"
-    assert find_peer("hqdn3d").filter({"luma_spatial": 4}) == "hqdn3d=luma_spatial=4"
-    with pytest.raises(ConfigError, match="choose from hqdn3d"):
-        find_peer("magic")
+    text = ffmpeg_peer("hqdn3d").filter({"luma_spatial": 4})
+    assert text == "hqdn3d=luma_spatial=4"
+
+
+def test_peers_are_found_by_name() -> None:
+    found = find_peers(["nlmeans", "hqdn3d", "nlmeans"])
+    assert [peer.name for peer in found] == ["nlmeans", "hqdn3d"]
+    every = [peer.name for peer in find_peers(["all"])]
+    assert every == [*(peer.name for peer in FFMPEG_PEERS), "opencv-nlmeans"]
+    with pytest.raises(ConfigError, match="choose from all, hqdn3d"):
+        find_peers(["magic"])
 
 
 def test_fit_mirrors_small_frames_and_crops_large_ones() -> None:
@@ -138,7 +145,7 @@ def test_bench_measures_backends_and_peers_and_writes_its_figures(
     monkeypatch.setattr(
         bench_module, "BACKENDS", {"openvino": bench_module.BACKENDS["openvino"]}
     )
-    peers = (find_peer("hqdn3d"), find_peer("atadenoise"))
+    peers = (ffmpeg_peer("hqdn3d"), ffmpeg_peer("atadenoise"))
     monkeypatch.setattr(bench_module, "PEERS", peers)
     told: list[str] = []
     report = bench(clip=clean_file, quick=True, threads=1, on_progress=told.append)
@@ -200,44 +207,6 @@ def test_a_job_that_fails_is_an_error_not_a_figure() -> None:
     failing = [sys.executable, "-c", "raise SystemExit('error: no such thing')"]
     with pytest.raises(ConfigError, match="error: no such thing"):
         bench_module._timed(failing, 10)
-
-
-def test_evaluate_scores_the_model_and_peers_on_the_same_noise(
-    clean_file: Path, tmp_path: Path
-) -> None:
-    report = evaluate(
-        clean_file.parent, (20,), peers=["hqdn3d"], frames=4, threads=1, seed=3
-    )
-    ours = ["nano-awgn (told)", "nano-awgn (auto)"]
-    assert report.methods() == ["noisy input", *ours, "hqdn3d"]
-    noisy, told, auto, hqdn3d = report.scores
-    assert told.psnr_y > noisy.psnr_y + 3
-    assert auto.sigma_estimated == pytest.approx(20, rel=0.25)
-    assert hqdn3d.options["luma_spatial"] > 0
-    assert report.wins()["hqdn3d"][1] == 1
-    text = report.markdown()
-    assert "| 20 | gradient |" in text
-    assert "| 20 | **mean** |" in text
-    report.write(tmp_path / "eval")
-    stored = json.loads((tmp_path / "eval" / "eval.json").read_text())
-    assert [s["method"] for s in stored["scores"]] == report.methods()
-    assert (tmp_path / "eval" / "eval.md").read_text() == text
-
-
-def scores(clip: str, values: Sequence[float]) -> list[Score]:
-    methods = ("noisy input", "nano (told)", "nano (auto)", "hqdn3d")
-    return [
-        Score(clip, 30, method, value, value, 0.5)
-        for method, value in zip(methods, values, strict=True)
-    ]
-
-
-def test_wins_are_counted_for_sigma_auto() -> None:
-    cases = scores("a", (20, 30, 28, 29)) + scores("b", (20, 30, 29, 28))
-    report = EvalReport("nano", 4, tuple(cases))
-    assert report.wins() == {"hqdn3d": (1, 2)}
-    assert "nano (auto) is better than hqdn3d in 1 of 2 cases" in report.markdown()
-    assert "| 30 | **mean** | 20.00 / 20.00 | **30.00** / 30.00 |" in report.markdown()
 
 
 def test_a_folder_without_clips_is_a_config_error(tmp_path: Path) -> None:

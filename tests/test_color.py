@@ -7,7 +7,9 @@ from streamdenoise.color import (
     frame_to_rgb,
     resolve_matrix,
     rgb_to_yuv420,
+    rgb_to_yuv420_exact,
     yuv420_to_rgb,
+    yuv420_to_rgb_exact,
 )
 from streamdenoise.frame import ColorInfo, Frame, plane_shapes
 from streamdenoise.io.picture_conversion import convert_picture
@@ -148,3 +150,14 @@ def test_every_format_to_every_other(source: str, target: str) -> None:
     assert tuple(plane.shape for plane in converted) == plane_shapes(target, 4, 4)
     back, _ = convert_picture(converted, target, "rgb24", tags)
     assert np.abs(back[0].astype(int) - 90).max() <= 1
+
+
+def test_exact_conversion_neither_rounds_nor_clips() -> None:
+    color = ColorInfo(1, 2)
+    rgb = np.broadcast_to(np.array([-40.25, 120.5, 300.75], np.float32), (5, 7, 3))
+    planes = rgb_to_yuv420_exact(rgb, color)
+    assert [plane.shape for plane in planes] == [(5, 7), (3, 4), (3, 4)]
+    np.testing.assert_allclose(yuv420_to_rgb_exact(planes, color), rgb, atol=1e-3)
+    rounded = yuv420_to_rgb(rgb_to_yuv420(flat((40, 120, 200)), color), color)
+    planes = rgb_to_yuv420_exact(flat((40, 120, 200)).astype(np.float32), color)
+    np.testing.assert_allclose(yuv420_to_rgb_exact(planes, color), rounded, atol=1.5)

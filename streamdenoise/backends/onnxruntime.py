@@ -42,12 +42,19 @@ class OnnxRuntimeBackend:
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        gather_blocks(planes, self._pixels[0])
-        pixels = self._pixels.astype(np.float32)
+        """See `Backend.step`; planes may also be ``float32``, of any value.
+
+        The result is then rounded and clipped to integers all the same.
+        """
+        pixels = self._pixels
+        if planes[0].dtype == np.float32:
+            pixels = np.empty(pixels.shape, np.float32)
+        gather_blocks(planes, pixels[0])
+        pixels = pixels.astype(np.float32, copy=False)
         values = [pixels, self._peak, sigma[None].astype(np.float32), *self._state]
         feed = dict(zip(self._names, values, strict=True))
         clean, *self._state = self._session.run(None, feed)
-        cleaned = tuple(np.empty(plane.shape, plane.dtype) for plane in planes)
+        cleaned = tuple(np.empty(p.shape, self._pixels.dtype) for p in planes)
         scatter_blocks(clean.astype(self._pixels.dtype)[0], cleaned)
         return cleaned
 

@@ -1,0 +1,103 @@
+"""Quality, measured: two protocols, how the model behaves over time, and real noise.
+
+One run gives one report. ``video`` compares the model and other denoisers on the same
+noisy 8-bit planes, ``published`` follows the tables of papers; `behaviour` looks at
+what a mean PSNR hides; `pairs` measures noise that no formula made.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from streamdenoise.artefact import open_artefact
+from streamdenoise.bench_report import figure_type
+from streamdenoise.clips import find_clips
+from streamdenoise.config import EvalConfig, Protocol
+from streamdenoise.errors import ConfigError
+from streamdenoise.evaluate.behaviour import measure_behaviour
+from streamdenoise.evaluate.pairs import find_pairs, measure_pairs
+from streamdenoise.evaluate.published import measure_published, open_published
+from streamdenoise.evaluate.report import EvalReport
+from streamdenoise.evaluate.video import measure_video
+from streamdenoise.evaluate.vmaf import why_no_vmaf
+from streamdenoise.machine import cpu_name, usable_cores
+from streamdenoise.peers import find_peers
+
+VIDEO_SIGMAS = (10.0, 30.0, 50.0)
+PUBLISHED_SIGMAS = (10.0, 20.0, 30.0, 40.0, 50.0)
+
+
+def evaluate(
+    config: EvalConfig, *, on_progress: Callable[[str], None] | None = None
+) -> EvalReport:
+    """Measure a model, and the named peers, and write the report.
+
+    Args:
+        config: what to measure on what.
+        on_progress: told what is being measured.
+
+    Returns:
+        The report, which was also written to `EvalConfig.output`, if any.
+
+    Raises:
+        ConfigError: no clip is there, a peer has no such name or cannot run, a package
+            is missing, or the output cannot be written.
+        BackendUnavailableError: the published protocol has no ONNX Runtime.
+        SourceError: a clip does not decode.
+    """
+    tell = on_progress or (lambda _: None)
+    # All that may be missing is looked for before hours of measuring.
+    artefact = open_artefact(config.model)
+    peers = find_peers(
+        config.peers, Path(config.vapoursynth) if config.vapoursynth else None
+    )
+    paths = find_clips(Path(config.clips)) if config.clips is not None else []
+    tuning = Path(config.tune) if config.tune is not None else None
+    if tuning is not None:
+        find_clips(tuning)
+    pictures = find_pairs(Path(config.pairs)) if config.pairs is not None else []
+    published = bool(paths) and config.protocol is not Protocol.VIDEO
+    video = bool(paths) and config.protocol is not Protocol.PUBLISHED
+    if published:
+        open_published(artefact, 64, 64, config.threads).close()
+    no_vmaf = why_no_vmaf() if video else None
+    if config.output is not None:
+        figure_type()
+        _make_folder(Path(config.output))
+
+    report = EvalReport(
+        model=artefact.name,
+        kmac_per_px=artefact.manifest.get("kmac_per_px"),
+        frames=config.frames,
+        machine={
+            "CPU": cpu_name(),
+            "threads": str(config.threads or usable_cores()),
+        },
+        tuned_on=config.tune,
+        clocks={peer.name: peer.clock for peer in peers},
+    )
+    if video:
+        sigmas = config.sigmas or VIDEO_SIGMAS
+        if no_vmaf is not None:
+            report.not_measured.append(f"VMAF: {no_vmaf}")
+        report.scores += measure_video(
+            config, paths, sigmas, peers, tuning, no_vmaf is None, tell
+        )
+        if config.behaviour:
+            report.behaviour = measure_behaviour(config, paths, sigmas, tell)
+    if published:
+        sigmas = config.sigmas or PUBLISHED_SIGMAS
+        report.published += measure_published(config, artefact, paths, sigmas, tell)
+    if pictures:
+        report.pairs += measure_pairs(config, pictures, tell)
+    if config.output is not None:
+        report.write(Path(config.output))
+    return report
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(
+            f"{folder} cannot be written: {exc.strerror}; choose another -o"
+        ) from exc

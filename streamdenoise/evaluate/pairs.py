@@ -1,0 +1,106 @@
+"""Real noise: pictures of one scene, one as the camera took it, one averaged of many.
+
+Such as the PolyU set (Xu and others, "Real-world noisy image denoising: a new
+benchmark", 2018), whose files are named ``..._real.JPG`` and ``..._mean.JPG``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamdenoise.config import EvalConfig
+from streamdenoise.denoiser import Denoiser
+from streamdenoise.errors import ConfigError
+from streamdenoise.io import IMAGE_SUFFIXES
+from streamdenoise.io.image_source import read_image
+from streamdenoise.metrics import psnr_db
+
+_NOISY, _CLEAN = "_real", "_mean"
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """One picture, the sigma left to the estimate."""
+
+    name: str
+    psnr_noisy: float
+    """RGB PSNR of the noisy picture against the mean, in dB."""
+    psnr: float
+    """RGB PSNR of the denoised one."""
+    sigma_estimated: float
+    """In 8-bit levels of RGB."""
+
+    @property
+    def gain_db(self) -> float:
+        return self.psnr - self.psnr_noisy
+
+
+def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """Noisy and clean pictures of the same scene, sorted by name.
+
+    Raises:
+        ConfigError: there is none, or one lacks its clean picture.
+    """
+    noisy = (
+        sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.endswith(_NOISY)
+        )
+        if folder.is_dir()
+        else []
+    )
+    if not noisy:
+        raise ConfigError(
+            f"{folder} holds no pairs; give a folder of pictures named *{_NOISY} and "
+            f"*{_CLEAN}"
+        )
+    pairs = [
+        (path, path.with_stem(path.stem.removesuffix(_NOISY) + _CLEAN))
+        for path in noisy
+    ]
+    for path, clean in pairs:
+        if not clean.is_file():
+            raise ConfigError(f"{path} has no clean picture {clean.name} beside it")
+    return pairs
+
+
+def measure_pairs(
+    config: EvalConfig,
+    pairs: Sequence[tuple[Path, Path]],
+    tell: Callable[[str], None],
+) -> list[PairScore]:
+    """Denoise each picture by itself, as `streamdenoise image` does.
+
+    Args:
+        config: model, backend, threads.
+        pairs: noisy and clean pictures.
+        tell: told what is being measured.
+
+    Raises:
+        ConfigError: the pictures of a pair differ in size.
+        SourceError: one cannot be read.
+    """
+    tell(f"{len(pairs)} pairs of pictures")
+    scores = []
+    with Denoiser.load(
+        config.model, backend=config.backend, threads=config.threads
+    ) as denoiser:
+        for path, clean_path in pairs:
+            (noisy, _), (clean, _) = read_image(path), read_image(clean_path)
+            if noisy.shape != clean.shape:
+                raise ConfigError(
+                    f"{path} and {clean_path.name} differ in size; they must show the "
+                    "same scene"
+                )
+            denoiser.reset()
+            denoised = denoiser(noisy, "rgb24")
+            scores.append(
+                PairScore(
+                    path.stem.removesuffix(_NOISY),
+                    psnr_db(clean, noisy, 255),
+                    psnr_db(clean, denoised, 255),
+                    denoiser.sigma,
+                )
+            )
+    return scores

@@ -1,0 +1,194 @@
+"""The published protocol: noise as papers add it, RGB in float, neither clipped nor
+rounded.
+
+Tassano and others, "FastDVDnet: towards real-time deep video denoising without flow
+estimation", CVPR 2020, and those after it: white Gaussian noise of a known sigma in R,
+G and B, drawn once for the whole clip, independent for each frame; MSE of a frame over
+R, G and B, dB of each frame, mean over the frames, then over the clips.
+
+The models here work on yuv420. So the noisy RGB becomes full-range BT.709 planes, in
+float, neither clipped nor rounded; the model's ONNX graph takes these as they are;
+back in RGB at full size, the chroma detail that 4:2:0 cannot hold is put back, as
+`Denoiser` does with pictures. The graph itself rounds its planes to 8 bits, which costs
+what rounding costs (about 0.02 dB at 37 dB).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamdenoise.artefact import Artefact
+from streamdenoise.backends import load_backend
+from streamdenoise.clips import read_clip
+from streamdenoise.color import rgb_to_yuv420_exact, yuv420_to_rgb_exact
+from streamdenoise.config import EvalConfig
+from streamdenoise.errors import ConfigError
+from streamdenoise.frame import ColorInfo
+from streamdenoise.metrics import psnr_db
+from streamdenoise.motion import MotionFollower
+from streamdenoise.noise import plane_sigmas
+
+_COLOR = ColorInfo(matrix=1, range=2)
+_PEAK = 255
+_LOST_NOISE = 2.0
+"""Chroma detail is put back above so many sigmas: the rule of `Denoiser`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedScore:
+    """The model, told sigma, on one clip."""
+
+    clip: str
+    sigma: float
+    """Std of the noise in RGB, in 8-bit levels."""
+    psnr_noisy: float
+    """RGB PSNR of the input, not clipped, in dB."""
+    psnr: float
+    """RGB PSNR of the output in dB."""
+
+
+def add_unclipped_noise(
+    rgb: np.ndarray, sigma: float, rng: np.random.Generator
+) -> np.ndarray:
+    """White Gaussian noise of std `sigma`, in float, beyond black and white too.
+
+    Every call draws anew: call it once for each frame of a clip, with one generator.
+
+    Args:
+        rgb: ``(H, W, 3)`` ``uint8``.
+        sigma: in 8-bit levels.
+        rng: source of all randomness.
+
+    Returns:
+        ``(H, W, 3)`` ``float32`` in 8-bit levels.
+    """
+    return rgb + np.float32(sigma) * rng.standard_normal(rgb.shape, np.float32)
+
+
+def open_published(
+    artefact: Artefact, height: int, width: int, threads: int | None
+) -> Any:
+    """ONNX Runtime's backend, the one that takes planes in float.
+
+    Raises:
+        ConfigError: the model is not a yuv420 one.
+        BackendUnavailableError: ONNX Runtime is missing, or the model's ONNX file.
+    """
+    if artefact.layout != "yuv420":
+        raise ConfigError(
+            f"model {artefact.name} works on {artefact.layout}; the published protocol "
+            "needs a yuv420 model"
+        )
+    return load_backend("onnxruntime", artefact, height, width, 8, threads)
+
+
+class FloatDenoiser:
+    """A model on the RGB frames of one clip, in float; the sigma is told.
+
+    It follows motion as `Denoiser` does, and looks for no scene cuts.
+    """
+
+    def __init__(
+        self,
+        artefact: Artefact,
+        height: int,
+        width: int,
+        sigma: float,
+        threads: int | None = None,
+    ) -> None:
+        """Load it.
+
+        Args:
+            artefact: a yuv420 model.
+            height: of the frames; any size.
+            width: of the frames.
+            sigma: std of the noise in RGB, in 8-bit levels.
+            threads: of the runtime; None lets it choose.
+
+        Raises:
+            ConfigError: see `open_published`.
+            BackendUnavailableError: see `open_published`.
+        """
+        multiple = artefact.multiple
+        self._missing = ((0, -height % multiple), (0, -width % multiple), (0, 0))
+        self._engine = open_published(
+            artefact, height + -height % multiple, width + -width % multiple, threads
+        )
+        self._names = artefact.state_names
+        self._motion = MotionFollower()
+        self._sigma = sigma
+        self._sigmas = np.array(plane_sigmas(sigma, _COLOR), np.float32) / _PEAK
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """Denoise the next frame.
+
+        Args:
+            rgb: ``(H, W, 3)`` ``float32`` in 8-bit levels, of any value.
+
+        Returns:
+            The same shape and type, clipped to 0 to 255.
+        """
+        height, width, _ = rgb.shape
+        rgb = np.pad(rgb, self._missing, mode="edge")
+        planes = rgb_to_yuv420_exact(rgb, _COLOR)
+        luma = planes[0].round().clip(0, _PEAK).astype(np.uint8)
+        state = dict(zip(self._names, self._engine.state(), strict=True))
+        state = self._motion.follow(luma, state, _PEAK)
+        self._engine.set_state(tuple(state.values()))
+        cleaned = self._engine.step(planes, self._sigmas)
+        self._motion.remember(cleaned[0])
+        exact = tuple(plane.astype(np.float32) for plane in cleaned)
+        kept = rgb - yuv420_to_rgb_exact(planes, _COLOR)
+        # Of what the subsampling lost, small amounts are noise and large ones edges.
+        kept = np.sign(kept) * np.maximum(np.abs(kept) - _LOST_NOISE * self._sigma, 0)
+        restored = yuv420_to_rgb_exact(exact, _COLOR) + kept
+        return restored[:height, :width].clip(0, _PEAK)
+
+    def close(self) -> None:
+        """Free the runtime; may be called again."""
+        self._engine.close()
+
+
+def measure_published(
+    config: EvalConfig,
+    artefact: Artefact,
+    paths: Sequence[Path],
+    sigmas: Sequence[float],
+    tell: Callable[[str], None],
+) -> list[PublishedScore]:
+    """The model on every clip at every level.
+
+    Args:
+        config: frames, threads, seed.
+        artefact: a yuv420 model.
+        paths: clean clips, read as RGB.
+        sigmas: noise levels in 8-bit levels.
+        tell: told what is being measured.
+
+    Raises:
+        BackendUnavailableError: see `open_published`.
+        SourceError: a clip does not decode.
+    """
+    scores = []
+    for path in paths:
+        clean = [f.planes[0] for f in read_clip(path, config.frames, "rgb24")]
+        height, width, _ = clean[0].shape
+        for sigma in sigmas:
+            tell(f"published, sigma {sigma:g}: {path.name}")
+            rng = np.random.default_rng(config.seed)
+            denoiser = FloatDenoiser(artefact, height, width, sigma, config.threads)
+            inputs, outputs = [], []
+            for frame in clean:
+                noisy = add_unclipped_noise(frame, sigma, rng)
+                inputs.append(psnr_db(frame, noisy, _PEAK))
+                outputs.append(psnr_db(frame, denoiser(noisy), _PEAK))
+            denoiser.close()
+            scores.append(
+                PublishedScore(
+                    path.stem, sigma, float(np.mean(inputs)), float(np.mean(outputs))
+                )
+            )
+    return sorted(scores, key=lambda score: sigmas.index(score.sigma))

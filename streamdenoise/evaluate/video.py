@@ -1,0 +1,229 @@
+"""The video protocol: noise as an 8-bit file holds it, and everyone on the same frames.
+
+White Gaussian noise in RGB, clipped and rounded to 8 bits, in yuv420p
+(`streamdenoise.noise`), drawn once a clip, independent for each frame.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from streamdenoise.clips import read_clip
+from streamdenoise.config import EvalConfig
+from streamdenoise.denoiser import Denoiser
+from streamdenoise.evaluate.vmaf import vmaf
+from streamdenoise.frame import Frame
+from streamdenoise.metrics import psnr_uv, psnr_y, psnr_yuv, ssim_y
+from streamdenoise.noise import add_gaussian_noise
+from streamdenoise.peers import Peer, StoredClip, store
+from streamdenoise.peers.search import best_options, tuning_cases
+
+NOISY = "noisy input"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One method on one clip at one noise level."""
+
+    clip: str
+    sigma: float
+    """Std of the noise in RGB, in 8-bit levels."""
+    method: str
+    psnr_y: float
+    psnr_uv: float
+    ssim_y: float
+    psnr_yuv: float = float("nan")
+    """Planes weighed 6:1:1."""
+    vmaf: float | None = None
+    """None where it was not measured."""
+    fps: float | None = None
+    """Frames per second, by the method's own clock; None for what takes no time."""
+    options: Mapping[str, float | str] = field(default_factory=dict)
+    """What a peer was given."""
+    sigma_estimated: float | None = None
+    """Noise at the last frame as the product estimated it, in 8-bit levels of RGB."""
+    psnr_estimated: float | None = None
+    """PSNR-Y of the output that the product would show without a reference, in dB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the model made of a clip."""
+
+    model: str
+    """Its name."""
+    frames: list[Frame]
+    fps: float
+    """Of `Denoiser.process`, start and first compilation left out."""
+    sigma: float
+    """At the last frame, told or estimated, in 8-bit levels of RGB."""
+    psnr_estimate: float | None
+    """PSNR-Y without a reference, in dB."""
+
+
+def run_model(config: EvalConfig, noisy: Sequence[Frame], sigma: float | str) -> Run:
+    """Denoise a clip from a fresh start.
+
+    Args:
+        config: names model, backend and threads.
+        noisy: frames of one format and size.
+        sigma: noise level in 8-bit levels of RGB, or ``auto``.
+    """
+    first = noisy[0]
+    with Denoiser.load(
+        config.model,
+        backend=config.backend,
+        sigma=sigma,
+        threads=config.threads,
+    ) as denoiser:
+        denoiser.prepare(first.width, first.height, first.pix_fmt)
+        start = time.perf_counter()
+        frames = [f for frame in noisy for f in denoiser.process(frame)]
+        frames += denoiser.flush()
+        seconds = time.perf_counter() - start
+        estimate = denoiser.psnr_estimate
+        return Run(
+            model=denoiser.model,
+            frames=frames,
+            fps=len(noisy) / seconds,
+            sigma=denoiser.sigma,
+            psnr_estimate=estimate[1] if estimate is not None else None,
+        )
+
+
+def measure_video(
+    config: EvalConfig,
+    paths: Sequence[Path],
+    sigmas: Sequence[float],
+    peers: Sequence[Peer],
+    tuning: Path | None,
+    with_vmaf: bool,
+    tell: Callable[[str], None],
+) -> list[Score]:
+    """The noisy input, the model told the level, the model alone, and each peer.
+
+    Args:
+        config: model, frames, threads, seed.
+        paths: clean clips.
+        sigmas: noise levels in 8-bit levels of RGB.
+        peers: what to compare with.
+        tuning: folder of clips to search the peers' options on; None searches them on
+            every measured clip itself.
+        with_vmaf: also measure VMAF.
+        tell: told what is being measured.
+
+    Raises:
+        ConfigError: a peer or VMAF failed.
+        SourceError: a clip does not decode.
+    """
+    scores: list[Score] = []
+    with tempfile.TemporaryDirectory(prefix="streamdenoise-eval-") as scratch:
+        folder = Path(scratch)
+        for sigma in sigmas:
+            tuned = _tuned(config, sigma, peers, tuning, folder, tell)
+            for path in paths:
+                tell(f"sigma {sigma:g}: {path.name}")
+                clean = store(read_clip(path, config.frames), folder / "clean.yuv")
+                measure = _Measure(path.stem, sigma, clean, with_vmaf, config.threads)
+                scores += _measure_clip(config, sigma, peers, tuned, measure, tell)
+    return scores
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """Makes scores of one clip at one level."""
+
+    clip: str
+    sigma: float
+    clean: StoredClip
+    with_vmaf: bool
+    threads: int | None
+
+    def __call__(
+        self,
+        method: str,
+        frames: Sequence[Frame],
+        fps: float | None = None,
+        options: Mapping[str, float | str] | None = None,
+        sigma_estimated: float | None = None,
+        psnr_estimated: float | None = None,
+    ) -> Score:
+        clean = self.clean.frames
+        quality = None
+        if self.with_vmaf:
+            test = store(frames, self.clean.raw.with_name("test.yuv"))
+            quality = vmaf(self.clean, test, self.threads)
+        return Score(
+            clip=self.clip,
+            sigma=self.sigma,
+            method=method,
+            psnr_y=psnr_y(clean, frames),
+            psnr_uv=psnr_uv(clean, frames),
+            ssim_y=ssim_y(clean, frames),
+            psnr_yuv=psnr_yuv(clean, frames),
+            vmaf=quality,
+            fps=fps,
+            options=dict(options or {}),
+            sigma_estimated=sigma_estimated,
+            psnr_estimated=psnr_estimated,
+        )
+
+
+def _measure_clip(
+    config: EvalConfig,
+    sigma: float,
+    peers: Sequence[Peer],
+    tuned: Mapping[str, Mapping[str, float | str]],
+    measure: _Measure,
+    tell: Callable[[str], None],
+) -> list[Score]:
+    clean = measure.clean
+    rng = np.random.default_rng(config.seed)
+    frames = [add_gaussian_noise(frame, sigma, rng) for frame in clean.frames]
+    noisy = store(frames, clean.raw.with_name("noisy.yuv"))
+    told = run_model(config, frames, sigma)
+    auto = run_model(config, frames, "auto")
+    scores = [
+        measure(NOISY, frames),
+        measure(f"{told.model} (told)", told.frames, told.fps),
+        measure(
+            f"{auto.model} (auto)",
+            auto.frames,
+            auto.fps,
+            sigma_estimated=auto.sigma,
+            psnr_estimated=auto.psnr_estimate,
+        ),
+    ]
+    for peer in peers:
+        options = tuned.get(peer.name)
+        if options is None:
+            tell(f"sigma {sigma:g}: {measure.clip}: searching {peer.name}")
+            options = best_options(peer, sigma, [(clean.frames, noisy)], config.threads)
+        filtered = peer.run(options, noisy, config.threads)
+        fps = len(frames) / max(filtered.seconds, 1e-3)
+        scores.append(measure(peer.name, filtered.frames, fps, options))
+    return scores
+
+
+def _tuned(
+    config: EvalConfig,
+    sigma: float,
+    peers: Sequence[Peer],
+    tuning: Path | None,
+    scratch: Path,
+    tell: Callable[[str], None],
+) -> dict[str, dict[str, float | str]]:
+    """Options by peer, from other clips than the measured ones; none without these."""
+    if tuning is None or not peers:
+        return {}
+    # Other noise than that of the measured clips.
+    cases = tuning_cases(tuning, sigma, scratch, config.seed + 1)
+    found = {}
+    for peer in peers:
+        tell(f"sigma {sigma:g}: tuning {peer.name} on {tuning.name}")
+        found[peer.name] = best_options(peer, sigma, cases, config.threads)
+    return found

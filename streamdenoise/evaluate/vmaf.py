@@ -1,0 +1,55 @@
+"""VMAF through the `imageio-ffmpeg` binary, where its build has libvmaf."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.peers import StoredClip
+from streamdenoise.peers.ffmpeg import ffmpeg_exe, raw_input
+
+
+def why_no_vmaf() -> str | None:
+    """Why VMAF cannot be measured here; None if it can."""
+    try:
+        command = [ffmpeg_exe(), "-hide_banner", "-filters"]
+    except ConfigError as exc:
+        return str(exc)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if " libvmaf " not in done.stdout:
+        return "this build of FFmpeg has no libvmaf filter"
+    return None
+
+
+def vmaf(reference: StoredClip, test: StoredClip, threads: int | None) -> float:
+    """Mean over the frames of VMAF (its default model), 0 to 100.
+
+    Args:
+        reference: clean frames, stored alone in a folder that can be written.
+        test: as many frames, of the same size and format.
+        threads: None takes one.
+
+    Raises:
+        ConfigError: FFmpeg failed.
+    """
+    log = reference.raw.with_suffix(".vmaf.json")
+    # A path in a filter's option must not hold FFmpeg's own separators.
+    options = f"log_fmt=json:log_path={log.name}:n_threads={threads or 1}"
+    graph = f"[0:v][1:v]libvmaf={options}"
+    command = [
+        *(ffmpeg_exe(), "-hide_banner", "-nostdin", "-loglevel", "error"),
+        *(*raw_input(test), *raw_input(reference)),
+        *("-frames:v", str(len(test.frames)), "-lavfi", graph, "-f", "null", "-"),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=log.parent
+    )
+    try:
+        return float(json.loads(log.read_text())["pooled_metrics"]["vmaf"]["mean"])
+    except (OSError, ValueError, KeyError) as exc:
+        reason = " ".join(done.stderr.split())[-300:]
+        raise ConfigError(
+            f"FFmpeg did not measure VMAF: {reason or 'no message'}; check its libvmaf"
+        ) from exc
+    finally:
+        Path(log).unlink(missing_ok=True)

@@ -1,0 +1,175 @@
+"""Other denoisers to compare with, all behind one small protocol.
+
+Every peer gets the same noisy planes as the model, and the options that suit the noise
+best (`streamdenoise.peers.search`). What they bring along is imported when one is asked
+for by name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.frame import Frame, bit_depth, plane_shapes
+
+Options = Mapping[str, float | str]
+Axes = dict[str, tuple[float | str, ...]]
+"""Values to try for each option; the first one is the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClip:
+    """Frames in memory, and the same planes in a raw file for other programs."""
+
+    frames: tuple[Frame, ...]
+    raw: Path
+
+    def first(self, count: int | None) -> "StoredClip":
+        """The beginning; the raw file keeps them all. None takes the whole clip."""
+        return replace(self, frames=self.frames[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """What a peer made of a clip."""
+
+    frames: list[Frame]
+    seconds: float
+    """What it took, by the peer's `Peer.clock`."""
+
+
+class Peer(Protocol):
+    """A denoiser, and the options to search."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def clock(self) -> str:
+        """What `Filtered.seconds` covers, for the report."""
+        ...
+
+    @property
+    def max_frames(self) -> int | None:
+        """So many frames of a clip are searched at most, for the slow ones."""
+        ...
+
+    def axes(self, luma_sigma: float) -> Axes:
+        """Values to try; `luma_sigma` is the std in luma in 8-bit levels."""
+        ...
+
+    def run(self, options: Options, clip: StoredClip, threads: int | None) -> Filtered:
+        """Denoise a clip.
+
+        Args:
+            options: one value for each of `axes`.
+            clip: 8-bit yuv420p.
+            threads: None takes one for each core.
+
+        Raises:
+            ConfigError: what the peer needs is not here, or it failed.
+        """
+        ...
+
+
+def store(frames: Sequence[Frame], path: Path) -> StoredClip:
+    """Write the planes of every frame one after the other, as FFmpeg's rawvideo."""
+    with path.open("wb") as file:
+        for frame in frames:
+            for plane in frame.planes:
+                file.write(np.ascontiguousarray(plane).data)
+    return StoredClip(tuple(frames), path)
+
+
+def from_raw(data: bytes, frames: Sequence[Frame]) -> list[Frame]:
+    """`frames` with the planes that a peer wrote, the inverse of `store`.
+
+    Raises:
+        ValueError: there are not as many samples as `frames` have.
+    """
+    first = frames[0]
+    dtype = np.uint8 if bit_depth(first.pix_fmt) == 8 else np.uint16
+    shapes = plane_shapes(first.pix_fmt, first.width, first.height)
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    samples = np.frombuffer(data, dtype)
+    if len(samples) != sum(sizes) * len(frames):
+        raise ValueError(f"{len(samples) // sum(sizes)} of {len(frames)} frames")
+    return [
+        frame.with_planes(
+            tuple(
+                part.reshape(shape)
+                for part, shape in zip(
+                    np.split(picture, np.cumsum(sizes)[:-1]), shapes, strict=True
+                )
+            )
+        )
+        for frame, picture in zip(frames, samples.reshape(len(frames), -1), strict=True)
+    ]
+
+
+def scaled_axes(
+    scales: Mapping[str, Sequence[float]],
+    choices: Mapping[str, Sequence[float | str]],
+    luma_sigma: float,
+    limits: tuple[float, float] = (0.0, float("inf")),
+) -> Axes:
+    """Axes of options that grow with the noise, and of options that do not.
+
+    Args:
+        scales: option -> factors on `luma_sigma`.
+        choices: option -> values.
+        luma_sigma: std of the noise in luma, in 8-bit levels.
+        limits: range that is allowed for the scaled options.
+    """
+    low, high = limits
+    scaled = {
+        option: tuple(
+            dict.fromkeys(
+                round(min(max(factor * luma_sigma, low), high), 4) for factor in factors
+            )
+        )
+        for option, factors in scales.items()
+    }
+    return {**scaled, **{option: tuple(v) for option, v in choices.items()}}
+
+
+def find_peers(names: Sequence[str], vapoursynth: Path | None = None) -> list[Peer]:
+    """The peers with these names, each once.
+
+    Args:
+        names: names of peers; ``all`` stands for every one that can run.
+        vapoursynth: a Python that has VapourSynth; adds V-BM3D, named or not.
+
+    Raises:
+        ConfigError: there is no peer of that name, or V-BM3D is named without
+            `vapoursynth`, or that Python does not have it; or FFmpeg is missing.
+    """
+    from streamdenoise.peers.ffmpeg import FFMPEG_PEERS, FFmpegPeer, ffmpeg_exe
+    from streamdenoise.peers.opencv import OpenCVNonLocalMeans
+    from streamdenoise.peers.vbm3d import NAME, VBM3D
+
+    known: dict[str, Peer] = {peer.name: peer for peer in FFMPEG_PEERS}
+    known["opencv-nlmeans"] = OpenCVNonLocalMeans()
+    if vapoursynth is not None:
+        vbm3d = VBM3D(vapoursynth)
+        vbm3d.check()
+        known[NAME] = vbm3d
+    elif NAME in names:
+        raise ConfigError(
+            f"{NAME} runs in VapourSynth; give --vapoursynth the path of a "
+            "Python that has vapoursynth and vapoursynth-bm3dcpu"
+        )
+    wanted = [*names, *([NAME] if vapoursynth is not None else [])]
+    found: dict[str, Peer] = {}
+    for name in wanted:
+        if name != "all" and name not in known:
+            raise ConfigError(
+                f"no peer is named {name!r}; choose from all, {', '.join(known)}"
+            )
+        found |= known if name == "all" else {name: known[name]}
+    if any(isinstance(peer, FFmpegPeer) for peer in found.values()):
+        ffmpeg_exe()
+    return list(found.values())

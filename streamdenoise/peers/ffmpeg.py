@@ -1,0 +1,193 @@
+"""FFmpeg's denoisers, run through the `imageio-ffmpeg` binary."""
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.peers import (
+    Axes,
+    Filtered,
+    Options,
+    StoredClip,
+    from_raw,
+    scaled_axes,
+)
+
+_REAL_TIME = re.compile(r"\brtime=([0-9.]+)s")
+
+
+@dataclass(frozen=True, slots=True)
+class FFmpegPeer:
+    """A filter, and the options to search, the first value of each being the start."""
+
+    name: str
+    scales: Mapping[str, Sequence[float]]
+    """Options that grow with the noise: factors on the std of the luma noise."""
+    choices: Mapping[str, Sequence[float | str]]
+    """Options that do not."""
+    limits: tuple[float, float] = (0.0, float("inf"))
+    """Range that the filter allows for the scaled options."""
+    max_frames: int | None = None
+    """Fewer frames for the slow ones; None takes all."""
+    graph: str | None = None
+    """When it is not ``name=options``: ``{o}`` stands for these, ``{key}`` for one."""
+
+    @property
+    def clock(self) -> str:
+        return "FFmpeg's own: raw frames in, filter, raw frames out, without its start"
+
+    def axes(self, luma_sigma: float) -> Axes:
+        """Values to try for each option; `luma_sigma` is in 8-bit levels."""
+        return scaled_axes(self.scales, self.choices, luma_sigma, self.limits)
+
+    def filter(self, options: Options) -> str:
+        """The filter graph as FFmpeg reads it."""
+        text = ":".join(f"{key}={value}" for key, value in options.items())
+        graph = (self.graph or f"{self.name}={{o}}").replace("{o}", text)
+        for key, value in options.items():
+            graph = graph.replace(f"{{{key}}}", str(value))
+        return graph
+
+    def run(self, options: Options, clip: StoredClip, threads: int | None) -> Filtered:
+        """See `Peer.run`."""
+        return run_filter(self.filter(options), clip, threads)
+
+
+FFMPEG_PEERS: tuple[FFmpegPeer, ...] = (
+    FFmpegPeer(
+        "hqdn3d",
+        {
+            "luma_spatial": (2.2, 0.6, 1.0, 1.5, 3.2, 4.5, 6.5),
+            "luma_tmp": (0.6, 0.2, 0.4, 1.0, 1.5, 2.2, 3.2),
+        },
+        {},
+    ),
+    FFmpegPeer(
+        "atadenoise",
+        {"0a": (0.012, 0.004, 0.007, 0.02)},
+        {"0b": (0.3, 0.08, 0.15, 0.6, 1.2, 2.5, 5.0), "s": (9, 5, 17), "a": ("p", "s")},
+        limits=(0.0, 0.3),
+        graph="atadenoise={o}:1a={0a}:1b={0b}:2a={0a}:2b={0b}",
+    ),
+    FFmpegPeer(
+        "vaguedenoiser",
+        {"threshold": (2.0, 0.7, 1.0, 1.4, 2.8, 4.0, 5.5)},
+        {
+            "method": ("garrote", "soft", "hard"),
+            "nsteps": (6, 4),
+            "percent": (85, 100),
+            "type": ("universal", "bayes"),
+        },
+    ),
+    FFmpegPeer(
+        "fftdnoiz",
+        {"sigma": (4.0, 1.4, 2.0, 2.8, 5.5, 8.0)},
+        {
+            "block": (32, 16, 64),
+            "overlap": (0.75, 0.5),
+            "prev": (0, 1),
+            "next": (0, 1),
+            "method": ("wiener", "hard"),
+        },
+        max_frames=10,
+        limits=(0.0, 100.0),  # older FFmpeg stops at 30
+    ),
+    FFmpegPeer(
+        "nlmeans",
+        {"s": (0.5, 0.25, 0.35, 0.7, 1.0, 1.4)},
+        {"p": (7,), "r": (9,)},
+        limits=(1.0, 30.0),
+        max_frames=10,
+    ),
+    # Groups of similar blocks (group > 1) gained nothing here and cost ten times more,
+    # and the second ("final") step lost quality: one block at a time is its best use.
+    FFmpegPeer(
+        "bm3d",
+        {"sigma": (4.0, 2.0, 3.0, 5.5, 7.0)},
+        {"block": (16, 8), "bstep": (4, 2), "group": (1,)},
+        max_frames=10,
+    ),
+    FFmpegPeer(
+        "owdenoise",
+        {"ls": (1.4, 0.7, 1.0, 2.0), "cs": (1.0, 0.5, 2.0)},
+        {"depth": (8,)},
+        limits=(0.0, 1000.0),
+        max_frames=2,
+    ),
+    FFmpegPeer(
+        "dctdnoiz",
+        {"sigma": (1.6, 1.0, 1.3, 2.0, 2.5)},
+        {"n": (3, 4)},
+        limits=(0.0, 999.0),
+        max_frames=4,
+    ),
+)
+"""Factors of the scales were laid around the optima at sigma 10, 30 and 50 on real
+clips."""
+
+TOO_SLOW_TO_BENCH = ("owdenoise", "dctdnoiz")
+"""A second a frame and more at 720p, for less than others give."""
+
+
+def ffmpeg_exe() -> str:
+    """Path of the FFmpeg binary.
+
+    Raises:
+        ConfigError: the package that brings it is missing.
+    """
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as exc:
+        raise ConfigError(
+            f"FFmpeg's denoisers need the imageio-ffmpeg binary, which is not here "
+            f"({exc}); pip install 'streamdenoise[bench]'"
+        ) from exc
+
+
+def run_filter(graph: str, clip: StoredClip, threads: int | None) -> Filtered:
+    """Filter a clip with FFmpeg and read the result back.
+
+    Args:
+        graph: filter graph.
+        clip: the noisy frames; they give format, size and timestamps.
+        threads: for the filter; None takes one for each core.
+
+    Raises:
+        ConfigError: FFmpeg refused the graph.
+    """
+    first = clip.frames[0]
+    command = [
+        *(ffmpeg_exe(), "-hide_banner", "-nostdin", "-nostats", "-benchmark"),
+        *("-loglevel", "level+info"),
+        *raw_input(clip),
+        *("-frames:v", str(len(clip.frames))),
+        *("-filter_complex_threads", str(threads or 0)),  # FFmpeg's 0 is one a core
+        *("-lavfi", graph, "-f", "rawvideo", "-pix_fmt", first.pix_fmt, "-"),
+    ]
+    done = subprocess.run(command, capture_output=True, check=False)
+    log = done.stderr.decode(errors="replace")
+    try:
+        frames = from_raw(done.stdout, clip.frames)
+    except ValueError as exc:
+        errors = [line for line in log.splitlines() if re.search("error|fatal", line)]
+        reason = " ".join(" ".join(errors).split())[-300:]
+        raise ConfigError(
+            f"FFmpeg gave {exc} for -lavfi {graph!r}: {reason or 'no message'}; check "
+            "that this build has it"
+        ) from exc
+    clock = _REAL_TIME.search(log)
+    return Filtered(frames, float(clock[1]) if clock else float("nan"))
+
+
+def raw_input(clip: StoredClip) -> list[str]:
+    """Options that make a stored clip an input."""
+    first = clip.frames[0]
+    return [
+        *("-f", "rawvideo", "-pix_fmt", first.pix_fmt),
+        *("-video_size", f"{first.width}x{first.height}", "-framerate", "25"),
+        *("-i", str(clip.raw)),
+    ]
