@@ -37,7 +37,7 @@ class Artefact:
     @property
     def input_names(self) -> list[str]:
         """Inputs of the deployed graph, in order."""
-        return ["pixels", "peak", "sigma", *self.state_names]
+        return ["pixels", "peak", "sigma", "strength", *self.state_names]
 
     @property
     def state_names(self) -> list[str]:

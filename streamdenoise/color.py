@@ -25,6 +25,25 @@ _LUMA_WEIGHTS = {
 }
 
 
+_LOST_NOISE = 3.0
+"""White noise of std 1 leaves a std of up to 1.2 in what 4:2:0 loses (blue)."""
+
+
+def detail_to_keep(rgb: np.ndarray, halved: np.ndarray, sigma: float) -> np.ndarray:
+    """Colour detail that 4:2:0 cannot hold: small amounts are noise, large ones edges.
+
+    Args:
+        rgb: ``(H, W, 3)`` noisy.
+        halved: the same after a way through yuv420.
+        sigma: std of the noise in RGB, in the same unit.
+
+    Returns:
+        ``(H, W, 3)`` ``float32`` to add to the denoised picture.
+    """
+    lost = np.subtract(rgb, halved, dtype=np.float32)
+    return np.sign(lost) * np.maximum(np.abs(lost) - _LOST_NOISE * sigma, 0)
+
+
 def resolve_matrix(color: ColorInfo, width: int, height: int) -> int:
     """The matrix to use: the tagged one, or the usual guess for untagged video.
 

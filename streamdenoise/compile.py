@@ -50,6 +50,7 @@ def example_inputs(
         torch.full_like(fused, 128.0),
         torch.full((1, 1, 1, 1), 255.0),
         torch.full((1, 1 if net.spec.layout == "gray" else 3), 0.05),
+        torch.ones((1, 1, 1, 1)),
         fused,
         *features,
     )
@@ -134,7 +135,8 @@ def calibration_inputs(
             held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
             held = motion.follow(cropped[0], held, 255)
             state = [torch.from_numpy(array.copy()) for array in held.values()]
-            inputs = (torch.from_numpy(pixels).float(), peak, sigma, *state)
+            pixels = torch.from_numpy(pixels).float()
+            inputs = (pixels, peak, sigma, torch.ones_like(peak), *state)
             # The first frames and a later one stand for a stream.
             if t in (0, 1, 3, frames - 1):
                 arrays = [tensor.numpy() for tensor in inputs]

@@ -297,7 +297,7 @@ class Denoiser:
 
     def _process_rgb(self, frame: Frame) -> Frame:
         """Through yuv420, putting back the chroma detail that 4:2:0 cannot hold."""
-        from streamdenoise.color import rgb_to_yuv420, yuv420_to_rgb
+        from streamdenoise.color import detail_to_keep, rgb_to_yuv420, yuv420_to_rgb
 
         color = ColorInfo(matrix=1, range=2)
         rgb = frame.planes[0]
@@ -305,10 +305,8 @@ class Denoiser:
         cleaned = self._process_planes(planes, frame, color)
         if all(a is b for a, b in zip(planes, cleaned, strict=True)):
             return frame
-        kept = rgb.astype(np.int16) - yuv420_to_rgb(planes, color, 8)
-        # Of what the subsampling lost, small amounts are noise and large ones edges.
-        noise = 2.0 * self.sigma * self.strength
-        kept = np.sign(kept) * np.maximum(np.abs(kept) - noise, 0)
+        halved = yuv420_to_rgb(planes, color, 8)
+        kept = detail_to_keep(rgb, halved, self.sigma * self.strength)
         restored = yuv420_to_rgb(cleaned, color, 8) + kept
         return frame.with_planes((restored.round().clip(0, 255).astype(np.uint8),))
 
@@ -328,17 +326,16 @@ class Denoiser:
         sigmas = self._sigmas(planes, peak, color)
         self._luma_sigma = float(sigmas[0]) * 255
         self.sigma = self._luma_sigma / self._luma_share(len(planes), color)
-        used = sigmas * self.strength
-        if float(used.max()) * 255 < _QUIET:
+        if float(sigmas.max()) * self.strength * 255 < _QUIET:
             self._forget_past()
             return tuple(planes)
         self._fresh = False
         if len(planes) == 1:
             half = tuple((n + 1) // 2 for n in planes[0].shape)
             grey = np.full(half, (peak + 1) // 2, planes[0].dtype)
-            told = np.array([used[0], 0, 0], np.float32)
+            told = np.array([sigmas[0], 0, 0], np.float32)
             return self._step((planes[0], grey, grey), told, depth)[:1]
-        return self._step(planes, used.astype(np.float32), depth)
+        return self._step(planes, sigmas.astype(np.float32), depth)
 
     @staticmethod
     def _luma_share(planes: int, color: ColorInfo) -> float:
@@ -369,7 +366,7 @@ class Denoiser:
         state = dict(zip(self._artefact.state_names, engine.state(), strict=True))
         state = self._motion.follow(whole[0], state, (1 << depth) - 1)
         engine.set_state(tuple(state.values()))
-        cleaned = engine.step(whole, sigmas)
+        cleaned = engine.step(whole, sigmas, self.strength)
         self._motion.remember(cleaned[0])
         return tuple(
             np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])

@@ -323,6 +323,7 @@ class RecurrentDenoiser(nn.Module):
         frames: Tensor,
         hidden: Tensor,
         hidden_low: Tensor,
+        strength: Tensor | float = 1.0,
     ) -> tuple[Tensor, State]:
         """Denoise one packed frame.
 
@@ -334,6 +335,7 @@ class RecurrentDenoiser(nn.Module):
                 band; 0 at the start.
             hidden: ``(N, h, w, hidden)``.
             hidden_low: ``(N, h/2, w/2, hidden_low)``.
+            strength: factor on the level, on top of what the noise map corrects.
 
         Returns:
             The denoised packed frame, not clipped, and the next state.
@@ -342,6 +344,7 @@ class RecurrentDenoiser(nn.Module):
         if self.noise_map is not None:
             factors = self._noise_factors(noisy, sigma, change, frames, hidden_low)
             sigma = sigma * (factors @ self.spread_bands)
+        sigma = sigma * strength
         # Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate takes
         # frames away from `n` where the picture moved.
         moved = (change / sigma.clamp(min=MIN_SIGMA)).clamp(-8.0, 8.0)
@@ -440,7 +443,7 @@ class DeployedGraph(nn.Module):
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs, in order."""
-        return ["pixels", "peak", "sigma", *self.net.spec.state_channels()]
+        return ["pixels", "peak", "sigma", "strength", *self.net.spec.state_channels()]
 
     @property
     def output_names(self) -> list[str]:
@@ -457,6 +460,7 @@ class DeployedGraph(nn.Module):
         pixels: Tensor,
         peak: Tensor,
         sigma: Tensor,
+        strength: Tensor,
         fused: Tensor,
         frames: Tensor,
         hidden: Tensor,
@@ -468,6 +472,7 @@ class DeployedGraph(nn.Module):
             pixels: ``(1, H/4, W/4, C)`` in 0 to peak.
             peak: ``(1, 1, 1, 1)``, 255 or 1023.
             sigma: of the planes, ``(1, P)`` in [0, 1].
+            strength: ``(1, 1, 1, 1)``, see `RecurrentDenoiser.forward`.
             fused: as pixels, in [0, 1], not clipped.
             frames: see `RecurrentDenoiser.forward`.
             hidden: the same.
@@ -485,6 +490,7 @@ class DeployedGraph(nn.Module):
             frames,
             hidden,
             hidden_low,
+            strength,
         )
         clean = torch.round((denoised @ basis).clamp(0.0, 1.0) * peak)
         return clean, next_fused @ basis, *features

@@ -94,7 +94,8 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
     graph = DeployedGraph(net)
     state = graph.initial_state(16, 24)
     pixels = torch.randint_like(state[0], 256)
-    clean, *after = graph(pixels, torch.full((1, 1, 1, 1), 255.0), sigma, *state)
+    one = torch.ones(1, 1, 1, 1)
+    clean, *after = graph(pixels, 255 * one, sigma, one, *state)
     assert clean.shape == pixels.shape
     assert [o.shape for o in after] == [s.shape for s in state]
     assert torch.equal(clean, clean.round())
@@ -276,6 +277,20 @@ def test_an_untrained_noise_map_changes_nothing_and_a_trained_one_scales_sigma()
     doubled, _ = unroll(net, replace(batch, sigma=2 * batch.sigma))
     torch.testing.assert_close(unroll(mapped, batch)[0], doubled)
     assert not torch.allclose(doubled, plain)
+
+
+@pytest.mark.parametrize("noise_map", [0, 8])
+@torch.inference_mode()
+def test_strength_scales_the_level_that_the_network_works_with(noise_map: int) -> None:
+    torch.manual_seed(0)
+    net = RecurrentDenoiser(ModelSpec(noise_map=noise_map, **TINY)).eval()
+    batch = clip_of(1)
+    start = net.initial_state(16, 16)
+    noisy = batch.noisy[:, 0, :4, :4]
+    strong, _ = net(noisy, batch.sigma, *start, 3.0)
+    told, _ = net(noisy, 3 * batch.sigma, *start)
+    torch.testing.assert_close(strong, told)
+    assert not torch.allclose(strong, net(noisy, batch.sigma, *start)[0])
 
 
 @pytest.mark.parametrize("noise_map", [0, 16])

@@ -28,7 +28,7 @@ class Backend(Protocol):
     name: str
 
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
         """Denoise one frame and advance the state.
 
@@ -36,6 +36,8 @@ class Backend(Protocol):
             planes: contiguous ``uint8`` or ``uint16`` planes of the size that the
                 backend was loaded for (yuv420: ``(H, W)``, ``(H/2, W/2)`` twice).
             sigma: ``(P,)`` float32 noise std of each plane in [0, 1].
+            strength: factor on the level that the model works with, which may be
+                another than `sigma` where it corrects that.
 
         Returns:
             New planes of the same shapes and dtype, owned by the caller.

@@ -41,12 +41,15 @@ class EagerBackend:
 
     @torch.inference_mode()
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
         gather_blocks(planes, self._pixels[0])
         pixels = torch.from_numpy(self._pixels.astype(np.float32))
         told = torch.from_numpy(sigma[None].astype(np.float32))
-        clean, *self._state = self._graph(pixels, self._peak, told, *self._state)
+        factor = torch.full_like(self._peak, strength)
+        clean, *self._state = self._graph(
+            pixels, self._peak, told, factor, *self._state
+        )
         cleaned = tuple(np.empty(plane.shape, plane.dtype) for plane in planes)
         scatter_blocks(clean.numpy().astype(self._pixels.dtype)[0], cleaned)
         return cleaned

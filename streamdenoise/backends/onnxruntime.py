@@ -40,7 +40,7 @@ class OnnxRuntimeBackend:
         self.reset()
 
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
         """See `Backend.step`; planes may also be ``float32``, of any value.
 
@@ -51,7 +51,11 @@ class OnnxRuntimeBackend:
             pixels = np.empty(pixels.shape, np.float32)
         gather_blocks(planes, pixels[0])
         pixels = pixels.astype(np.float32, copy=False)
-        values = [pixels, self._peak, sigma[None].astype(np.float32), *self._state]
+        told, factor = (
+            sigma[None].astype(np.float32),
+            np.full_like(self._peak, strength),
+        )
+        values = [pixels, self._peak, told, factor, *self._state]
         feed = dict(zip(self._names, values, strict=True))
         clean, *self._state = self._session.run(None, feed)
         cleaned = tuple(np.empty(p.shape, self._pixels.dtype) for p in planes)

@@ -36,7 +36,7 @@ class OpenVinoBackend:
         core = ov.Core()
         model = core.read_model(file)
         sigmas = (1, artefact.sigmas)
-        shapes = [state_shapes[0], (1, 1, 1, 1), sigmas, *state_shapes]
+        shapes = [state_shapes[0], (1, 1, 1, 1), sigmas, (1, 1, 1, 1), *state_shapes]
         names = artefact.input_names
         model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
         # Integer pixels cross the boundary; the casts run inside the graph.
@@ -62,14 +62,16 @@ class OpenVinoBackend:
         # OpenVINO's tensors do not keep the arrays alive that they share.
         self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
         self._request: Any = compiled.create_infer_request()
-        for i, array in enumerate((self._pixels, self._peak, self._sigma)):
+        self._strength = np.ones_like(self._peak)
+        told = (self._pixels, self._peak, self._sigma, self._strength)
+        for i, array in enumerate(told):
             self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
         self.set_state(self._buffers[0])
 
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
-        self._sigma[0] = sigma
+        self._sigma[0], self._strength[...] = sigma, strength
         gather_blocks(planes, self._pixels[0])
         # The set that is not read; both are free where the state came from elsewhere.
         old, new = self._buffers
@@ -91,7 +93,7 @@ class OpenVinoBackend:
         return tuple(self._state)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        for i, array in zip(range(3, 3 + len(self._buffers[0])), state, strict=True):
+        for i, array in zip(range(4, 4 + len(self._buffers[0])), state, strict=True):
             self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
         self._state = list(state)
 

@@ -23,7 +23,7 @@ import numpy as np
 from streamdenoise.artefact import Artefact
 from streamdenoise.backends import load_backend
 from streamdenoise.clips import read_clip
-from streamdenoise.color import rgb_to_yuv420_exact, yuv420_to_rgb_exact
+from streamdenoise.color import detail_to_keep, rgb_to_yuv420_exact, yuv420_to_rgb_exact
 from streamdenoise.config import EvalConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo
@@ -33,8 +33,6 @@ from streamdenoise.noise import plane_sigmas
 
 _COLOR = ColorInfo(matrix=1, range=2)
 _PEAK = 255
-_LOST_NOISE = 2.0
-"""Chroma detail is put back above so many sigmas: the rule of `Denoiser`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +139,7 @@ class FloatDenoiser:
         cleaned = self._engine.step(planes, self._sigmas)
         self._motion.remember(cleaned[0])
         exact = tuple(plane.astype(np.float32) for plane in cleaned)
-        kept = rgb - yuv420_to_rgb_exact(planes, _COLOR)
-        # Of what the subsampling lost, small amounts are noise and large ones edges.
-        kept = np.sign(kept) * np.maximum(np.abs(kept) - _LOST_NOISE * self._sigma, 0)
+        kept = detail_to_keep(rgb, yuv420_to_rgb_exact(planes, _COLOR), self._sigma)
         restored = yuv420_to_rgb_exact(exact, _COLOR) + kept
         return restored[:height, :width].clip(0, _PEAK)
 
