@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 _BLOCK = 8
-WHITE, SMEARED = 0.05, 0.15
-"""Shares of blocks that are quiet: compression empties some blocks of camera noise."""
-_QUIET_OF_NOISE = {WHITE: 0.5546, SMEARED: 0.682}
+_QUIET = 0.05
+"""Share of the blocks that is taken for free of texture."""
+_QUIET_OF_NOISE = 0.5546
 """The block of that rank, of white noise of variance 1: its mean square; measured on
 200,000 blocks of pure noise."""
 _NEAR_LIMIT = 2.2
@@ -27,9 +27,7 @@ _MAX_BANDS = 24
 _MAX_BANDS_PIXELS = 1 << 17
 
 
-def estimate_sigma(
-    plane: np.ndarray, peak: int, scale: int = 1, quiet: float = WHITE
-) -> float:
+def estimate_sigma(plane: np.ndarray, peak: int, scale: int = 1) -> float:
     """Estimate the std of the noise in one plane.
 
     Args:
@@ -37,8 +35,6 @@ def estimate_sigma(
         peak: full scale, 255 or 1023.
         scale: 1 looks at single pixels; 2 at sums of 2x2, which sees noise that is
             smooth over a few pixels. For white noise both give the same.
-        quiet: share of the blocks that are taken for free of texture, `WHITE` or
-            `SMEARED`.
 
     Returns:
         Std in [0, 1]; 0.0 for planes too small to tell.
@@ -64,21 +60,19 @@ def estimate_sigma(
     means = np.einsum("abcd->ac", inner, dtype=np.float32) / _BLOCK**2
     black, white = (limit * peak for limit in _LIMITS)
     room = np.minimum(means - black, white - means).ravel()
-    std = _std_of_quiet(energy.ravel(), room, 0.0, quiet)
+    std = _std_of_quiet(energy.ravel(), room, 0.0)
     for _ in range(2):
-        std = _std_of_quiet(energy.ravel(), room, _NEAR_LIMIT * std, quiet)
+        std = _std_of_quiet(energy.ravel(), room, _NEAR_LIMIT * std)
     # The sum of four independent samples has twice their std.
     return scale * std / peak
 
 
-def _std_of_quiet(
-    energy: np.ndarray, room: np.ndarray, wanted: float, quiet: float
-) -> float:
+def _std_of_quiet(energy: np.ndarray, room: np.ndarray, wanted: float) -> float:
     """Std from the quietest blocks that have room to black and white."""
     fewest = min(room.size, max(_FEWEST, int(_FEWEST_SHARE * room.size)))
     wanted = min(wanted, float(np.partition(room, -fewest)[-fewest]))
-    found = np.quantile(energy[room >= wanted], quiet)
-    return float(np.sqrt(found / _QUIET_OF_NOISE[quiet]))
+    found = np.quantile(energy[room >= wanted], _QUIET)
+    return float(np.sqrt(found / _QUIET_OF_NOISE))
 
 
 def plane_std(plane: np.ndarray, peak: int, scales: Sequence[int]) -> float:
@@ -87,8 +81,7 @@ def plane_std(plane: np.ndarray, peak: int, scales: Sequence[int]) -> float:
     Noise that is looked for at two scales is that of cameras, smeared by demosaicing
     and compression.
     """
-    quiet = WHITE if len(scales) == 1 else SMEARED
-    return max(estimate_sigma(plane, peak, scale, quiet) for scale in scales)
+    return max(estimate_sigma(plane, peak, scale) for scale in scales)
 
 
 class SigmaEstimator:

@@ -99,11 +99,29 @@ def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
     assert 0.1 < np.median(left) < 0.97
 
 
-def test_smeared_noise_keeps_its_power() -> None:
+def test_smeared_noise_keeps_the_power_of_light_and_at_most_that_of_colour() -> None:
     generator = torch.Generator().manual_seed(0)
     white = torch.empty(8, 3, 64, 64).normal_(generator=generator)
-    for _ in range(5):
-        assert float(smear(white, generator).std()) == pytest.approx(1, rel=0.15)
+    weakened = 0
+    for _ in range(12):
+        noise = smear(white, generator)
+        grey = noise.mean(1, keepdim=True)
+        assert float(grey.std()) == pytest.approx(3**-0.5, rel=0.15)
+        colour = float((noise - grey).std()) * 1.5**0.5
+        assert 0.15 < colour < 1.15
+        weakened += colour < 0.85
+    assert 0 < weakened < 12
+
+
+def test_a_share_of_clips_is_soft(data: Path) -> None:
+    videos = cached(data / "video", data / "cache" / "v", 32)
+    stills = cached(data / "stills", data / "cache" / "s", 32)
+    sharp, soft = (
+        ClipSampler(videos, stills, soft=share).draw(2, 32, np.random.default_rng(3))[0]
+        for share in (0.0, 1.0)
+    )
+    edges = [np.abs(np.diff(x.astype(int), axis=1)).mean() for x in (sharp, soft)]
+    assert edges[1] < 0.9 * edges[0]
 
 
 def test_sampler_is_a_function_of_the_seed(data: Path) -> None:

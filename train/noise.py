@@ -186,7 +186,7 @@ class Camera:
     """Share of clips with spatially correlated noise."""
     estimated: float = 0.5
     """Share of clips whose sigma is estimated, not about the true std."""
-    off: float = 2.0
+    off: float = 1.5
     """By how many octaves the true std is told too high or too low, at most."""
     told_min: float = 0.25
     """Least level that is told, in 8-bit levels: below it the product does nothing."""
@@ -238,7 +238,8 @@ class Camera:
 def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
     """Turn white noise ``(T, 3, H, W)`` into a mixture of fine and coarse grain.
 
-    The power stays 1: a Gaussian-blurred share, and shares at half and quarter size.
+    A Gaussian-blurred share, and shares at half and quarter size; in half of the clips
+    colour is smeared more than light, as cameras do, and weakened. Else the power is 1.
     """
     fine = _correlate(noise, _uniform(generator, 0.25, 1.0))
     weights = [1.0, *(_uniform(generator, 0, 1.2) ** 2 for _ in range(2))]
@@ -248,7 +249,16 @@ def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
         coarse = normal((*noise.shape[:2], *size), generator)
         coarse = F.interpolate(coarse, scale_factor=scale, mode="bicubic")
         mixed = mixed + weight * coarse / coarse.std()
-    return mixed / sum(w * w for w in weights) ** 0.5
+    mixed = mixed / sum(w * w for w in weights) ** 0.5
+    if _uniform(generator, 0, 1) < 0.5:
+        return mixed
+    grey = mixed.mean(1, keepdim=True)
+    colour = mixed - grey
+    grain = 4 if _uniform(generator, 0, 1) < 0.5 else 2
+    coarse = F.avg_pool2d(colour, grain)
+    coarse = F.interpolate(coarse, scale_factor=grain, mode="bicubic")
+    share = _uniform(generator, 0.3, 1.0)
+    return grey + share * (colour.std() / coarse.std()) * coarse
 
 
 def _estimated(planes: tuple[Tensor, ...], scales: Sequence[int]) -> Tensor:

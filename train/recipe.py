@@ -55,6 +55,8 @@ class Recipe:
     seed: int = 0
     loss: str = "psnr"
     """A name of `train.loss.LOSSES`."""
+    soft: float = 0.0
+    """Share of clips that are blurred first, see `ClipSampler`."""
     chroma_weight: float = 0.2
     bf16: bool = True
     start: Path | None = None

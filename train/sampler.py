@@ -37,13 +37,18 @@ class ClipSampler:
     """The exposure changes."""
     cuts: float = 0.04
     """A scene cut inside of the clip."""
+    soft: float = 0.0
+    """Blurred, as lenses and demosaicing blur what sensors see pixel by pixel."""
 
     @classmethod
-    def read(cls, folder: Path, cache: Path, min_size: int) -> "ClipSampler":
+    def read(
+        cls, folder: Path, cache: Path, min_size: int, soft: float = 0.0
+    ) -> "ClipSampler":
         """Take ``video/`` and ``stills/`` of a folder, see `cached`."""
         return cls(
             videos=cached(folder / "video", cache / "video", min_size),
             stills=cached(folder / "stills", cache / "stills", min_size),
+            soft=soft,
         )
 
     def __str__(self) -> str:
@@ -67,6 +72,9 @@ class ClipSampler:
             clip, static = cut(clip, self._scene(length, size, rng)[0], rng), False
         if rng.random() < self.exposure:
             clip, static = expose(clip, rng), False
+        if self.soft and rng.random() < self.soft:
+            radius = rng.uniform(0.4, 1.5)
+            clip = np.stack([cv2.GaussianBlur(x, (0, 0), radius) for x in clip])
         if rng.random() < 0.5:
             clip = clip[:, :, ::-1]
         clip = np.rot90(clip, int(rng.integers(4)), (1, 2))
