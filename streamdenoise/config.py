@@ -204,6 +204,10 @@ class EvalConfig:
             raise ConfigError("eval has nothing to measure; give clips, or --pairs")
         if self.frames < 1:
             raise ConfigError(f"--frames {self.frames} leaves nothing; use 1 or more")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"--threads {self.threads} cannot work; use 1 or more")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed} is negative; use 0 or more")
         for sigma in self.sigmas:
             if not 0 < sigma <= MAX_SIGMA:
                 raise ConfigError(

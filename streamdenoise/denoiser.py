@@ -346,7 +346,8 @@ class Denoiser:
         self, planes: Sequence[np.ndarray], peak: int, color: ColorInfo
     ) -> np.ndarray:
         if self._told is None:
-            return self._estimator.update(planes, peak)
+            full_range = len(planes) == 1 or color.range == 2
+            return self._estimator.update(planes, peak, full_range)
         if len(planes) == 1:
             return np.array([self._told / 255], np.float32)
         return np.array(plane_sigmas(self._told, color), np.float32) / 255

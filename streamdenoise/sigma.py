@@ -4,7 +4,7 @@ White noise survives a second difference in both directions, pictures mostly do 
 (Immerkaer, "Fast noise variance estimation", CVIU 1996, eq. 4). Where Immerkaer
 averages the whole picture, we look at the quietest blocks only (Pyatykh et al., TIP
 2013, argue why), because texture adds energy and never takes any away. Blocks so near
-to black or white that clipping takes noise away are left out.
+to black or white that clipping takes noise away count only where there are no others.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,23 @@ _QUIET_OF_NOISE = 0.5546
 200,000 blocks of pure noise."""
 _NEAR_LIMIT = 2.2
 """So many stds below white, or above black, clipping of RGB already tells in luma."""
-_LIMITS = (17 / 255, 234 / 255)
-_FEWEST, _FEWEST_SHARE = 32, 0.03
-"""Blocks that are looked at even if all are near a limit: those farthest from it."""
+_LIMITED, _FULL = (17 / 255, 234 / 255), (1 / 255, 254 / 255)
+_ENOUGH = 0.25
+"""Share of the blocks that must have room to be trusted alone: a few bright windows at
+night are all texture."""
+_FEWEST = 32
+"""Blocks with the most room that are looked at if none has enough."""
+_HALF_CLIPPED = 1.7
+"""So much less is the std of noise that is cut off at its mean: 1 / sqrt(1/2 - 1/2pi).
+"""
 _EACH_AT_FIRST, _EVERY = 8, 4
 _MAX_BANDS = 24
 _MAX_BANDS_PIXELS = 1 << 17
 
 
-def estimate_sigma(plane: np.ndarray, peak: int, scale: int = 1) -> float:
+def estimate_sigma(
+    plane: np.ndarray, peak: int, scale: int = 1, full_range: bool = False
+) -> float:
     """Estimate the std of the noise in one plane.
 
     Args:
@@ -35,6 +43,7 @@ def estimate_sigma(plane: np.ndarray, peak: int, scale: int = 1) -> float:
         peak: full scale, 255 or 1023.
         scale: 1 looks at single pixels; 2 at sums of 2x2, which sees noise that is
             smooth over a few pixels. For white noise both give the same.
+        full_range: whether black is 0, not 16.
 
     Returns:
         Std in [0, 1]; 0.0 for planes too small to tell.
@@ -58,30 +67,44 @@ def estimate_sigma(plane: np.ndarray, peak: int, scale: int = 1) -> float:
     energy = np.einsum("abcd,abcd->ac", blocks, blocks) / (36.0 * _BLOCK**2)
     inner = bands[:, 1:-1, 1:-1].reshape(len(tops), _BLOCK, columns, _BLOCK)
     means = np.einsum("abcd->ac", inner, dtype=np.float32) / _BLOCK**2
-    black, white = (limit * peak for limit in _LIMITS)
+    black, white = (limit * peak for limit in (_FULL if full_range else _LIMITED))
     room = np.minimum(means - black, white - means).ravel()
-    std = _std_of_quiet(energy.ravel(), room, 0.0)
-    for _ in range(2):
-        std = _std_of_quiet(energy.ravel(), room, _NEAR_LIMIT * std)
     # The sum of four independent samples has twice their std.
-    return scale * std / peak
+    return scale * _std_with_room(energy.ravel(), room) / peak
 
 
-def _std_of_quiet(energy: np.ndarray, room: np.ndarray, wanted: float) -> float:
-    """Std from the quietest blocks that have room to black and white."""
-    fewest = min(room.size, max(_FEWEST, int(_FEWEST_SHARE * room.size)))
-    wanted = min(wanted, float(np.partition(room, -fewest)[-fewest]))
-    found = np.quantile(energy[room >= wanted], _QUIET)
-    return float(np.sqrt(found / _QUIET_OF_NOISE))
+def _std_with_room(energy: np.ndarray, room: np.ndarray) -> float:
+    """Std of the noise, from energies of blocks and their room to black and white."""
+    # Bars and burnt-out skies hold nothing.
+    alive = (energy > 0) | (room > 0)
+    if not alive.any():
+        return 0.0
+    energy, room = energy[alive], room[alive]
+    std = found = _std_of_quiet(energy)
+    for _ in range(3):
+        near = _NEAR_LIMIT * std
+        count = max(int((room >= near).sum()), min(_FEWEST, len(room)))
+        std = _std_of_quiet(energy[np.argpartition(room, -count)[-count:]])
+        if count < _ENOUGH * len(room):
+            # Clipping takes no more than it does where the quietest blocks are.
+            share = min(1.0, max(0.0, float(np.median(room)) / near))
+            std = min(std, found * (_HALF_CLIPPED + (1 - _HALF_CLIPPED) * share))
+    return std
 
 
-def plane_std(plane: np.ndarray, peak: int, scales: Sequence[int]) -> float:
+def _std_of_quiet(energy: np.ndarray) -> float:
+    return float(np.sqrt(np.quantile(energy, _QUIET) / _QUIET_OF_NOISE))
+
+
+def plane_std(
+    plane: np.ndarray, peak: int, scales: Sequence[int], full_range: bool = False
+) -> float:
     """`estimate_sigma` at one or more scales: the larger estimate counts.
 
     Noise that is looked for at two scales is that of cameras, smeared by demosaicing
     and compression.
     """
-    return max(estimate_sigma(plane, peak, scale) for scale in scales)
+    return max(estimate_sigma(plane, peak, scale, full_range) for scale in scales)
 
 
 class SigmaEstimator:
@@ -98,7 +121,9 @@ class SigmaEstimator:
         self._smoothing = smoothing
         self.reset()
 
-    def update(self, planes: Sequence[np.ndarray], peak: int) -> np.ndarray:
+    def update(
+        self, planes: Sequence[np.ndarray], peak: int, full_range: bool = False
+    ) -> np.ndarray:
         """Take a frame in and return the present std of each plane, in [0, 1].
 
         After the first frames only every fourth is looked at: noise changes slowly.
@@ -110,7 +135,7 @@ class SigmaEstimator:
         self._seen += 1
         if old is not None and settled and self._seen % _EVERY:
             return np.sqrt(old)
-        sigmas = [plane_std(plane, peak, self._scales) for plane in planes]
+        sigmas = [plane_std(p, peak, self._scales, full_range) for p in planes]
         new = np.array(sigmas, np.float32) ** 2
         if old is not None:
             keep = self._smoothing ** (_EVERY if settled else 1)

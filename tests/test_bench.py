@@ -117,9 +117,9 @@ def test_filter_text_fills_every_placeholder() -> None:
 
 
 def test_peers_are_found_by_name() -> None:
-    found = find_peers(["nlmeans", "hqdn3d", "nlmeans"])
+    found, _ = find_peers(["nlmeans", "hqdn3d", "nlmeans"])
     assert [peer.name for peer in found] == ["nlmeans", "hqdn3d"]
-    every = [peer.name for peer in find_peers(["all"])]
+    every = [peer.name for peer in find_peers(["all"])[0]]
     assert every == [*(peer.name for peer in FFMPEG_PEERS), "opencv-nlmeans"]
     with pytest.raises(ConfigError, match="choose from all, hqdn3d"):
         find_peers(["magic"])

@@ -20,10 +20,12 @@ from streamdenoise.errors import BackendUnavailableError, ConfigError, SourceErr
 from streamdenoise.evaluate import evaluate
 from streamdenoise.evaluate.anchors import ANCHORS, SIGMAS
 from streamdenoise.evaluate.behaviour import (
+    MIN_WIDTH,
     Behaviour,
     CleanInput,
     Ghosting,
     StaticScene,
+    clean_psnr_y,
     ghosting,
     static_scene,
 )
@@ -220,6 +222,31 @@ def test_an_object_from_a_smaller_clip_fits() -> None:
     assert np.isfinite(ghost.excess_db)
 
 
+def test_the_object_moves_over_the_narrowest_picture_and_no_narrower_one() -> None:
+    for width in (MIN_WIDTH, MIN_WIDTH + 1):
+        still = textured(0, width, 32)
+        assert np.isfinite(ghosting(("a", "b"), still, still, 10, identity).excess_db)
+    still = textured(0, MIN_WIDTH - 1, 32)
+    with pytest.raises(ValueError, match="shape"):
+        ghosting(("a", "b"), still, still, 10, identity)
+
+
+def test_noise_that_rounding_takes_away_leaves_nothing_to_compare() -> None:
+    scene = static_scene("a", textured(0), 0.01, identity)
+    assert (scene.gain_db, scene.late_rise_db, scene.flicker_db) == (0, 0, 0)
+    ghost = ghosting(("a", "b"), textured(0), textured(1), 0.01, identity)
+    assert ghost.excess_db == 0
+
+
+def test_clean_input_is_measured_on_the_frames_that_differ() -> None:
+    clip = [textured(n) for n in range(3)]
+    luma, *chroma = clip[1].planes
+    changed = clip[1].with_planes((luma + 1, *chroma))
+    quality = clean_psnr_y(clip, [clip[0], changed, clip[2]])
+    assert quality == pytest.approx(20 * np.log10(255))
+    assert clean_psnr_y(clip, clip) == float("inf")
+
+
 # The report
 
 
@@ -303,6 +330,9 @@ def test_behaviour_pairs_and_published_are_summed_up(tmp_path: Path) -> None:
     assert stored["pairs"][1]["psnr"] == 35.5
     for name in ("fps.png", "static.png", "cost.png"):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "taken" / "cost.png").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="choose another -o"):
+        report.write(tmp_path / "taken")
 
 
 # Real runs
@@ -352,7 +382,7 @@ def test_one_run_measures_both_protocols_and_a_tuned_peer(
 
     text = (tmp_path / "out" / "eval.md").read_text()
     assert text == report.markdown()
-    assert f"tuned on clips of `{training}`" in text
+    assert "tuned on clips of `training`" in text
     stored = json.loads((tmp_path / "out" / "eval.json").read_text())
     assert [s["method"] for s in stored["scores"][:4]] == report.methods()
     assert {p.name for p in (tmp_path / "out").glob("*.png")} == {
@@ -449,7 +479,7 @@ def test_vmaf_falls_with_noise(stored_clip: StoredClip, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_an_ffmpeg_without_vmaf_is_named_and_the_rest_is_measured(
+def test_what_ffmpeg_lacks_is_named_and_the_rest_is_measured(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = tmp_path / "ffmpeg"
@@ -462,6 +492,26 @@ def test_an_ffmpeg_without_vmaf_is_named_and_the_rest_is_measured(
     assert "- not measured: VMAF: this build of FFmpeg has no libvmaf" in (
         report.markdown()
     )
+    with pytest.raises(ConfigError, match="no bm3d filter; leave bm3d out"):
+        evaluate(replace(config, peers=("all", "bm3d")))
+    found, left_out = find_peers(["all"])
+    assert [peer.name for peer in found] == ["hqdn3d", "opencv-nlmeans"]
+    assert "bm3d: this build of FFmpeg has no bm3d filter" in left_out
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "missing"))
+    with pytest.raises(ConfigError, match="missing cannot be run: No such file"):
+        find_peers(["hqdn3d"])
+
+
+def test_peers_left_out_are_in_the_report(
+    clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "streamdenoise.evaluate.find_peers", lambda *_: ([], ["bm3d: no bm3d filter"])
+    )
+    config = EvalConfig(
+        str(clips / "slow.mkv"), sigmas=(20,), frames=1, behaviour=False, threads=1
+    )
+    assert "- not measured: bm3d: no bm3d filter" in evaluate(config).markdown()
 
 
 # V-BM3D
@@ -483,7 +533,7 @@ def test_v_bm3d_gains(stored_clip: StoredClip, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     frames = [add_gaussian_noise(frame, 20, rng) for frame in stored_clip.frames]
     noisy = store(frames, tmp_path / "noisy.yuv")
-    (peer,) = find_peers([], Path(python))
+    (peer,), _ = find_peers([], Path(python))
     options = {key: values[0] for key, values in peer.axes(13).items()}
     filtered = peer.run(options, noisy, 1)
     assert filtered.seconds > 0
@@ -500,6 +550,8 @@ def test_v_bm3d_gains(stored_clip: StoredClip, tmp_path: Path) -> None:
     [
         ({}, "nothing to measure; give clips, or --pairs"),
         ({"clips": "x", "frames": 0}, "--frames 0"),
+        ({"clips": "x", "threads": 0}, "--threads 0"),
+        ({"clips": "x", "seed": -1}, "--seed -1"),
         ({"clips": "x", "sigmas": (0.0,)}, "--sigma 0"),
         ({"clips": "x", "sigmas": (500.0,)}, "more than 0 to 100"),
     ],
@@ -530,6 +582,46 @@ def test_what_is_missing_is_said_before_anything_is_measured(
     assert not told
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "options", "message"),
+    [
+        (8, 8, {}, "a.png is 8x8; give pictures of at least 32x32"),
+        (8, 64, {"behaviour": False}, "a.png is 64x8; give"),
+        (32, 32, {}, "a.png is 32 wide, too narrow .* or --no-behaviour"),
+    ],
+)
+def test_pictures_too_small_are_said_at_once(
+    tmp_path: Path, height: int, width: int, options: dict, message: str
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), waves_rgb(0, height, width))
+    told: list[str] = []
+    with pytest.raises(ConfigError, match=message):
+        evaluate(EvalConfig(str(tmp_path), **options), on_progress=told.append)
+    assert not told
+
+
+def test_the_smallest_pictures_are_measured(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), waves_rgb(0, 32, 32))
+    config = EvalConfig(str(tmp_path), sigmas=(20,), behaviour=False, threads=1)
+    noisy, told, _ = evaluate(config).scores
+    assert told.psnr_y > noisy.psnr_y
+
+
+def test_clips_that_would_share_a_name_are_refused(tmp_path: Path) -> None:
+    for name in ("walk.y4m", "walk.mp4"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match=r"walk\.mp4 and walk\.y4m would have one"):
+        evaluate(EvalConfig(str(tmp_path)))
+
+
+def test_peers_are_not_tuned_on_what_is_measured(clips: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.symlink_to(clips)
+    for measured, tune in ((clips, linked), (clips / "slow.mkv", clips)):
+        with pytest.raises(ConfigError, match=r"has the measured clip .*other clips"):
+            evaluate(EvalConfig(str(measured), tune=str(tune)))
+
+
 def test_a_file_that_is_no_clip_is_a_source_error(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no clip")
     with pytest.raises(SourceError, match=r"a\.mp4"):
@@ -541,6 +633,20 @@ def test_an_output_that_is_a_file_is_said_at_once(clips: Path, tmp_path: Path) -
     config = EvalConfig(str(clips), output=str(tmp_path / "taken"))
     with pytest.raises(ConfigError, match="choose another -o"):
         evaluate(config)
+
+
+def test_a_folder_that_cannot_be_written_is_said_at_once(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    told: list[str] = []
+    config = EvalConfig(str(clips), output=str(tmp_path))
+    with pytest.raises(ConfigError, match="Permission denied; choose another -o"):
+        evaluate(config, on_progress=told.append)
+    assert not told
 
 
 def test_missing_packages_are_named(

@@ -291,6 +291,16 @@ def test_strength_scales_the_level_that_the_network_works_with(noise_map: int) -
     told, _ = net(noisy, 3 * batch.sigma, *start)
     torch.testing.assert_close(strong, told)
     assert not torch.allclose(strong, net(noisy, batch.sigma, *start)[0])
+    if net.noise_map is None:
+        return
+    # A map that corrects the level corrects the told one, whatever the strength.
+    torch.nn.init.normal_(net.noise_map.correct.weight)
+    factors = []
+    keep = net.noise_map.register_forward_hook(lambda *x: factors.append(x[-1]))
+    outputs = [net(noisy, batch.sigma, *start, s)[0] for s in (1.0, 3.0)]
+    keep.remove()
+    torch.testing.assert_close(factors[0], factors[1])
+    assert not torch.allclose(*outputs)
 
 
 @pytest.mark.parametrize("noise_map", [0, 16])

@@ -73,6 +73,20 @@ def test_black_bars_do_not_hide_the_noise() -> None:
     assert estimate_sigma(np.full_like(plane, 16), 255) == 0.0
 
 
+@pytest.mark.parametrize(("background", "sigma"), [(19, 1.5), (22, 3), (25, 4)])
+@pytest.mark.parametrize("full_range", [True, False])
+def test_a_few_bright_windows_at_night_are_no_noise(
+    background: int, sigma: float, full_range: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    night = np.full((480, 640), float(background))
+    night[200:296, 200:320] = rng.normal(140, 30, (96, 120))
+    noisy = night + rng.normal(0, sigma, night.shape)
+    plane = noisy.round().clip(0 if full_range else 16, 255).astype(np.uint8)
+    found = estimate_sigma(plane, 255, full_range=full_range) * 255
+    assert 0.85 * sigma < found < (1.1 if full_range else 1.5) * sigma
+
+
 def test_estimator_smooths_over_time_and_forgets_on_reset() -> None:
     rng = np.random.default_rng(0)
 

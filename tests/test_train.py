@@ -25,6 +25,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.model import ModelSpec, RecurrentDenoiser, kmac_per_pixel
 from train import batch as batch_module
+from train import trainer as trainer_module
 from train.batch import Batch, batches
 from train.data import cached
 from train.loop import main, train
@@ -281,21 +282,34 @@ def test_a_full_disk_is_one_error_and_keeps_the_last_checkpoint(data: Path) -> N
     kept = {path: path.read_bytes() for path in started.run.iterdir()}
     sizes = {path.name: len(content) for path, content in kept.items()}
     assert sizes["ema.safetensors"] < sizes["last.pt"]
-    for size in (1000, sizes["last.pt"] - 1):
+    for size, name in ((1000, "ema.safetensors"), (sizes["last.pt"] - 1, "last.pt")):
         with (
             full_disk(size),
-            pytest.raises(SinkError, match=r"cannot write .*last\.pt"),
+            pytest.raises(SinkError, match=f"cannot write .*{name}: .*disk full"),
         ):
             trainer.save("nothing")
-    with (
-        full_disk(1000),
-        pytest.raises(SinkError, match=r"cannot write .*ema\.safetensors: .*disk full"),
-    ):
-        save_checkpoint(started.run / "ema.safetensors", trainer.averaged(), {})
+        for path in (started.run / name, started.run / "last.pt"):
+            assert path.read_bytes() == kept[path]
     with full_disk(1000), pytest.raises(SinkError, match=r"cannot write .*npy"):
         cached(data / "stills", data / "cache", 32)
-    assert {p: p.read_bytes() for p in started.run.iterdir()} == kept
+    assert set(started.run.iterdir()) == set(kept)
     assert list((data / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("fails", ["save_last", "save_checkpoint"])
+def test_a_run_whose_last_save_failed_ends_with_its_checkpoint(
+    data: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def full(*_: object) -> None:
+        raise SinkError("full")
+
+    short = recipe(data, "short", stages=(Stage(1, 2, 1, 32),))
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, fails, full)
+        with pytest.raises(SinkError):
+            train(short)
+    _, provenance = load_checkpoint(train(short))
+    assert provenance["steps"] == 1
 
 
 def test_what_does_not_fit_is_said_at_the_start(data: Path) -> None:
@@ -376,13 +390,29 @@ def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
         Recipe.read(wrong)
     for keys, stage, message in (
         ('loss = "mae"', "", "loss must be one of psnr, charbonnier, got 'mae'"),
-        ("", "truncate = -1", "stages have positive numbers"),
+        ("", "truncate = -1", "stages have positive whole numbers"),
+        ("", "truncate = 1.5", "stages have positive whole numbers"),
         ("", "stride = 2", "stride"),
+        ("lr = 'fast'", "", "lr must be a number of 0 or more, got 'fast'"),
+        ("lr_end = inf", "", "lr_end must be a number of 0 or more, got inf"),
+        ("chroma_weight = -1", "", "chroma_weight must be a number of 0 or more"),
+        ("soft = 1.5", "", "soft must be a number from 0 to 1, got 1.5"),
+        ("ema = nan", "", "ema must be a number from 0 to 1, got nan"),
+        ("warmup = -1", "", "warmup must be a whole number, 0 or more, got -1"),
+        ("seed = true", "", "seed must be a whole number, 0 or more, got True"),
+        ("workers = 0", "", "workers must be a whole number, 1 or more, got 0"),
+        ("save_every = 0", "", "save_every must be a whole number, 1 or more"),
+        ("val_every = 2.5", "", "val_every must be a whole number, 1 or more"),
     ):
         with pytest.raises(ConfigError, match=message):
             Recipe.read(training_toml(tmp_path, "wrong", keys, stage))
     with pytest.raises(ConfigError, match="cannot be used"):
         Recipe.read(tmp_path / "missing.toml")
+
+
+def test_the_rate_warms_up_where_asked_to(data: Path) -> None:
+    rates = [recipe(data, "lr", warmup=warmup).lr_at(0) for warmup in (0, 1, 4)]
+    assert rates == pytest.approx([1e-3, 1e-3, 0.25e-3])
 
 
 def test_checkpoint_keeps_spec_and_provenance(tmp_path: Path) -> None:

@@ -175,13 +175,20 @@ def test_only_what_does_not_change_is_called_static(
 
 
 def test_near_things_pass_faster_than_far_ones() -> None:
-    far, near = (np.full((96, 96, 3), level, np.uint8) for level in (40, 200))
-    changed = []
+    # Red grows to the right and green downwards, so they tell where a pixel is from,
+    # and blue tells of which layer.
+    down, right = np.mgrid[60:188, 60:188].astype(np.uint8)
+    far, near = (np.dstack([right, down, np.full_like(down, b)]) for b in (0, 255))
     for seed in range(5):
-        clip = parallax(far, near, 6, 32, np.random.default_rng(seed))
-        assert clip.shape == (6, 32, 32, 3)
-        changed.append((clip[1:] != clip[:-1]).mean())
-    assert max(changed) > 0.02
+        clip = parallax(far, near, 6, 64, np.random.default_rng(seed))
+        assert clip.shape == (6, 64, 64, 3)
+        steps = np.diff(clip[..., :2].astype(int), axis=0)
+        speed = {}
+        for blue in (0, 255):
+            layer = clip[..., 2] == blue
+            moved = steps[layer[1:] & layer[:-1]]
+            speed[blue] = np.hypot(*moved.mean(axis=0))
+        assert 0.05 < speed[0] < 0.8 * speed[255]
 
 
 def test_exposure_is_a_smooth_gain() -> None:

@@ -59,7 +59,7 @@ def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Ba
     rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float().div_(255)
     limited = bool(rng.random() < 0.75)
     planes, sigma = recipe.noise(rgb, limited, generator)
-    clean = pack(rgb_to_planes(rgb, limited))
+    noisy, clean = pack(planes), pack(rgb_to_planes(rgb, limited))
     channel_sigma = packed_sigma(sigma[None], spec.layout)
     # A part of the clips starts in mid-stream: with the mean of many frames of
     # the scene as it was, which may have changed since.
@@ -68,10 +68,12 @@ def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Ba
     if rng.random() < (0.5 if static else 0.15):
         count = float(rng.integers(2, 64))
         rest = torch.empty_like(warm).normal_(generator=generator)
-        warm = clean[:1] + rest * channel_sigma / math.sqrt(count)
+        # Not the told level, which may be wrong.
+        std = (noisy - clean).std((0, 1, 2))
+        warm = clean[:1] + rest * std / math.sqrt(count)
     h, w = warm.shape[1:3]
     return Batch(
-        noisy=pack(planes)[None],
+        noisy=noisy[None],
         clean=clean[None],
         sigma=channel_sigma,
         search=torch.from_numpy(rng.choice(3, 1, p=_SEARCH_SHARES)),

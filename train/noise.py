@@ -19,8 +19,6 @@ from torch.nn import functional as F
 
 from streamdenoise.sigma import plane_std
 
-"""Scales of the noise estimate for camera models; goes into their manifest."""
-
 # Luma weights of BT.709 (ITU-R BT.709-6, 3.2).
 _KR, _KB = 0.2126, 0.0722
 _RGB_TO_YUV = torch.tensor(
@@ -146,7 +144,7 @@ class Awgn:
             sigmas = plane_sigmas(torch.tensor([sigma]), limited)[0]
             planes = rgb_to_planes(noisy, limited)
             if _uniform(generator, 0, 1) < self.estimated:
-                sigmas = _estimated(planes, self.sigma_scales)
+                sigmas = _estimated(planes, self.sigma_scales, limited)
             return planes, sigmas
         sigmas = torch.tensor(
             [0.7 * sigma] + [sigma * _uniform(generator, 0.05, 0.8) for _ in "UV"]
@@ -185,7 +183,8 @@ class Camera:
     smeared: float = 0.75
     """Share of clips with spatially correlated noise."""
     estimated: float = 0.5
-    """Share of clips whose sigma is estimated, not about the true std."""
+    """Share of clips that are told about what the product estimates, not a level that
+    may be far off."""
     off: float = 1.5
     """By how many octaves the true std is told too high or too low, at most."""
     told_min: float = 0.25
@@ -225,7 +224,7 @@ class Camera:
         if self.jpeg <= codec < self.jpeg + self.h264:
             planes = _h264(planes, int(_uniform(generator, 14, 33)))
         if _uniform(generator, 0, 1) < self.estimated:
-            told = _estimated(planes, self.sigma_scales) * 2 ** _uniform(
+            told = _estimated(planes, self.sigma_scales, limited) * 2 ** _uniform(
                 generator, -0.5, 0.5
             )
         else:
@@ -261,7 +260,9 @@ def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
     return grey + share * (colour.std() / coarse.std()) * coarse
 
 
-def _estimated(planes: tuple[Tensor, ...], scales: Sequence[int]) -> Tensor:
+def _estimated(
+    planes: tuple[Tensor, ...], scales: Sequence[int], limited: bool
+) -> Tensor:
     """What `SigmaEstimator` would say of the planes of a clip."""
     told = []
     for plane in planes:
@@ -273,7 +274,9 @@ def _estimated(planes: tuple[Tensor, ...], scales: Sequence[int]) -> Tensor:
             .byte()
             .numpy()
         )
-        variances = [plane_std(array, 255, scales) ** 2 for array in arrays]
+        variances = [
+            plane_std(array, 255, scales, not limited) ** 2 for array in arrays
+        ]
         told.append(float(np.sqrt(np.mean(variances))))
     return torch.tensor(told)
 

@@ -13,6 +13,11 @@ from train.noise import Awgn, Camera, NoiseRecipe
 
 _NOISES = {"awgn": Awgn, "camera": Camera}
 
+_WHOLE = {"warmup": 0, "seed": 0, "workers": 1, "save_every": 1, "val_every": 1}
+"""Keys of whole numbers, and the least of each."""
+_SHARES = ("ema", "soft")
+_FINITE = ("lr", "lr_end", "chroma_weight", "teacher_weight")
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -29,8 +34,13 @@ class Stage:
     """Frames that gradients flow back through; 0 for the whole clip."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.length, self.batch, self.size) < 1 or self.truncate < 0:
-            raise ConfigError(f"stages have positive numbers, got {self}")
+        counts = (self.steps, self.length, self.batch, self.size)
+        if (
+            any(type(number) is not int for number in (*counts, self.truncate))
+            or min(counts) < 1
+            or self.truncate < 0
+        ):
+            raise ConfigError(f"stages have positive whole numbers, got {self}")
         if self.size % MULTIPLE:
             raise ConfigError(f"size must be a multiple of {MULTIPLE}, got {self.size}")
 
@@ -51,6 +61,7 @@ class Recipe:
     lr: float = 1e-3
     lr_end: float = 1e-6
     warmup: int = 300
+    """Steps of the linear warm-up; 0 for none."""
     ema: float = 0.999
     seed: int = 0
     loss: str = "psnr"
@@ -85,6 +96,20 @@ class Recipe:
             )
         if not self.stages:
             raise ConfigError("a recipe needs at least one stage")
+        for key, least in _WHOLE.items():
+            value = getattr(self, key)
+            if type(value) is not int or value < least:
+                raise ConfigError(
+                    f"{key} must be a whole number, {least} or more, got {value!r}"
+                )
+        for key in (*_SHARES, *_FINITE):
+            value = getattr(self, key)
+            share = key in _SHARES
+            if type(value) not in (int, float) or not (
+                0 <= value <= 1 if share else 0 <= value < math.inf
+            ):
+                range_ = "from 0 to 1" if share else "of 0 or more"
+                raise ConfigError(f"{key} must be a number {range_}, got {value!r}")
 
     @classmethod
     def read(cls, path: Path) -> "Recipe":
@@ -141,6 +166,6 @@ class Recipe:
 
     def lr_at(self, step: int) -> float:
         """Linear warm-up, then a cosine to `lr_end`."""
-        warm = min(1.0, (step + 1) / self.warmup)
+        warm = min(1.0, (step + 1) / max(1, self.warmup))
         turn = 0.5 * (1 + math.cos(math.pi * step / self.steps))
         return warm * (self.lr_end + (self.lr - self.lr_end) * turn)

@@ -96,15 +96,12 @@ class Trainer:
         return merged(self._ema)
 
     def save(self, data: str) -> None:
-        """Write ``last.pt`` and ``ema.safetensors``, trained on `data`.
+        """Write ``ema.safetensors`` and ``last.pt``, trained on `data`.
 
         Raises:
             SinkError: one cannot be written; what was there is untouched.
         """
         recipe = self.recipe
-        save_last(
-            self.last, self.net, self._ema, self._optimizer, self.done, self.scores
-        )
         provenance = {
             "recipe": recipe.run.name,
             "steps": self.steps_before + self.done,
@@ -117,6 +114,10 @@ class Trainer:
             },
         }
         save_checkpoint(recipe.run / "ema.safetensors", self.averaged(), provenance)
+        # Last, as a run that is done by it writes nothing more.
+        save_last(
+            self.last, self.net, self._ema, self._optimizer, self.done, self.scores
+        )
 
 
 def _take_over(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:

@@ -5,15 +5,16 @@ noisy 8-bit planes, ``published`` follows the tables of papers; `behaviour` look
 what a mean PSNR hides; `pairs` measures noise that no formula made.
 """
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streamdenoise.artefact import open_artefact
 from streamdenoise.bench_report import figure_type
-from streamdenoise.clips import find_clips
+from streamdenoise.clips import find_clips, read_clip
 from streamdenoise.config import EvalConfig, Protocol
 from streamdenoise.errors import ConfigError
-from streamdenoise.evaluate.behaviour import measure_behaviour
+from streamdenoise.evaluate.behaviour import MIN_WIDTH, measure_behaviour
 from streamdenoise.evaluate.pairs import find_pairs, measure_pairs
 from streamdenoise.evaluate.published import measure_published, open_published
 from streamdenoise.evaluate.report import EvalReport
@@ -24,6 +25,8 @@ from streamdenoise.peers import find_peers
 
 VIDEO_SIGMAS = (10.0, 30.0, 50.0)
 PUBLISHED_SIGMAS = (10.0, 20.0, 30.0, 40.0, 50.0)
+MIN_SIZE = 32
+"""Of pictures of the video protocol in pixels, for VMAF's scales and SSIM's window."""
 
 
 def evaluate(
@@ -39,26 +42,30 @@ def evaluate(
         The report, which was also written to `EvalConfig.output`, if any.
 
     Raises:
-        ConfigError: no clip is there, a peer has no such name or cannot run, a package
-            is missing, or the output cannot be written.
+        ConfigError: no clip is there, or one that cannot be measured or is tuned on
+            too, a peer has no such name or cannot run, a package is missing, or the
+            output cannot be written.
         BackendUnavailableError: the published protocol has no ONNX Runtime.
         SourceError: a clip does not decode.
     """
     tell = on_progress or (lambda _: None)
     # All that may be missing is looked for before hours of measuring.
     artefact = open_artefact(config.model)
-    peers = find_peers(
+    peers, left_out = find_peers(
         config.peers, Path(config.vapoursynth) if config.vapoursynth else None
     )
     paths = find_clips(Path(config.clips)) if config.clips is not None else []
-    tuning = Path(config.tune) if config.tune is not None else None
+    _check_names(paths)
+    tuning = Path(config.tune).resolve() if config.tune is not None else None
     if tuning is not None:
-        find_clips(tuning)
+        _check_tuning(tuning, paths)
     pictures = find_pairs(Path(config.pairs)) if config.pairs is not None else []
     published = bool(paths) and config.protocol is not Protocol.VIDEO
     video = bool(paths) and config.protocol is not Protocol.PUBLISHED
     if published:
         open_published(artefact, 64, 64, config.threads).close()
+    if video:
+        _check_sizes(paths, config.behaviour)
     no_vmaf = why_no_vmaf() if video else None
     if config.output is not None:
         figure_type()
@@ -72,8 +79,9 @@ def evaluate(
             "CPU": cpu_name(),
             "threads": str(config.threads or usable_cores()),
         },
-        tuned_on=config.tune,
+        tuned_on=tuning.name if tuning is not None else None,
         clocks={peer.name: peer.clock for peer in peers},
+        not_measured=left_out,
     )
     if video:
         sigmas = config.sigmas or VIDEO_SIGMAS
@@ -94,9 +102,47 @@ def evaluate(
     return report
 
 
+def _check_names(paths: Sequence[Path]) -> None:
+    """Clips go by their names without the suffix."""
+    known: dict[str, Path] = {}
+    for path in paths:
+        other = known.setdefault(path.stem, path)
+        if other is not path:
+            raise ConfigError(
+                f"{other} and {path.name} would have one name in the report; rename one"
+            )
+
+
+def _check_tuning(tuning: Path, paths: Sequence[Path]) -> None:
+    measured = {path.resolve() for path in paths}
+    for path in find_clips(tuning):
+        if path.resolve() in measured:
+            raise ConfigError(
+                f"--tune {tuning} has the measured clip {path.name}; give a folder of "
+                "other clips"
+            )
+
+
+def _check_sizes(paths: Sequence[Path], behaviour: bool) -> None:
+    for path in paths:
+        first = read_clip(path, 1)[0]
+        if min(first.width, first.height) < MIN_SIZE:
+            raise ConfigError(
+                f"{path} is {first.width}x{first.height}; give pictures of at least "
+                f"{MIN_SIZE}x{MIN_SIZE}"
+            )
+        if behaviour and first.width < MIN_WIDTH:
+            raise ConfigError(
+                f"{path} is {first.width} wide, too narrow to move an object over; "
+                f"give pictures of {MIN_WIDTH} or more, or --no-behaviour"
+            )
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as exc:
         raise ConfigError(
             f"{folder} cannot be written: {exc.strerror}; choose another -o"

@@ -13,7 +13,7 @@ from streamdenoise.clips import read_clip
 from streamdenoise.config import EvalConfig
 from streamdenoise.evaluate.video import run_model
 from streamdenoise.frame import Frame
-from streamdenoise.metrics import plane_psnrs, psnr_y
+from streamdenoise.metrics import plane_psnrs
 from streamdenoise.noise import add_gaussian_noise
 
 Denoise = Callable[[Sequence[Frame]], Sequence[Frame]]
@@ -27,6 +27,10 @@ _GHOSTS_FROM = 6
 """Frames before the object is old enough to leave ghosts."""
 _BAND_FRAMES = 2
 """The band behind the object is what it left within so many frames."""
+MIN_WIDTH = 42
+"""Of pictures in pixels: the band stays inside for all of `GHOST_FRAMES`."""
+_LEAST = 1e-3
+"""Error in 8-bit levels below which all is equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +50,18 @@ class StaticScene:
     @property
     def gain_db(self) -> float:
         """Frame 30 over frame 1."""
-        return self.psnr_y[29] - self.psnr_y[0]
+        return _rise(self.psnr_y[:1], self.psnr_y[29:30])
 
     @property
     def late_rise_db(self) -> float:
         """The last `SETTLED` frames over as many before; above 0 it still rises."""
-        last = np.mean(self.psnr_y[-SETTLED:])
-        return float(last - np.mean(self.psnr_y[-2 * SETTLED : -SETTLED]))
+        return _rise(self.psnr_y[-2 * SETTLED : -SETTLED], self.psnr_y[-SETTLED:])
 
     @property
     def flicker_db(self) -> float:
         """Variance over time of the output's error against the input's."""
-        return 20 * float(np.log10(max(self.flicker_out, 1e-3) / self.flicker_in))
+        out, in_ = max(self.flicker_out, _LEAST), max(self.flicker_in, _LEAST)
+        return 20 * float(np.log10(out / in_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class Ghosting:
 
         What was covered has no past to use: `mse_fresh` is what that alone explains.
         """
-        return 10 * float(np.log10(self.mse / self.mse_static))
+        mse, mse_static = max(self.mse, _LEAST**2), max(self.mse_static, _LEAST**2)
+        return 10 * float(np.log10(mse / mse_static))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ class CleanInput:
 
     clip: str
     psnr_y: float
-    """Output against input, in dB; ``inf`` when it is returned as it is."""
+    """Output against input, in dB, mean over the frames that differ; ``inf`` when none
+    does."""
     sigma_estimated: float
     """At the last frame, in 8-bit levels of RGB."""
 
@@ -119,7 +125,8 @@ def measure_behaviour(
 
     Args:
         config: model, frames, seed.
-        paths: clean clips; an object of each moves over the picture before it.
+        paths: clean clips, `MIN_WIDTH` wide at least; an object of each moves over the
+            picture before it.
         sigmas: noise levels in 8-bit levels of RGB.
         tell: told what is being measured.
 
@@ -132,7 +139,9 @@ def measure_behaviour(
         tell(f"clean input: {path.name}")
         clip = read_clip(path, config.frames)
         run = run_model(config, clip, "auto")
-        found.clean.append(CleanInput(path.stem, psnr_y(clip, run.frames), run.sigma))
+        found.clean.append(
+            CleanInput(path.stem, clean_psnr_y(clip, run.frames), run.sigma)
+        )
         stills.append(clip[len(clip) // 2])
     objects = [*range(1, len(paths)), 0]
     for sigma in sigmas:
@@ -151,6 +160,13 @@ def measure_behaviour(
                 ghosting(names, still, stills[other], sigma, denoise, config.seed)
             )
     return found
+
+
+def clean_psnr_y(clip: Sequence[Frame], output: Sequence[Frame]) -> float:
+    """See `CleanInput.psnr_y`."""
+    quality = [plane_psnrs(a, b)[0] for a, b in zip(clip, output, strict=True)]
+    changed = [value for value in quality if np.isfinite(value)]
+    return float(np.mean(changed)) if changed else float("inf")
 
 
 def static_scene(
@@ -236,6 +252,12 @@ def ghosting(
         mse_fresh=float(np.mean(np.square(fresh_errors))),
         residue=float(np.sum(error * ghost) / max(np.sum(ghost**2), 1e-9)),
     )
+
+
+def _rise(before: Sequence[float], after: Sequence[float]) -> float:
+    """Between means in dB, which may be infinite."""
+    first, last = float(np.mean(before)), float(np.mean(after))
+    return 0.0 if first == last else last - first
 
 
 def _with_noise(clean: Sequence[Frame], sigma: float, seed: int) -> list[Frame]:

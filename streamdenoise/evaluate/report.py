@@ -32,7 +32,8 @@ class EvalReport:
     kmac_per_px: float | None = None
     machine: dict[str, str] = field(default_factory=dict)
     tuned_on: str | None = None
-    """Folder on whose clips the peers' options were searched; None is each clip."""
+    """Name of the folder on whose clips the peers' options were searched; None is each
+    clip itself."""
     clocks: dict[str, str] = field(default_factory=dict)
     """What the seconds of each peer cover."""
     scores: list[Score] = field(default_factory=list)
@@ -91,11 +92,11 @@ class EvalReport:
             (folder / "eval.md").write_text(self.markdown())
             text = json.dumps(_plain(asdict(self)), indent=1, allow_nan=False)
             (folder / "eval.json").write_text(text + "\n")
+            draw_plots(self, folder)
         except OSError as exc:
             raise ConfigError(
                 f"{folder} cannot be written: {exc.strerror}; choose another -o"
             ) from exc
-        draw_plots(self, folder)
 
     def _video(self) -> list[str]:
         methods = self.methods()
@@ -306,7 +307,7 @@ def _clean_input(found: Behaviour) -> list[str]:
     levels = [clip.sigma_estimated for clip in found.clean]
     return [
         "**Clean input**, sigma left to the estimate; PSNR-Y of the output against the "
-        "input.",
+        "input, over the frames that differ.",
         "",
         "| clip | PSNR-Y dB | sigma estimated |",
         "|---|---|---|",

@@ -6,19 +6,16 @@ from pathlib import Path
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.peers import StoredClip
-from streamdenoise.peers.ffmpeg import ffmpeg_exe, raw_input
+from streamdenoise.peers.ffmpeg import ffmpeg_exe, ffmpeg_filters, raw_input
 
 
 def why_no_vmaf() -> str | None:
     """Why VMAF cannot be measured here; None if it can."""
     try:
-        command = [ffmpeg_exe(), "-hide_banner", "-filters"]
+        found = "libvmaf" in ffmpeg_filters()
     except ConfigError as exc:
         return str(exc)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if " libvmaf " not in done.stdout:
-        return "this build of FFmpeg has no libvmaf filter"
-    return None
+    return None if found else "this build of FFmpeg has no libvmaf filter"
 
 
 def vmaf(reference: StoredClip, test: StoredClip, threads: int | None) -> float:

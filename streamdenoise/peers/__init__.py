@@ -136,18 +136,24 @@ def scaled_axes(
     return {**scaled, **{option: tuple(v) for option, v in choices.items()}}
 
 
-def find_peers(names: Sequence[str], vapoursynth: Path | None = None) -> list[Peer]:
+def find_peers(
+    names: Sequence[str], vapoursynth: Path | None = None
+) -> tuple[list[Peer], list[str]]:
     """The peers with these names, each once.
 
     Args:
         names: names of peers; ``all`` stands for every one that can run.
         vapoursynth: a Python that has VapourSynth; adds V-BM3D, named or not.
 
+    Returns:
+        The peers, and which of ``all`` cannot run and why.
+
     Raises:
         ConfigError: there is no peer of that name, or V-BM3D is named without
-            `vapoursynth`, or that Python does not have it; or FFmpeg is missing.
+            `vapoursynth`, or that Python does not have it; or FFmpeg is missing, or
+            its build lacks a filter that is named.
     """
-    from streamdenoise.peers.ffmpeg import FFMPEG_PEERS, FFmpegPeer, ffmpeg_exe
+    from streamdenoise.peers.ffmpeg import FFMPEG_PEERS, FFmpegPeer, ffmpeg_filters
     from streamdenoise.peers.opencv import OpenCVNonLocalMeans
     from streamdenoise.peers.vbm3d import NAME, VBM3D
 
@@ -170,6 +176,15 @@ def find_peers(names: Sequence[str], vapoursynth: Path | None = None) -> list[Pe
                 f"no peer is named {name!r}; choose from all, {', '.join(known)}"
             )
         found |= known if name == "all" else {name: known[name]}
-    if any(isinstance(peer, FFmpegPeer) for peer in found.values()):
-        ffmpeg_exe()
-    return list(found.values())
+    wrapped = [name for name, peer in found.items() if isinstance(peer, FFmpegPeer)]
+    filters = ffmpeg_filters() if wrapped else frozenset()
+    left_out = []
+    for name in wrapped:
+        if name in filters:
+            continue
+        reason = f"this build of FFmpeg has no {name} filter"
+        if name in names:
+            raise ConfigError(f"{reason}; leave {name} out, or take another build")
+        left_out.append(f"{name}: {reason}")
+        del found[name]
+    return list(found.values()), left_out

@@ -148,6 +148,25 @@ def ffmpeg_exe() -> str:
         ) from exc
 
 
+def ffmpeg_filters() -> frozenset[str]:
+    """Names of the filters that this build of FFmpeg has.
+
+    Raises:
+        ConfigError: the binary is missing or cannot be run.
+    """
+    command = [ffmpeg_exe(), "-hide_banner", "-filters"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as exc:
+        raise ConfigError(
+            f"FFmpeg at {command[0]} cannot be run: {exc.strerror}; check "
+            "IMAGEIO_FFMPEG_EXE"
+        ) from exc
+    # Flags, name, inputs and outputs, what it does.
+    lines = (line.split(maxsplit=2) for line in done.stdout.splitlines())
+    return frozenset(line[1] for line in lines if len(line) == 3)
+
+
 def run_filter(graph: str, clip: StoredClip, threads: int | None) -> Filtered:
     """Filter a clip with FFmpeg and read the result back.
 
