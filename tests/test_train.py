@@ -31,6 +31,7 @@ from train.data import cached
 from train.loop import main, train
 from train.loss import charbonnier_loss, psnr_loss
 from train.noise import Awgn
+from train.quantise import round_inputs, round_weight, round_while_learning
 from train.ranks import Ranks
 from train.recipe import Recipe, Stage
 from train.reparam import add_branches, merged
@@ -177,6 +178,34 @@ def test_branches_start_as_the_same_function_and_merge_to_one(
         assert torch.equal(tensor, single.state_dict()[name])
 
 
+def test_rounding_is_that_of_eight_bits() -> None:
+    weight = torch.randn(5, 3, 3, 3) * torch.logspace(-3, 1, 5)[:, None, None, None]
+    steps = weight.abs().flatten(1).amax(1)[:, None, None, None] / 127
+    levels = round_weight(weight) / steps
+    torch.testing.assert_close(levels, (weight / steps).round(), atol=1e-3, rtol=0)
+
+    x = torch.rand(2, 3, 16, 16) * 5 - 1
+    x[0, 0, 0, 0] = 0.0
+    x.requires_grad_()
+    rounded = round_inputs(x)
+    assert rounded.unique().numel() <= 256
+    assert rounded[0, 0, 0, 0] == 0
+    assert float((rounded - x).abs().max().detach()) <= 5 / 255 / 2 * 1.01
+    rounded.sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, torch.ones_like(x))
+
+
+def test_a_network_that_rounds_is_nearly_the_same_function(clips: Batch) -> None:
+    net = tiny_net()
+    plain, _ = unroll(net, clips)
+    round_while_learning(net)
+    rounded, _ = unroll(net, clips)
+    error = float((rounded - plain).detach().std())
+    assert 0 < error < 0.05 * float((plain - clips.noisy).detach().std())
+    torch.testing.assert_close(unroll(merged(net), clips)[0], plain)
+
+
 def test_a_teacher_is_a_second_target_with_a_state_of_its_own(
     data: Path, clips: Batch
 ) -> None:
@@ -201,6 +230,7 @@ def test_resumed_training_gives_the_same_weights(data: Path, everything: bool) -
         save_checkpoint(data / "teacher.safetensors", tiny_net(), {})
         changes = {
             "reparam": True,
+            "int8": True,
             "teacher": data / "teacher.safetensors",
             "loss": "charbonnier",
             "stages": (Stage(4, 2, 2, 32), Stage(4, 3, 2, 32, truncate=2)),
@@ -400,6 +430,7 @@ def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
         ("ema = nan", "", "ema must be a number from 0 to 1, got nan"),
         ("warmup = -1", "", "warmup must be a whole number, 0 or more, got -1"),
         ("seed = true", "", "seed must be a whole number, 0 or more, got True"),
+        ("int8 = 1", "", "int8 must be true or false, got 1"),
         ("workers = 0", "", "workers must be a whole number, 1 or more, got 0"),
         ("save_every = 0", "", "save_every must be a whole number, 1 or more"),
         ("val_every = 2.5", "", "val_every must be a whole number, 1 or more"),

@@ -6,10 +6,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d
 
 from streamdenoise.errors import ConfigError
 from train.data import cached
-from train.noise import Awgn, Camera, plane_sigmas, rgb_to_planes, smear
+from train.noise import (
+    Awgn,
+    Camera,
+    filter_noise,
+    plane_sigmas,
+    rgb_to_planes,
+    smear,
+)
 from train.sampler import ClipSampler
 from train.synthetic import cut, expose, hold, parallax
 from train.validation import validation_clips
@@ -65,7 +73,7 @@ def test_noise_is_new_in_every_frame_and_repeats_with_the_seed(
 
 def test_camera_noise_grows_with_light_and_can_be_absent() -> None:
     ramp = torch.cat([torch.full((4, 3, 64, 32), v) for v in (0.15, 0.7)], 3)
-    shot = Camera(clean=0, jpeg=0, h264=0, smeared=0)
+    shot = Camera(clean=0, jpeg=0, h264=0, smeared=0, filtered=0)
     ratios = []
     for seed in range(8):
         (y, _, _), _ = shot(ramp, False, torch.Generator().manual_seed(seed))
@@ -87,7 +95,9 @@ def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
     for seed in range(5):
         errors = []
         for h264 in (0.0, 1.0):
-            noise = Camera(150, clean=0, jpeg=0, h264=h264, smeared=0, estimated=0)
+            noise = Camera(
+                150, clean=0, jpeg=0, h264=h264, smeared=0, filtered=0, estimated=0
+            )
             planes, _ = noise(ramp, True, torch.Generator().manual_seed(seed))
             assert [p.shape for p in planes] == [p.shape for p in reference]
             levels = planes[0] * 255
@@ -111,6 +121,20 @@ def test_smeared_noise_keeps_the_power_of_light_and_at_most_that_of_colour() -> 
         assert 0.15 < colour < 1.15
         weakened += colour < 0.85
     assert 0 < weakened < 12
+
+
+def test_a_filter_takes_fine_grain_first_and_keeps_the_picture() -> None:
+    rng = torch.Generator().manual_seed(0)
+    picture = torch.rand(1, 3, 8, 8, generator=rng).repeat_interleave(8, 2)
+    clean = picture.repeat_interleave(8, 3).expand(4, 3, 64, 64)
+    torch.testing.assert_close(filter_noise(clean, clean, 0.05, rng), clean)
+    noise = 0.05 * torch.empty(clean.shape).normal_(generator=rng)
+    fine, coarse = [], []
+    for _ in range(8):
+        left = filter_noise(clean, clean + noise, 0.05, rng) - clean
+        coarse.append(float(avg_pool2d(left, 4).std() / avg_pool2d(noise, 4).std()))
+        fine.append(float(left.std() / noise.std()))
+    assert np.median(fine) < 0.8 * np.median(coarse)
 
 
 def test_a_share_of_clips_is_soft(data: Path) -> None:

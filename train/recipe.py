@@ -16,6 +16,7 @@ _NOISES = {"awgn": Awgn, "camera": Camera}
 _WHOLE = {"warmup": 0, "seed": 0, "workers": 1, "save_every": 1, "val_every": 1}
 """Keys of whole numbers, and the least of each."""
 _SHARES = ("ema", "soft")
+_SWITCHES = ("bf16", "reparam", "int8")
 _FINITE = ("lr", "lr_end", "chroma_weight", "teacher_weight")
 
 
@@ -78,6 +79,8 @@ class Recipe:
     """Weight of the loss against the teacher's output."""
     reparam: bool = False
     """Give 3x3 convolutions more branches while they learn, see `train.reparam`."""
+    int8: bool = False
+    """Round as INT8 artefacts do, see `train.quantise`: for the last steps."""
     workers: int = 1
     """Threads of each process that make clips."""
     save_every: int = 500
@@ -101,6 +104,11 @@ class Recipe:
             if type(value) is not int or value < least:
                 raise ConfigError(
                     f"{key} must be a whole number, {least} or more, got {value!r}"
+                )
+        for key in _SWITCHES:
+            if type(getattr(self, key)) is not bool:
+                raise ConfigError(
+                    f"{key} must be true or false, got {getattr(self, key)!r}"
                 )
         for key in (*_SHARES, *_FINITE):
             value = getattr(self, key)

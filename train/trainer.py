@@ -10,6 +10,7 @@ from streamdenoise.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.model import RecurrentDenoiser
 from train.batch import Batch
+from train.quantise import round_while_learning
 from train.ranks import Ranks
 from train.recipe import Recipe
 from train.reparam import add_branches, merged
@@ -35,6 +36,8 @@ class Trainer:
             start, provenance = load_checkpoint(recipe.start)
             _take_over(net, start)
             self.steps_before = provenance.get("steps", 0)
+        if recipe.int8:
+            round_while_learning(net)
         if recipe.reparam:
             add_branches(net)
         self.net = net.to(ranks.device, memory_format=torch.channels_last)
