@@ -87,7 +87,9 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
         program.save(str(path), external_data=False)
 
 
-def _first_frames(folder: Path, frames: int, clips: int) -> list[list[Frame]]:
+def _first_frames(
+    folder: Path, frames: int, clips: int, pix_fmt: str
+) -> list[list[Frame]]:
     """The first frames of the first clips in a folder that can be read."""
     if not folder.is_dir():
         raise ConfigError(f"cannot calibrate INT8 on {folder}: it is not a folder")
@@ -96,7 +98,7 @@ def _first_frames(folder: Path, frames: int, clips: int) -> list[list[Frame]]:
         if len(found) == clips:
             break
         try:
-            with open_source(str(path), pix_fmt="yuv420p") as source:
+            with open_source(str(path), pix_fmt=pix_fmt) as source:
                 found.append(list(islice(source, frames)))
         except SourceError as exc:
             log.warning("not calibrated on: %s", exc)
@@ -117,23 +119,29 @@ def calibration_inputs(
     rng = np.random.default_rng(0)
     peak = torch.full((1, 1, 1, 1), 255.0)
     # Few clips are taken several times, so that all levels occur.
-    found = cycle(_first_frames(folder, frames, clips))
+    is_rgb = net.spec.layout == "rgb"
+    pix_fmt = "rgb24" if is_rgb else "yuv420p"
+    found = cycle(_first_frames(folder, frames, clips, pix_fmt))
     for level, clip in zip(np.geomspace(0.5, 50, clips), found, strict=False):
         state, motion = None, MotionFollower()
         for t, frame in enumerate(clip):
-            noisy = add_gaussian_noise(frame, float(level), rng)
-            height, width = (n // MULTIPLE * MULTIPLE for n in noisy.planes[0].shape)
+            noisy = add_gaussian_noise(frame, float(level), rng).planes
+            told = plane_sigmas(float(level), frame.color, pix_fmt)
+            if is_rgb:
+                noisy = np.ascontiguousarray(noisy[0].transpose(2, 0, 1))
+                told *= 3
+            height, width = (n // MULTIPLE * MULTIPLE for n in noisy[0].shape)
             pixels = np.empty(net.spec.state_shapes(height, width)[0], np.uint8)
             sizes = plane_shapes_of(pixels[0])
             cropped = [
-                plane[:h, :w] for plane, (h, w) in zip(noisy.planes, sizes, strict=True)
+                plane[:h, :w] for plane, (h, w) in zip(noisy, sizes, strict=True)
             ]
             gather_blocks(cropped, pixels[0])
-            sigma = torch.tensor([plane_sigmas(float(level), frame.color)]) / 255
+            sigma = torch.tensor([told]) / 255
             if state is None:
                 state = graph.initial_state(height, width)
             held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
-            held = motion.follow(cropped[0], held, 255)
+            held = motion.follow(_luma(cropped, is_rgb), held, 255)
             state = [torch.from_numpy(array.copy()) for array in held.values()]
             pixels = torch.from_numpy(pixels).float()
             inputs = (pixels, peak, sigma, torch.ones_like(peak), *state)
@@ -145,7 +153,11 @@ def calibration_inputs(
                 clean, *state = graph(*inputs)
             denoised = [np.empty(size, np.uint8) for size in sizes]
             scatter_blocks(clean.to(torch.uint8).numpy()[0], denoised)
-            motion.remember(denoised[0])
+            motion.remember(_luma(denoised, is_rgb))
+
+
+def _luma(planes: list[np.ndarray], is_rgb: bool) -> np.ndarray:
+    return np.mean(planes, 0).round().astype(np.uint8) if is_rgb else planes[0]
 
 
 def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
@@ -193,11 +205,16 @@ def quantize_openvino(
     ov.save_model(quantized, path, compress_to_fp16=False)
 
 
-def _psnr_gain(validation: dict[str, float]) -> dict[str, float]:
-    """Luma noise std in 8-bit levels -> gain of PSNR-Y in dB, from validation means."""
+def _psnr_gain(validation: dict[str, float], layout: str) -> dict[str, float]:
+    """Noise std in 8-bit levels -> gain of PSNR in dB, from validation means.
+
+    Both are of luma; or of RGB, if the model works on that.
+    """
     gains = {}
+    pix_fmt = "rgb24" if layout == "rgb" else "yuv420p"
     for key, denoised_db in validation.items():
-        luma = plane_sigmas(float(key.removeprefix("mean/")), ColorInfo())[0]
+        told = float(key.removeprefix("mean/"))
+        luma = plane_sigmas(told, ColorInfo(), pix_fmt)[0]
         gains[f"{luma:.2f}"] = round(denoised_db - 20 * math.log10(255 / luma), 2)
     return gains
 
@@ -253,7 +270,9 @@ def compile_checkpoint(
             "multiple": MULTIPLE,
             "state": spec.state_channels(),
             **provenance,
-            "psnr_gain_db": _psnr_gain(provenance.get("validation_psnr_y", {})),
+            "psnr_gain_db": _psnr_gain(
+                provenance.get("validation_psnr_y", {}), spec.layout
+            ),
             "files": {kind: file.name for kind, file in files.items()},
             "sha256": {
                 file.name: hashlib.sha256(file.read_bytes()).hexdigest()

@@ -7,6 +7,7 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Self
 
+import cv2
 import numpy as np
 
 from streamdenoise.artefact import Artefact, open_artefact
@@ -36,6 +37,7 @@ class Denoiser:
             May be set at any time.
         sigma: present noise level in 8-bit levels of RGB, told, or such that white
             noise of this level in RGB makes the luma noise that was estimated.
+        layout: ``yuv420``, or ``rgb`` for models that take rgb24 frames only.
         scene_cuts: how many times the state was reset by a cut.
     """
 
@@ -65,12 +67,12 @@ class Denoiser:
                 )
         if not 0 <= strength <= 4:
             raise ConfigError(f"strength {strength:g} is outside 0 to 4; 1 is neutral")
-        if artefact.layout != "yuv420":
+        if artefact.layout == "gray":
             raise ConfigError(
-                f"model {artefact.name} works on {artefact.layout}; video needs a "
-                "yuv420 model"
+                f"model {artefact.name} works on gray; choose one for yuv420 or rgb"
             )
         self.model = artefact.name
+        self.layout = artefact.layout
         self.strength = strength
         self.backend = "" if backend == "auto" else backend
         self.backend_notes: tuple[str, ...] = ()
@@ -163,8 +165,9 @@ class Denoiser:
         dtype = np.uint8 if depth == 8 else np.uint16
         luma = ((2 + waves) / 4 * ((1 << depth) - 1)).astype(dtype)
         chroma = luma[: (height + 1) // 2, : (width + 1) // 2]
+        rest = (luma, luma) if self.layout == "rgb" else (chroma, chroma)
         for shift in (0, 2):
-            moved = (np.roll(luma, shift, 1), chroma, chroma)
+            moved = (np.roll(luma, shift, 1), *rest)
             self._step(moved, np.full(3, 0.05, np.float32), depth)
         self._fresh = False
         self.reset()
@@ -198,7 +201,15 @@ class Denoiser:
 
         Returns:
             One frame of the same format, size and pts.
+
+        Raises:
+            ConfigError: the model takes rgb24 frames only.
         """
+        if self.layout == "rgb" and frame.pix_fmt != "rgb24":
+            raise ConfigError(
+                f"model {self.model} works on RGB pictures, not on {frame.pix_fmt} "
+                "video: choose nano or nano-awgn for it"
+            )
         if self.strength == 0:
             # The state would be stale when the strength comes back up.
             self._stream_key = None
@@ -296,11 +307,16 @@ class Denoiser:
         )
 
     def _process_rgb(self, frame: Frame) -> Frame:
-        """Through yuv420, putting back the chroma detail that 4:2:0 cannot hold."""
+        """As it is, or through yuv420 and what that cannot hold of colour put back."""
         from streamdenoise.color import detail_to_keep, rgb_to_yuv420, yuv420_to_rgb
 
         color = ColorInfo(matrix=1, range=2)
         rgb = frame.planes[0]
+        if self.layout == "rgb":
+            planes = tuple(cv2.split(rgb))
+            cleaned = self._process_planes(planes, frame, color)
+            same = cleaned[0] is planes[0]
+            return frame if same else frame.with_planes((cv2.merge(cleaned),))
         planes = rgb_to_yuv420(rgb, color, 8)
         cleaned = self._process_planes(planes, frame, color)
         if all(a is b for a, b in zip(planes, cleaned, strict=True)):
@@ -318,14 +334,15 @@ class Denoiser:
     ) -> tuple[np.ndarray, ...]:
         depth = bit_depth(frame.pix_fmt)
         peak = (1 << depth) - 1
-        if self._scene.update(planes[0], peak):
+        if self._scene.update(self._luma(planes), peak):
             self.scene_cuts += 1
             log.debug("scene cut at frame %d", frame.index)
             self._forget_scene()
         color = color or frame.color
-        sigmas = self._sigmas(planes, peak, color)
+        seen = frame.planes if self.layout == "rgb" else planes
+        sigmas = self._sigmas(seen, peak, color)
         self._luma_sigma = float(sigmas[0]) * 255
-        self.sigma = self._luma_sigma / self._luma_share(len(planes), color)
+        self.sigma = self._luma_sigma / self._luma_share(len(seen), color)
         if float(sigmas.max()) * self.strength * 255 < _QUIET:
             self._forget_past()
             return tuple(planes)
@@ -339,7 +356,7 @@ class Denoiser:
 
     @staticmethod
     def _luma_share(planes: int, color: ColorInfo) -> float:
-        """Std of luma for RGB noise of std 1; gray is its own luma."""
+        """Std of luma for RGB noise of std 1; gray and RGB are their own luma."""
         return 1.0 if planes == 1 else plane_sigmas(1.0, color)[0]
 
     def _sigmas(
@@ -349,8 +366,13 @@ class Denoiser:
             full_range = len(planes) == 1 or color.range == 2
             return self._estimator.update(planes, peak, full_range)
         if len(planes) == 1:
-            return np.array([self._told / 255], np.float32)
+            return np.full(self._artefact.sigmas, self._told / 255, np.float32)
         return np.array(plane_sigmas(self._told, color), np.float32) / 255
+
+    def _luma(self, planes: Sequence[np.ndarray]) -> np.ndarray:
+        if self.layout == "rgb":
+            return cv2.transform(cv2.merge(planes), np.full((1, 3), 1 / 3, np.float32))
+        return planes[0]
 
     def _step(
         self, planes: Sequence[np.ndarray], sigmas: np.ndarray, depth: int
@@ -360,15 +382,17 @@ class Denoiser:
         padded_h, padded_w = self._padded(height, width)
         engine = self._engine_for(padded_h, padded_w, depth)
         if (padded_h, padded_w) != (height, width):
-            shapes = [(padded_h, padded_w), *[(padded_h // 2, padded_w // 2)] * 2]
+            part = 1 if self.layout == "rgb" else 2
+            rest = (padded_h // part, padded_w // part)
+            shapes = [(padded_h, padded_w), rest, rest]
             whole = [_pad(p, *s) for p, s in zip(planes, shapes, strict=True)]
         else:
             whole = list(planes)
         state = dict(zip(self._artefact.state_names, engine.state(), strict=True))
-        state = self._motion.follow(whole[0], state, (1 << depth) - 1)
+        state = self._motion.follow(self._luma(whole), state, (1 << depth) - 1)
         engine.set_state(tuple(state.values()))
         cleaned = engine.step(whole, sigmas, self.strength)
-        self._motion.remember(cleaned[0])
+        self._motion.remember(self._luma(cleaned))
         return tuple(
             np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])
             for clean, plane in zip(cleaned, planes, strict=True)

@@ -7,12 +7,12 @@ still noise. All state tensors are zero for a fresh start, so a reset is a fresh
 What moves is followed by the caller, who warps the state between steps
 (`streamdenoise.motion`).
 
-Everything runs on the cosine coefficients of 4x4 pixels of luma (`pack`), at a quarter
-of the size, where wide convolutions are cheap. White noise stays white there and
-pictures become sparse, so a threshold a coefficient takes away most of the noise, as in
-every transform denoiser (Donoho, "De-noising by soft-thresholding", 1995). The CNN says
-how high the thresholds are, and adds what they cannot do; narrow layers could not carry
-the noise of all samples to the output by themselves.
+Everything runs on the cosine coefficients of 4x4 pixels (`streamdenoise.packing`), at
+a quarter of the size, where wide convolutions are cheap. White noise stays white there
+and pictures become sparse, so a threshold a coefficient takes away most of the noise,
+as in every transform denoiser (Donoho, "De-noising by soft-thresholding", 1995). The
+CNN says how high the thresholds are, and adds what they cannot do; narrow layers could
+not carry the noise of all samples to the output by themselves.
 
 Channels come last, as the convolutions of all runtimes like them: sums and products
 between the convolutions then need no reordering.
@@ -22,18 +22,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamdenoise.packing import (
+    LAYOUT_CHANNELS,
+    band_of_channels,
+    mean_channels,
+    packed_sigma,
+    seen_channels,
+    threshold_of_channels,
+    transform,
+)
+
 State = tuple[Tensor, Tensor, Tensor, Tensor]
-
-LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
-"""Channels of a layout: 16 of a luma block and twice 4 of chroma for yuv420."""
-
-_LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
-
 
 MULTIPLE = 8
 """Luma width and height must be multiples of this; callers pad."""
@@ -104,109 +107,6 @@ class ModelSpec:
         }
 
 
-def block_channels(layout: str) -> tuple[int, ...]:
-    """Channels of each plane of a layout."""
-    return {"yuv420": (16, 4, 4), "rgb": (16, 16, 16), "gray": (16,)}[layout]
-
-
-def mean_channels(layout: str) -> list[int]:
-    """Channels that hold the means of blocks, times the side of the block."""
-    counts = block_channels(layout)
-    return [sum(counts[:i]) for i in range(len(counts))]
-
-
-def band_of_channels(layout: str) -> list[int]:
-    """Band of each packed channel: means, low and high frequencies; chroma is the last.
-
-    A vector that is off by a part of a pixel, or aliasing, spoils the fine detail of
-    the past, not its means; so the motion gate looks at bands apart.
-    """
-    orders = [row + column for row in range(4) for column in range(4)]
-    bands = [0 if order == 0 else 1 if order <= 2 else 2 for order in orders]
-    return {"yuv420": bands + 8 * [3], "rgb": 3 * bands, "gray": bands}[layout]
-
-
-def cosine_basis(side: int) -> np.ndarray:
-    """Orthonormal two-dimensional DCT-II of a block.
-
-    Returns:
-        ``(side**2, side**2)`` float32: a row a coefficient, by rising vertical, then
-        horizontal frequency; a column a pixel, in raster order.
-    """
-    n = np.arange(side)
-    rows = np.cos(np.pi / side * (n + 0.5) * n[:, None]) * math.sqrt(2 / side)
-    rows[0] *= math.sqrt(0.5)
-    return np.kron(rows, rows).astype(np.float32)
-
-
-def pack(planes: tuple[Tensor, ...]) -> Tensor:
-    """Transform blocks of the planes to channels at a quarter of the luma size.
-
-    Args:
-        planes: yuv420 ``(N, 1, H, W)`` and twice ``(N, 1, H/2, W/2)``;
-            rgb ``(N, 3, H, W)``; gray ``(N, 1, H, W)``. H and W divide by 4.
-
-    Returns:
-        ``(N, H/4, W/4, C)``; yuv420: 16 coefficients of 4x4 luma blocks, then 4 of U
-        and 4 of V. Lengths are kept: noise of std s in a plane has std s in each of
-        its channels.
-    """
-    pixels = _gather_blocks(planes)
-    return pixels @ _basis(_LAYOUT_OF_CHANNELS[pixels.shape[-1]], pixels).T
-
-
-def unpack(packed: Tensor, layout: str) -> tuple[Tensor, ...]:
-    """Inverse of `pack`."""
-    return _scatter_blocks(packed @ _basis(layout, packed), layout)
-
-
-def _basis(layout: str, like: Tensor) -> Tensor:
-    sides = [math.isqrt(count) for count in block_channels(layout)]
-    bases = [torch.from_numpy(cosine_basis(side)) for side in sides]
-    return torch.block_diag(*bases).to(like)
-
-
-def _gather_blocks(planes: tuple[Tensor, ...]) -> Tensor:
-    """Planes, as in `pack`, to the pixels of blocks: ``(N, H/4, W/4, C)``."""
-    if planes[0].shape[1] == 3:
-        planes = tuple(planes[0].split(1, 1))
-    height, width = (n // 4 for n in planes[0].shape[-2:])
-    blocks = []
-    for plane in planes:
-        size = plane.shape[-1] // width
-        block = plane.reshape(-1, height, size, width, size).transpose(2, 3)
-        blocks.append(block.reshape(-1, height, width, size * size))
-    return torch.cat(blocks, -1)
-
-
-def _scatter_blocks(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
-    """Inverse of `_gather_blocks`."""
-    _, height, width, _ = pixels.shape
-    planes = []
-    for block in pixels.split(block_channels(layout), -1):
-        size = math.isqrt(block.shape[-1])
-        rows = block.reshape(-1, height, width, size, size).transpose(2, 3)
-        planes.append(rows.reshape(-1, 1, size * height, size * width))
-    return (torch.cat(planes, 1),) if layout == "rgb" else tuple(planes)
-
-
-def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
-    """Spread sigmas of planes over packed channels.
-
-    Args:
-        sigma: ``(N, P)`` standard deviations in [0, 1], one a plane (yuv420: Y, U, V;
-            rgb: R, G, B; gray: one).
-
-    Returns:
-        ``(N, 1, 1, C)``.
-    """
-    columns = [
-        sigma[:, i : i + 1].expand(-1, count)
-        for i, count in enumerate(block_channels(layout))
-    ]
-    return torch.cat(columns, 1)[:, None, None]
-
-
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1)
 
@@ -272,11 +172,14 @@ class RecurrentDenoiser(nn.Module):
     select_means: Tensor
     is_detail: Tensor
     spread_bands: Tensor
+    spread_thresholds: Tensor
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
-        c, w, low = spec.channels, spec.width, spec.width_low
+        self._fine = spec.channels - seen_channels(spec.layout)
+        c, w, low = seen_channels(spec.layout), spec.width, spec.width_low
+        thresholds = torch.tensor(threshold_of_channels(spec.layout))
         self.gate_in = _conv(c + spec.bands, spec.gate)
         self.gate_out = _conv(spec.gate, spec.bands)
         # Block means come in by a convolution of their own: the other one sees small
@@ -292,14 +195,16 @@ class RecurrentDenoiser(nn.Module):
         self.decode1 = _conv(w, w)
         self.decode2 = _conv(w, w)
         self.tail = _conv(w, c)
-        self.threshold = nn.Conv2d(w, c, 1)
+        self.threshold = nn.Conv2d(w, int(thresholds.max()) + 1, 1)
         self.noise_map = NoiseMap(spec) if spec.noise_map else None
         # Which channels are means of blocks, as columns, and which are details.
-        select = F.one_hot(torch.tensor(means), c).T.float()
+        select = F.one_hot(torch.tensor(means), spec.channels).T.float()
         self.register_buffer("select_means", select, persistent=False)
         self.register_buffer("is_detail", 1.0 - select.sum(1), persistent=False)
         spread = F.one_hot(torch.tensor(band_of_channels(spec.layout))).T.float()
         self.register_buffer("spread_bands", spread, persistent=False)
+        spread = F.one_hot(thresholds).T.float()
+        self.register_buffer("spread_thresholds", spread, persistent=False)
         # Starts close to the identity on the fused frame, with low thresholds.
         with torch.no_grad():
             for parameter in (*self.tail.parameters(), *self.threshold.parameters()):
@@ -347,7 +252,9 @@ class RecurrentDenoiser(nn.Module):
         sigma = sigma * strength
         # Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate takes
         # frames away from `n` where the picture moved.
-        moved = (change / sigma.clamp(min=MIN_SIGMA)).clamp(-8.0, 8.0)
+        moved = (self._seen(change) / self._seen(sigma).clamp(min=MIN_SIGMA)).clamp(
+            -8.0, 8.0
+        )
         seen = torch.cat([0.25 * moved.abs(), 1.0 / (1.0 + frames)], -1)
         seen = self.gate_out(F.relu(self.gate_in(_channels_first(seen))))
         trusted = torch.sigmoid(_channels_last(seen).float()) * frames
@@ -361,7 +268,7 @@ class RecurrentDenoiser(nn.Module):
         levels = self._levels(sigma, noisy)
         details = fused * self.is_detail
         means = fused @ self.select_means
-        seen = torch.cat([details, moved, gain, levels, hidden], -1)
+        seen = torch.cat([self._seen(details), moved, gain, levels, hidden], -1)
         x = self.head(_channels_first(seen)) + self.head_mean(_channels_first(means))
         skip = F.relu(self.encode(F.relu(x)))
         x = F.relu(self.down(skip))
@@ -374,14 +281,20 @@ class RecurrentDenoiser(nn.Module):
         hidden = _channels_last(x[:, : self.spec.hidden])
         # All in units of the noise: quiet pictures can hardly be harmed. Where the past
         # is trusted, the mean has that much less of it.
-        height = torch.sigmoid(_channels_last(self.threshold(x)).float())
-        bound = (4.0 * sigma) * gains.sqrt() * height
+        heights = torch.sigmoid(_channels_last(self.threshold(x)).float())
+        if self._fine:
+            heights = heights @ self.spread_thresholds
+        bound = (4.0 * sigma) * gains.sqrt() * heights
         lost = torch.maximum(torch.minimum(details, bound), -bound)
-        added = _channels_last(self.tail(x)).float() * (2.0 * sigma)
-        clean = added - lost
+        added = _channels_last(self.tail(x)).float() * (2.0 * self._seen(sigma))
+        clean = F.pad(added, (0, self._fine)) - lost if self._fine else added - lost
         # What the mean has of this frame alone goes on without its noise, so that the
         # next frame can be compared with it where the past is not trusted.
         return fused + clean, (fused + gains * clean, frames, hidden, hidden_low)
+
+    def _seen(self, channels: Tensor) -> Tensor:
+        """Those that the network looks at, see `seen_channels`."""
+        return channels[..., : -self._fine] if self._fine else channels
 
     @staticmethod
     def _levels(sigma: Tensor, frame: Tensor) -> Tensor:
@@ -482,7 +395,7 @@ class DeployedGraph(nn.Module):
             The pixels denoised, rounded and clipped to [0, peak], and the next state.
         """
         layout = self.net.spec.layout
-        basis = _basis(layout, peak)
+        basis = transform(layout, peak)
         denoised, (next_fused, *features) = self.net(
             (pixels * (1.0 / peak)) @ basis.T,
             packed_sigma(sigma, layout),

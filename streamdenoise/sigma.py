@@ -9,6 +9,7 @@ to black or white that clipping takes noise away count only where there are no o
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 _BLOCK = 8
@@ -107,8 +108,33 @@ def plane_std(
     return max(estimate_sigma(plane, peak, scale, full_range) for scale in scales)
 
 
+# Colour differences around mid grey, so that they fit 8 bits: rows as those of
+# `packing.OPPONENT`, an offset last.
+_OPPONENT_LEVELS = np.array(
+    [[1 / 3, 1 / 3, 1 / 3, 0], [1 / 2, 0, -1 / 2, 128], [1 / 4, -1 / 2, 1 / 4, 128]],
+    np.float32,
+)
+_OPPONENT_UNITS = 1 / np.sqrt(np.square(_OPPONENT_LEVELS[:, :3]).sum(1))
+
+
+def opponent_sigmas(rgb: np.ndarray, scales: Sequence[int]) -> np.ndarray:
+    """`plane_std` of luma and of two colour differences of RGB.
+
+    Args:
+        rgb: ``(H, W, 3)`` ``uint8``.
+        scales: see `plane_std`.
+
+    Returns:
+        ``(3,)`` std in [0, 1] of orthonormal combinations (`packing.OPPONENT`): all are
+        s for independent noise of std s in R, G and B.
+    """
+    planes = cv2.split(cv2.transform(np.ascontiguousarray(rgb), _OPPONENT_LEVELS))
+    stds = [plane_std(plane, 255, scales, full_range=True) for plane in planes]
+    return np.array(stds) * _OPPONENT_UNITS
+
+
 class SigmaEstimator:
-    """`plane_std` of each plane, smoothed over time."""
+    """`plane_std` of each plane, or `opponent_sigmas`, smoothed over time."""
 
     def __init__(self, scales: Sequence[int] = (1,), smoothing: float = 0.9) -> None:
         """Start without knowledge.
@@ -124,18 +150,23 @@ class SigmaEstimator:
     def update(
         self, planes: Sequence[np.ndarray], peak: int, full_range: bool = False
     ) -> np.ndarray:
-        """Take a frame in and return the present std of each plane, in [0, 1].
+        """Take a frame in and return its present noise levels, in [0, 1].
 
+        They are those of each plane, or `opponent_sigmas` of a single RGB "plane".
         After the first frames only every fourth is looked at: noise changes slowly.
         """
+        is_rgb = planes[0].ndim == 3
         old = self._variance
-        if old is not None and len(old) != len(planes):
+        if old is not None and len(old) != (3 if is_rgb else len(planes)):
             old = None
         settled = self._seen >= _EACH_AT_FIRST
         self._seen += 1
         if old is not None and settled and self._seen % _EVERY:
             return np.sqrt(old)
-        sigmas = [plane_std(p, peak, self._scales, full_range) for p in planes]
+        if is_rgb:
+            sigmas = opponent_sigmas(planes[0], self._scales)
+        else:
+            sigmas = [plane_std(p, peak, self._scales, full_range) for p in planes]
         new = np.array(sigmas, np.float32) ** 2
         if old is not None:
             keep = self._smoothing ** (_EVERY if settled else 1)

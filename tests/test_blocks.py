@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
-from streamdenoise.model import LAYOUT_CHANNELS, cosine_basis, pack
+from streamdenoise.packing import LAYOUT_CHANNELS, pack, transform
 
 
 def random_planes(
@@ -44,9 +44,8 @@ def test_order_is_that_of_the_network(layout: str) -> None:
     tensors = [torch.from_numpy(plane)[None, None] for plane in planes]
     if layout == "rgb":
         tensors = [torch.cat(tensors, 1)]
-    sides = [plane.shape[1] // blocks.shape[1] for plane in planes]
-    basis = torch.block_diag(*(torch.from_numpy(cosine_basis(n)) for n in sides))
-    transformed = torch.from_numpy(blocks) @ basis.T
+    pixels = torch.from_numpy(blocks)
+    transformed = pixels @ transform(layout, pixels).T
     torch.testing.assert_close(pack(tuple(tensors))[0], transformed)
 
 

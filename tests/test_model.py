@@ -17,16 +17,21 @@ from streamdenoise.model import (
     DeployedGraph,
     ModelSpec,
     RecurrentDenoiser,
-    band_of_channels,
     kmac_per_pixel,
-    pack,
-    packed_sigma,
-    unpack,
 )
 from streamdenoise.motion import FlowEstimator
+from streamdenoise.packing import (
+    OPPONENT,
+    band_of_channels,
+    mean_channels,
+    pack,
+    packed_sigma,
+    seen_channels,
+    unpack,
+)
 from train.batch import Batch
 from train.motion import find_flows, warp_state
-from train.noise import plane_sigmas
+from train.planes import Yuv420
 from train.unroll import unroll
 
 TINY = {"width": 16, "width_low": 16, "hidden": 8, "hidden_low": 8, "gate": 4}
@@ -75,6 +80,23 @@ def test_pack_keeps_white_noise_white() -> None:
     )
 
 
+def test_rgb_has_luma_then_what_yuv420_holds_of_colour_then_the_rest() -> None:
+    rgb = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    packed = pack((rgb,))
+    assert float(packed.square().sum()) == pytest.approx(float(rgb.square().sum()))
+    mixed = torch.einsum("ij,njhw->nihw", torch.from_numpy(OPPONENT), rgb)
+    luma, *colour = mixed.split(1, 1)
+    torch.testing.assert_close(packed[..., :16], pack((luma,)), atol=1e-5, rtol=1e-5)
+    for i, plane in enumerate(colour):
+        coefficients = pack((plane,))
+        coarse, fine = packed[..., 16 + 4 * i :][..., :4], packed[..., 24 + 12 * i :]
+        torch.testing.assert_close(coarse, coefficients[..., [0, 1, 4, 5]])
+        rest = [k for k in range(16) if k not in (0, 1, 4, 5)]
+        torch.testing.assert_close(fine[..., :12], coefficients[..., rest])
+    assert seen_channels("rgb") == 24
+    assert mean_channels("rgb") == mean_channels("yuv420")
+
+
 @pytest.mark.parametrize(
     ("layout", "shapes"),
     [
@@ -87,7 +109,7 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
     layout: str, shapes: list[tuple[int, ...]]
 ) -> None:
     planes = tuple(torch.randint(0, 256, shape).float() for shape in shapes)
-    for before, after in zip(planes, unpack(pack(planes), layout), strict=True):
+    for before, after in zip(planes, unpack(pack(planes)), strict=True):
         torch.testing.assert_close(before, after, atol=1e-3, rtol=0)
     net = tiny_net(layout)
     sigma = torch.full((1, 1 if layout == "gray" else 3), 0.1)
@@ -105,7 +127,7 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
 
 @pytest.mark.parametrize(
     ("layout", "sizes"),
-    [("yuv420", [1, 5, 10, 8]), ("rgb", [3, 15, 30]), ("gray", [1, 5, 10])],
+    [("yuv420", [1, 5, 10, 8]), ("rgb", [1, 5, 10, 32]), ("gray", [1, 5, 10])],
 )
 def test_bands_part_means_low_and_high_frequencies(
     layout: str, sizes: list[int]
@@ -188,7 +210,7 @@ def test_stepping_with_state_equals_the_unrolled_training(moving: bool) -> None:
 def test_the_stream_equals_the_unrolled_training(tmp_path: Path) -> None:
     """The product's path: planes of integers, OpenCV, state beside the graph."""
     net, batch = tiny_net(), moving_clip(5, 64)
-    told = plane_sigmas(torch.tensor([5.0 / 255]))
+    told = Yuv420().sigmas(torch.tensor([5.0 / 255]))
     unrolled, _ = unroll(net, replace(batch, sigma=packed_sigma(told, "yuv420")))
     save_checkpoint(tmp_path / "tiny.safetensors", net, {})
     manifest = {
@@ -201,13 +223,13 @@ def test_the_stream_equals_the_unrolled_training(tmp_path: Path) -> None:
     artefact = Artefact(tmp_path, manifest)
     with Denoiser(artefact, backend="eager", sigma=5) as denoiser:
         for t in range(5):
-            planes = unpack(batch.noisy[:, t], "yuv420")
+            planes = unpack(batch.noisy[:, t])
             levels = [p[0, 0].mul(255).round().byte().numpy() for p in planes]
             frame = Frame(
                 tuple(levels), "yuv420p", ColorInfo(), t, Fraction(1, 25), t, 0
             )
             (clean,) = denoiser.process(frame)
-            expected = unpack(unrolled[:, t], "yuv420")[0][0, 0].clamp(0, 1) * 255
+            expected = unpack(unrolled[:, t])[0][0, 0].clamp(0, 1) * 255
             difference = np.abs(clean.planes[0] - expected.numpy())
             assert difference.mean() < 0.5  # rounding alone is 0.25
             assert np.quantile(difference, 0.99) < 2

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
-from streamdenoise.model import ModelSpec, pack
+from streamdenoise.model import ModelSpec
 from streamdenoise.motion import CELL, FlowEstimator, MotionFollower, StateWarper
+from streamdenoise.packing import pack
 from train.motion import find_flows, warp_state
 
 

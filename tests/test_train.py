@@ -30,7 +30,7 @@ from train.batch import Batch, batches
 from train.data import cached
 from train.loop import main, train
 from train.loss import charbonnier_loss, psnr_loss
-from train.noise import Awgn
+from train.noise import Awgn, Camera, NoiseRecipe
 from train.quantise import round_inputs, round_weight, round_while_learning
 from train.ranks import Ranks
 from train.recipe import Recipe, Stage
@@ -354,10 +354,23 @@ def test_what_does_not_fit_is_said_at_the_start(data: Path) -> None:
     (data / "foreign.safetensors").write_bytes(b"\0" * 40)
     with pytest.raises(CheckpointError, match="cannot read checkpoint"):
         train(recipe(data, "foreign", teacher=data / "foreign.safetensors"))
-    with pytest.raises(ConfigError, match="layout 'rgb' cannot be trained"):
-        recipe(data, "rgb", spec=replace(TINY, layout="rgb"))
+    with pytest.raises(ConfigError, match="layout 'gray' cannot be trained"):
+        recipe(data, "gray", spec=replace(TINY, layout="gray"))
     with pytest.raises(ConfigError, match="3 processes cannot share 2 clips"):
         train(recipe(data, "ranks"), Ranks(world=3))
+
+
+@pytest.mark.parametrize(
+    "noise", [Awgn(), Camera(jpeg=0, h264=1)], ids=["awgn", "h264"]
+)
+def test_rgb_goes_on_from_yuv420(data: Path, noise: NoiseRecipe) -> None:
+    start = data / "yuv420.safetensors"
+    save_checkpoint(start, RecurrentDenoiser(TINY), {})
+    spec = replace(TINY, layout="rgb", noise_map=4)
+    path = train(recipe(data, "rgb", spec=spec, start=start, noise=noise))
+    net, provenance = load_checkpoint(path)
+    assert net.spec == spec
+    assert provenance["validation_psnr_y"].keys() >= {"mean/10", "mean/30", "mean/50"}
 
 
 def test_a_run_of_another_model_is_not_gone_on_with(data: Path) -> None:

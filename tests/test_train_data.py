@@ -14,10 +14,9 @@ from train.noise import (
     Awgn,
     Camera,
     filter_noise,
-    plane_sigmas,
-    rgb_to_planes,
     smear,
 )
+from train.planes import PlaneFormat, Rgb, Yuv420, plane_format
 from train.sampler import ClipSampler
 from train.synthetic import cut, expose, hold, parallax
 from train.validation import validation_clips
@@ -28,26 +27,37 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("limited", [True, False])
-def test_awgn_has_the_told_moments_in_every_plane(limited: bool) -> None:
+@pytest.mark.parametrize("form", [Yuv420(True), Yuv420(False), Rgb()], ids=str)
+def test_awgn_has_the_told_moments_in_every_plane(form: PlaneFormat) -> None:
     clean = torch.full((6, 3, 96, 96), 0.5)
     noise = Awgn(sigma_min=15, sigma_max=15, in_planes=0, estimated=0)
-    planes, sigmas = noise(clean, limited, torch.Generator().manual_seed(0))
-    for plane, reference, sigma in zip(
-        planes, rgb_to_planes(clean, limited), sigmas, strict=True
-    ):
-        error = plane - reference
-        assert float(error.std()) == pytest.approx(float(sigma), rel=0.05)
-        assert abs(float(error.mean())) < 0.6 / 255  # grey itself rounds by up to 0.5
-    told = plane_sigmas(torch.tensor([15 / 255]), limited)[0]
+    planes, sigmas = noise(clean, form, torch.Generator().manual_seed(0))
+    error = tuple(
+        plane - clean_plane
+        for plane, clean_plane in zip(planes, form.planes(clean), strict=True)
+    )
+    torch.testing.assert_close(form.levels(error), sigmas, rtol=0.05, atol=0)
+    for plane in error:  # grey itself rounds by up to 0.5
+        assert abs(float(plane.mean())) < 0.6 / 255
+    told = form.sigmas(torch.tensor([15 / 255]))[0]
     torch.testing.assert_close(sigmas, told)
+
+
+def test_estimates_are_in_the_units_of_the_told_levels() -> None:
+    clean = torch.full((3, 3, 128, 128), 0.5)
+    noise = Awgn(sigma_min=15, sigma_max=15, in_planes=0, estimated=0)
+    for layout in ("yuv420", "rgb"):
+        form = plane_format(layout)
+        planes, sigmas = noise(clean, form, torch.Generator().manual_seed(0))
+        estimate = form.estimate(planes, (1,))
+        torch.testing.assert_close(estimate, sigmas, rtol=0.12, atol=0)
 
 
 def test_a_share_is_told_what_the_product_would_estimate() -> None:
     clean = torch.full((3, 3, 128, 128), 0.5)
     told = [
         Awgn(sigma_min=15, sigma_max=15, in_planes=0, estimated=share)(
-            clean, True, torch.Generator().manual_seed(0)
+            clean, Yuv420(), torch.Generator().manual_seed(0)
         )[1]
         for share in (0, 1)
     ]
@@ -63,8 +73,8 @@ def test_noise_is_new_in_every_frame_and_repeats_with_the_seed(
 ) -> None:
     clean = torch.full((4, 3, 64, 64), 0.5)
     for seed in range(4):
-        (first, *_), _ = noise(clean, True, torch.Generator().manual_seed(seed))
-        (again, *_), _ = noise(clean, True, torch.Generator().manual_seed(seed))
+        (first, *_), _ = noise(clean, Yuv420(), torch.Generator().manual_seed(seed))
+        (again, *_), _ = noise(clean, Yuv420(), torch.Generator().manual_seed(seed))
         assert torch.equal(first, again)
         errors = (first - first.mean()).reshape(4, -1)
         correlation = torch.corrcoef(errors) - torch.eye(4)
@@ -76,21 +86,23 @@ def test_camera_noise_grows_with_light_and_can_be_absent() -> None:
     shot = Camera(clean=0, jpeg=0, h264=0, smeared=0, filtered=0)
     ratios = []
     for seed in range(8):
-        (y, _, _), _ = shot(ramp, False, torch.Generator().manual_seed(seed))
+        (y, _, _), _ = shot(
+            ramp, Yuv420(limited=False), torch.Generator().manual_seed(seed)
+        )
         linear = y.clamp(min=1e-4) ** 2.2
         ratios.append(float(linear[..., 34:].std() / linear[..., :30].std()))
     assert np.median(ratios) > 1.2
     planes, sigma = Camera(clean=1, jpeg=0, h264=0, estimated=0)(
-        ramp, True, torch.Generator().manual_seed(0)
+        ramp, Yuv420(), torch.Generator().manual_seed(0)
     )
-    for plane, reference in zip(planes, rgb_to_planes(ramp), strict=True):
+    for plane, reference in zip(planes, Yuv420().planes(ramp), strict=True):
         assert (plane - reference).abs().max() <= 1.001 / 255
     assert float(sigma.max()) < 1 / 255
 
 
 def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
     ramp = torch.linspace(0.2, 0.8, 64).expand(6, 3, 64, 64)
-    reference = rgb_to_planes(ramp)
+    reference = Yuv420().planes(ramp)
     left = []
     for seed in range(5):
         errors = []
@@ -98,7 +110,7 @@ def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
             noise = Camera(
                 150, clean=0, jpeg=0, h264=h264, smeared=0, filtered=0, estimated=0
             )
-            planes, _ = noise(ramp, True, torch.Generator().manual_seed(seed))
+            planes, _ = noise(ramp, Yuv420(), torch.Generator().manual_seed(seed))
             assert [p.shape for p in planes] == [p.shape for p in reference]
             levels = planes[0] * 255
             torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)

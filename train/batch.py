@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamdenoise.model import State, pack, packed_sigma
-from train.noise import rgb_to_planes
+from streamdenoise.model import State
+from streamdenoise.packing import pack, packed_sigma
+from train.planes import plane_format
 from train.recipe import Recipe
 from train.sampler import ClipSampler
 
@@ -57,9 +58,9 @@ def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Ba
     spec = recipe.spec
     clip, static = sampler.draw(stage.length, stage.size, rng)
     rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float().div_(255)
-    limited = bool(rng.random() < 0.75)
-    planes, sigma = recipe.noise(rgb, limited, generator)
-    noisy, clean = pack(planes), pack(rgb_to_planes(rgb, limited))
+    form = plane_format(spec.layout, limited=bool(rng.random() < 0.75))
+    planes, sigma = recipe.noise(rgb, form, generator)
+    noisy, clean = pack(planes), pack(form.planes(rgb))
     channel_sigma = packed_sigma(sigma[None], spec.layout)
     # A part of the clips starts in mid-stream: with the mean of many frames of
     # the scene as it was, which may have changed since.

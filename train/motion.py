@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamdenoise.model import State, pack, unpack
+from streamdenoise.model import State
 from streamdenoise.motion import CELL, FlowEstimator
+from streamdenoise.packing import pack, unpack
 
 
 def find_flows(
@@ -18,7 +19,7 @@ def find_flows(
     its errors and refusals.
 
     Args:
-        noisy: packed ``(N, h, w, C)``, layout yuv420.
+        noisy: packed ``(N, h, w, C)``; of RGB the mean of the three counts.
         denoised: the same.
         steps: ``(N,)`` by how much to reduce pictures for the search; 0 for none.
 
@@ -27,10 +28,10 @@ def find_flows(
     """
     with torch.autocast(noisy.device.type, enabled=False):
         pictures = [
-            unpack(packed.detach().float(), "yuv420")[0].mul(255).round().clamp(0, 255)
+            unpack(packed.detach().float())[0].mean(1).mul(255).round().clamp(0, 255)
             for packed in (noisy, denoised)
         ]
-    nows, lasts = (picture[:, 0].byte().cpu().numpy() for picture in pictures)
+    nows, lasts = (picture.byte().cpu().numpy() for picture in pictures)
     flows = np.zeros(
         (len(nows), nows.shape[1] // CELL, nows.shape[2] // CELL, 2), np.float32
     )
@@ -47,7 +48,7 @@ def warp_state(state: State, flow: Tensor | None) -> State:
     """Bring the state of each stream to where the picture is now.
 
     Args:
-        state: of `RecurrentDenoiser`, layout yuv420.
+        state: of `RecurrentDenoiser`.
         flow: as `find_flows` returns it.
 
     Returns:
@@ -58,7 +59,7 @@ def warp_state(state: State, flow: Tensor | None) -> State:
     # Half precision would cost half a level of brightness in every frame.
     with torch.autocast(flow.device.type, enabled=False):
         fused, frames, hidden, hidden_low = (part.float() for part in state)
-        planes = [_warp(plane, flow, "bicubic") for plane in unpack(fused, "yuv420")]
+        planes = [_warp(plane, flow, "bicubic") for plane in unpack(fused)]
         # What comes in at the edges counts as never seen: zero frames.
         rest = [(frames, "zeros"), (hidden, "border"), (hidden_low, "border")]
         frames, hidden, hidden_low = (

@@ -7,78 +7,20 @@ that repeated it would hide that noise changes. Both are tested.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Protocol
 
-import av
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamdenoise.sigma import plane_std
-
-# Luma weights of BT.709 (ITU-R BT.709-6, 3.2).
-_KR, _KB = 0.2126, 0.0722
-_RGB_TO_YUV = torch.tensor(
-    [
-        [_KR, 1 - _KR - _KB, _KB],
-        [-0.5 * _KR / (1 - _KB), -0.5 * (1 - _KR - _KB) / (1 - _KB), 0.5],
-        [0.5, -0.5 * (1 - _KR - _KB) / (1 - _KR), -0.5 * _KB / (1 - _KR)],
-    ]
-)
-
-
-def _scale_offset(limited: bool) -> tuple[Tensor, Tensor]:
-    scale = (219.0, 224.0, 224.0) if limited else (255.0, 255.0, 255.0)
-    offset = (16.0 if limited else 0.0, 128.0, 128.0)
-    return torch.tensor(scale) / 255, torch.tensor(offset) / 255
-
-
-def rgb_to_planes(rgb: Tensor, limited: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-    """Convert RGB to 8-bit yuv420 planes (BT.709), chroma averaged over 2x2.
-
-    Args:
-        rgb: ``(N, 3, H, W)`` in [0, 1], even sizes.
-        limited: limited ("tv") range, else full.
-
-    Returns:
-        Y ``(N, 1, H, W)``, U and V ``(N, 1, H/2, W/2)``, multiples of 1/255.
-    """
-    scale, offset = _scale_offset(limited)
-    matrix = (_RGB_TO_YUV * scale[:, None]).tolist()
-    rows = (rgb[..., ::2, :] + rgb[..., 1::2, :]) * 0.5
-    half = (rows[..., ::2] + rows[..., 1::2]) * 0.5
-    planes = []
-    # Sums of weighted channels: for three of them much faster than a convolution.
-    for row, start, source in zip(
-        matrix, offset.tolist(), (rgb, half, half), strict=True
-    ):
-        plane = source[:, :1] * row[0] + start
-        plane += source[:, 1:2] * row[1]
-        plane += source[:, 2:] * row[2]
-        planes.append(plane.mul_(255).round_().clamp_(0, 255).div_(255))
-    y, u, v = planes
-    return y, u, v
-
-
-def plane_sigmas(sigma: Tensor, limited: bool = True) -> Tensor:
-    """Standard deviations in Y, U and V of independent RGB noise of std `sigma`.
-
-    Args:
-        sigma: ``(N,)``.
-
-    Returns:
-        ``(N, 3)``: rows of the matrix in quadrature; chroma halves by 2x2 averaging.
-    """
-    scale, _ = _scale_offset(limited)
-    rows = _RGB_TO_YUV.square().sum(1).sqrt() * scale
-    return sigma[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
+from train.compression import through_h264, through_jpeg
+from train.planes import PlaneFormat, Planes, Rgb, Yuv420, to_8_bits
 
 
 class NoiseRecipe(Protocol):
-    """Makes a noisy yuv420 clip and its plane sigmas from clean RGB."""
+    """Makes the planes of a noisy clip, and its noise levels, from clean RGB."""
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
@@ -86,18 +28,18 @@ class NoiseRecipe(Protocol):
         ...
 
     def __call__(
-        self, clean: Tensor, limited: bool, generator: torch.Generator
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
+    ) -> tuple[Planes, Tensor]:
         """Add noise.
 
         Args:
             clean: one clip ``(T, 3, H, W)`` in [0, 1].
-            limited: range of the planes.
+            form: of the planes.
             generator: source of all randomness.
 
         Returns:
-            Planes as `rgb_to_planes`, ``T`` long, and the sigmas ``(3,)`` in [0, 1]
-            that a user or an estimator would tell.
+            Planes, ``T`` long, and the levels ``(3,)`` in [0, 1] that a user or an
+            estimator would tell.
         """
         ...
 
@@ -135,27 +77,21 @@ class Awgn:
         return (1,)
 
     def __call__(
-        self, clean: Tensor, limited: bool, generator: torch.Generator
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
+    ) -> tuple[Planes, Tensor]:
         sigma = _uniform(generator, self.sigma_min, self.sigma_max) / 255
-        if _uniform(generator, 0, 1) >= self.in_planes:
-            noise = normal(clean.shape, generator)
-            noisy = (clean + sigma * noise).mul_(255).round_().clamp_(0, 255).div_(255)
-            sigmas = plane_sigmas(torch.tensor([sigma]), limited)[0]
-            planes = rgb_to_planes(noisy, limited)
+        if isinstance(form, Rgb) or _uniform(generator, 0, 1) >= self.in_planes:
+            noise = sigma * normal(clean.shape, generator)
+            planes = form.planes(to_8_bits(clean + noise))
             if _uniform(generator, 0, 1) < self.estimated:
-                sigmas = _estimated(planes, self.sigma_scales, limited)
-            return planes, sigmas
+                return planes, form.estimate(planes, self.sigma_scales)
+            return planes, form.sigmas(torch.tensor([sigma]))[0]
         sigmas = torch.tensor(
             [0.7 * sigma] + [sigma * _uniform(generator, 0.05, 0.8) for _ in "UV"]
         )
         planes = tuple(
-            (plane + s * normal(plane.shape, generator))
-            .mul_(255)
-            .round_()
-            .clamp_(0, 255)
-            .div_(255)
-            for plane, s in zip(rgb_to_planes(clean, limited), sigmas, strict=True)
+            to_8_bits(plane + s * normal(plane.shape, generator))
+            for plane, s in zip(form.planes(clean), sigmas, strict=True)
         )
         return planes, sigmas
 
@@ -197,8 +133,8 @@ class Camera:
         return (1, 2)
 
     def __call__(
-        self, clean: Tensor, limited: bool, generator: torch.Generator
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
+    ) -> tuple[Planes, Tensor]:
         gamma = 2.2
         linear = clean.clamp(min=1e-4) ** gamma
         # At middle grey (0.5 after the curve) the curve's slope turns linear-light std
@@ -220,21 +156,26 @@ class Camera:
         noisy = (linear + noise * std).clamp(1e-6, 1) ** (1 / gamma)
         if _uniform(generator, 0, 1) < self.filtered:
             noisy = filter_noise(clean, noisy, level, generator)
-        noisy = noisy.mul_(255).round_().clamp_(0, 255).div_(255)
+        noisy = to_8_bits(noisy)
         codec = _uniform(generator, 0, 1)
         if codec < self.jpeg:
-            noisy = _jpeg(noisy, int(_uniform(generator, 60, 97)))
-        planes = rgb_to_planes(noisy, limited)
+            noisy = through_jpeg(noisy, int(_uniform(generator, 60, 97)))
+        planes = form.planes(noisy)
         if self.jpeg <= codec < self.jpeg + self.h264:
-            planes = _h264(planes, int(_uniform(generator, 14, 33)))
+            crf = int(_uniform(generator, 14, 33))
+            if isinstance(form, Yuv420):
+                planes = through_h264(planes, crf)
+            else:
+                video = Yuv420()
+                planes = (video.rgb(through_h264(video.planes(noisy), crf)),)
         if _uniform(generator, 0, 1) < self.estimated:
-            told = _estimated(planes, self.sigma_scales, limited) * 2 ** _uniform(
-                generator, -0.5, 0.5
-            )
+            off = _uniform(generator, -0.5, 0.5)
+            told = form.estimate(planes, self.sigma_scales)
         else:
-            pairs = zip(planes, rgb_to_planes(clean, limited), strict=True)
-            true = torch.stack([(noisy - clean).std() for noisy, clean in pairs])
-            told = true * 2 ** _uniform(generator, -self.off, self.off)
+            off = _uniform(generator, -self.off, self.off)
+            pairs = zip(planes, form.planes(clean), strict=True)
+            told = form.levels(tuple(noisy - clean for noisy, clean in pairs))
+        told = told * 2**off
         return planes, told.clamp(min=self.told_min / 255)
 
 
@@ -304,27 +245,6 @@ def _bilateral(image: Tensor, tolerance: float, radius: float) -> Tensor:
     return torch.from_numpy(filtered).permute(2, 0, 1)
 
 
-def _estimated(
-    planes: tuple[Tensor, ...], scales: Sequence[int], limited: bool
-) -> Tensor:
-    """What `SigmaEstimator` would say of the planes of a clip."""
-    told = []
-    for plane in planes:
-        arrays = (
-            plane[:: max(1, len(plane) // 3), 0]
-            .mul(255)
-            .round()
-            .clamp(0, 255)
-            .byte()
-            .numpy()
-        )
-        variances = [
-            plane_std(array, 255, scales, not limited) ** 2 for array in arrays
-        ]
-        told.append(float(np.sqrt(np.mean(variances))))
-    return torch.tensor(told)
-
-
 def _correlate(noise: Tensor, radius: float) -> Tensor:
     """Blur noise by a Gaussian of std `radius` pixels, keeping its power."""
     taps = torch.exp(-0.5 * (torch.arange(-2, 3) / radius) ** 2)
@@ -332,51 +252,3 @@ def _correlate(noise: Tensor, radius: float) -> Tensor:
     kernel = kernel / kernel.square().sum().sqrt()
     weight = kernel[None, None].expand(3, 1, 5, 5)
     return F.conv2d(F.pad(noise, (2, 2, 2, 2), "reflect"), weight, groups=3)
-
-
-def _jpeg(clip: Tensor, quality: int) -> Tensor:
-    frames = clip.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    decoded = []
-    for frame in frames:
-        ok, data = cv2.imencode(".jpg", np.ascontiguousarray(frame[..., ::-1]), options)
-        if not ok:
-            raise RuntimeError(f"JPEG encoding of a {frame.shape} frame failed")
-        decoded.append(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
-    stacked = torch.from_numpy(np.ascontiguousarray(np.stack(decoded)))
-    return stacked.permute(0, 3, 1, 2).float().div_(255)
-
-
-def _h264(planes: tuple[Tensor, ...], crf: int) -> tuple[Tensor, ...]:
-    """Compress yuv420 planes ``(T, 1, H, W)`` as cameras do: one key frame, no B."""
-    levels = [plane[:, 0].mul(255).round().byte().numpy() for plane in planes]
-    length, height, width = levels[0].shape
-    encoder = av.VideoCodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.time_base = Fraction(1, 25)
-    encoder.thread_count = 1
-    encoder.options = {"preset": "veryfast", "crf": str(crf), "tune": "zerolatency"}
-    decoder = av.VideoCodecContext.create("h264", "r")
-    decoder.thread_count = 1
-    frames = []
-    for t in [*range(length), None]:
-        frame = None
-        if t is not None:
-            i420 = np.concatenate([plane[t].ravel() for plane in levels])
-            picture = i420.reshape(height * 3 // 2, width)
-            frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
-            frame.pts = t
-        for packet in encoder.encode(frame):
-            frames += decoder.decode(packet)
-    frames += decoder.decode(None)
-    if len(frames) != length:
-        raise RuntimeError(f"H.264 gave {len(frames)} of {length} frames back")
-    decoded = np.stack([frame.to_ndarray() for frame in frames]).reshape(length, -1)
-    luma = height * width
-    parts = np.split(decoded, [luma, luma * 5 // 4], axis=1)
-    return tuple(
-        torch.from_numpy(part.reshape(-1, *level.shape[1:])[:, None].copy())
-        .float()
-        .div_(255)
-        for part, level in zip(parts, levels, strict=True)
-    )

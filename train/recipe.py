@@ -87,11 +87,10 @@ class Recipe:
     val_every: int = 2000
 
     def __post_init__(self) -> None:
-        # Noise is made, and motion followed, in yuv420 planes.
-        if self.spec.layout != "yuv420":
+        if self.spec.layout == "gray":
             raise ConfigError(
-                f"layout {self.spec.layout!r} cannot be trained, as noise and motion "
-                "are those of yuv420 pictures; say layout = 'yuv420'"
+                "layout 'gray' cannot be trained, as noise is made in colour; say "
+                "layout = 'yuv420' or 'rgb'"
             )
         if self.loss not in LOSSES:
             raise ConfigError(

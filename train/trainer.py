@@ -124,13 +124,20 @@ class Trainer:
 
 
 def _take_over(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:
-    """Start from another network's weights; a noise map may be new, as it starts idle.
+    """Start from another network's weights.
+
+    A noise map may be new, as it starts idle. So may thresholds: a network for RGB
+    starts from one for yuv420, whose channels are the first ones of its own.
 
     Raises:
         ConfigError: `start` is of another architecture.
     """
+    taken = start.state_dict()
     try:
-        odd = net.load_state_dict(start.state_dict(), strict=False)
+        for key in ("threshold.weight", "threshold.bias"):
+            fresh = net.state_dict()[key]
+            taken[key] = torch.cat([taken[key], fresh[len(taken[key]) :]])
+        odd = net.load_state_dict(taken, strict=False)
     except RuntimeError as exc:  # shapes
         raise ConfigError(f"{start.spec} is not a start for {net.spec}") from exc
     missing = [key for key in odd.missing_keys if not key.startswith("noise_map.")]

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrize
 
-from streamdenoise.model import RecurrentDenoiser, State, block_channels
+from streamdenoise.model import RecurrentDenoiser, State
 from streamdenoise.motion import FlowEstimator
+from streamdenoise.packing import luma_channels
 from train.batch import Batch
 from train.loss import LOSSES
 from train.motion import find_flows, warp_state
@@ -22,7 +23,7 @@ def unroll(
     """Denoise the clips of a batch, warping the state along their motion.
 
     Args:
-        net: layout yuv420.
+        net: the network.
         batch: with the state before its first frame.
         last: the output before its first frame ``(N, h, w, C)``; None at the start.
 
@@ -75,7 +76,7 @@ class UnrolledLoss(nn.Module):
         # A weight of several branches is summed once, not for every frame.
         with parametrize.cached(), _autocast(batch, recipe.bf16):
             denoised, state = unroll(self.net, batch, last)
-        luma = block_channels(recipe.spec.layout)[0]
+        luma = luma_channels(recipe.spec.layout)
         loss_of = LOSSES[recipe.loss]
         loss = loss_of(denoised, batch.clean, luma, recipe.chroma_weight)
         if batch.taught is not None:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.model import RecurrentDenoiser, pack, packed_sigma, unpack
+from streamdenoise.model import RecurrentDenoiser
 from streamdenoise.motion import FlowEstimator, search_step
+from streamdenoise.packing import pack, packed_sigma, unpack
 from train.data import decode_video
 from train.motion import find_flows, warp_state
-from train.noise import NoiseRecipe, plane_sigmas, rgb_to_planes
+from train.noise import NoiseRecipe
+from train.planes import plane_format, to_8_bits
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +27,13 @@ def denoise_clip(
     """Denoise a clip as a stream: one step a frame, the state follows the motion.
 
     Args:
-        net: layout yuv420.
-        planes: ``(T, 1, H, W)`` and twice ``(T, 1, H/2, W/2)``, in [0, 1].
+        net: the network.
+        planes: of its layout, in [0, 1], see `streamdenoise.packing.pack`.
         sigma: ``(3,)`` that the network is told, in [0, 1].
 
     Returns:
-        Luma ``(T, 1, H, W)``, rounded to 8 bits, in [0, 1], on the CPU.
+        Luma ``(T, 1, H, W)``, or RGB ``(T, 3, H, W)``, of 8 bits, in [0, 1], on the
+        CPU.
     """
     height, width = planes[0].shape[-2:]
     device = next(net.parameters()).device
@@ -44,20 +47,25 @@ def denoise_clip(
             state = warp_state(state, flow)
         out, state = net(packed, channel_sigma, *state)
         outputs.append(out)
-    luma = unpack(torch.cat(outputs), net.spec.layout)[0].cpu()
-    return luma.mul(255).round().clamp(0, 255) / 255
+    return to_8_bits(unpack(torch.cat(outputs))[0].cpu())
 
 
-def _noisy_planes(clip: np.ndarray, sigma: int) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Planes under the `video` protocol, noise of a fixed seed, and the clean luma."""
+def _noisy_planes(
+    clip: np.ndarray, sigma: int, layout: str
+) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+    """Planes under the `video` protocol, with noise of a fixed seed.
+
+    Also their noise levels, and the clean luma or RGB.
+    """
     generator = torch.Generator().manual_seed(sigma)
     noisy = []
     rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float() / 255
     for image in rgb:
         draw = torch.empty_like(image).normal_(generator=generator)
         noisy.append(image + sigma / 255 * draw)
-    planes = rgb_to_planes(torch.stack(noisy).mul(255).round().clamp(0, 255) / 255)
-    return planes, rgb_to_planes(rgb)[0]
+    form = plane_format(layout)
+    told = form.sigmas(torch.tensor([sigma / 255]))[0]
+    return form.planes(to_8_bits(torch.stack(noisy))), told, form.planes(rgb)[0]
 
 
 def _mean_psnr(luma: Tensor, clean: Tensor) -> float:
@@ -72,7 +80,7 @@ def validate(
     sigmas: tuple[int, ...] = (10, 30, 50),
     frames: int = 12,
 ) -> dict[str, float]:
-    """PSNR-Y in dB of clips under the `video` protocol, noise of a fixed seed.
+    """PSNR-Y, or RGB, in dB of clips under the `video` protocol, noise of a fixed seed.
 
     Returns:
         ``"clip/sigma"`` -> mean over frames, ``"mean/sigma"`` -> mean over clips.
@@ -80,10 +88,9 @@ def validate(
     net.eval()
     results: dict[str, float] = {}
     for sigma in sigmas:
-        told = plane_sigmas(torch.tensor([sigma / 255]))[0]
         values = {}
         for name, clip in clips.items():
-            planes, clean = _noisy_planes(clip[:frames], sigma)
+            planes, told, clean = _noisy_planes(clip[:frames], sigma, net.spec.layout)
             values[name] = _mean_psnr(denoise_clip(net, planes, told), clean)
         results |= {f"{name}/{sigma}": value for name, value in values.items()}
         results[f"mean/{sigma}"] = sum(values.values()) / len(values)
@@ -98,7 +105,7 @@ def validate_recipe(
     draws: int = 4,
     frames: int = 6,
 ) -> dict[str, float]:
-    """Mean gain of PSNR-Y in dB under a noise recipe, told what the recipe tells.
+    """Mean gain of PSNR-Y, or RGB, in dB under a noise recipe, told what it tells.
 
     Each draw has noise of its own; the seeds are fixed.
 
@@ -109,13 +116,14 @@ def validate_recipe(
     gains, firsts = [], []
     for clip in clips.values():
         rgb = torch.from_numpy(clip[:frames]).permute(0, 3, 1, 2).float() / 255
-        clean = rgb_to_planes(rgb)[0]
+        form = plane_format(net.spec.layout)
+        clean = form.planes(rgb)[0]
         for draw in range(draws):
             generator = torch.Generator().manual_seed(draw)
-            planes, told = noise(rgb, True, generator)
-            luma = denoise_clip(net, planes, told)
+            planes, told = noise(rgb, form, generator)
+            denoised = denoise_clip(net, planes, told)
             gain = [
-                _mean_psnr(luma[part], clean[part])
+                _mean_psnr(denoised[part], clean[part])
                 - _mean_psnr(planes[0][part], clean[part])
                 for part in (slice(None), slice(1))
             ]
@@ -128,22 +136,22 @@ def validate_recipe(
 def picture_strip(
     net: RecurrentDenoiser, clip: np.ndarray, sigma: int = 30, frames: int = 8
 ) -> Tensor:
-    """Luma of a clip's last frame: noisy, denoised, clean, and the error 4 times.
+    """A clip's last frame: noisy, denoised, clean, and the error 4 times.
 
     Args:
-        net: layout yuv420.
+        net: the network.
         clip: ``(T, H, W, 3)`` RGB uint8.
         sigma: of the `video` protocol, in 8-bit levels.
         frames: of the clip that are denoised.
 
     Returns:
-        ``(1, H, 4 W)`` in [0, 1]; no error is middle grey.
+        Luma ``(1, H, 4 W)``, or RGB ``(3, H, 4 W)``, in [0, 1]; no error is middle
+        grey.
     """
-    planes, clean = _noisy_planes(clip[:frames], sigma)
-    told = plane_sigmas(torch.tensor([sigma / 255]))[0]
-    luma = denoise_clip(net, planes, told)
-    error = (0.5 + 4 * (luma - clean)).clamp(0, 1)
-    return torch.cat([part[-1] for part in (planes[0], luma, clean, error)], -1)
+    planes, told, clean = _noisy_planes(clip[:frames], sigma, net.spec.layout)
+    denoised = denoise_clip(net, planes, told)
+    error = (0.5 + 4 * (denoised - clean)).clamp(0, 1)
+    return torch.cat([part[-1] for part in (planes[0], denoised, clean, error)], -1)
 
 
 def _crop8(clip: np.ndarray) -> np.ndarray:

@@ -65,6 +65,11 @@ def evaluate(
     if published:
         open_published(artefact, 64, 64, config.threads).close()
     if video:
+        if artefact.layout != "yuv420":
+            raise ConfigError(
+                f"model {artefact.name} works on {artefact.layout}; give --protocol "
+                "published, or a model for yuv420"
+            )
         _check_sizes(paths, config.behaviour)
     no_vmaf = why_no_vmaf() if video else None
     if config.output is not None:

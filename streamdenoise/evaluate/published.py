@@ -6,11 +6,11 @@ estimation", CVPR 2020, and those after it: white Gaussian noise of a known sigm
 G and B, drawn once for the whole clip, independent for each frame; MSE of a frame over
 R, G and B, dB of each frame, mean over the frames, then over the clips.
 
-The models here work on yuv420. So the noisy RGB becomes full-range BT.709 planes, in
-float, neither clipped nor rounded; the model's ONNX graph takes these as they are;
-back in RGB at full size, the chroma detail that 4:2:0 cannot hold is put back, as
-`Denoiser` does with pictures. The graph itself rounds its planes to 8 bits, which costs
-what rounding costs (about 0.02 dB at 37 dB).
+Models for RGB take the noisy frames as they are. For models of yuv420 they become
+full-range BT.709 planes, in float, neither clipped nor rounded; the model's ONNX graph
+takes these as they are; back in RGB at full size, the chroma detail that 4:2:0 cannot
+hold is put back, as `Denoiser` does with pictures. The graph itself rounds its planes
+to 8 bits, which costs what rounding costs (about 0.02 dB at 37 dB).
 """
 
 from collections.abc import Callable, Sequence
@@ -72,13 +72,13 @@ def open_published(
     """ONNX Runtime's backend, the one that takes planes in float.
 
     Raises:
-        ConfigError: the model is not a yuv420 one.
+        ConfigError: the model works on gray.
         BackendUnavailableError: ONNX Runtime is missing, or the model's ONNX file.
     """
-    if artefact.layout != "yuv420":
+    if artefact.layout == "gray":
         raise ConfigError(
-            f"model {artefact.name} works on {artefact.layout}; the published protocol "
-            "needs a yuv420 model"
+            f"model {artefact.name} works on gray; the published protocol needs a "
+            "yuv420 or rgb model"
         )
     return load_backend("onnxruntime", artefact, height, width, 8, threads)
 
@@ -100,7 +100,7 @@ class FloatDenoiser:
         """Load it.
 
         Args:
-            artefact: a yuv420 model.
+            artefact: a yuv420 or rgb model.
             height: of the frames; any size.
             width: of the frames.
             sigma: std of the noise in RGB, in 8-bit levels.
@@ -118,7 +118,9 @@ class FloatDenoiser:
         self._names = artefact.state_names
         self._motion = MotionFollower()
         self._sigma = sigma
-        self._sigmas = np.array(plane_sigmas(sigma, _COLOR), np.float32) / _PEAK
+        self._is_rgb = artefact.layout == "rgb"
+        told = 3 * (sigma,) if self._is_rgb else plane_sigmas(sigma, _COLOR)
+        self._sigmas = np.array(told, np.float32) / _PEAK
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Denoise the next frame.
@@ -131,17 +133,29 @@ class FloatDenoiser:
         """
         height, width, _ = rgb.shape
         rgb = np.pad(rgb, self._missing, mode="edge")
-        planes = rgb_to_yuv420_exact(rgb, _COLOR)
-        luma = planes[0].round().clip(0, _PEAK).astype(np.uint8)
+        if self._is_rgb:
+            luma = rgb.mean(2)
+            planes = self._step([*rgb.transpose(2, 0, 1)], luma)
+            restored = np.stack(planes, 2).astype(np.float32)
+        else:
+            planes = rgb_to_yuv420_exact(rgb, _COLOR)
+            cleaned = self._step(planes, planes[0])
+            exact = tuple(plane.astype(np.float32) for plane in cleaned)
+            kept = detail_to_keep(rgb, yuv420_to_rgb_exact(planes, _COLOR), self._sigma)
+            restored = yuv420_to_rgb_exact(exact, _COLOR) + kept
+        return restored[:height, :width].clip(0, _PEAK)
+
+    def _step(
+        self, planes: Sequence[np.ndarray], luma: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        luma = luma.round().clip(0, _PEAK).astype(np.uint8)
         state = dict(zip(self._names, self._engine.state(), strict=True))
         state = self._motion.follow(luma, state, _PEAK)
         self._engine.set_state(tuple(state.values()))
         cleaned = self._engine.step(planes, self._sigmas)
-        self._motion.remember(cleaned[0])
-        exact = tuple(plane.astype(np.float32) for plane in cleaned)
-        kept = detail_to_keep(rgb, yuv420_to_rgb_exact(planes, _COLOR), self._sigma)
-        restored = yuv420_to_rgb_exact(exact, _COLOR) + kept
-        return restored[:height, :width].clip(0, _PEAK)
+        seen = np.mean(cleaned, 0) if self._is_rgb else cleaned[0]
+        self._motion.remember(seen.round().astype(np.uint8))
+        return cleaned
 
     def close(self) -> None:
         """Free the runtime; may be called again."""
@@ -159,7 +173,7 @@ def measure_published(
 
     Args:
         config: frames, threads, seed.
-        artefact: a yuv420 model.
+        artefact: a yuv420 or rgb model.
         paths: clean clips, read as RGB.
         sigmas: noise levels in 8-bit levels.
         tell: told what is being measured.

@@ -1,0 +1,179 @@
+"""Planes to channels at a quarter of the size, and what is known of each channel.
+
+A channel is a coefficient of the orthonormal cosine transform of a block of 4x4 pixels
+of luma. Chroma of yuv420 has half the size, so its blocks have 2x2 pixels. RGB is
+turned into luma and two orthonormal colour differences first, as all three planes of a
+picture hold nearly the same (the transform of colour BM3D; Dabov et al., "Color image
+denoising via sparse 3D collaborative filtering", 2007).
+
+All transforms keep lengths: noise of std s in the planes has std s in the channels, and
+squared errors are the same in both.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
+"""Channels of a layout: 16 of a luma block and twice 4 of chroma for yuv420."""
+
+LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
+
+OPPONENT = np.array(
+    [
+        np.array([1, 1, 1]) / math.sqrt(3),
+        np.array([1, 0, -1]) / math.sqrt(2),
+        np.array([1, -2, 1]) / math.sqrt(6),
+    ],
+    np.float32,
+)
+"""Rows: luma, red against blue, green against both; orthonormal."""
+
+_COARSE = [0, 1, 4, 5]
+"""The coefficients of a 4x4 block that are those of its 2x2 means."""
+_FINE = [k for k in range(16) if k not in _COARSE]
+
+
+def pixel_counts(layout: str) -> tuple[int, ...]:
+    """Pixels of each plane that lie in one block."""
+    return {"yuv420": (16, 4, 4), "rgb": (16, 16, 16), "gray": (16,)}[layout]
+
+
+def luma_channels(layout: str) -> int:
+    """How many channels, the first ones, errors are counted in first of all.
+
+    Those of luma; in RGB all channels count the same.
+    """
+    return 48 if layout == "rgb" else 16
+
+
+def seen_channels(layout: str) -> int:
+    """How many channels, the first ones, the network looks at.
+
+    Of the colour differences of RGB it sees what yuv420 would hold of them: the finer
+    coefficients, last in the order, hold little but noise, and thresholds are enough.
+    """
+    return {"yuv420": 24, "rgb": 24, "gray": 16}[layout]
+
+
+def mean_channels(layout: str) -> list[int]:
+    """Channels that hold the means of blocks, times the side of the block."""
+    return {"yuv420": [0, 16, 20], "rgb": [0, 16, 20], "gray": [0]}[layout]
+
+
+def band_of_channels(layout: str) -> list[int]:
+    """Band of each channel: means, low and high frequencies; chroma is the last.
+
+    A vector that is off by a part of a pixel, or aliasing, spoils the fine detail of
+    the past, not its means; so the motion gate looks at bands apart.
+    """
+    orders = [row + column for row in range(4) for column in range(4)]
+    bands = [0 if order == 0 else 1 if order <= 2 else 2 for order in orders]
+    return bands + [3] * (LAYOUT_CHANNELS[layout] - len(bands))
+
+
+def threshold_of_channels(layout: str) -> list[int]:
+    """Which threshold a channel has: its own, or that of the fine colour of a plane."""
+    seen = seen_channels(layout)
+    fine = [seen + k // len(_FINE) for k in range(LAYOUT_CHANNELS[layout] - seen)]
+    return [*range(seen), *fine]
+
+
+def cosine_basis(side: int) -> np.ndarray:
+    """Orthonormal two-dimensional DCT-II of a block.
+
+    Returns:
+        ``(side**2, side**2)`` float32: a row a coefficient, by rising vertical, then
+        horizontal frequency; a column a pixel, in raster order.
+    """
+    n = np.arange(side)
+    rows = np.cos(np.pi / side * (n + 0.5) * n[:, None]) * math.sqrt(2 / side)
+    rows[0] *= math.sqrt(0.5)
+    return np.kron(rows, rows).astype(np.float32)
+
+
+def transform(layout: str, like: Tensor) -> Tensor:
+    """The orthonormal matrix ``(C, C)`` from the pixels of a block to its channels."""
+    if layout == "rgb":
+        every = np.kron(OPPONENT, cosine_basis(4))
+        order = [
+            *range(16),
+            *(
+                16 * plane + k
+                for ks in (_COARSE, _FINE)
+                for plane in (1, 2)
+                for k in ks
+            ),
+        ]
+        return torch.from_numpy(every[order]).to(like)
+    sides = [math.isqrt(count) for count in pixel_counts(layout)]
+    bases = [torch.from_numpy(cosine_basis(side)) for side in sides]
+    return torch.block_diag(*bases).to(like)
+
+
+def pack(planes: tuple[Tensor, ...]) -> Tensor:
+    """Transform blocks of the planes to channels at a quarter of the luma size.
+
+    Args:
+        planes: yuv420 ``(N, 1, H, W)`` and twice ``(N, 1, H/2, W/2)``;
+            rgb ``(N, 3, H, W)``; gray ``(N, 1, H, W)``. H and W divide by 4.
+
+    Returns:
+        ``(N, H/4, W/4, C)``; yuv420: 16 coefficients of 4x4 luma blocks, then 4 of U
+        and 4 of V; rgb: 16 of luma, then twice the 4 coarsest of a colour difference,
+        then twice its other 12.
+    """
+    pixels = _gather_blocks(planes)
+    return pixels @ transform(LAYOUT_OF_CHANNELS[pixels.shape[-1]], pixels).T
+
+
+def unpack(packed: Tensor) -> tuple[Tensor, ...]:
+    """Inverse of `pack`."""
+    layout = LAYOUT_OF_CHANNELS[packed.shape[-1]]
+    return _scatter_blocks(packed @ transform(layout, packed), layout)
+
+
+def _gather_blocks(planes: tuple[Tensor, ...]) -> Tensor:
+    """Planes, as in `pack`, to the pixels of blocks: ``(N, H/4, W/4, C)``."""
+    if planes[0].shape[1] == 3:
+        planes = tuple(planes[0].split(1, 1))
+    height, width = (n // 4 for n in planes[0].shape[-2:])
+    blocks = []
+    for plane in planes:
+        size = plane.shape[-1] // width
+        block = plane.reshape(-1, height, size, width, size).transpose(2, 3)
+        blocks.append(block.reshape(-1, height, width, size * size))
+    return torch.cat(blocks, -1)
+
+
+def _scatter_blocks(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
+    """Inverse of `_gather_blocks`."""
+    _, height, width, _ = pixels.shape
+    planes = []
+    for block in pixels.split(pixel_counts(layout), -1):
+        size = math.isqrt(block.shape[-1])
+        rows = block.reshape(-1, height, width, size, size).transpose(2, 3)
+        planes.append(rows.reshape(-1, 1, size * height, size * width))
+    return (torch.cat(planes, 1),) if layout == "rgb" else tuple(planes)
+
+
+def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
+    """Spread noise levels over channels.
+
+    Args:
+        sigma: ``(N, P)`` standard deviations in [0, 1]; yuv420: of Y, U and V; rgb: of
+            luma and the colour differences (`OPPONENT`), which are all s for
+            independent noise of std s in R, G and B; gray: one.
+
+    Returns:
+        ``(N, 1, 1, C)``.
+    """
+    counts = {
+        "yuv420": ((0, 16), (1, 4), (2, 4)),
+        "rgb": ((0, 16), (1, 4), (2, 4), (1, 12), (2, 12)),
+        "gray": ((0, 16),),
+    }[layout]
+    columns = [sigma[:, i : i + 1].expand(-1, count) for i, count in counts]
+    return torch.cat(columns, 1)[:, None, None]

@@ -1,0 +1,163 @@
+"""Clean and noisy RGB as the planes that a layout of the network works on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamdenoise.packing import OPPONENT
+from streamdenoise.sigma import opponent_sigmas, plane_std
+
+# Luma weights of BT.709 (ITU-R BT.709-6, 3.2).
+_KR, _KB = 0.2126, 0.0722
+_RGB_TO_YUV = torch.tensor(
+    [
+        [_KR, 1 - _KR - _KB, _KB],
+        [-0.5 * _KR / (1 - _KB), -0.5 * (1 - _KR - _KB) / (1 - _KB), 0.5],
+        [0.5, -0.5 * (1 - _KR - _KB) / (1 - _KR), -0.5 * _KB / (1 - _KR)],
+    ]
+)
+
+Planes = tuple[Tensor, ...]
+
+
+class PlaneFormat(Protocol):
+    """How a layout of the network holds pictures."""
+
+    def planes(self, rgb: Tensor) -> Planes:
+        """Turn RGB into planes of 8 bits.
+
+        Args:
+            rgb: ``(N, 3, H, W)``, multiples of 1/255, even sizes.
+
+        Returns:
+            Planes as `streamdenoise.packing.pack` takes them, multiples of 1/255.
+        """
+        ...
+
+    def sigmas(self, sigma: Tensor) -> Tensor:
+        """Noise levels of independent RGB noise of std `sigma`.
+
+        Args:
+            sigma: ``(N,)``.
+
+        Returns:
+            ``(N, 3)``, as `streamdenoise.packing.packed_sigma` takes them.
+        """
+        ...
+
+    def levels(self, noise: Planes) -> Tensor:
+        """Noise levels ``(3,)``, as `sigmas`, of noise alone."""
+        ...
+
+    def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
+        """Noise levels ``(3,)`` that the product would estimate of a noisy clip."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Yuv420:
+    """BT.709 planes Y ``(N, 1, H, W)``, U and V ``(N, 1, H/2, W/2)``.
+
+    Chroma is averaged over 2x2; see `PlaneFormat`.
+    """
+
+    limited: bool = True
+    """Limited ("tv") range, else full."""
+
+    def _scale_offset(self) -> tuple[Tensor, Tensor]:
+        scale = (219.0, 224.0, 224.0) if self.limited else (255.0, 255.0, 255.0)
+        offset = (16.0 if self.limited else 0.0, 128.0, 128.0)
+        return torch.tensor(scale) / 255, torch.tensor(offset) / 255
+
+    def planes(self, rgb: Tensor) -> Planes:
+        scale, offset = self._scale_offset()
+        matrix = (_RGB_TO_YUV * scale[:, None]).tolist()
+        rows = (rgb[..., ::2, :] + rgb[..., 1::2, :]) * 0.5
+        half = (rows[..., ::2] + rows[..., 1::2]) * 0.5
+        planes = []
+        # Sums of weighted channels: for three of them much faster than a convolution.
+        for row, start, source in zip(
+            matrix, offset.tolist(), (rgb, half, half), strict=True
+        ):
+            plane = source[:, :1] * row[0] + start
+            plane += source[:, 1:2] * row[1]
+            plane += source[:, 2:] * row[2]
+            planes.append(to_8_bits(plane))
+        return tuple(planes)
+
+    def rgb(self, planes: Planes) -> Tensor:
+        """Back to RGB ``(N, 3, H, W)`` of 8 bits; chroma is interpolated."""
+        scale, offset = self._scale_offset()
+        luma, *chroma = planes
+        size = list(luma.shape[-2:])
+        full = [F.interpolate(plane, size, mode="bilinear") for plane in chroma]
+        yuv = (torch.cat([luma, *full], 1) - offset[:, None, None]) / scale[
+            :, None, None
+        ]
+        return to_8_bits(_mix(_RGB_TO_YUV.inverse(), yuv))
+
+    def sigmas(self, sigma: Tensor) -> Tensor:
+        # Rows of the matrix in quadrature.
+        rows = _RGB_TO_YUV.square().sum(1).sqrt() * self._scale_offset()[0]
+        return sigma[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
+
+    def levels(self, noise: Planes) -> Tensor:
+        return torch.stack([plane.std() for plane in noise])
+
+    def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
+        told = [
+            _rms([plane_std(x[0], 255, scales, not self.limited) for x in _some(plane)])
+            for plane in planes
+        ]
+        return torch.tensor(told)
+
+
+@dataclass(frozen=True, slots=True)
+class Rgb:
+    """RGB ``(N, 3, H, W)``, see `PlaneFormat`; levels are those of opponent colours."""
+
+    def planes(self, rgb: Tensor) -> Planes:
+        return (rgb,)
+
+    def sigmas(self, sigma: Tensor) -> Tensor:
+        return sigma[:, None].expand(-1, 3)
+
+    def levels(self, noise: Planes) -> Tensor:
+        return _mix(torch.from_numpy(OPPONENT), noise[0]).std((0, 2, 3))
+
+    def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
+        every = [
+            opponent_sigmas(x.transpose(1, 2, 0), scales) for x in _some(planes[0])
+        ]
+        return torch.tensor(
+            [_rms(list(of_plane)) for of_plane in zip(*every, strict=True)]
+        )
+
+
+def plane_format(layout: str, limited: bool = True) -> PlaneFormat:
+    """The format of a layout; `limited` is for yuv420."""
+    return Rgb() if layout == "rgb" else Yuv420(limited)
+
+
+def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
+    return torch.einsum("ij,njhw->nihw", matrix, channels)
+
+
+def to_8_bits(x: Tensor) -> Tensor:
+    """Round to multiples of 1/255 and clip to [0, 1], in place."""
+    return x.mul_(255).round_().clamp_(0, 255).div_(255)
+
+
+def _some(plane: Tensor) -> np.ndarray:
+    """Three frames of a plane ``(T, C, H, W)`` as 8-bit levels."""
+    some = plane[:: max(1, len(plane) // 3)]
+    return some.mul(255).round().clamp(0, 255).byte().numpy()
+
+
+def _rms(values: list[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
