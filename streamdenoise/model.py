@@ -48,6 +48,10 @@ MIN_SIGMA = 0.5 / 255
 """Differences are never measured against less noise than rounding itself makes."""
 
 
+MIN_TOLD = 0.25 / 255
+"""A noise map never starts from less, or it could find no noise where none is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """Everything that is needed to build a network; travels with its weights."""
@@ -247,6 +251,7 @@ class RecurrentDenoiser(nn.Module):
         """
         change = noisy - fused
         if self.noise_map is not None:
+            sigma = sigma.clamp(min=MIN_TOLD)
             factors = self._noise_factors(noisy, sigma, change, frames, hidden_low)
             sigma = sigma * (factors @ self.spread_bands)
         sigma = sigma * strength

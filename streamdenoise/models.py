@@ -4,7 +4,7 @@ from typing import Any
 
 from streamdenoise.artefact import open_artefact, shipped_models
 
-HEADER = ("model", "layout", "params", "kMAC/px", "noise", "PSNR-Y", "steps", "files")
+HEADER = ("model", "layout", "params", "kMAC/px", "noise", "PSNR", "steps", "files")
 
 
 def models_table() -> str:
@@ -45,7 +45,10 @@ def _provenance(manifest: dict[str, Any]) -> list[str]:
         if key.startswith("mean/")
     ]
     if levels:
-        lines.append(f"  PSNR-Y in dB on validation clips at sigma {'/'.join(levels)}")
+        of = "RGB" if manifest["layout"] == "rgb" else "Y"
+        lines.append(
+            f"  PSNR-{of} in dB on validation clips at sigma {'/'.join(levels)}"
+        )
     lines += [
         f"  {key}: {manifest[key]}"
         for key in ("data", "recipe", "commit")

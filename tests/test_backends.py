@@ -24,17 +24,18 @@ SIGMA = np.array([0.05, 0.03, 0.03], np.float32)
 H, W = 64, 96
 
 
-def clip(frames: int, depth: int, seed: int = 0) -> list[tuple[np.ndarray, ...]]:
+def clip(
+    frames: int, depth: int, seed: int = 0, layout: str = "yuv420"
+) -> list[tuple[np.ndarray, ...]]:
     """A moving pattern with noise, as planes."""
     rng = np.random.default_rng(seed)
     peak = (1 << depth) - 1
     dtype = np.uint8 if depth == 8 else np.uint16
+    rest = (H, W) if layout == "rgb" else (H // 2, W // 2)
     pictures = []
     for t in range(frames):
         planes = []
-        for shape, sigma in zip(
-            ((H, W), (H // 2, W // 2), (H // 2, W // 2)), SIGMA, strict=True
-        ):
+        for shape, sigma in zip(((H, W), rest, rest), SIGMA, strict=True):
             rows, columns = np.indices(shape)
             clean = 0.5 + 0.25 * np.sin((rows + 2 * t) / 5) * np.cos(columns / 7)
             noisy = clean + rng.normal(0, sigma, shape)
@@ -53,7 +54,7 @@ def artefact(request: pytest.FixtureRequest) -> Artefact:
 def test_equals_eager(artefact: Artefact, name: str, depth: int) -> None:
     reference = load_backend("eager", artefact, H, W, depth, 1)
     backend = load_backend(name, artefact, H, W, depth, 1)
-    for planes in clip(8, depth):
+    for planes in clip(8, depth, layout=artefact.layout):
         expected = reference.step(planes, SIGMA, 1.5)
         got = backend.step(planes, SIGMA, 1.5)
         for a, b, plane in zip(expected, got, planes, strict=True):

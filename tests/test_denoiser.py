@@ -83,6 +83,35 @@ def test_noise_goes_down(denoiser: Denoiser, pix_fmt: str) -> None:
         assert gain > 3
 
 
+@pytest.mark.parametrize("size", [(128, 160), (47, 65), (1, 1)])
+def test_models_for_rgb_take_pictures(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    clean = (255 * scene(*size)[..., None] * (1, 0.8, 0.6)).astype(np.uint8)
+    with (
+        Denoiser.load("nano-rgb-awgn", threads=1) as denoiser,
+        Denoiser.load("nano-rgb-awgn", threads=1) as mirror,
+    ):
+        for _ in range(6):
+            noisy = clean + rng.normal(0, 20, clean.shape)
+            noisy = noisy.round().clip(0, 255).astype(np.uint8)
+            out = denoiser(noisy, "rgb24")
+            np.testing.assert_array_equal(mirror(noisy[..., ::-1]), out[..., ::-1])
+        if min(size) > 20:
+            assert psnr_db(clean, out, 255) > psnr_db(clean, noisy, 255) + 9
+            assert denoiser.sigma == pytest.approx(20, rel=0.1)
+        denoiser.reset()
+        for _ in range(3):
+            untouched = denoiser(clean, "rgb24")
+            assert psnr_db(clean, untouched, 255) > 45
+
+
+def test_models_for_rgb_refuse_video() -> None:
+    with Denoiser.load("nano-rgb-awgn", threads=1) as denoiser:
+        for pix_fmt in ("yuv420p", "gray"):
+            with pytest.raises(ConfigError, match="works on RGB pictures, not on"):
+                denoiser.process(make_frame(pix_fmt, 64, 96))
+
+
 def test_static_scene_keeps_improving(denoiser: Denoiser) -> None:
     clean = make_frame("yuv420p", 64, 96).planes[0]
     scores = []
@@ -428,14 +457,21 @@ def test_prepared_engine_is_the_one_that_is_used(denoiser: Denoiser) -> None:
     assert denoiser._engine is prepared
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "rgb24"])
-def test_preparing_leaves_no_trace_in_the_stream(
-    denoiser: Denoiser, pix_fmt: str
-) -> None:
+@pytest.mark.parametrize(
+    ("model", "pix_fmt"),
+    [
+        ("nano-awgn", "yuv420p"),
+        ("nano-awgn", "yuv420p10le"),
+        ("nano-awgn", "rgb24"),
+        ("nano-rgb-awgn", "rgb24"),
+    ],
+)
+def test_preparing_leaves_no_trace_in_the_stream(model: str, pix_fmt: str) -> None:
     frames = [make_frame(pix_fmt, 65, 97, sigma=0.1, index=i) for i in range(3)]
+    denoiser = Denoiser.load(model, threads=1)
     denoiser.prepare(97, 65, pix_fmt)
     prepared = [denoiser.process(frame)[0] for frame in frames]
-    fresh = Denoiser.load("nano-awgn", threads=1)
+    fresh = Denoiser.load(model, threads=1)
     for frame, clean in zip(frames, prepared, strict=True):
         for a, b in zip(fresh.process(frame)[0].planes, clean.planes, strict=True):
             np.testing.assert_array_equal(a, b)

@@ -114,9 +114,10 @@ def waves_rgb(index: int, height: int = 101, width: int = 135) -> np.ndarray:
     return np.stack([luma, luma * 0.9, luma * 0.8 + 20], axis=2).astype(np.uint8)
 
 
-def test_the_model_in_float_gains_on_odd_sizes_and_keeps_its_range() -> None:
+@pytest.mark.parametrize("model", ["nano-awgn", "nano-rgb-awgn"])
+def test_the_model_in_float_gains_on_odd_sizes_and_keeps_its_range(model: str) -> None:
     rng = np.random.default_rng(0)
-    denoiser = FloatDenoiser(open_artefact("nano-awgn"), 101, 135, 30, 1)
+    denoiser = FloatDenoiser(open_artefact(model), 101, 135, 30, 1)
     for index in range(4):
         clean = waves_rgb(index)
         noisy = add_unclipped_noise(clean, 30, rng)
@@ -128,13 +129,12 @@ def test_the_model_in_float_gains_on_odd_sizes_and_keeps_its_range() -> None:
     assert psnr_db(clean, denoised, 255) > psnr_db(clean, noisy, 255) + 9
 
 
-def test_the_model_in_float_does_what_the_denoiser_does_to_pictures() -> None:
+@pytest.mark.parametrize("model", ["nano-awgn", "nano-rgb-awgn"])
+def test_the_model_in_float_does_what_the_denoiser_does_to_pictures(model: str) -> None:
     """On noise that 8 bits can hold both agree, but for the rounding between."""
     rng = np.random.default_rng(0)
-    exact = FloatDenoiser(open_artefact("nano-awgn"), 96, 128, 20, 1)
-    with Denoiser.load(
-        "nano-awgn", backend="onnxruntime", sigma=20, threads=1
-    ) as denoiser:
+    exact = FloatDenoiser(open_artefact(model), 96, 128, 20, 1)
+    with Denoiser.load(model, backend="onnxruntime", sigma=20, threads=1) as denoiser:
         for index in range(4):
             noisy = add_unclipped_noise(waves_rgb(index, 96, 128), 20, rng)
             held = noisy.round().clip(0, 255)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamdenoise.model import MIN_TOLD
 from train.compression import through_h264, through_jpeg
 from train.planes import PlaneFormat, Planes, Rgb, Yuv420, to_8_bits
 
@@ -123,10 +124,11 @@ class Camera:
     estimated: float = 0.5
     """Share of clips that are told about what the product estimates, not a level that
     may be far off."""
-    off: float = 1.5
-    """By how many octaves the true std is told too high or too low, at most."""
-    told_min: float = 0.25
-    """Least level that is told, in 8-bit levels: below it the product does nothing."""
+    too_low: float = 2.5
+    """By how many octaves the true std is told too low, at most: estimates look at fine
+    detail, and cameras leave coarse grain."""
+    too_high: float = 1.5
+    """By how many octaves it is told too high, at most: texture looks like noise."""
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
@@ -172,21 +174,25 @@ class Camera:
             off = _uniform(generator, -0.5, 0.5)
             told = form.estimate(planes, self.sigma_scales)
         else:
-            off = _uniform(generator, -self.off, self.off)
+            off = _uniform(generator, -self.too_low, self.too_high)
             pairs = zip(planes, form.planes(clean), strict=True)
             told = form.levels(tuple(noisy - clean for noisy, clean in pairs))
         told = told * 2**off
-        return planes, told.clamp(min=self.told_min / 255)
+        return planes, told.clamp(min=MIN_TOLD)
 
 
 def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
     """Turn white noise ``(T, 3, H, W)`` into a mixture of fine and coarse grain.
 
-    A Gaussian-blurred share, and shares at half and quarter size; in half of the clips
-    colour is smeared more than light, as cameras do, and weakened. Else the power is 1.
+    A Gaussian-blurred share, which may be small, and shares at half and quarter size;
+    in half of the clips colour is smeared more than light, as cameras do, and weakened.
+    Else the power is 1.
     """
     fine = _correlate(noise, _uniform(generator, 0.25, 1.0))
     weights = [1.0, *(_uniform(generator, 0, 1.2) ** 2 for _ in range(2))]
+    if _uniform(generator, 0, 1) < 0.4:
+        # Enlarged or filtered pictures have hardly any fine grain.
+        weights[0] = _uniform(generator, 0, 0.7) ** 2
     mixed = weights[0] * fine
     for scale, weight in zip((2, 4), weights[1:], strict=True):
         size = [n // scale for n in noise.shape[-2:]]
