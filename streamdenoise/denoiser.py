@@ -1,6 +1,7 @@
 """The denoiser: frames in, clean frames out, state in between."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from fractions import Fraction
@@ -37,7 +38,7 @@ class Denoiser:
             May be set at any time.
         sigma: present noise level in 8-bit levels of RGB, told, or such that white
             noise of this level in RGB makes the luma noise that was estimated.
-        layout: ``yuv420``, or ``rgb`` for models that take rgb24 frames only.
+        layout: ``yuv420``, or ``rgb`` for models of pictures: rgb24 and gray frames.
         scene_cuts: how many times the state was reset by a cut.
     """
 
@@ -203,9 +204,9 @@ class Denoiser:
             One frame of the same format, size and pts.
 
         Raises:
-            ConfigError: the model takes rgb24 frames only.
+            ConfigError: the model works on RGB, and the frame is yuv420.
         """
-        if self.layout == "rgb" and frame.pix_fmt != "rgb24":
+        if self.layout == "rgb" and frame.pix_fmt not in ("rgb24", "gray"):
             raise ConfigError(
                 f"model {self.model} works on RGB pictures, not on {frame.pix_fmt} "
                 "video: choose nano or nano-awgn for it"
@@ -220,6 +221,8 @@ class Denoiser:
             self._stream_key = key
         if frame.pix_fmt == "rgb24":
             return [self._process_rgb(frame)]
+        if self.layout == "rgb":
+            return [self._process_gray(frame)]
         return [frame.with_planes(self._process_planes(frame.planes, frame))]
 
     def __call__(self, image: np.ndarray, pix_fmt: str = "bgr24") -> np.ndarray:
@@ -326,6 +329,13 @@ class Denoiser:
         restored = yuv420_to_rgb(cleaned, color, 8) + kept
         return frame.with_planes((restored.round().clip(0, 255).astype(np.uint8),))
 
+    def _process_gray(self, frame: Frame) -> Frame:
+        """As colourless RGB."""
+        planes = 3 * frame.planes
+        cleaned = self._process_planes(planes, frame)
+        same = cleaned[0] is planes[0]
+        return frame if same else frame.with_planes((self._luma(cleaned),))
+
     def _process_planes(
         self,
         planes: Sequence[np.ndarray],
@@ -347,6 +357,9 @@ class Denoiser:
             self._forget_past()
             return tuple(planes)
         self._fresh = False
+        if self.layout == "rgb" and len(sigmas) == 1:
+            # The same noise in R, G and B is all in luma (`packing.OPPONENT`).
+            sigmas = sigmas * (math.sqrt(3), 0, 0)
         if len(planes) == 1:
             half = tuple((n + 1) // 2 for n in planes[0].shape)
             grey = np.full(half, (peak + 1) // 2, planes[0].dtype)
@@ -366,7 +379,8 @@ class Denoiser:
             full_range = len(planes) == 1 or color.range == 2
             return self._estimator.update(planes, peak, full_range)
         if len(planes) == 1:
-            return np.full(self._artefact.sigmas, self._told / 255, np.float32)
+            count = self._artefact.sigmas if planes[0].ndim == 3 else 1
+            return np.full(count, self._told / 255, np.float32)
         return np.array(plane_sigmas(self._told, color), np.float32) / 255
 
     def _luma(self, planes: Sequence[np.ndarray]) -> np.ndarray:

@@ -105,11 +105,23 @@ def test_models_for_rgb_take_pictures(size: tuple[int, int]) -> None:
             assert psnr_db(clean, untouched, 255) > 45
 
 
+@pytest.mark.parametrize("sigma", ["auto", 20])
+def test_models_for_rgb_take_gray(sigma: float | str) -> None:
+    clean = make_frame("gray", 64, 96).planes[0]
+    with Denoiser.load("nano-rgb-awgn", sigma=sigma, threads=1) as denoiser:
+        for i in range(4):
+            (noisy,) = make_frame("gray", 64, 96, sigma=20 / 255, index=i).planes
+            out = denoiser(noisy)
+        assert denoiser.sigma == pytest.approx(20, rel=0.1)
+    assert psnr_db(clean, out, 255) > psnr_db(clean, noisy, 255) + 6
+
+
 def test_models_for_rgb_refuse_video() -> None:
-    with Denoiser.load("nano-rgb-awgn", threads=1) as denoiser:
-        for pix_fmt in ("yuv420p", "gray"):
-            with pytest.raises(ConfigError, match="works on RGB pictures, not on"):
-                denoiser.process(make_frame(pix_fmt, 64, 96))
+    with (
+        Denoiser.load("nano-rgb-awgn", threads=1) as denoiser,
+        pytest.raises(ConfigError, match="works on RGB pictures, not on yuv420p video"),
+    ):
+        denoiser.process(make_frame("yuv420p", 64, 96))
 
 
 def test_static_scene_keeps_improving(denoiser: Denoiser) -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import resource
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -452,6 +453,24 @@ def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
             Recipe.read(training_toml(tmp_path, "wrong", keys, stage))
     with pytest.raises(ConfigError, match="cannot be used"):
         Recipe.read(tmp_path / "missing.toml")
+
+
+def test_training_needs_neither_pyav_nor_a_runtime(data: Path) -> None:
+    recipe = training_toml(data, "bare", "save_every = 1")
+    missing = "av", "typer", "openvino", "onnxruntime", "nncf", "tensorboard"
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({missing}))
+from train.loop import main
+main({str(recipe)!r})
+from train.compression import through_h264
+through_h264((), 20)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.endswith("ema.safetensors\n")
+    assert run.stderr.endswith(
+        "noise.h264 needs PyAV: pip install av, or say h264 = 0 in the recipe\n"
+    )
 
 
 def test_the_rate_warms_up_where_asked_to(data: Path) -> None:

@@ -2,11 +2,12 @@
 
 from fractions import Fraction
 
-import av
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+from streamdenoise.errors import ConfigError
 
 
 def through_jpeg(clip: Tensor, quality: int) -> Tensor:
@@ -24,7 +25,17 @@ def through_jpeg(clip: Tensor, quality: int) -> Tensor:
 
 
 def through_h264(planes: tuple[Tensor, ...], crf: int) -> tuple[Tensor, ...]:
-    """Compress yuv420 planes ``(T, 1, H, W)`` as cameras do: one key frame, no B."""
+    """Compress yuv420 planes ``(T, 1, H, W)`` as cameras do: one key frame, no B.
+
+    Raises:
+        ConfigError: there is no PyAV.
+    """
+    try:
+        import av
+    except ImportError:
+        raise ConfigError(
+            "noise.h264 needs PyAV: pip install av, or say h264 = 0 in the recipe"
+        ) from None
     levels = [plane[:, 0].mul(255).round().byte().numpy() for plane in planes]
     length, height, width = levels[0].shape
     encoder = av.VideoCodecContext.create("libx264", "w")

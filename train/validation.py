@@ -50,7 +50,7 @@ def denoise_clip(
     return to_8_bits(unpack(torch.cat(outputs))[0].cpu())
 
 
-def _noisy_planes(
+def noisy_planes(
     clip: np.ndarray, sigma: int, layout: str
 ) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
     """Planes under the `video` protocol, with noise of a fixed seed.
@@ -68,7 +68,7 @@ def _noisy_planes(
     return form.planes(to_8_bits(torch.stack(noisy))), told, form.planes(rgb)[0]
 
 
-def _mean_psnr(luma: Tensor, clean: Tensor) -> float:
+def mean_psnr(luma: Tensor, clean: Tensor) -> float:
     """Mean over frames, in dB."""
     mse = (luma - clean).square().mean((1, 2, 3)).clamp(min=1e-10)
     return float(-10 * mse.log10().mean())
@@ -90,8 +90,8 @@ def validate(
     for sigma in sigmas:
         values = {}
         for name, clip in clips.items():
-            planes, told, clean = _noisy_planes(clip[:frames], sigma, net.spec.layout)
-            values[name] = _mean_psnr(denoise_clip(net, planes, told), clean)
+            planes, told, clean = noisy_planes(clip[:frames], sigma, net.spec.layout)
+            values[name] = mean_psnr(denoise_clip(net, planes, told), clean)
         results |= {f"{name}/{sigma}": value for name, value in values.items()}
         results[f"mean/{sigma}"] = sum(values.values()) / len(values)
     net.train()
@@ -123,8 +123,8 @@ def validate_recipe(
             planes, told = noise(rgb, form, generator)
             denoised = denoise_clip(net, planes, told)
             gain = [
-                _mean_psnr(denoised[part], clean[part])
-                - _mean_psnr(planes[0][part], clean[part])
+                mean_psnr(denoised[part], clean[part])
+                - mean_psnr(planes[0][part], clean[part])
                 for part in (slice(None), slice(1))
             ]
             gains.append(gain[0])
@@ -148,7 +148,7 @@ def picture_strip(
         Luma ``(1, H, 4 W)``, or RGB ``(3, H, 4 W)``, in [0, 1]; no error is middle
         grey.
     """
-    planes, told, clean = _noisy_planes(clip[:frames], sigma, net.spec.layout)
+    planes, told, clean = noisy_planes(clip[:frames], sigma, net.spec.layout)
     denoised = denoise_clip(net, planes, told)
     error = (0.5 + 4 * (denoised - clean)).clamp(0, 1)
     return torch.cat([part[-1] for part in (planes[0], denoised, clean, error)], -1)
