@@ -423,9 +423,20 @@ def test_a_terminal_sees_a_bar_and_the_log_beside_it(
 def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
     recipes = {p.stem: Recipe.read(p) for p in Path("train/recipes").glob("*.toml")}
     assert all(recipe.steps > 1000 for recipe in recipes.values())
-    for name, most in (("nano_awgn", 10), ("small_awgn", 35), ("base_awgn", 110)):
-        assert 0.9 * most < kmac_per_pixel(recipes[name].spec) <= most
+    most = {"nano": 10, "small": 35, "base": 110}
+    names = set()
+    for name, recipe in recipes.items():
+        limit = most[name.split("_")[0]]
+        assert 0.9 * limit < kmac_per_pixel(recipe.spec) <= limit
+        names.add(recipe.spec.name)
+    kinds = ("", "-awgn", "-rgb", "-rgb-awgn")
+    assert names == {model + kind for model in most for kind in kinds}
+    like = recipes["nano_rgb_awgn"]
+    assert (like.spec.noise_map, like.int8, like.lr) == (16, True, 8e-4)
     wrong = tmp_path / "wrong.toml"
+    wrong.write_text('like = "wrong.toml"\n')
+    with pytest.raises(ConfigError, match="cannot be used"):
+        Recipe.read(wrong)
     wrong.write_text('[model]\n[noise]\nkind = "pink"\n')
     with pytest.raises(ConfigError, match=r"noise\.kind must be one of awgn, camera"):
         Recipe.read(wrong)

@@ -122,14 +122,15 @@ class Recipe:
     def read(cls, path: Path) -> "Recipe":
         """Read a recipe; relative folders are relative to the working directory.
 
+        With ``like = "FILE"`` it is that recipe, beside it, with other values.
+
         Raises:
             ConfigError: not a file, not TOML, a key that is unknown or missing, or a
                 value that cannot be used.
         """
         try:
-            table = tomllib.loads(path.read_text())
-            return cls._of(table)
-        except (OSError, ValueError, TypeError, KeyError) as exc:
+            return cls._of(_read_table(path))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
             missing = "lacks " if isinstance(exc, KeyError) else ""
             raise ConfigError(
                 f"the recipe {path} cannot be used: {missing}{exc}; "
@@ -176,3 +177,16 @@ class Recipe:
         warm = min(1.0, (step + 1) / max(1, self.warmup))
         turn = 0.5 * (1 + math.cos(math.pi * step / self.steps))
         return warm * (self.lr_end + (self.lr - self.lr_end) * turn)
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    """The keys of a recipe, and those of the one that it is like."""
+    table = tomllib.loads(path.read_text())
+    if "like" not in table:
+        return table
+    whole = _read_table(path.parent / table.pop("like"))
+    for key, value in table.items():
+        if isinstance(value, dict):
+            value = whole.get(key, {}) | value
+        whole[key] = value
+    return whole
