@@ -324,6 +324,9 @@ def eval_(
         str | None,
         typer.Argument(help="A clean video or picture, or a folder of them."),
     ] = None,
+    own_clips: Annotated[
+        str | None, typer.Option("--clips", help="The same as CLIPS.")
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", help="Folder for report, JSON and plots."),
@@ -349,6 +352,9 @@ def eval_(
     pairs: Annotated[
         str | None, typer.Option(help="Folder of pictures *_real and *_mean.")
     ] = None,
+    real: Annotated[
+        str | None, typer.Option(help="Noisy footage, for pictures of it cleaned.")
+    ] = None,
     behaviour: Annotated[
         bool, typer.Option(help="Still scenes, ghosts, flicker, clean input too.")
     ] = True,
@@ -358,8 +364,9 @@ def eval_(
 ) -> None:
     """Measure a model's quality on clean clips with noise added, and on real noise."""
     config = EvalConfig(
-        clips=clips,
+        clips=clips or own_clips,
         pairs=pairs,
+        real=real,
         output=output,
         protocol=protocol,
         sigmas=tuple(sigma or ()),

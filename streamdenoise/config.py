@@ -178,6 +178,8 @@ class EvalConfig:
     """A clean video or picture, or a folder of them."""
     pairs: str | None = None
     """Folder of noisy and clean pictures of real cameras, ``*_real`` and ``*_mean``."""
+    real: str | None = None
+    """Noisy footage, or a folder of it, for pictures before and after in the report."""
     output: str | None = None
     """Folder for the report, its JSON and its plots; None writes nothing."""
     protocol: Protocol = Protocol.VIDEO
@@ -200,8 +202,12 @@ class EvalConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.clips is None and self.pairs is None:
-            raise ConfigError("eval has nothing to measure; give clips, or --pairs")
+        if self.clips is None and self.pairs is None and self.real is None:
+            raise ConfigError(
+                "eval has nothing to measure; give clips, --pairs, or --real"
+            )
+        if self.real is not None and self.output is None:
+            raise ConfigError("--real makes pictures; say with -o where they go")
         if self.frames < 1:
             raise ConfigError(f"--frames {self.frames} leaves nothing; use 1 or more")
         if self.threads is not None and self.threads < 1:

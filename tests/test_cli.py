@@ -306,9 +306,10 @@ def test_compile_of_a_missing_checkpoint_is_an_error(tmp_path: Path):
     assert "none.safetensors" in result.stderr
 
 
-def test_eval_prints_and_writes_a_table(clip: Clip, tmp_path: Path):
+@pytest.mark.parametrize("flag", [(), ("--clips",)], ids=["argument", "option"])
+def test_eval_prints_and_writes_a_table(clip: Clip, tmp_path: Path, flag: tuple):
     args = ("--sigma", "25", "--frames", "2", "-o", tmp_path)
-    result = run("eval", clip.path, *args)
+    result = run("eval", *flag, clip.path, *args)
     assert result.exit_code == 0, result.output
     assert "| sigma | clip |" in result.stdout
     assert (tmp_path / "eval.json").is_file()

@@ -450,6 +450,24 @@ def test_pairs_are_measured_in_rgb_each_by_itself(tmp_path: Path) -> None:
         evaluate(EvalConfig(pairs=str(tmp_path)))
 
 
+def test_real_footage_is_shown_before_and_after(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noisy = waves_rgb(0, 96, 128) + rng.normal(0, 12, (96, 128, 3))
+    cv2.imwrite(str(tmp_path / "street.png"), noisy.clip(0, 255))
+    out = tmp_path / "out"
+    report = evaluate(EvalConfig(real=str(tmp_path), model="nano", output=str(out)))
+    (street,) = report.footage
+    assert street.clip == "street"
+    assert street.sigma_estimated > 3
+    picture = cv2.imread(str(out / "street.png"))
+    assert picture is not None
+    assert picture.shape == (96, 128 + 4 + 128, 3)
+    before, after = picture[:, :128].astype(float), picture[:, 132:].astype(float)
+    clean = waves_rgb(0, 96, 128)
+    assert psnr_db(clean, after, 255) > psnr_db(clean, before, 255) + 3
+    assert "![street before and after](street.png)" in (out / "eval.md").read_text()
+
+
 def test_pairs_of_different_sizes_are_an_error(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a_mean.png"), waves_rgb(0, 32, 32))
     cv2.imwrite(str(tmp_path / "a_real.png"), waves_rgb(0, 32, 48))
@@ -548,7 +566,8 @@ def test_v_bm3d_gains(stored_clip: StoredClip, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "nothing to measure; give clips, or --pairs"),
+        ({}, "nothing to measure; give clips, --pairs, or --real"),
+        ({"real": "x"}, "say with -o where they go"),
         ({"clips": "x", "frames": 0}, "--frames 0"),
         ({"clips": "x", "threads": 0}, "--threads 0"),
         ({"clips": "x", "seed": -1}, "--seed -1"),

@@ -15,6 +15,7 @@ from streamdenoise.clips import find_clips, read_clip
 from streamdenoise.config import EvalConfig, Protocol
 from streamdenoise.errors import ConfigError
 from streamdenoise.evaluate.behaviour import MIN_WIDTH, measure_behaviour
+from streamdenoise.evaluate.footage import measure_footage
 from streamdenoise.evaluate.pairs import find_pairs, measure_pairs
 from streamdenoise.evaluate.published import measure_published, open_published
 from streamdenoise.evaluate.report import EvalReport
@@ -59,6 +60,7 @@ def evaluate(
     tuning = Path(config.tune).resolve() if config.tune is not None else None
     if tuning is not None:
         _check_tuning(tuning, paths)
+    real = find_clips(Path(config.real)) if config.real is not None else []
     pictures = find_pairs(Path(config.pairs)) if config.pairs is not None else []
     published = bool(paths) and config.protocol is not Protocol.VIDEO
     video = bool(paths) and config.protocol is not Protocol.PUBLISHED
@@ -102,6 +104,8 @@ def evaluate(
         report.published += measure_published(config, artefact, paths, sigmas, tell)
     if pictures:
         report.pairs += measure_pairs(config, pictures, tell)
+    if real and config.output is not None:
+        report.footage += measure_footage(config, real, Path(config.output), tell)
     if config.output is not None:
         report.write(Path(config.output))
     return report

@@ -11,6 +11,7 @@ import numpy as np
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.evaluate.behaviour import SETTLED, STATIC_FRAMES, Behaviour
+from streamdenoise.evaluate.footage import Footage
 from streamdenoise.evaluate.pairs import PairScore
 from streamdenoise.evaluate.plots import draw_plots
 from streamdenoise.evaluate.published import PublishedScore
@@ -40,6 +41,7 @@ class EvalReport:
     behaviour: Behaviour | None = None
     published: list[PublishedScore] = field(default_factory=list)
     pairs: list[PairScore] = field(default_factory=list)
+    footage: list[Footage] = field(default_factory=list)
     not_measured: list[str] = field(default_factory=list)
     """What, and why."""
 
@@ -75,6 +77,7 @@ class EvalReport:
             *(self._behaviour() if self.behaviour else []),
             *(self._published() if self.published else []),
             *(self._pairs() if self.pairs else []),
+            *(self._footage() if self.footage else []),
             *(f"- not measured: {reason}" for reason in self.not_measured),
         ]
         return "\n".join(lines).rstrip() + "\n"
@@ -276,6 +279,22 @@ class EvalReport:
             _table_row("noisy input", noisy),
         ]
         return [*lines, ""]
+
+    def _footage(self) -> list[str]:
+        lines = [
+            "## Real footage",
+            "",
+            "Before and after, sigma left to the estimate; there is no clean version.",
+            "",
+        ]
+        for clip in self.footage:
+            lines += [
+                f"{clip.clip}, frame {clip.frame}, sigma {clip.sigma_estimated:.1f}:",
+                "",
+                f"![{clip.clip} before and after]({clip.picture})",
+                "",
+            ]
+        return lines
 
     def _pairs(self) -> list[str]:
         worst = min(self.pairs, key=lambda pair: pair.gain_db)
