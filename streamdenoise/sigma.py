@@ -43,7 +43,8 @@ def estimate_sigma(
         plane: ``(H, W)`` ``uint8`` or ``uint16``.
         peak: full scale, 255 or 1023.
         scale: 1 looks at single pixels; 2 at sums of 2x2, which sees noise that is
-            smooth over a few pixels. For white noise both give the same.
+            smooth over a few pixels, 4 at sums of 4x4. For white noise all give the
+            same.
         full_range: whether black is 0, not 16.
 
     Returns:
@@ -57,8 +58,10 @@ def estimate_sigma(
     wanted = min(_MAX_BANDS, max(4, _MAX_BANDS_PIXELS // (width * _BLOCK)))
     tops = np.unique(np.linspace(0, rows - 1, min(rows, wanted)).astype(int)) * _BLOCK
     lines = scale * tops[:, None] + np.arange(scale * (_BLOCK + 2))
-    bands = plane[lines, : scale * (columns * _BLOCK + 2)].astype(np.int16)
-    if scale == 2:
+    bands = plane[lines, : scale * (columns * _BLOCK + 2)].astype(
+        np.int32 if scale > 2 else np.int16
+    )
+    for _ in range(scale.bit_length() - 1):
         bands = bands[:, ::2] + bands[:, 1::2]
         bands = bands[:, :, ::2] + bands[:, :, 1::2]
         peak *= 4
@@ -67,10 +70,10 @@ def estimate_sigma(
     blocks = second.reshape(len(tops), _BLOCK, columns, _BLOCK).astype(np.float32)
     energy = np.einsum("abcd,abcd->ac", blocks, blocks) / (36.0 * _BLOCK**2)
     inner = bands[:, 1:-1, 1:-1].reshape(len(tops), _BLOCK, columns, _BLOCK)
-    means = np.einsum("abcd->ac", inner, dtype=np.float32) / _BLOCK**2
+    means = inner.mean((1, 3), dtype=np.float32)
     black, white = (limit * peak for limit in (_FULL if full_range else _LIMITED))
     room = np.minimum(means - black, white - means).ravel()
-    # The sum of four independent samples has twice their std.
+    # The sum of n x n independent samples has n times their std.
     return scale * _std_with_room(energy.ravel(), room) / peak
 
 
@@ -140,7 +143,7 @@ class SigmaEstimator:
         """Start without knowledge.
 
         Args:
-            scales: ``(1,)`` for white noise; ``(1, 2)`` for cameras, see `plane_std`.
+            scales: ``(1,)`` for white noise; ``(1, 2, 4)`` for cameras, see `plane_std`.
             smoothing: share of the old estimate that each new frame keeps.
         """
         self._scales = scales

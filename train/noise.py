@@ -132,7 +132,7 @@ class Camera:
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
-        return (1, 2)
+        return (1, 2, 4)
 
     def __call__(
         self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
