@@ -143,7 +143,7 @@ class SigmaEstimator:
         """Start without knowledge.
 
         Args:
-            scales: ``(1,)`` for white noise; ``(1, 2, 4)`` for cameras, see `plane_std`.
+            scales: ``(1,)`` for white noise, ``(1, 2, 4)`` for cameras: `plane_std`.
             smoothing: share of the old estimate that each new frame keeps.
         """
         self._scales = scales
