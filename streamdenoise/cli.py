@@ -248,7 +248,7 @@ def image(
     output: Output,
     sigma: Sigma = "auto",
     strength: Strength = 1.0,
-    model: Model = "nano",
+    model: Model = "nano-rgb",
     backend: BackendName = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,

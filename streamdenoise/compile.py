@@ -163,18 +163,19 @@ def _luma(planes: list[np.ndarray], is_rgb: bool) -> np.ndarray:
 def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
     """Names of the layers of an ONNX graph that 8 bits are too few for.
 
-    Those are what sees block means, and all sums but the one of features that come up
-    from the lower scale: the others carry the running mean and the residual.
+    Those are what sees block means, the first look at the noise (energies of several
+    octaves), and all sums but the one of features that come up from the lower scale:
+    the others carry the running mean and the residual.
     """
     names = []
+    precise = {net.head_mean.weight.shape}
+    if net.noise_map is not None:
+        precise.add(net.noise_map.look.weight.shape)
     for op in model.get_ops():
         kind = op.get_type_name()
         sources = [value.get_node().get_type_name() for value in op.input_values()]
-        sees_means = (
-            kind == "Convolution"
-            and op.input(1).get_shape()[1] == net.head_mean.in_channels
-        )
-        if sees_means or (kind == "Add" and "DepthToSpace" not in sources):
+        is_precise = kind == "Convolution" and tuple(op.input(1).get_shape()) in precise
+        if is_precise or (kind == "Add" and "DepthToSpace" not in sources):
             names.append(op.get_friendly_name())
     return names
 

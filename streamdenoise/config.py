@@ -156,7 +156,7 @@ class ImageConfig:
     sources: tuple[str, ...]
     output: str
     """A file for one picture, else a folder."""
-    denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
+    denoise: DenoiseConfig = field(default_factory=lambda: DenoiseConfig("nano-rgb"))
     overwrite: bool = False
 
 

@@ -29,6 +29,8 @@ _FEWEST = 32
 _HALF_CLIPPED = 1.7
 """So much less is the std of noise that is cut off at its mean: 1 / sqrt(1/2 - 1/2pi).
 """
+_MOST_COARSE = 3.0
+"""How much more than at the finer scales there may be at scale 4."""
 _EACH_AT_FIRST, _EVERY = 8, 4
 _MAX_BANDS = 24
 _MAX_BANDS_PIXELS = 1 << 17
@@ -103,12 +105,17 @@ def _std_of_quiet(energy: np.ndarray) -> float:
 def plane_std(
     plane: np.ndarray, peak: int, scales: Sequence[int], full_range: bool = False
 ) -> float:
-    """`estimate_sigma` at one or more scales: the larger estimate counts.
+    """`estimate_sigma` at one or more scales: the largest estimate counts.
 
-    Noise that is looked for at two scales is that of cameras, smeared by demosaicing
-    and compression.
+    Noise that is looked for at several scales is that of cameras, smeared by
+    demosaicing, filters and compression. Scale 4 counts up to a limit only, as fine
+    print in sums of 4x4 looks like very strong noise.
     """
-    return max(estimate_sigma(plane, peak, scale, full_range) for scale in scales)
+    std = 0.0
+    for scale in sorted(scales):
+        found = estimate_sigma(plane, peak, scale, full_range)
+        std = max(std, found if scale < 4 else min(found, _MOST_COARSE * std))
+    return std
 
 
 # Colour differences around mid grey, so that they fit 8 bits: rows as those of

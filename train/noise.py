@@ -24,7 +24,7 @@ class NoiseRecipe(Protocol):
     """Makes the planes of a noisy clip, and its noise levels, from clean RGB."""
 
     @property
-    def sigma_scales(self) -> tuple[int, ...]:
+    def sigma_scales(self) -> Sequence[int]:
         """Scales at which the product is to estimate such noise."""
         ...
 
@@ -129,10 +129,8 @@ class Camera:
     detail, and cameras leave coarse grain."""
     too_high: float = 1.5
     """By how many octaves it is told too high, at most: texture looks like noise."""
-
-    @property
-    def sigma_scales(self) -> tuple[int, ...]:
-        return (1, 2, 4)
+    sigma_scales: Sequence[int] = (1, 2)
+    """Scales at which the product is to estimate such noise, see `plane_std`."""
 
     def __call__(
         self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
