@@ -29,8 +29,6 @@ _FEWEST = 32
 _HALF_CLIPPED = 1.7
 """So much less is the std of noise that is cut off at its mean: 1 / sqrt(1/2 - 1/2pi).
 """
-_MOST_COARSE = 3.0
-"""How much more than at the finer scales there may be at scale 4."""
 _EACH_AT_FIRST, _EVERY = 8, 4
 _MAX_BANDS = 24
 _MAX_BANDS_PIXELS = 1 << 17
@@ -45,8 +43,7 @@ def estimate_sigma(
         plane: ``(H, W)`` ``uint8`` or ``uint16``.
         peak: full scale, 255 or 1023.
         scale: 1 looks at single pixels; 2 at sums of 2x2, which sees noise that is
-            smooth over a few pixels, 4 at sums of 4x4. For white noise all give the
-            same.
+            smooth over a few pixels. For white noise both give the same.
         full_range: whether black is 0, not 16.
 
     Returns:
@@ -60,10 +57,8 @@ def estimate_sigma(
     wanted = min(_MAX_BANDS, max(4, _MAX_BANDS_PIXELS // (width * _BLOCK)))
     tops = np.unique(np.linspace(0, rows - 1, min(rows, wanted)).astype(int)) * _BLOCK
     lines = scale * tops[:, None] + np.arange(scale * (_BLOCK + 2))
-    bands = plane[lines, : scale * (columns * _BLOCK + 2)].astype(
-        np.int32 if scale > 2 else np.int16
-    )
-    for _ in range(scale.bit_length() - 1):
+    bands = plane[lines, : scale * (columns * _BLOCK + 2)].astype(np.int16)
+    if scale == 2:
         bands = bands[:, ::2] + bands[:, 1::2]
         bands = bands[:, :, ::2] + bands[:, :, 1::2]
         peak *= 4
@@ -72,10 +67,10 @@ def estimate_sigma(
     blocks = second.reshape(len(tops), _BLOCK, columns, _BLOCK).astype(np.float32)
     energy = np.einsum("abcd,abcd->ac", blocks, blocks) / (36.0 * _BLOCK**2)
     inner = bands[:, 1:-1, 1:-1].reshape(len(tops), _BLOCK, columns, _BLOCK)
-    means = inner.mean((1, 3), dtype=np.float32)
+    means = np.einsum("abcd->ac", inner, dtype=np.float32) / _BLOCK**2
     black, white = (limit * peak for limit in (_FULL if full_range else _LIMITED))
     room = np.minimum(means - black, white - means).ravel()
-    # The sum of n x n independent samples has n times their std.
+    # The sum of four independent samples has twice their std.
     return scale * _std_with_room(energy.ravel(), room) / peak
 
 
@@ -105,17 +100,12 @@ def _std_of_quiet(energy: np.ndarray) -> float:
 def plane_std(
     plane: np.ndarray, peak: int, scales: Sequence[int], full_range: bool = False
 ) -> float:
-    """`estimate_sigma` at one or more scales: the largest estimate counts.
+    """`estimate_sigma` at one or more scales: the larger estimate counts.
 
-    Noise that is looked for at several scales is that of cameras, smeared by
-    demosaicing, filters and compression. Scale 4 counts up to a limit only, as fine
-    print in sums of 4x4 looks like very strong noise.
+    Noise that is looked for at two scales is that of cameras, smeared by demosaicing
+    and compression.
     """
-    std = 0.0
-    for scale in sorted(scales):
-        found = estimate_sigma(plane, peak, scale, full_range)
-        std = max(std, found if scale < 4 else min(found, _MOST_COARSE * std))
-    return std
+    return max(estimate_sigma(plane, peak, scale, full_range) for scale in scales)
 
 
 # Colour differences around mid grey, so that they fit 8 bits: rows as those of
@@ -150,7 +140,7 @@ class SigmaEstimator:
         """Start without knowledge.
 
         Args:
-            scales: ``(1,)`` for white noise, ``(1, 2, 4)`` for cameras: `plane_std`.
+            scales: ``(1,)`` for white noise, ``(1, 2)`` for cameras: `plane_std`.
             smoothing: share of the old estimate that each new frame keeps.
         """
         self._scales = scales

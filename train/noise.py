@@ -129,8 +129,10 @@ class Camera:
     detail, and cameras leave coarse grain."""
     too_high: float = 1.5
     """By how many octaves it is told too high, at most: texture looks like noise."""
-    sigma_scales: Sequence[int] = (1, 2)
-    """Scales at which the product is to estimate such noise, see `plane_std`."""
+
+    @property
+    def sigma_scales(self) -> Sequence[int]:
+        return (1, 2)
 
     def __call__(
         self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
