@@ -46,7 +46,7 @@ class Artefact:
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
-        """Scales of the noise estimate that the model was trained with."""
+        """Scales at which its noise is estimated, see `streamdenoise.sigma`."""
         return tuple(self.manifest.get("sigma_scales", (1,)))
 
     @property
@@ -111,6 +111,8 @@ def open_artefact(model: str) -> Artefact:
         manifest = json.loads(path.read_text())
         artefact = Artefact(path.parent, manifest)
         _ = artefact.name, artefact.layout, artefact.multiple, artefact.input_names
+        if not {1, 2}.issuperset(artefact.sigma_scales):
+            raise ValueError(f"sigma_scales {artefact.sigma_scales} are not 1 or 2")
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise CheckpointError(
             f"the manifest {path} is unreadable: {exc!r}; compile the model again"

@@ -363,6 +363,10 @@ def eval_(
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
 ) -> None:
     """Measure a model's quality on clean clips with noise added, and on real noise."""
+    if clips is not None and own_clips is not None:
+        raise ConfigError(
+            f"clips are given twice, {clips} and --clips {own_clips}; give one"
+        )
     config = EvalConfig(
         clips=clips or own_clips,
         pairs=pairs,

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
@@ -158,7 +159,11 @@ class Denoiser:
             width: of the frames, in pixels.
             height: of the frames.
             pix_fmt: one of `PIX_FMTS`.
+
+        Raises:
+            ConfigError: the model works on RGB, and the frames are others.
         """
+        self._check_format(pix_fmt)
         depth = bit_depth(pix_fmt)
         self._engine_for(*self._padded(height, width), depth)
         # Two frames that move, as first calls allocate and start threads.
@@ -172,6 +177,13 @@ class Denoiser:
             self._step(moved, np.full(3, 0.05, np.float32), depth)
         self._fresh = False
         self.reset()
+
+    def _check_format(self, pix_fmt: str) -> None:
+        if self.layout == "rgb" and pix_fmt not in ("rgb24", "gray"):
+            raise ConfigError(
+                f"model {self.model} works on RGB pictures, not on {pix_fmt} video: "
+                "choose nano or nano-awgn for it"
+            )
 
     def reset(self) -> None:
         """Forget the stream: the next frame is treated as the first one ever."""
@@ -204,13 +216,9 @@ class Denoiser:
             One frame of the same format, size and pts.
 
         Raises:
-            ConfigError: the model works on RGB, and the frame is yuv420.
+            ConfigError: the model works on RGB, and the frame does not.
         """
-        if self.layout == "rgb" and frame.pix_fmt not in ("rgb24", "gray"):
-            raise ConfigError(
-                f"model {self.model} works on RGB pictures, not on {frame.pix_fmt} "
-                "video: choose nano or nano-awgn for it"
-            )
+        self._check_format(frame.pix_fmt)
         if self.strength == 0:
             # The state would be stale when the strength comes back up.
             self._stream_key = None
@@ -259,7 +267,9 @@ class Denoiser:
 
     @property
     def psnr_estimate(self) -> tuple[float, float] | None:
-        """Estimated PSNR-Y in dB of the input and of the output; None if unknown.
+        """Estimated PSNR in dB of the input and of the output; None if unknown.
+
+        Of luma, or of RGB if the model works on that.
 
         The input's follows from the noise level; the output's adds the gain that this
         model had at that level on the validation clips. Both are estimates: the true
@@ -317,6 +327,13 @@ class Denoiser:
         rgb = frame.planes[0]
         if self.layout == "rgb":
             planes = tuple(cv2.split(rgb))
+            if all(np.array_equal(planes[0], other) for other in planes[1:]):
+                gray = self._process_gray(
+                    replace(frame, planes=planes[:1], pix_fmt="gray")
+                )
+                clean = gray.planes[0]
+                same = clean is planes[0]
+                return frame if same else frame.with_planes((cv2.merge(3 * [clean]),))
             cleaned = self._process_planes(planes, frame, color)
             same = cleaned[0] is planes[0]
             return frame if same else frame.with_planes((cv2.merge(cleaned),))

@@ -135,12 +135,13 @@ def denoise_images(
     total = Stats()
     target = _image_target(config)
     with load_denoiser(config.denoise) as denoiser:
+        pix_fmt = "rgb24" if denoiser.layout == "rgb" else None
         for path in config.sources:
             if switch is not None and switch.stopped:
                 break
             done = total.frames_out
             with (
-                open_source(path) as source,
+                open_source(path, pix_fmt=pix_fmt) as source,
                 open_sink(
                     target, source.info, copy_from=path, overwrite=config.overwrite
                 ) as sink,

@@ -34,7 +34,7 @@ def test_a_frame_depends_on_two_before_and_two_after_it() -> None:
     assert changed.nonzero().flatten().tolist() == [2, 3, 4, 5, 6]
 
 
-def test_it_learns_on_a_recipe_for_rgb(data: Path) -> None:
+def test_it_runs_on_a_recipe_for_rgb(data: Path) -> None:
     recipe = Recipe.read(training_toml(data, "anchor", steps=3))
     with pytest.raises(ConfigError, match="no recipe for FastDVDnet"):
         train_anchor(recipe, 60)

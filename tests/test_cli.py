@@ -313,3 +313,20 @@ def test_eval_prints_and_writes_a_table(clip: Clip, tmp_path: Path, flag: tuple)
     assert result.exit_code == 0, result.output
     assert "| sigma | clip |" in result.stdout
     assert (tmp_path / "eval.json").is_file()
+
+
+def test_image_takes_pictures_that_ffmpeg_reads(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    noisy = (120 + rng.normal(0, 20, (48, 64, 3))).clip(0, 255).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "noisy.ppm"), noisy)
+    result = run("image", tmp_path / "noisy.ppm", "-o", tmp_path / "clean.png")
+    assert result.exit_code == 0, result.output
+    clean = cv2.imread(str(tmp_path / "clean.png"))
+    assert clean is not None
+    assert clean.std() < 0.7 * noisy.std()
+
+
+def test_clips_given_twice_are_an_error():
+    result = run("eval", "a", "--clips", "b")
+    assert result.exit_code == 1
+    assert "clips are given twice, a and --clips b" in result.stderr

@@ -113,6 +113,10 @@ def test_models_for_rgb_take_gray(sigma: float | str) -> None:
             (noisy,) = make_frame("gray", 64, 96, sigma=20 / 255, index=i).planes
             out = denoiser(noisy)
         assert denoiser.sigma == pytest.approx(20, rel=0.1)
+        denoiser.reset()
+        picture = denoiser(np.stack(3 * [noisy], 2), "rgb24")
+        denoiser.reset()
+        np.testing.assert_array_equal(picture[..., 1], denoiser(noisy))
     assert psnr_db(clean, out, 255) > psnr_db(clean, noisy, 255) + 6
 
 
@@ -122,6 +126,11 @@ def test_models_for_rgb_refuse_video() -> None:
         pytest.raises(ConfigError, match="works on RGB pictures, not on yuv420p video"),
     ):
         denoiser.process(make_frame("yuv420p", 64, 96))
+    with (
+        Denoiser.load("nano-rgb-awgn", threads=1) as denoiser,
+        pytest.raises(ConfigError, match="works on RGB pictures, not on yuv420p video"),
+    ):
+        denoiser.prepare(96, 64, "yuv420p")
 
 
 def test_static_scene_keeps_improving(denoiser: Denoiser) -> None:

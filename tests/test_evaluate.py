@@ -459,13 +459,13 @@ def test_real_footage_is_shown_before_and_after(tmp_path: Path) -> None:
     (street,) = report.footage
     assert street.clip == "street"
     assert street.sigma_estimated > 3
-    picture = cv2.imread(str(out / "street.png"))
+    picture = cv2.imread(str(out / "street_before_after.png"))
     assert picture is not None
     assert picture.shape == (96, 128 + 4 + 128, 3)
     before, after = picture[:, :128].astype(float), picture[:, 132:].astype(float)
     clean = waves_rgb(0, 96, 128)
     assert psnr_db(clean, after, 255) > psnr_db(clean, before, 255) + 3
-    assert "![street before and after](street.png)" in (out / "eval.md").read_text()
+    assert "(street_before_after.png)" in (out / "eval.md").read_text()
 
 
 def test_pairs_of_different_sizes_are_an_error(tmp_path: Path) -> None:

@@ -372,6 +372,11 @@ def test_rgb_goes_on_from_yuv420(data: Path, noise: NoiseRecipe) -> None:
     net, provenance = load_checkpoint(path)
     assert net.spec == spec
     assert provenance["validation_psnr_y"].keys() >= {"mean/10", "mean/30", "mean/50"}
+    # After eight small steps the weights are nearly those of the start.
+    first, _ = load_checkpoint(start)
+    torch.testing.assert_close(net.head.weight, first.head.weight, atol=0.02, rtol=0)
+    thresholds = net.threshold.weight[:24]
+    torch.testing.assert_close(thresholds, first.threshold.weight, atol=0.02, rtol=0)
 
 
 def test_a_run_of_another_model_is_not_gone_on_with(data: Path) -> None:

@@ -14,6 +14,7 @@ stage runs once on each three frames, the second on each three results.
 import argparse
 import json
 import logging
+import sys
 import time
 from contextlib import closing
 from itertools import pairwise
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamdenoise.errors import ConfigError
+from streamdenoise.errors import ConfigError, StreamDenoiseError
 from streamdenoise.packing import unpack
 from train.batch import Batch, batches
 from train.loss import psnr_loss
@@ -172,6 +173,9 @@ def train_anchor(recipe: Recipe, seconds: float) -> dict[str, float]:
     cache = recipe.run.parent / "cache"
     sampler = ClipSampler.read(recipe.data, cache, recipe.max_size, recipe.soft)
     clips = validation_clips(recipe.val)
+    short = [name for name, clip in clips.items() if len(clip) < 3]
+    if short:
+        raise ConfigError(f"{short[0]} in {recipe.val} has fewer than 3 frames")
     started, done = time.monotonic(), 0
     with closing(batches(recipe, sampler, 0)) as shares:
         for batch in shares:
@@ -203,7 +207,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train_anchor(Recipe.read(options.recipe), options.seconds)
+    try:
+        train_anchor(Recipe.read(options.recipe), options.seconds)
+    except StreamDenoiseError as exc:
+        sys.exit(f"error: {exc}")
 
 
 if __name__ == "__main__":

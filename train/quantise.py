@@ -13,7 +13,10 @@ from streamdenoise.model import RecurrentDenoiser
 
 
 class RoundedConv(nn.Conv2d):
-    """A convolution that computes what its INT8 version would."""
+    """A convolution that computes about what its INT8 version would.
+
+    Under bfloat16 autocast its rounded inputs lose up to half a step more.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return self._conv_forward(
@@ -45,7 +48,8 @@ def round_while_learning(net: RecurrentDenoiser) -> None:
 
     The parameters stay as they are, so a plain network can take them over.
     """
+    # These stay in float: see `streamdenoise.compile`.
+    precise = {net.head_mean, net.noise_map.look if net.noise_map else None}
     for module in net.modules():
-        # What sees block means stays in float: see `streamdenoise.compile`.
-        if isinstance(module, nn.Conv2d) and module is not net.head_mean:
+        if isinstance(module, nn.Conv2d) and module not in precise:
             module.__class__ = RoundedConv

@@ -61,6 +61,7 @@ def evaluate(
     if tuning is not None:
         _check_tuning(tuning, paths)
     real = find_clips(Path(config.real)) if config.real is not None else []
+    _check_names(real)
     pictures = find_pairs(Path(config.pairs)) if config.pairs is not None else []
     published = bool(paths) and config.protocol is not Protocol.VIDEO
     video = bool(paths) and config.protocol is not Protocol.PUBLISHED
@@ -80,6 +81,7 @@ def evaluate(
 
     report = EvalReport(
         model=artefact.name,
+        layout=artefact.layout,
         kmac_per_px=artefact.manifest.get("kmac_per_px"),
         frames=config.frames,
         machine={

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from streamdenoise.artefact import open_artefact
 from streamdenoise.clips import read_clip
 from streamdenoise.color import frame_to_rgb
 from streamdenoise.config import EvalConfig
@@ -46,13 +47,14 @@ def measure_footage(
         SourceError: a clip does not decode.
     """
     found = []
+    pix_fmt = "rgb24" if open_artefact(config.model).layout == "rgb" else "yuv420p"
     for path in paths:
         tell(f"real noise: {path.name}")
-        noisy = read_clip(path, config.frames)
+        noisy = read_clip(path, config.frames, pix_fmt)
         run = run_model(config, noisy, "auto")
         before, after = (frame_to_rgb(clip[-1]) for clip in (noisy, run.frames))
         line = np.full((len(before), 4, 3), 255, np.uint8)
-        picture = folder / f"{path.stem}.png"
+        picture = folder / f"{path.stem}_before_after.png"
         joined = cv2.hconcat([before, line, after])
         if not cv2.imwrite(str(picture), cv2.cvtColor(joined, cv2.COLOR_RGB2BGR)):
             raise ConfigError(f"{picture} cannot be written; choose another -o")

@@ -30,6 +30,8 @@ class EvalReport:
     model: str
     frames: int
     """At most so many of each clip."""
+    layout: str = "yuv420"
+    """What the model works on."""
     kmac_per_px: float | None = None
     machine: dict[str, str] = field(default_factory=dict)
     tuned_on: str | None = None
@@ -257,6 +259,7 @@ class EvalReport:
         clips = _unique(score.clip for score in self.published)
         by_case = {(s.clip, s.sigma): s for s in self.published}
         noisy = [_mean(by_case[c, sigma].psnr_noisy for c in clips) for sigma in sigmas]
+        sees = "RGB" if self.layout == "rgb" else "yuv420 planes made of the noisy RGB"
         lines = [
             "## Published protocol",
             "",
@@ -264,8 +267,8 @@ class EvalReport:
             f"independent for each frame; sigma told; the first {self.frames} frames "
             "of each clip. PSNR of RGB in dB: MSE of each frame, dB of each frame, "
             f"mean over frames, then clips. {self.model} runs in ONNX Runtime, in "
-            "float, on yuv420 planes made of the noisy RGB, and its output is rounded "
-            "to 8 bits. Peers work on 8 bits and take no part.",
+            f"float, on {sees}, and its output is rounded to 8 bits. Peers work on 8 "
+            "bits and take no part.",
             "",
             f"| clip | {' | '.join(f'sigma {sigma:g}' for sigma in sigmas)} |",
             f"|---|{'---|' * len(sigmas)}",
