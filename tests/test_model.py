@@ -31,7 +31,7 @@ from streamdenoise.packing import (
 )
 from train.batch import Batch
 from train.motion import find_flows, warp_state
-from train.planes import Yuv420
+from train.planes import plane_format
 from train.unroll import unroll
 
 TINY = {"width": 16, "width_low": 16, "hidden": 8, "hidden_low": 8, "gate": 4}
@@ -173,17 +173,24 @@ def clip_of(frames: int, size: int = 16) -> Batch:
     )
 
 
-def moving_clip(frames: int, size: int) -> Batch:
+def moving_clip(frames: int, size: int, layout: str = "yuv420") -> Batch:
     """A smooth picture that moves to the right by 2 pixels a frame, searched."""
     wide = torch.rand(1, 1, size, size + 2 * frames)
     wide = torch.nn.functional.avg_pool2d(wide, 9, 1, 4, count_include_pad=False)
     packed = []
     for t in range(frames):
         luma = (wide[..., 2 * (frames - t) :][..., :size] * 4 - 1.5).clamp(0, 1)
-        chroma = luma[..., ::2, ::2]
-        packed.append(pack((luma.mul(255).round() / 255, chroma, chroma)))
-    batch = clip_of(frames, size)
-    return replace(batch, noisy=torch.stack(packed, 1), search=torch.ones(1).long())
+        luma, chroma = luma.mul(255).round() / 255, luma[..., ::2, ::2]
+        planes = (luma, chroma, chroma)
+        if layout == "rgb":
+            planes = (torch.cat([luma, luma.flip(-2), 1 - luma], 1),)
+        packed.append(pack(planes))
+    return replace(
+        clip_of(frames, size),
+        noisy=torch.stack(packed, 1),
+        search=torch.ones(1).long(),
+        state=tiny_net(layout).initial_state(size, size),
+    )
 
 
 @pytest.mark.parametrize("moving", [False, True])
@@ -206,16 +213,17 @@ def test_stepping_with_state_equals_the_unrolled_training(moving: bool) -> None:
     assert moved == (5 if moving else 0)
 
 
+@pytest.mark.parametrize("layout", ["yuv420", "rgb"])
 @torch.inference_mode()
-def test_the_stream_equals_the_unrolled_training(tmp_path: Path) -> None:
+def test_the_stream_equals_the_unrolled_training(tmp_path: Path, layout: str) -> None:
     """The product's path: planes of integers, OpenCV, state beside the graph."""
-    net, batch = tiny_net(), moving_clip(5, 64)
-    told = Yuv420().sigmas(torch.tensor([5.0 / 255]))
-    unrolled, _ = unroll(net, replace(batch, sigma=packed_sigma(told, "yuv420")))
+    net, batch = tiny_net(layout), moving_clip(5, 64, layout)
+    told = plane_format(layout).sigmas(torch.tensor([5.0 / 255]))
+    unrolled, _ = unroll(net, replace(batch, sigma=packed_sigma(told, layout)))
     save_checkpoint(tmp_path / "tiny.safetensors", net, {})
     manifest = {
         "name": "tiny",
-        "layout": "yuv420",
+        "layout": layout,
         "multiple": 8,
         "state": net.spec.state_channels(),
         "files": {"eager": "tiny.safetensors"},
@@ -224,13 +232,14 @@ def test_the_stream_equals_the_unrolled_training(tmp_path: Path) -> None:
     with Denoiser(artefact, backend="eager", sigma=5) as denoiser:
         for t in range(5):
             planes = unpack(batch.noisy[:, t])
-            levels = [p[0, 0].mul(255).round().byte().numpy() for p in planes]
-            frame = Frame(
-                tuple(levels), "yuv420p", ColorInfo(), t, Fraction(1, 25), t, 0
-            )
+            levels = [p[0].mul(255).round().byte().numpy() for p in planes]
+            levels = [x.transpose(1, 2, 0) if len(x) == 3 else x[0] for x in levels]
+            pix_fmt = "rgb24" if layout == "rgb" else "yuv420p"
+            frame = Frame(tuple(levels), pix_fmt, ColorInfo(), t, Fraction(1, 25), t, 0)
             (clean,) = denoiser.process(frame)
-            expected = unpack(unrolled[:, t])[0][0, 0].clamp(0, 1) * 255
-            difference = np.abs(clean.planes[0] - expected.numpy())
+            expected = unpack(unrolled[:, t])[0][0].clamp(0, 1) * 255
+            expected = expected.permute(1, 2, 0).squeeze(-1).numpy()
+            difference = np.abs(clean.planes[0] - expected)
             assert difference.mean() < 0.5  # rounding alone is 0.25
             assert np.quantile(difference, 0.99) < 2
 
