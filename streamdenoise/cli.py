@@ -337,7 +337,10 @@ def eval_(
     sigma: Annotated[
         list[float] | None, typer.Option(help="Noise level; may be repeated.")
     ] = None,
-    model: Model = "nano-awgn",  # as the added noise is white
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model; nano-awgn if not told, nano without CLIPS."),
+    ] = None,
     backend: BackendName = "auto",
     peer: Annotated[
         list[str] | None,
@@ -367,14 +370,16 @@ def eval_(
         raise ConfigError(
             f"clips are given twice, {clips} and --clips {own_clips}; give one"
         )
+    clips = clips or own_clips
     config = EvalConfig(
-        clips=clips or own_clips,
+        clips=clips,
         pairs=pairs,
         real=real,
         output=output,
         protocol=protocol,
         sigmas=tuple(sigma or ()),
-        model=model,
+        # The noise that is added to clips is white, that of cameras is not.
+        model=model or ("nano" if clips is None else "nano-awgn"),
         backend=backend,
         peers=tuple(peer or ()),
         vapoursynth=vapoursynth,

@@ -326,6 +326,12 @@ def test_image_takes_pictures_that_ffmpeg_reads(tmp_path: Path):
     assert clean.std() < 0.7 * noisy.std()
 
 
+def test_real_noise_is_for_the_camera_model(clip: Clip, tmp_path: Path):
+    result = run("eval", "--real", clip.path, "--frames", "2", "-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("# nano, ")
+
+
 def test_clips_given_twice_are_an_error():
     result = run("eval", "a", "--clips", "b")
     assert result.exit_code == 1
