@@ -141,7 +141,7 @@ def calibration_inputs(
             if state is None:
                 state = graph.initial_state(height, width)
             held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
-            held = motion.follow(_luma(cropped, is_rgb), held, 255)
+            held = motion.follow(cropped, held, 255)
             state = [torch.from_numpy(array.copy()) for array in held.values()]
             pixels = torch.from_numpy(pixels).float()
             inputs = (pixels, peak, sigma, torch.ones_like(peak), *state)
@@ -153,11 +153,7 @@ def calibration_inputs(
                 clean, *state = graph(*inputs)
             denoised = [np.empty(size, np.uint8) for size in sizes]
             scatter_blocks(clean.to(torch.uint8).numpy()[0], denoised)
-            motion.remember(_luma(denoised, is_rgb))
-
-
-def _luma(planes: list[np.ndarray], is_rgb: bool) -> np.ndarray:
-    return np.mean(planes, 0).round().astype(np.uint8) if is_rgb else planes[0]
+            motion.remember(denoised)
 
 
 def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:

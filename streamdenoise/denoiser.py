@@ -14,10 +14,11 @@ import numpy as np
 
 from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import Backend, load_backend, load_first
+from streamdenoise.blocks import plane_shapes_of
 from streamdenoise.config import MAX_SIGMA
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
-from streamdenoise.motion import MotionFollower
+from streamdenoise.motion import MotionFollower, luma_of
 from streamdenoise.noise import plane_sigmas
 from streamdenoise.scene import SceneCutDetector
 from streamdenoise.sigma import SigmaEstimator
@@ -351,7 +352,7 @@ class Denoiser:
         planes = 3 * frame.planes
         cleaned = self._process_planes(planes, frame)
         same = cleaned[0] is planes[0]
-        return frame if same else frame.with_planes((self._luma(cleaned),))
+        return frame if same else frame.with_planes((luma_of(cleaned),))
 
     def _process_planes(
         self,
@@ -361,7 +362,7 @@ class Denoiser:
     ) -> tuple[np.ndarray, ...]:
         depth = bit_depth(frame.pix_fmt)
         peak = (1 << depth) - 1
-        if self._scene.update(self._luma(planes), peak):
+        if self._scene.update(luma_of(planes), peak):
             self.scene_cuts += 1
             log.debug("scene cut at frame %d", frame.index)
             self._forget_scene()
@@ -400,11 +401,6 @@ class Denoiser:
             return np.full(count, self._told / 255, np.float32)
         return np.array(plane_sigmas(self._told, color), np.float32) / 255
 
-    def _luma(self, planes: Sequence[np.ndarray]) -> np.ndarray:
-        if self.layout == "rgb":
-            return cv2.transform(cv2.merge(planes), np.full((1, 3), 1 / 3, np.float32))
-        return planes[0]
-
     def _step(
         self, planes: Sequence[np.ndarray], sigmas: np.ndarray, depth: int
     ) -> tuple[np.ndarray, ...]:
@@ -412,18 +408,15 @@ class Denoiser:
         height, width = planes[0].shape
         padded_h, padded_w = self._padded(height, width)
         engine = self._engine_for(padded_h, padded_w, depth)
-        if (padded_h, padded_w) != (height, width):
-            part = 1 if self.layout == "rgb" else 2
-            rest = (padded_h // part, padded_w // part)
-            shapes = [(padded_h, padded_w), rest, rest]
-            whole = [_pad(p, *s) for p, s in zip(planes, shapes, strict=True)]
-        else:
-            whole = list(planes)
         state = dict(zip(self._artefact.state_names, engine.state(), strict=True))
-        state = self._motion.follow(self._luma(whole), state, (1 << depth) - 1)
+        whole = list(planes)
+        if (padded_h, padded_w) != (height, width):
+            shapes = plane_shapes_of(state["fused"][0])
+            whole = [_pad(p, *s) for p, s in zip(planes, shapes, strict=True)]
+        state = self._motion.follow(whole, state, (1 << depth) - 1)
         engine.set_state(tuple(state.values()))
         cleaned = engine.step(whole, sigmas, self.strength)
-        self._motion.remember(self._luma(cleaned))
+        self._motion.remember(cleaned)
         return tuple(
             np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])
             for clean, plane in zip(cleaned, planes, strict=True)

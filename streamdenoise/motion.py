@@ -6,7 +6,7 @@ the state is warped along it before the step. Where the flow explains nothing (n
 things that appear) it is zero, and the network's gate decides alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -165,6 +165,20 @@ class StateWarper:
         return self._warped
 
 
+def luma_of(planes: Sequence[np.ndarray]) -> np.ndarray:
+    """The plane that motion is looked for in: the first one, or the mean of R, G and B.
+
+    Args:
+        planes: of yuv420, or three of one size.
+
+    Returns:
+        ``(H, W)`` of the planes' type.
+    """
+    if len({plane.shape for plane in planes}) > 1 or len(planes) == 1:
+        return planes[0]
+    return cv2.transform(cv2.merge(planes), np.full((1, 3), 1 / 3, np.float32))
+
+
 class MotionFollower:
     """Keeps the state of one stream, at one size, where the picture is."""
 
@@ -178,12 +192,12 @@ class MotionFollower:
         self._last: np.ndarray | None = None
 
     def follow(
-        self, luma: np.ndarray, state: dict[str, np.ndarray], peak: int
+        self, planes: Sequence[np.ndarray], state: dict[str, np.ndarray], peak: int
     ) -> dict[str, np.ndarray]:
         """Bring the state to the new picture.
 
         Args:
-            luma: see `FlowEstimator.flow`.
+            planes: of integers, see `luma_of` and `FlowEstimator.flow`.
             state: see `StateWarper.warp`.
             peak: full scale, 255 or 1023.
 
@@ -193,12 +207,12 @@ class MotionFollower:
         """
         if self._last is None:
             return state
-        flow = self._estimator.flow(luma, self._last, peak)
+        flow = self._estimator.flow(luma_of(planes), self._last, peak)
         if flow is None:
             return state
         self._warper = self._warper or StateWarper(state)
         return self._warper.warp(state, flow)
 
-    def remember(self, denoised: np.ndarray) -> None:
-        """Hold the luma that the state now belongs to; copied."""
-        self._last = denoised.copy()
+    def remember(self, denoised: Sequence[np.ndarray]) -> None:
+        """Hold the planes' luma, which the state now belongs to; copied."""
+        self._last = luma_of(denoised).copy()

@@ -7,7 +7,13 @@ import torch
 
 from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.model import ModelSpec
-from streamdenoise.motion import CELL, FlowEstimator, MotionFollower, StateWarper
+from streamdenoise.motion import (
+    CELL,
+    FlowEstimator,
+    MotionFollower,
+    StateWarper,
+    luma_of,
+)
 from streamdenoise.packing import pack
 from train.motion import find_flows, warp_state
 
@@ -159,13 +165,13 @@ def test_whole_shifts_move_pixels_unchanged_and_edges_are_never_seen() -> None:
 def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
     follower, state = MotionFollower(), random_state(480, 640)
     last, now = shown(scene()), shown(shifted(scene(), 5, 0))
-    assert follower.follow(now, state, 255) is state
-    follower.remember(last)
+    assert follower.follow([now], state, 255) is state
+    follower.remember([last])
     follower.reset()
-    assert follower.follow(now, state, 255) is state
-    follower.remember(last)
+    assert follower.follow([now], state, 255) is state
+    follower.remember([last])
     last[...] = 0  # what was remembered is a copy
-    moved = follower.follow(now, state, 255)
+    moved = follower.follow([now], state, 255)
     assert moved is not state
     assert list(moved) == list(state)
     assert (moved["fused"] != state["fused"]).any()
@@ -208,3 +214,11 @@ def test_training_follows_motion_where_it_is_told_to() -> None:
         middle = flow[:, 4:-4, 4:-4].flatten(1).median(1).values
         np.testing.assert_allclose(middle, (-3, 2), atol=0.3)
     assert find_flows(FlowEstimator(), noisy, noisy, torch.tensor([1, 1, 1])) is None
+
+
+def test_motion_is_looked_for_in_luma_or_the_mean_of_rgb() -> None:
+    planes = [np.full((8, 16), level, np.uint8) for level in (30, 60, 120)]
+    np.testing.assert_array_equal(luma_of(planes), np.full((8, 16), 70))
+    y, u, v = planes[0], planes[1][::2, ::2], planes[2][::2, ::2]
+    assert luma_of((y, u, v)) is y
+    assert luma_of((y,)) is y

@@ -134,27 +134,23 @@ class FloatDenoiser:
         height, width, _ = rgb.shape
         rgb = np.pad(rgb, self._missing, mode="edge")
         if self._is_rgb:
-            luma = rgb.mean(2)
-            planes = self._step([*rgb.transpose(2, 0, 1)], luma)
+            planes = self._step([*rgb.transpose(2, 0, 1)])
             restored = np.stack(planes, 2).astype(np.float32)
         else:
             planes = rgb_to_yuv420_exact(rgb, _COLOR)
-            cleaned = self._step(planes, planes[0])
+            cleaned = self._step(planes)
             exact = tuple(plane.astype(np.float32) for plane in cleaned)
             kept = detail_to_keep(rgb, yuv420_to_rgb_exact(planes, _COLOR), self._sigma)
             restored = yuv420_to_rgb_exact(exact, _COLOR) + kept
         return restored[:height, :width].clip(0, _PEAK)
 
-    def _step(
-        self, planes: Sequence[np.ndarray], luma: np.ndarray
-    ) -> tuple[np.ndarray, ...]:
-        luma = luma.round().clip(0, _PEAK).astype(np.uint8)
+    def _step(self, planes: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        held = [plane.round().clip(0, _PEAK).astype(np.uint8) for plane in planes]
         state = dict(zip(self._names, self._engine.state(), strict=True))
-        state = self._motion.follow(luma, state, _PEAK)
+        state = self._motion.follow(held, state, _PEAK)
         self._engine.set_state(tuple(state.values()))
         cleaned = self._engine.step(planes, self._sigmas)
-        seen = np.mean(cleaned, 0) if self._is_rgb else cleaned[0]
-        self._motion.remember(seen.round().astype(np.uint8))
+        self._motion.remember(cleaned)
         return cleaned
 
     def close(self) -> None:
