@@ -128,6 +128,21 @@ def test_no_frames_leave_no_file(
     assert not [each for each in folder.glob("out*")]
 
 
+@pytest.mark.parametrize("count", [240, 241, 242, 243])
+def test_the_last_picture_is_shown_wherever_a_fragment_begins(
+    tmp_path: Path, count: int
+) -> None:
+    """At 30 Hz fragments begin at 60, 120...: here between a picture and B-frames."""
+    path = tmp_path / "out.mp4"
+    with (
+        open_source("testsrc:64x48@30", duration_s=count / 30) as source,
+        open_sink(str(path), source.info) as sink,
+    ):
+        for frame in source:
+            sink.write(frame)
+    assert len(read(path)[1]) == count
+
+
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.y4m"])
 def test_a_failure_leaves_a_playable_file(
     name: str, tmp_path: Path, stream: tuple[StreamInfo, list[Frame]]

@@ -196,7 +196,10 @@ class FileSink:
         self._container.mux_one(packet)
 
     def _finish(self) -> None:
-        for packet in self._encoder.flush():
+        packets = list(self._encoder.flush())
+        if packets:
+            self._cover_all(packets)
+        for packet in packets:
             self._mux(packet)
         if self._carried is not None and self._frames:
             self._carried.finish(self._last)
@@ -205,6 +208,18 @@ class FileSink:
             self._carried.close()
         if container is not None:
             container.close()
+
+    def _cover_all(self, packets: list[av.Packet]) -> None:
+        """Let the last packet last until the end of the picture shown last.
+
+        Where a fragment begins between a picture and the B-frames shown before it,
+        FFmpeg's muxer takes the end of those B-frames for the end of the video, and
+        players leave the last picture out.
+        """
+        last = packets[-1]
+        if last.pts is not None:
+            shown_last = max(p.pts for p in packets if p.pts is not None)
+            last.duration = shown_last - last.pts + max(last.duration or 0, 1)
 
     def _release(self) -> None:
         """Close what is open after a failure; its trailer may fail as well."""
