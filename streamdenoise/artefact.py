@@ -67,6 +67,12 @@ class Artefact:
         path = self.folder / name if name else None
         return path if path is not None and path.is_file() else None
 
+    def digest(self, kind: str) -> str:
+        """SHA-256 of the files of a kind, as compiled; empty where it is not known."""
+        known = self.manifest.get("sha256", {})
+        names = (self.manifest["files"].get(key) for key in (kind, f"{kind}_weights"))
+        return "-".join(known.get(name, "")[:32] for name in names if name)
+
     def verify(self, kind: str) -> None:
         """Check that the files of a kind are those that were compiled together.
 

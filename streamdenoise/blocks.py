@@ -16,8 +16,14 @@ _WIDE = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.complex128}
 def plane_shapes_of(blocks: np.ndarray) -> list[tuple[int, int]]:
     """Shapes of the planes that lie in blocks of 24 (yuv420), 48 (rgb) or 16 (gray)."""
     height, width, channels = blocks.shape
-    whole, half = (4 * height, 4 * width), (2 * height, 2 * width)
-    return {24: [whole, half, half], 48: 3 * [whole], 16: [whole]}[channels]
+    layout = {24: "yuv420", 48: "rgb", 16: "gray"}[channels]
+    return layout_shapes(layout, 4 * height, 4 * width)
+
+
+def layout_shapes(layout: str, height: int, width: int) -> list[tuple[int, int]]:
+    """Shapes of the planes of a picture of even size."""
+    whole, half = (height, width), (height // 2, width // 2)
+    return {"yuv420": [whole, half, half], "rgb": 3 * [whole], "gray": [whole]}[layout]
 
 
 def gather_blocks(planes: Sequence[np.ndarray], blocks: np.ndarray) -> None:

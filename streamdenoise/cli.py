@@ -26,9 +26,10 @@ from streamdenoise.config import (
     View,
     choose_encoder,
     parse_sigma,
+    parse_size,
     parse_time,
 )
-from streamdenoise.errors import ConfigError, StreamDenoiseError
+from streamdenoise.errors import ConfigError, EngineBuildError, StreamDenoiseError
 
 if TYPE_CHECKING:
     from streamdenoise.jobs import StopSwitch
@@ -69,10 +70,15 @@ Model = Annotated[str, typer.Option(help="Name of a model, or path of its .json.
 BackendName = Annotated[
     str,
     typer.Option(
-        "--backend", help="auto, openvino, openvino-fp32, onnxruntime or eager."
+        "--backend",
+        help="auto, or one that `doctor` lists: openvino, onnxruntime, tensorrt ...",
     ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads of the backend.")]
+TileSize = Annotated[
+    int | None,
+    typer.Option("--tile", help="Largest side done at once; for little memory."),
+]
 Codec = Annotated[
     str | None, typer.Option(help="x264, x265, svtav1, ffv1 or copy-settings.")
 ]
@@ -129,6 +135,7 @@ def file_(
     model: Model = "nano",
     backend: BackendName = "auto",
     threads: Threads = None,
+    tile: TileSize = None,
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
@@ -154,7 +161,9 @@ def file_(
     config = FileConfig(
         source=source,
         output=output,
-        denoise=DenoiseConfig(model, backend, parse_sigma(sigma), strength, threads),
+        denoise=DenoiseConfig(
+            *(model, backend, parse_sigma(sigma), strength, threads, tile)
+        ),
         encoder=choose_encoder(output, codec, crf, preset),
         start_s=parse_time(start),
         duration_s=None if duration is None else parse_time(duration),
@@ -198,12 +207,20 @@ def live(
     model: Model = "nano",
     backend: BackendName = "auto",
     threads: Threads = None,
+    tile: TileSize = None,
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
     overwrite: Overwrite = False,
     reference: Reference = None,
     add_noise: AddNoise = None,
+    wait_for_engine: Annotated[
+        bool,
+        typer.Option(
+            "--wait-for-engine",
+            help="Build a missing engine first, not while another backend works.",
+        ),
+    ] = False,
     timeout: Annotated[
         float, typer.Option(help="Longest silence of the source, in seconds.")
     ] = 10.0,
@@ -219,7 +236,10 @@ def live(
     config = LiveConfig(
         source=live_source(source, camera),
         outputs=outputs,
-        denoise=DenoiseConfig(model, backend, parse_sigma(sigma), strength, threads),
+        denoise=DenoiseConfig(
+            *(model, backend, parse_sigma(sigma), strength, threads, tile),
+            wait_for_engine=wait_for_engine,
+        ),
         encoder=choose_encoder(outputs[0] if outputs else "", codec, crf, preset),
         window=window,
         overlay=overlay,
@@ -251,6 +271,7 @@ def image(
     model: Model = "nano-rgb",
     backend: BackendName = "auto",
     threads: Threads = None,
+    tile: TileSize = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -258,7 +279,9 @@ def image(
     config = ImageConfig(
         sources=tuple(sources),
         output=output,
-        denoise=DenoiseConfig(model, backend, parse_sigma(sigma), strength, threads),
+        denoise=DenoiseConfig(
+            *(model, backend, parse_sigma(sigma), strength, threads, tile)
+        ),
         overwrite=overwrite,
     )
     with stop_by_signal() as switch:
@@ -407,17 +430,120 @@ def train(
 
 @app.command("compile")
 def compile_(
-    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to fill.")],
+    model: Annotated[
+        str, typer.Argument(help="A model's name or .json, or a .safetensors.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for a checkpoint's files.")
+    ] = Path("engines"),
     calibration: Annotated[
         Path | None, typer.Option(help="Clean clips for INT8; none leaves it out.")
     ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Build an engine: 720p, 1080p, 2160p or WxH.")
+    ] = None,
+    backend: BackendName = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, fp16 or int8; the backend's if not told.")
+    ] = None,
+    depth: Annotated[int, typer.Option(help="Bits per sample: 8 or 10.")] = 8,
+    compute_capability: Annotated[
+        list[str] | None,
+        typer.Option(help="GPU to build for, such as 8.6; may be repeated."),
+    ] = None,
+    version_compatible: Annotated[
+        bool, typer.Option(help="Also for later versions of the runtime.")
+    ] = False,
+    hardware_compatible: Annotated[
+        bool, typer.Option(help="Also for other GPUs, from Ampere on.")
+    ] = False,
+    dynamic: Annotated[
+        bool, typer.Option(help="One engine for all sizes up to --size.")
+    ] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Compile a checkpoint to ONNX and OpenVINO artefacts."""
-    need_torch("compile")
-    from streamdenoise.compile import compile_checkpoint
+    """Compile a checkpoint to a model, and a model to an engine for one size.
 
-    typer.echo(compile_checkpoint(checkpoint, output, calibration))
+    Engines are kept in `engines` or the user's cache, and used from there.
+    """
+    if model.endswith(".safetensors"):
+        need_torch("compile")
+        from streamdenoise.compile import compile_checkpoint
+
+        model = str(compile_checkpoint(Path(model), output, calibration))
+        typer.echo(model)
+    elif size is None:
+        raise ConfigError(
+            f"{model} is compiled already; give --size, such as --size 1080p, to build "
+            "an engine of it"
+        )
+    if size is None:
+        return
+    width, height = parse_size(size)
+    with stop_by_signal() as switch:
+        from streamdenoise.backends import EngineOptions
+        from streamdenoise.engines import make_engine
+        from streamdenoise.progress import BuildProgress
+
+        progress = BuildProgress(lambda: switch.stopped, quiet=quiet)
+        options = EngineOptions(
+            tuple(compute_capability or ()),
+            version_compatible,
+            hardware_compatible,
+            dynamic,
+        )
+        try:
+            made = make_engine(
+                *(model, backend, precision, width, height, depth, options),
+                progress.step,
+            )
+        except EngineBuildError:
+            if not switch.stopped:
+                raise
+            made = "stopped; nothing was kept"
+        finally:
+            progress.close()
+    if not quiet:
+        typer.echo(made, err=True)
+    if switch.signum is not None:
+        raise typer.Exit(128 + switch.signum)
+
+
+engines_app = typer.Typer(
+    help="Look after the engines that were built.", no_args_is_help=True
+)
+app.add_typer(engines_app, name="engines")
+
+
+@engines_app.command("list")
+def engines_list() -> None:
+    """List the engines, what they are for and how long they took."""
+    from streamdenoise.engines import engines_table
+
+    typer.echo(engines_table(), nl=False)
+
+
+@engines_app.command("verify")
+def engines_verify() -> None:
+    """Read every engine; exit with 1 if one is broken."""
+    from streamdenoise.engines import verify_engines
+
+    text, broken = verify_engines()
+    typer.echo(text, nl=False)
+    if broken:
+        raise typer.Exit(1)
+
+
+@engines_app.command("prune")
+def engines_prune(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Delete good engines too.")
+    ] = False,
+) -> None:
+    """Delete engines that are broken, of old weights or of other versions."""
+    from streamdenoise.engines import prune_engines
+
+    typer.echo(prune_engines(everything), nl=False)
 
 
 def live_source(source: str | None, camera: int | None) -> str:

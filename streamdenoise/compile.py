@@ -1,5 +1,6 @@
 """From a checkpoint to what backends load: ONNX, OpenVINO INT8, and a manifest."""
 
+import copy
 import hashlib
 import json
 import logging
@@ -15,10 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
+from streamdenoise.blocks import (
+    gather_blocks,
+    layout_shapes,
+    plane_shapes_of,
+    scatter_blocks,
+)
 from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.errors import ConfigError, SourceError
 from streamdenoise.frame import ColorInfo, Frame
+from streamdenoise.guard import FRAMES, SIDE, SIGMA, compared_corners, known_frame
+from streamdenoise.half_precision import convolve_in_half
 from streamdenoise.io import open_source
 from streamdenoise.model import (
     MULTIPLE,
@@ -26,7 +34,7 @@ from streamdenoise.model import (
     RecurrentDenoiser,
     kmac_per_pixel,
 )
-from streamdenoise.motion import MotionFollower
+from streamdenoise.motion import MotionFollower, StateWarper
 from streamdenoise.noise import add_gaussian_noise, plane_sigmas
 
 log = logging.getLogger(__name__)
@@ -41,23 +49,11 @@ _KEPT_IN_FLOAT = [
 _TRACE_HEIGHT, _TRACE_WIDTH = 64, 96
 
 
-def example_inputs(
-    net: RecurrentDenoiser, height: int, width: int
-) -> tuple[torch.Tensor, ...]:
-    """Inputs of the deployed graph for a first frame of mid grey."""
-    fused, *features = net.initial_state(height, width)
-    return (
-        torch.full_like(fused, 128.0),
-        torch.full((1, 1, 1, 1), 255.0),
-        torch.full((1, 1 if net.spec.layout == "gray" else 3), 0.05),
-        torch.ones((1, 1, 1, 1)),
-        fused,
-        *features,
-    )
-
-
 def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
-    """Write the deployed graph as ONNX with free height and width."""
+    """Write the deployed graph as ONNX with free height and width.
+
+    Its types are those of the network, see `convolve_in_half`.
+    """
     graph = DeployedGraph(net).eval()
     eighth_h = torch.export.Dim("eighth_h", min=2, max=2048)
     eighth_w = torch.export.Dim("eighth_w", min=2, max=2048)
@@ -72,7 +68,7 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             graph,
-            example_inputs(net, _TRACE_HEIGHT, _TRACE_WIDTH),
+            graph.example_inputs(_TRACE_HEIGHT, _TRACE_WIDTH),
             input_names=graph.input_names,
             output_names=graph.output_names,
             dynamic_shapes=shapes,
@@ -123,7 +119,7 @@ def calibration_inputs(
     pix_fmt = "rgb24" if is_rgb else "yuv420p"
     found = cycle(_first_frames(folder, frames, clips, pix_fmt))
     for level, clip in zip(np.geomspace(0.5, 50, clips), found, strict=False):
-        state, motion = None, MotionFollower()
+        state, motion, warper = None, MotionFollower(), None
         for t, frame in enumerate(clip):
             noisy = add_gaussian_noise(frame, float(level), rng).planes
             told = plane_sigmas(float(level), frame.color, pix_fmt)
@@ -140,9 +136,12 @@ def calibration_inputs(
             sigma = torch.tensor([told]) / 255
             if state is None:
                 state = graph.initial_state(height, width)
-            held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
-            held = motion.follow(cropped, held, 255)
-            state = [torch.from_numpy(array.copy()) for array in held.values()]
+            flow = motion.flow(cropped, 255)
+            if flow is not None:
+                held = {n: x.numpy() for n, x in zip(state_names, state, strict=True)}
+                warper = warper or StateWarper(held)
+                moved = warper.warp(held, flow).values()
+                state = [torch.from_numpy(array.copy()) for array in moved]
             pixels = torch.from_numpy(pixels).float()
             inputs = (pixels, peak, sigma, torch.ones_like(peak), *state)
             # The first frames and a later one stand for a stream.
@@ -202,6 +201,48 @@ def quantize_openvino(
     ov.save_model(quantized, path, compress_to_fp16=False)
 
 
+def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, Path]:
+    """Write what needs the weights only: the FP16 graph, and the guard's reference.
+
+    Args:
+        net: left as it is.
+        name: of the model.
+        folder: where the files go.
+
+    Returns:
+        Kind -> path, see `Artefact.file`.
+    """
+    files = {
+        "onnx_fp16": folder / f"{name}-fp16.onnx",
+        "guard": folder / f"{name}-guard.npz",
+    }
+    half = copy.deepcopy(net)
+    convolve_in_half(half)
+    export_onnx(half, files["onnx_fp16"])
+    np.savez_compressed(files["guard"], *_guard_reference(net))
+    return files
+
+
+def _guard_reference(net: RecurrentDenoiser) -> list[np.ndarray]:
+    """What FP32 makes of the known clip, see `streamdenoise.guard`."""
+    graph = DeployedGraph(net).eval()
+    shapes = layout_shapes(net.spec.layout, SIDE, SIDE)
+    state = graph.initial_state(SIDE, SIDE)
+    peak = torch.full((1, 1, 1, 1), 255.0)
+    sigma = torch.full((1, len(shapes)), SIGMA)
+    frames = []
+    for t in range(FRAMES):
+        blocks = np.empty(state[0].shape[1:], np.uint8)
+        gather_blocks(known_frame(t, shapes, 255), blocks)
+        pixels = torch.from_numpy(blocks).float()[None]
+        with torch.inference_mode():
+            clean, *state = graph(pixels, peak, sigma, torch.ones_like(peak), *state)
+        planes = [np.empty(shape, np.uint8) for shape in shapes]
+        scatter_blocks(clean[0].byte().numpy(), planes)
+        frames.append(compared_corners(planes))
+    return [np.stack(planes) for planes in zip(*frames, strict=True)]
+
+
 def _psnr_gain(validation: dict[str, float], layout: str) -> dict[str, float]:
     """Noise std in 8-bit levels -> gain of PSNR in dB, from validation means.
 
@@ -254,6 +295,7 @@ def compile_checkpoint(
         shutil.copyfile(path, files["eager"])
         log.info("exporting %s", files["onnx"].name)
         export_onnx(net, files["onnx"])
+        files |= derive_files(net, spec.name, Path(fresh))
         if inputs:
             files["int8"] = Path(fresh) / f"{spec.name}-int8.xml"
             log.info("quantising %s", files["int8"].name)

@@ -12,6 +12,9 @@ CODECS = ("x264", "x265", "svtav1", "ffv1", "copy-settings")
 """Video encoders by the names people know; `copy-settings` takes the input's codec."""
 
 
+MAX_SIDE = 16384
+"""Longest side of a picture in pixels."""
+
 MAX_SIGMA = 100.0
 """Highest noise level that may be told, in 8-bit levels."""
 
@@ -73,6 +76,11 @@ class DenoiseConfig:
     """Factor on the noise level: 0 passes frames through, 1 is neutral."""
     threads: int | None = None
     """Threads of the backend; None leaves the choice to it."""
+    tile: int | None = None
+    """Largest side of what is denoised at once, in pixels; None takes it whole."""
+    wait_for_engine: bool = True
+    """Build a missing engine before the first frame, not while another backend works.
+    """
 
     def __post_init__(self) -> None:
         if isinstance(self.sigma, str):
@@ -273,6 +281,40 @@ def parse_time(text: str) -> float:
     for part in parts:
         seconds = seconds * 60 + part
     return seconds
+
+
+SIZES = {
+    "360p": (640, 360),
+    "480p": (854, 480),
+    "720p": (1280, 720),
+    "1080p": (1920, 1080),
+    "1440p": (2560, 1440),
+    "2160p": (3840, 2160),
+}
+"""Width and height of the sizes that people know by name."""
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read a picture size: a name of `SIZES`, or ``WIDTHxHEIGHT``.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        ConfigError: It is neither, or no picture has this size.
+    """
+    if text in SIZES:
+        return SIZES[text]
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ConfigError(
+            f"{text!r} is not a size; write {', '.join(SIZES)}, or WIDTHxHEIGHT"
+        )
+    if not (16 <= int(width) <= MAX_SIDE and 16 <= int(height) <= MAX_SIDE):
+        raise ConfigError(
+            f"{text} is not a size that can be built; sides are 16 to {MAX_SIDE} pixels"
+        )
+    return int(width), int(height)
 
 
 def _usual_codec(output: str) -> str:

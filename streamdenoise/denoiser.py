@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 
 from streamdenoise.artefact import Artefact, open_artefact
-from streamdenoise.backends import Backend, load_backend, load_first
-from streamdenoise.blocks import plane_shapes_of
+from streamdenoise.backends import Backend, check_backend
+from streamdenoise.blocks import layout_shapes
 from streamdenoise.config import MAX_SIGMA
+from streamdenoise.engine_loader import EngineLoader
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
 from streamdenoise.motion import MotionFollower, luma_of
@@ -35,7 +36,6 @@ class Denoiser:
     Attributes:
         model: name of the model.
         backend: name of the backend in use; ``""`` before the first frame of ``auto``.
-        backend_notes: why backends that ``auto`` tried first do not work here.
         strength: scales the noise level; 0 returns the input bit-exactly, 1 is neutral.
             May be set at any time.
         sigma: present noise level in 8-bit levels of RGB, told, or such that white
@@ -55,6 +55,8 @@ class Denoiser:
         sigma: float | str = "auto",
         strength: float = 1.0,
         threads: int | None = None,
+        tile: int | None = None,
+        wait_for_engine: bool = True,
     ) -> None:
         if sigma != "auto":
             try:
@@ -78,13 +80,14 @@ class Denoiser:
         self.layout = artefact.layout
         self.strength = strength
         self.backend = "" if backend == "auto" else backend
-        self.backend_notes: tuple[str, ...] = ()
         self.sigma = 0.0 if sigma == "auto" else float(sigma)
         self.scene_cuts = 0
         self._luma_sigma = 0.0
         self._told = None if sigma == "auto" else float(sigma)
         self._artefact = artefact
-        self._threads = threads
+        self._loader = EngineLoader(
+            artefact, backend=backend, threads=threads, tile=tile, wait=wait_for_engine
+        )
         self._engine: Backend | None = None
         self._engine_key: tuple[int, int, int] | None = None
         self._stream_key: tuple[str, int, int] | None = None
@@ -93,6 +96,11 @@ class Denoiser:
         self._motion = MotionFollower()
         self._fresh = True
         self._index = 0
+
+    @property
+    def backend_notes(self) -> tuple[str, ...]:
+        """Why backends that ``auto`` tried first do not work here."""
+        return self._loader.notes
 
     @classmethod
     def load(
@@ -103,6 +111,8 @@ class Denoiser:
         sigma: float | str = "auto",
         strength: float = 1.0,
         threads: int | None = None,
+        tile: int | None = None,
+        wait_for_engine: bool = True,
     ) -> "Denoiser":
         """Load a model.
 
@@ -113,6 +123,9 @@ class Denoiser:
             strength: see `Denoiser`.
             threads: CPU threads of the backend; None lets the runtime choose. The
                 search for motion uses OpenCV's, see `cv2.setNumThreads`.
+            tile: largest side of what is denoised at once, in pixels, for devices with
+                little memory; the result is the same.
+            wait_for_engine: see `EngineLoader`.
 
         Raises:
             ConfigError: an option is out of range, or no such model exists.
@@ -124,12 +137,12 @@ class Denoiser:
             sigma=sigma,
             strength=strength,
             threads=threads,
+            tile=tile,
+            wait_for_engine=wait_for_engine,
         )
         if backend != "auto":
             # Say now, not at the first frame, that a named backend does not work.
-            multiple = denoiser._artefact.multiple
-            size = 8 * multiple
-            load_backend(backend, denoiser._artefact, size, size, 8, threads).close()
+            check_backend(backend, denoiser._artefact)
         return denoiser
 
     def __enter__(self) -> Self:
@@ -145,6 +158,7 @@ class Denoiser:
 
     def close(self) -> None:
         """Free the engine; may be called again."""
+        self._loader.close()
         if self._engine is not None:
             self._engine.close()
         self._engine = None
@@ -408,13 +422,13 @@ class Denoiser:
         height, width = planes[0].shape
         padded_h, padded_w = self._padded(height, width)
         engine = self._engine_for(padded_h, padded_w, depth)
-        state = dict(zip(self._artefact.state_names, engine.state(), strict=True))
         whole = list(planes)
         if (padded_h, padded_w) != (height, width):
-            shapes = plane_shapes_of(state["fused"][0])
+            shapes = layout_shapes(self.layout, padded_h, padded_w)
             whole = [_pad(p, *s) for p, s in zip(planes, shapes, strict=True)]
-        state = self._motion.follow(whole, state, (1 << depth) - 1)
-        engine.set_state(tuple(state.values()))
+        flow = self._motion.flow(whole, (1 << depth) - 1)
+        if flow is not None:
+            engine.warp(flow)
         cleaned = engine.step(whole, sigmas, self.strength)
         self._motion.remember(cleaned)
         return tuple(
@@ -428,20 +442,17 @@ class Denoiser:
 
     def _engine_for(self, height: int, width: int, depth: int) -> Backend:
         key = (height, width, depth)
-        if self._engine is not None and key == self._engine_key:
-            return self._engine
-        self.close()
-        if self.backend:
-            engine = load_backend(
-                self.backend, self._artefact, height, width, depth, self._threads
-            )
-        else:
-            engine, self.backend_notes = load_first(
-                self._artefact, height, width, depth, self._threads
-            )
-            self.backend = engine.name
-        self._engine, self._engine_key = engine, key
-        return engine
+        if self._engine is None or key != self._engine_key:
+            self.close()
+            self._engine = self._loader.load(height, width, depth)
+            self._engine_key = key
+        elif (better := self._loader.better()) is not None:
+            log.warning("%s takes over from %s", better.name, self._engine.name)
+            better.set_state(self._engine.state())
+            self._engine.close()
+            self._engine = better
+        self.backend = self._engine.name
+        return self._engine
 
 
 def _pad(plane: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -7,7 +7,10 @@ StreamDenoiseError
 ├── SinkError (OSError)      the output cannot be opened, written or finished
 ├── BackendError (RuntimeError)
 │   ├── BackendUnavailableError   a package, device or artefact is missing
-│   └── EngineMismatchError       an engine does not fit its manifest
+│   ├── EngineMismatchError       an engine does not fit its manifest
+│   ├── EngineBuildError          an engine could not be built
+│   ├── EngineRefusedError        an engine computes something else than it should
+│   └── DeviceMemoryError         the device has too little memory
 ├── CheckpointError (ValueError)
 ├── ConfigError (ValueError)
 └── DivergedError (FloatingPointError)   training led to no finite loss
@@ -67,6 +70,18 @@ class BackendUnavailableError(BackendError):
 
 class EngineMismatchError(BackendError):
     """An engine file does not fit its manifest, the model or this machine."""
+
+
+class EngineBuildError(BackendError):
+    """A runtime could not compile a model."""
+
+
+class EngineRefusedError(BackendError):
+    """An engine runs, but its pictures are not those of the model."""
+
+
+class DeviceMemoryError(BackendError):
+    """A device has too little free memory for a step of this size."""
 
 
 class CheckpointError(StreamDenoiseError, ValueError):

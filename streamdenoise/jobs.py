@@ -171,6 +171,8 @@ def load_denoiser(config: DenoiseConfig) -> Denoiser:
         sigma=config.sigma,
         strength=config.strength,
         threads=config.threads,
+        tile=config.tile,
+        wait_for_engine=config.wait_for_engine,
     )
 
 

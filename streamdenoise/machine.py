@@ -1,7 +1,9 @@
-"""The processor of this machine."""
+"""The processors of this machine."""
 
+import ctypes
 import os
 import platform
+import sys
 from pathlib import Path
 
 
@@ -31,3 +33,15 @@ def cpu_flags() -> set[str]:
         if line.lower().startswith(("flags", "features")):
             return set(line.split(":", 1)[1].split())
     return set()
+
+
+def has_cuda() -> bool:
+    """Whether an NVIDIA driver is here and shows a GPU; loads no runtime."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL(name)
+        failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    except (OSError, AttributeError):
+        return False
+    return not failed and count.value > 0

@@ -219,9 +219,17 @@ class RecurrentDenoiser(nn.Module):
     def initial_state(
         self, height: int, width: int, batch: int = 1, device: str = "cpu"
     ) -> State:
-        """A fresh start: zeros of `ModelSpec.state_shapes`."""
+        """A fresh start: zeros of `ModelSpec.state_shapes`.
+
+        Features have the type of the convolutions that make them.
+        """
         shapes = self.spec.state_shapes(height, width, batch)
-        fused, frames, hidden, low = (torch.zeros(s, device=device) for s in shapes)
+        features = self.head.weight.dtype
+        types = (torch.float32, torch.float32, features, features)
+        fused, frames, hidden, low = (
+            torch.zeros(shape, dtype=dtype, device=device)
+            for shape, dtype in zip(shapes, types, strict=True)
+        )
         return fused, frames, hidden, low
 
     def forward(
@@ -372,6 +380,18 @@ class DeployedGraph(nn.Module):
     def initial_state(self, height: int, width: int) -> State:
         """A fresh start for one stream of `height` x `width` pixels of luma."""
         return self.net.initial_state(height, width)
+
+    def example_inputs(self, height: int, width: int) -> tuple[Tensor, ...]:
+        """Inputs of a first frame of mid grey, to trace the graph with."""
+        fused, *features = self.initial_state(height, width)
+        return (
+            torch.full_like(fused, 128.0),
+            torch.full((1, 1, 1, 1), 255.0),
+            torch.full((1, 1 if self.net.spec.layout == "gray" else 3), 0.05),
+            torch.ones((1, 1, 1, 1)),
+            fused,
+            *features,
+        )
 
     def forward(
         self,

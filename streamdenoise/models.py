@@ -3,6 +3,7 @@
 from typing import Any
 
 from streamdenoise.artefact import open_artefact, shipped_models
+from streamdenoise.table import align
 
 HEADER = ("model", "layout", "params", "kMAC/px", "noise", "PSNR", "steps", "files")
 
@@ -16,7 +17,7 @@ def models_table() -> str:
     manifests = [open_artefact(name).manifest for name in shipped_models()]
     if not manifests:
         return "no models: streamdenoise/weights is empty; install the package again\n"
-    lines = _align([HEADER, *(_row(manifest) for manifest in manifests)])
+    lines = align([HEADER, *(_row(manifest) for manifest in manifests)])
     for manifest in manifests:
         lines += ["", *_provenance(manifest)]
     return "\n".join(lines) + "\n"
@@ -59,13 +60,3 @@ def _provenance(manifest: dict[str, Any]) -> list[str]:
         for name, digest in manifest.get("sha256", {}).items()
     ]
     return lines
-
-
-def _align(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]

@@ -180,38 +180,29 @@ def luma_of(planes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class MotionFollower:
-    """Keeps the state of one stream, at one size, where the picture is."""
+    """Finds the motion in one stream, from each picture back to the last clean one."""
 
     def __init__(self) -> None:
         self._estimator = FlowEstimator()
-        self._warper: StateWarper | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget the last frame: the next one is a first one."""
         self._last: np.ndarray | None = None
 
-    def follow(
-        self, planes: Sequence[np.ndarray], state: dict[str, np.ndarray], peak: int
-    ) -> dict[str, np.ndarray]:
-        """Bring the state to the new picture.
+    def flow(self, planes: Sequence[np.ndarray], peak: int) -> np.ndarray | None:
+        """Where the new picture was in the last one.
 
         Args:
-            planes: of integers, see `luma_of` and `FlowEstimator.flow`.
-            state: see `StateWarper.warp`.
+            planes: of integers, see `luma_of`.
             peak: full scale, 255 or 1023.
 
         Returns:
-            `state` where nothing moved, or for a first picture; else other arrays,
-            which the next call may overwrite.
+            See `FlowEstimator.flow`; None also for a first picture.
         """
         if self._last is None:
-            return state
-        flow = self._estimator.flow(luma_of(planes), self._last, peak)
-        if flow is None:
-            return state
-        self._warper = self._warper or StateWarper(state)
-        return self._warper.warp(state, flow)
+            return None
+        return self._estimator.flow(luma_of(planes), self._last, peak)
 
     def remember(self, denoised: Sequence[np.ndarray]) -> None:
         """Hold the planes' luma, which the state now belongs to; copied."""

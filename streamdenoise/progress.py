@@ -45,6 +45,38 @@ def bar_line(done: int, total: int, rate: float, unit: str) -> str:
     return f"[{bar}] {share:4.0%}  {done}/{total}  {rate:.1f} {unit}{eta}"
 
 
+class BuildProgress:
+    """Shows how far the build of an engine is, and stops it when asked to.
+
+    Steps are few and of very different lengths, so there is a bar of none of them.
+    """
+
+    def __init__(
+        self,
+        stopped: Callable[[], bool],
+        *,
+        quiet: bool = False,
+        stream: TextIO | None = None,
+    ) -> None:
+        """Show nothing when `quiet`; stop the build once `stopped` says so."""
+        self._stopped = stopped
+        self._stream = stream or sys.stderr
+        self._line = RedrawnLine(self._stream)
+        self._shown = not quiet and self._stream.isatty()
+        self._start = time.monotonic()
+
+    def step(self, phase: str, step: int, steps: int) -> bool:
+        """Take note of a step; False stops the build."""
+        if self._shown:
+            elapsed = _clock_time(time.monotonic() - self._start)
+            self._line.draw(f"building, {elapsed}: {phase} {step + 1}/{steps}")
+        return not self._stopped()
+
+    def close(self) -> None:
+        """Leave a clean line behind."""
+        self._line.clear()
+
+
 class Progress:
     """Shows how far a job is; a context manager that leaves a clean line behind."""
 

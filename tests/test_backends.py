@@ -11,7 +11,7 @@ from streamdenoise.artefact import (
     open_artefact,
     shipped_models,
 )
-from streamdenoise.backends import BACKENDS, load_backend, load_first
+from streamdenoise.backends import BACKENDS, load_backend
 from streamdenoise.errors import (
     BackendUnavailableError,
     CheckpointError,
@@ -19,6 +19,9 @@ from streamdenoise.errors import (
     EngineMismatchError,
 )
 from streamdenoise.metrics import psnr_db
+
+HERE = ("openvino", "openvino-fp32", "onnxruntime", "eager")
+"""Rows that run on any CPU; what needs a GPU is tested where there is one."""
 
 SIGMA = np.array([0.05, 0.03, 0.03], np.float32)
 H, W = 64, 96
@@ -49,7 +52,7 @@ def artefact(request: pytest.FixtureRequest) -> Artefact:
     return open_artefact(request.param)
 
 
-@pytest.mark.parametrize("name", list(BACKENDS))
+@pytest.mark.parametrize("name", HERE)
 @pytest.mark.parametrize("depth", [8, 10])
 def test_equals_eager(artefact: Artefact, name: str, depth: int) -> None:
     reference = load_backend("eager", artefact, H, W, depth, 1)
@@ -73,7 +76,7 @@ def test_equals_eager(artefact: Artefact, name: str, depth: int) -> None:
     backend.close()
 
 
-@pytest.mark.parametrize("name", list(BACKENDS))
+@pytest.mark.parametrize("name", HERE)
 def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
     artefact = open_artefact(shipped_models()[0])
     pictures = clip(6, 8)
@@ -102,8 +105,8 @@ def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
     backend.close()
 
 
-@pytest.mark.parametrize("first", list(BACKENDS))
-@pytest.mark.parametrize("second", [name for name in BACKENDS if name != "openvino"])
+@pytest.mark.parametrize("first", HERE)
+@pytest.mark.parametrize("second", HERE[1:])
 def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
     artefact = open_artefact(shipped_models()[0])
     pictures = clip(6, 8)
@@ -147,24 +150,11 @@ def test_returned_planes_are_the_callers_own() -> None:
     np.testing.assert_array_equal(first, kept)
 
 
-def test_auto_takes_the_first_and_says_why_not_the_others(tmp_path: object) -> None:
-    whole = open_artefact("nano")
-    backend, reasons = load_first(whole, H, W, 8, 1)
-    assert (backend.name, reasons) == ("openvino", ())
-    files = {k: v for k, v in whole.manifest["files"].items() if k != "int8"}
-    without = Artefact(whole.folder, whole.manifest | {"files": files})
-    backend, reasons = load_first(without, H, W, 8, 1)
-    assert backend.name == "openvino-fp32"
-    assert "int8" in reasons[0]
-
-
 def test_named_backend_never_falls_back() -> None:
     whole = open_artefact("nano")
     without = Artefact(whole.folder, whole.manifest | {"files": {}})
     with pytest.raises(BackendUnavailableError, match="needs the int8 file"):
         load_backend("openvino", without, H, W)
-    with pytest.raises(BackendUnavailableError, match="no backend works here"):
-        load_first(without, H, W)
     with pytest.raises(ConfigError, match="no backend is named 'tensor'"):
         load_backend("tensor", whole, H, W)
 
@@ -189,7 +179,7 @@ def test_unknown_model_and_broken_manifest(tmp_path: object) -> None:
         open_artefact(str(broken))
 
 
-@pytest.mark.parametrize("name", list(BACKENDS))
+@pytest.mark.parametrize("name", HERE)
 def test_a_file_of_another_model_is_refused(tmp_path: Path, name: str) -> None:
     """The graphs of INT8 models are alike: only the weights' file gives it away."""
     for file in WEIGHTS.glob("nano*"):
@@ -213,6 +203,6 @@ def test_corrupt_engine_file_is_a_clear_error(tmp_path: object) -> None:
     for name in set(whole.manifest["files"].values()):
         (folder / name).write_bytes(b"not a model")
     corrupt = Artefact(folder, {**whole.manifest, "sha256": {}})
-    for name in BACKENDS:
+    for name in HERE:
         with pytest.raises((BackendError, CheckpointError)):
             load_backend(name, corrupt, H, W)

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from streamdenoise.model import State
 from streamdenoise.motion import CELL, FlowEstimator
 from streamdenoise.packing import pack, unpack
+from streamdenoise.state_warp import warp, warp_channels_last
 
 
 def find_flows(
@@ -59,22 +59,10 @@ def warp_state(state: State, flow: Tensor | None) -> State:
     # Half precision would cost half a level of brightness in every frame.
     with torch.autocast(flow.device.type, enabled=False):
         fused, frames, hidden, hidden_low = (part.float() for part in state)
-        planes = [_warp(plane, flow, "bicubic") for plane in unpack(fused)]
+        planes = [warp(plane, flow, "bicubic") for plane in unpack(fused)]
         # What comes in at the edges counts as never seen: zero frames.
         rest = [(frames, "zeros"), (hidden, "border"), (hidden_low, "border")]
         frames, hidden, hidden_low = (
-            _warp(x.permute(0, 3, 1, 2), flow, "bilinear", pad).permute(0, 2, 3, 1)
-            for x, pad in rest
+            warp_channels_last(x, flow, "bilinear", pad) for x, pad in rest
         )
         return pack(tuple(planes)), frames, hidden, hidden_low
-
-
-def _warp(x: Tensor, flow: Tensor, mode: str, padding: str = "border") -> Tensor:
-    height, width = x.shape[-2:]
-    dense = F.interpolate(flow, size=(height, width), mode="bilinear")
-    # From pixels of luma to the span from -1 to 1.
-    span = flow.new_tensor([flow.shape[-1] * CELL, flow.shape[-2] * CELL]) / 2
-    still = torch.eye(2, 3, device=flow.device).expand(len(x), 2, 3)
-    identity = F.affine_grid(still, list(x.shape), align_corners=False)
-    grid = identity + dense.permute(0, 2, 3, 1) / span
-    return F.grid_sample(x, grid, mode, padding, align_corners=False)

@@ -6,65 +6,57 @@ where the conformance test takes it.
 
 import importlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
 
 from streamdenoise.artefact import Artefact
-from streamdenoise.errors import BackendError, BackendUnavailableError, ConfigError
+from streamdenoise.backends.backend import (
+    Backend,
+    EngineOptions,
+    OnBuild,
+    StepRequest,
+)
+from streamdenoise.engine_store import EngineSpec, EngineStore
+from streamdenoise.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ConfigError,
+    StreamDenoiseError,
+)
+from streamdenoise.machine import has_cuda
+
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "BackendEntry",
+    "EngineOptions",
+    "Engines",
+    "StepRequest",
+    "backend_for",
+    "build_engine",
+    "check_backend",
+    "engine_is_ready",
+    "load_backend",
+    "step_request",
+    "usual_backends",
+]
 
 log = logging.getLogger(__name__)
 
 
-class Backend(Protocol):
-    """A compiled step for one frame size and bit depth, with its state beside it.
+class Engines(Enum):
+    """What a backend has to do with the engine store."""
 
-    The state stays in the backend and is never copied between frames; `state` and
-    `set_state` change it there, or carry it over to another backend.
-    """
-
-    name: str
-
-    def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
-    ) -> tuple[np.ndarray, ...]:
-        """Denoise one frame and advance the state.
-
-        Args:
-            planes: contiguous ``uint8`` or ``uint16`` planes of the size that the
-                backend was loaded for (yuv420: ``(H, W)``, ``(H/2, W/2)`` twice).
-            sigma: ``(P,)`` float32 noise std of each plane in [0, 1].
-            strength: factor on the level that the model works with, which may be
-                another than `sigma` where it corrects that.
-
-        Returns:
-            New planes of the same shapes and dtype, owned by the caller.
-        """
-        ...
-
-    def reset(self) -> None:
-        """Return to a fresh start."""
-        ...
-
-    def state(self) -> tuple[np.ndarray, ...]:
-        """The state, contiguous float32, in the order of the model's state names.
-
-        May share memory with the backend: it is good until the next `step`.
-        """
-        ...
-
-    def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """Replace the state by arrays as `state` gives them.
-
-        They are read, not copied, by the next `step`, and let go after it.
-        """
-        ...
-
-    def close(self) -> None:
-        """Free buffers and compiled code; may be called again."""
-        ...
+    NONE = "none"
+    OPTIONAL = "optional"
+    """It takes an engine that is there, but builds none by itself: that is quick."""
+    REQUIRED = "required"
+    """It runs engines only; building one takes seconds to minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +64,136 @@ class BackendEntry:
     """A row of the table."""
 
     module: str
-    """``load(file, artefact, height, width, depth, threads, **options) -> Backend``."""
+    """With ``load(name, request, **options) -> Backend``; if it has engines, `load`
+    takes ``engine`` too, and ``device(options)``, ``build(request, options)`` and
+    ``runtime()`` are there."""
     install: str
     """What brings it, for messages."""
     needs: str
     """Key of the artefact file that it runs."""
-    options: dict[str, str]
-    """Keyword arguments of its `load`."""
+    precision: str = "fp32"
+    options: dict[str, str] = field(default_factory=dict)
+    """Further keyword arguments of the module's functions."""
+    engines: Engines = Engines.NONE
+    needs_cuda: bool = False
+    is_usual: bool = True
+    """Whether ``auto`` tries it; others are taken by name only."""
+
+
+_TENSORRT = "streamdenoise.backends.tensorrt"
+_ONNX = "streamdenoise.backends.onnxruntime"
+
+
+def _tensorrt(flavour: str, needs: str, precision: str, usual: bool) -> BackendEntry:
+    return BackendEntry(
+        _TENSORRT,
+        f"'streamdenoise[{flavour}]'",
+        needs,
+        precision,
+        {"flavour": flavour},
+        Engines.REQUIRED,
+        needs_cuda=True,
+        is_usual=usual,
+    )
+
+
+def _provider(package: str, provider: str, needs_cuda: bool = False) -> BackendEntry:
+    options = {"provider": provider}
+    return BackendEntry(
+        *(_ONNX, package, "onnx", "fp32", options),
+        needs_cuda=needs_cuda,
+        is_usual=False,
+    )
 
 
 BACKENDS: dict[str, BackendEntry] = {
-    "openvino": BackendEntry("streamdenoise.backends.openvino", "openvino", "int8", {}),
+    "tensorrt": _tensorrt("tensorrt", "onnx_fp16", "fp16", True),
+    "tensorrt-rtx": _tensorrt("tensorrt-rtx", "onnx_fp16", "fp16", True),
+    "cuda": BackendEntry(
+        "streamdenoise.backends.eager",
+        "'streamdenoise[train]'",
+        "eager",
+        "fp16",
+        {"device": "cuda"},
+        needs_cuda=True,
+    ),
+    "openvino": BackendEntry(
+        "streamdenoise.backends.openvino",
+        "openvino",
+        "int8",
+        "int8",
+        engines=Engines.OPTIONAL,
+    ),
     "openvino-fp32": BackendEntry(
         "streamdenoise.backends.openvino",
         "openvino",
         "onnx",
-        {"precision": "fp32"},
+        engines=Engines.OPTIONAL,
     ),
-    "onnxruntime": BackendEntry(
-        "streamdenoise.backends.onnxruntime",
-        "'streamdenoise[onnx]'",
-        "onnx",
-        {},
-    ),
+    "onnxruntime": BackendEntry(_ONNX, "'streamdenoise[onnx]'", "onnx"),
     "eager": BackendEntry(
+        "streamdenoise.backends.eager", "'streamdenoise[train]'", "eager"
+    ),
+    "torch-tensorrt": _tensorrt("torch-tensorrt", "eager", "fp16", False),
+    "tensorrt-fp32": _tensorrt("tensorrt", "onnx", "fp32", False),
+    "tensorrt-rtx-fp32": _tensorrt("tensorrt-rtx", "onnx", "fp32", False),
+    "cuda-fp32": BackendEntry(
         "streamdenoise.backends.eager",
         "'streamdenoise[train]'",
         "eager",
-        {},
+        options={"device": "cuda"},
+        needs_cuda=True,
+        is_usual=False,
     ),
+    "onnxruntime-cuda": _provider("onnxruntime-gpu", "CUDAExecutionProvider", True),
+    "onnxruntime-directml": _provider("onnxruntime-directml", "DmlExecutionProvider"),
+    "onnxruntime-coreml": _provider("onnxruntime", "CoreMLExecutionProvider"),
 }
-"""In the order in which `auto` tries them."""
+"""In the order in which `auto` tries them; the others last."""
+
+
+def usual_backends() -> list[str]:
+    """Backends that ``auto`` tries here, the fastest first.
+
+    Those for GPUs are left out where there is none, without looking further: PyTorch
+    alone takes seconds to import.
+    """
+    cuda = has_cuda()
+    return [
+        name
+        for name, entry in BACKENDS.items()
+        if entry.is_usual and (cuda or not entry.needs_cuda)
+    ]
+
+
+def backend_for(family: str, precision: str | None) -> str:
+    """The row of a backend and a precision, such as ``openvino`` and ``fp32``.
+
+    Args:
+        family: name of a row, or what it begins with.
+        precision: ``fp32``, ``fp16``, ``int8``, or None for that of the row.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if precision is None or family not in BACKENDS:
+        _entry(family)
+        return family
+    if BACKENDS[family].precision == precision:
+        return family
+    named = f"{family}-{precision}"
+    if named in BACKENDS:
+        return named
+    have = sorted(
+        {
+            entry.precision
+            for name, entry in BACKENDS.items()
+            if name in (family, f"{family}-{entry.precision}")
+        }
+    )
+    raise ConfigError(
+        f"{family} has no engines in {precision}; give --precision {' or '.join(have)}"
+    )
 
 
 def load_backend(
@@ -112,6 +203,8 @@ def load_backend(
     width: int,
     depth: int = 8,
     threads: int | None = None,
+    *,
+    store: EngineStore | None = None,
 ) -> Backend:
     """Load one backend by name; never another one in its place.
 
@@ -122,6 +215,7 @@ def load_backend(
         width: luma width, the same.
         depth: bits per sample, 8 or 10.
         threads: CPU threads; None leaves the choice to the runtime.
+        store: where engines are; None takes the usual one.
 
     Raises:
         ConfigError: no backend has this name.
@@ -129,11 +223,127 @@ def load_backend(
         EngineMismatchError: the artefact's file is not the one that was compiled.
         BackendError: it would not compile the model.
     """
+    entry = _entry(name)
+    request = step_request(name, artefact, height, width, depth, threads)
+    with _explained(name, request):
+        module = importlib.import_module(entry.module)
+        extra: dict[str, Any] = dict(entry.options)
+        if entry.engines is Engines.OPTIONAL:
+            spec = _spec(name, request, module, EngineOptions())
+            extra["engine"] = (store or EngineStore()).find(spec)
+        elif entry.engines is Engines.REQUIRED:
+            extra["engine"] = build_engine(
+                name, artefact, height, width, depth, store=store
+            )
+        return module.load(name, request, **extra)
+
+
+def check_backend(name: str, artefact: Artefact) -> None:
+    """Raise what `load_backend` would raise, without building an engine.
+
+    Args:
+        name: a key of `BACKENDS`.
+        artefact: the model.
+    """
+    entry = _entry(name)
+    size = 8 * artefact.multiple
+    if entry.engines is not Engines.REQUIRED:
+        load_backend(name, artefact, size, size).close()
+        return
+    request = step_request(name, artefact, size, size, 8, None)
+    with _explained(name, request):
+        module = importlib.import_module(entry.module)
+        _spec(name, request, module, EngineOptions())
+
+
+def build_engine(
+    name: str,
+    artefact: Artefact,
+    height: int,
+    width: int,
+    depth: int = 8,
+    options: EngineOptions | None = None,
+    *,
+    store: EngineStore | None = None,
+    on_build: OnBuild | None = None,
+) -> bytes:
+    """Find the engine of a backend in the store, or build it and keep it there.
+
+    Args: see `load_backend`.
+
+    Raises:
+        ConfigError: the backend has no engines, or none with these options.
+        BackendError: see `load_backend`.
+    """
+    entry = _entry(name)
+    options = options or EngineOptions()
+    if entry.engines is Engines.NONE:
+        having = [n for n, e in BACKENDS.items() if e.engines is not Engines.NONE]
+        raise ConfigError(
+            f"{name} needs no engines, it runs models as they are; those with engines "
+            f"are {', '.join(having)}"
+        )
+    request = step_request(name, artefact, height, width, depth, None)
+    with _explained(name, request):
+        module = importlib.import_module(entry.module)
+        spec = _spec(name, request, module, options)
+
+        def build() -> bytes:
+            log.info("building %s", spec.file_name)
+            return module.build(request, options, on_build, **entry.options)
+
+        about = {"streamdenoise": version("streamdenoise")}
+        if hasattr(module, "about"):
+            about |= module.about(**entry.options)
+        return (store or EngineStore()).find_or_build(spec, build, about)
+
+
+def engine_is_ready(
+    name: str,
+    artefact: Artefact,
+    height: int,
+    width: int,
+    depth: int,
+    store: EngineStore,
+) -> bool:
+    """Whether `load_backend` would not have to build anything first.
+
+    Raises: what `load_backend` raises, apart from what the runtime itself does.
+    """
+    entry = _entry(name)
+    if entry.engines is not Engines.REQUIRED:
+        return True
+    request = step_request(name, artefact, height, width, depth, None)
+    with _explained(name, request):
+        module = importlib.import_module(entry.module)
+        spec = _spec(name, request, module, EngineOptions())
+        return store.find(spec) is not None
+
+
+def _entry(name: str) -> BackendEntry:
     entry = BACKENDS.get(name)
     if entry is None:
         raise ConfigError(
             f"no backend is named {name!r}: choose auto, {', '.join(BACKENDS)}"
         )
+    return entry
+
+
+def step_request(
+    name: str,
+    artefact: Artefact,
+    height: int,
+    width: int,
+    depth: int,
+    threads: int | None,
+) -> StepRequest:
+    """What a backend is asked for; see `load_backend`.
+
+    Raises:
+        BackendUnavailableError: the artefact lacks the file that the backend runs.
+        EngineMismatchError: that file is not the one that was compiled.
+    """
+    entry = BACKENDS[name]
     file = artefact.file(entry.needs)
     if file is None:
         raise BackendUnavailableError(
@@ -141,49 +351,47 @@ def load_backend(
             "does not have; compile the model again or choose another backend"
         )
     artefact.verify(entry.needs)
+    return StepRequest(artefact, file, height, width, depth, threads, entry.precision)
+
+
+def _spec(
+    name: str, request: StepRequest, module: ModuleType, options: EngineOptions
+) -> EngineSpec:
+    entry = BACKENDS[name]
+    flags = {
+        "runtime": options.version_compatible,
+        "device": options.hardware_compatible,
+        "size": options.dynamic,
+    }
+    return EngineSpec(
+        model=request.artefact.name,
+        weights_sha256=request.artefact.digest(entry.needs),
+        backend=name,
+        precision=entry.precision,
+        width=request.width,
+        height=request.height,
+        depth=request.depth,
+        runtime=module.runtime(**entry.options),
+        device=module.device(options, **entry.options),
+        portable=tuple(flag for flag, wanted in flags.items() if wanted),
+    )
+
+
+@contextmanager
+def _explained(name: str, request: StepRequest) -> Iterator[None]:
+    """Turn what runtimes raise into one sentence."""
     try:
-        module = importlib.import_module(entry.module)
-        return module.load(
-            file, artefact, height, width, depth, threads, **entry.options
-        )
+        yield
     except ImportError as exc:
         raise BackendUnavailableError(
-            f"{name} cannot be used: {exc}; pip install {entry.install}"
+            f"{name} cannot be used: {exc}; pip install {BACKENDS[name].install}"
         ) from exc
-    except BackendError:
+    except StreamDenoiseError:
         raise
     except Exception as exc:
         # Runtimes raise what they like (RuntimeError, Fail, NoSuchFile ...).
         reason = " ".join(str(exc).split())[:300]
         raise BackendError(
-            f"{name} could not load {file.name}: {reason}; choose another --backend"
+            f"{name} could not load {request.file.name}: {reason}; choose another "
+            "--backend"
         ) from exc
-
-
-def load_first(
-    artefact: Artefact,
-    height: int,
-    width: int,
-    depth: int = 8,
-    threads: int | None = None,
-) -> tuple[Backend, tuple[str, ...]]:
-    """Load the first backend that works, in the table's order.
-
-    Returns:
-        The backend, and why each earlier one was passed over.
-
-    Raises:
-        BackendUnavailableError: none works; the message says why for each.
-    """
-    reasons: list[str] = []
-    for name in BACKENDS:
-        try:
-            backend = load_backend(name, artefact, height, width, depth, threads)
-        except BackendError as exc:
-            reasons.append(str(exc))
-            continue
-        log.info("backend %s%s", name, "".join(f"; {r}" for r in reasons))
-        return backend, tuple(reasons)
-    raise BackendUnavailableError(
-        f"no backend works here for model {artefact.name}: {'; '.join(reasons)}"
-    )

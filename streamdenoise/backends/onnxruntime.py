@@ -1,43 +1,55 @@
-"""ONNX Runtime on the CPU, FP32: the portable one."""
+"""ONNX Runtime: on the CPU the portable one, elsewhere through its providers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from streamdenoise.artefact import Artefact
+from streamdenoise.backends.backend import StepRequest
+from streamdenoise.backends.host_state import HostState
 from streamdenoise.blocks import gather_blocks, scatter_blocks
+from streamdenoise.errors import BackendUnavailableError
+
+_REMEDIES = {
+    "CUDAExecutionProvider": "pip install onnxruntime-gpu in place of onnxruntime",
+    "DmlExecutionProvider": "pip install onnxruntime-directml in place of onnxruntime, "
+    "on Windows",
+    "CoreMLExecutionProvider": "it comes with onnxruntime on macOS",
+}
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(HostState):
     """The deployed graph, with the casts from and to integers in numpy."""
 
-    name = "onnxruntime"
-
-    def __init__(
-        self,
-        file: Path,
-        artefact: Artefact,
-        height: int,
-        width: int,
-        depth: int,
-        threads: int | None,
-    ) -> None:
+    def __init__(self, name: str, request: StepRequest, provider: str) -> None:
+        self.name = name
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        if request.threads is not None:
+            options.intra_op_num_threads = request.threads
+        if provider == "DmlExecutionProvider":
+            # DirectML takes neither.
+            options.enable_mem_pattern = False
+            options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        providers = [provider, "CPUExecutionProvider"]
         self._session: Any = ort.InferenceSession(
-            file, options, providers=["CPUExecutionProvider"]
+            request.file, options, providers=list(dict.fromkeys(providers))
         )
-        self._names = artefact.input_names
-        self._state_shapes = artefact.state_shapes(height, width)
-        dtype = np.uint8 if depth == 8 else np.uint16
-        self._pixels = np.empty(self._state_shapes[0], dtype)
-        self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
-        self.reset()
+        if self._session.get_providers()[0] != provider:
+            raise BackendUnavailableError(
+                f"{name} found no device for {provider}; choose another --backend"
+            )
+        self._inputs = request.artefact.input_names
+        # Half-precision graphs keep some of their state in it.
+        halves = [i.name for i in self._session.get_inputs() if "float16" in i.type]
+        self._dtypes = [
+            np.float16 if name in halves else np.float32
+            for name in request.artefact.state_names
+        ]
+        self._pixels = np.empty(request.state_shapes[0], request.dtype)
+        self._peak = np.full((1, 1, 1, 1), request.peak, np.float32)
+        super().__init__(request)
 
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
@@ -51,37 +63,38 @@ class OnnxRuntimeBackend:
             pixels = np.empty(pixels.shape, np.float32)
         gather_blocks(planes, pixels[0])
         pixels = pixels.astype(np.float32, copy=False)
-        told, factor = (
-            sigma[None].astype(np.float32),
-            np.full_like(self._peak, strength),
-        )
-        values = [pixels, self._peak, told, factor, *self._state]
-        feed = dict(zip(self._names, values, strict=True))
-        clean, *self._state = self._session.run(None, feed)
+        told = sigma[None].astype(np.float32)
+        factor = np.full_like(self._peak, strength)
+        state = [
+            array.astype(dtype, copy=False)
+            for array, dtype in zip(self._state, self._dtypes, strict=True)
+        ]
+        values = [pixels, self._peak, told, factor, *state]
+        feed = dict(zip(self._inputs, values, strict=True))
+        clean, *state = self._session.run(None, feed)
+        self._state = [array.astype(np.float32, copy=False) for array in state]
         cleaned = tuple(np.empty(p.shape, self._pixels.dtype) for p in planes)
         scatter_blocks(clean.astype(self._pixels.dtype)[0], cleaned)
         return cleaned
 
-    def reset(self) -> None:
-        self._state = [np.zeros(shape, np.float32) for shape in self._state_shapes]
-
-    def state(self) -> tuple[np.ndarray, ...]:
-        return tuple(self._state)
-
-    def set_state(self, state: Sequence[np.ndarray]) -> None:
-        self._state = list(state)
-
     def close(self) -> None:
-        self._session, self._state = None, []
+        """Free the session; may be called again."""
+        super().close()
+        self._session = None
 
 
 def load(
-    file: Path,
-    artefact: Artefact,
-    height: int,
-    width: int,
-    depth: int,
-    threads: int | None,
+    name: str, request: StepRequest, provider: str = "CPUExecutionProvider"
 ) -> OnnxRuntimeBackend:
-    """Start a session for this size."""
-    return OnnxRuntimeBackend(file, artefact, height, width, depth, threads)
+    """Start a session for this size.
+
+    Raises:
+        BackendUnavailableError: this build of ONNX Runtime, or the machine, lacks the
+            provider.
+    """
+    if provider not in ort.get_available_providers():
+        raise BackendUnavailableError(
+            f"{name} needs ONNX Runtime with {provider}, which this one lacks; "
+            f"{_REMEDIES.get(provider, 'install another build')}"
+        )
+    return OnnxRuntimeBackend(name, request, provider)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,63 +13,44 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # noqa: E402
 
-from streamdenoise.artefact import Artefact  # noqa: E402
+from streamdenoise.backends.backend import (  # noqa: E402
+    EngineOptions,
+    OnBuild,
+    StepRequest,
+)
+from streamdenoise.backends.host_state import HostState  # noqa: E402
 from streamdenoise.blocks import gather_blocks, scatter_blocks  # noqa: E402
+from streamdenoise.errors import ConfigError  # noqa: E402
+from streamdenoise.machine import cpu_name  # noqa: E402
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(HostState):
     """One infer request on buffers of ours; two sets of state are written in turn."""
 
     def __init__(
-        self,
-        file: Path,
-        artefact: Artefact,
-        height: int,
-        width: int,
-        depth: int,
-        threads: int | None,
-        precision: str,
+        self, name: str, request: StepRequest, compiled: ov.CompiledModel
     ) -> None:
-        self.name = "openvino" if precision == "int8" else "openvino-fp32"
-        state_shapes = artefact.state_shapes(height, width)
-        core = ov.Core()
-        model = core.read_model(file)
-        sigmas = (1, artefact.sigmas)
-        shapes = [state_shapes[0], (1, 1, 1, 1), sigmas, (1, 1, 1, 1), *state_shapes]
-        names = artefact.input_names
-        model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
-        # Integer pixels cross the boundary; the casts run inside the graph.
-        element = ov.Type.u8 if depth == 8 else ov.Type.u16
-        adapter = PrePostProcessor(model)
-        adapter.input("pixels").tensor().set_element_type(element)
-        adapter.output("pixels_out").tensor().set_element_type(element)
-        config = {
-            "PERFORMANCE_HINT": "LATENCY",
-            # Left alone it would run "FP32" in bfloat16 on chips that have it.
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        if threads is not None:
-            config["INFERENCE_NUM_THREADS"] = str(threads)
-        compiled = core.compile_model(adapter.build(), "CPU", config)
-        dtype = np.uint8 if depth == 8 else np.uint16
-        self._pixels = np.zeros(state_shapes[0], dtype)
-        self._cleaned = np.zeros(state_shapes[0], dtype)
-        self._sigma = np.zeros(sigmas, np.float32)
+        self.name = name
+        shapes = request.state_shapes
+        self._pixels = np.zeros(shapes[0], request.dtype)
+        self._cleaned = np.zeros(shapes[0], request.dtype)
+        self._sigma = np.zeros((1, request.artefact.sigmas), np.float32)
         self._buffers = [
-            [np.zeros(shape, np.float32) for shape in state_shapes] for _ in range(2)
+            [np.zeros(shape, np.float32) for shape in shapes] for _ in range(2)
         ]
         # OpenVINO's tensors do not keep the arrays alive that they share.
-        self._peak = np.full((1, 1, 1, 1), (1 << depth) - 1, np.float32)
+        self._peak = np.full((1, 1, 1, 1), request.peak, np.float32)
         self._request: Any = compiled.create_infer_request()
         self._strength = np.ones_like(self._peak)
         told = (self._pixels, self._peak, self._sigma, self._strength)
         for i, array in enumerate(told):
             self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
-        self.set_state(self._buffers[0])
+        super().__init__(request)
 
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
+        """See `Backend.step`."""
         self._sigma[0], self._strength[...] = sigma, strength
         gather_blocks(planes, self._pixels[0])
         # The set that is not read; both are free where the state came from elsewhere.
@@ -85,31 +65,83 @@ class OpenVinoBackend:
         return cleaned
 
     def reset(self) -> None:
+        """Return to a fresh start."""
         for array in self._buffers[0]:
             array.fill(0)
         self.set_state(self._buffers[0])
 
-    def state(self) -> tuple[np.ndarray, ...]:
-        return tuple(self._state)
-
     def set_state(self, state: Sequence[np.ndarray]) -> None:
+        """See `Backend.set_state`."""
         for i, array in zip(range(4, 4 + len(self._buffers[0])), state, strict=True):
             self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
-        self._state = list(state)
+        super().set_state(state)
 
     def close(self) -> None:
-        self._request = None
-        self._buffers, self._state = [], []
+        """Free buffers and compiled code; may be called again."""
+        super().close()
+        self._request, self._buffers = None, []
+
+
+def runtime() -> str:
+    """Name and version, which engines depend on."""
+    return f"OpenVINO {ov.__version__.split('-')[0]}"
+
+
+def device(options: EngineOptions) -> str:
+    """The processor that an engine is built for.
+
+    Raises:
+        ConfigError: it shall be built for others.
+    """
+    if options != EngineOptions():
+        raise ConfigError(
+            "OpenVINO builds for this processor, version and size only; leave out "
+            "--compute-capability, --version-compatible, --hardware-compatible and "
+            "--dynamic"
+        )
+    return cpu_name()
+
+
+def build(
+    request: StepRequest, options: EngineOptions, on_build: OnBuild | None
+) -> bytes:
+    """Compile and serialise; loading that saves little, as compiling takes 0.3 s."""
+    return _compile(request).export_model().getvalue()
+
+
+def _compile(request: StepRequest) -> ov.CompiledModel:
+    artefact = request.artefact
+    core = ov.Core()
+    model = core.read_model(request.file)
+    state = request.state_shapes
+    ones = (1, 1, 1, 1)
+    shapes = [state[0], ones, (1, artefact.sigmas), ones, *state]
+    names = artefact.input_names
+    model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
+    # Integer pixels cross the boundary; the casts run inside the graph.
+    element = ov.Type.u8 if request.depth == 8 else ov.Type.u16
+    adapter = PrePostProcessor(model)
+    adapter.input("pixels").tensor().set_element_type(element)
+    adapter.output("pixels_out").tensor().set_element_type(element)
+    return core.compile_model(adapter.build(), "CPU", _config(request))
+
+
+def _config(request: StepRequest) -> dict[str, str]:
+    config = {
+        "PERFORMANCE_HINT": "LATENCY",
+        # Left alone it would run "FP32" in bfloat16 on chips that have it.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    if request.threads is not None:
+        config["INFERENCE_NUM_THREADS"] = str(request.threads)
+    return config
 
 
 def load(
-    file: Path,
-    artefact: Artefact,
-    height: int,
-    width: int,
-    depth: int,
-    threads: int | None,
-    precision: str = "int8",
+    name: str, request: StepRequest, engine: bytes | None = None
 ) -> OpenVinoBackend:
-    """Compile the artefact's graph for this size."""
-    return OpenVinoBackend(file, artefact, height, width, depth, threads, precision)
+    """Compile the artefact's graph for this size, or take an engine of it."""
+    if engine is None:
+        return OpenVinoBackend(name, request, _compile(request))
+    compiled = ov.Core().import_model(engine, "CPU", _config(request))
+    return OpenVinoBackend(name, request, compiled)

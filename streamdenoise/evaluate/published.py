@@ -115,7 +115,6 @@ class FloatDenoiser:
         self._engine = open_published(
             artefact, height + -height % multiple, width + -width % multiple, threads
         )
-        self._names = artefact.state_names
         self._motion = MotionFollower()
         self._sigma = sigma
         self._is_rgb = artefact.layout == "rgb"
@@ -146,9 +145,9 @@ class FloatDenoiser:
 
     def _step(self, planes: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         held = [plane.round().clip(0, _PEAK).astype(np.uint8) for plane in planes]
-        state = dict(zip(self._names, self._engine.state(), strict=True))
-        state = self._motion.follow(held, state, _PEAK)
-        self._engine.set_state(tuple(state.values()))
+        flow = self._motion.flow(held, _PEAK)
+        if flow is not None:
+            self._engine.warp(flow)
         cleaned = self._engine.step(planes, self._sigmas)
         self._motion.remember(cleaned)
         return cleaned

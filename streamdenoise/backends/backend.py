@@ -1,0 +1,119 @@
+"""What a backend is, and what it is asked for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from streamdenoise.artefact import Artefact
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest:
+    """One step to be compiled: which model, how large, how precise."""
+
+    artefact: Artefact
+    file: Path
+    """The artefact's file of the kind that the backend runs."""
+    height: int
+    """Of the luma plane in pixels, a multiple of the artefact's `multiple`."""
+    width: int
+    """The same."""
+    depth: int = 8
+    """Bits per sample, 8 or 10."""
+    threads: int | None = None
+    """CPU threads; None leaves the choice to the runtime."""
+    precision: str = "fp32"
+    """``fp32``, ``fp16`` or ``int8``: what convolutions compute in."""
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """Of the samples."""
+        return np.uint8 if self.depth == 8 else np.uint16
+
+    @property
+    def peak(self) -> int:
+        """Full scale of the samples."""
+        return (1 << self.depth) - 1
+
+    @property
+    def state_shapes(self) -> list[tuple[int, ...]]:
+        """See `Artefact.state_shapes`; the first is that of a frame's blocks."""
+        return self.artefact.state_shapes(self.height, self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine is built; what a backend cannot do it refuses."""
+
+    compute_capabilities: tuple[str, ...] = ()
+    """GPUs to build for, such as ``8.9``, where the runtime can; empty is this one."""
+    version_compatible: bool = False
+    """Also for later versions of the runtime, at some cost of speed."""
+    hardware_compatible: bool = False
+    """Also for other GPUs from Ampere on, at some cost of speed."""
+    dynamic: bool = False
+    """One engine for all sizes up to the one that is asked for."""
+
+
+OnBuild = Callable[[str, int, int], bool]
+"""Told the phase of a build, the step in it, and its steps; False stops the build."""
+
+
+class Backend(Protocol):
+    """A compiled step for one frame size and bit depth, with its state beside it.
+
+    The state stays in the backend and is never copied between frames; `warp` moves it
+    there, `state` and `set_state` carry it over to another backend.
+    """
+
+    name: str
+
+    def step(
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
+    ) -> tuple[np.ndarray, ...]:
+        """Denoise one frame and advance the state.
+
+        Args:
+            planes: contiguous ``uint8`` or ``uint16`` planes of the size that the
+                backend was loaded for (yuv420: ``(H, W)``, ``(H/2, W/2)`` twice).
+            sigma: ``(P,)`` float32 noise std of each plane in [0, 1].
+            strength: factor on the level that the model works with, which may be
+                another than `sigma` where it corrects that.
+
+        Returns:
+            New planes of the same shapes and dtype, owned by the caller.
+        """
+        ...
+
+    def warp(self, flow: np.ndarray) -> None:
+        """Bring the state to where the next picture is.
+
+        Args:
+            flow: as `FlowEstimator.flow` returns it.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Return to a fresh start."""
+        ...
+
+    def state(self) -> tuple[np.ndarray, ...]:
+        """The state, contiguous float32, in the order of the model's state names.
+
+        May share memory with the backend: it is good until the next `step` or `warp`.
+        """
+        ...
+
+    def set_state(self, state: Sequence[np.ndarray]) -> None:
+        """Replace the state by arrays as `state` gives them.
+
+        They are read, not copied, by the next `step`, and let go after it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free buffers and compiled code; may be called again."""
+        ...

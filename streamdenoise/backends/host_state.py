@@ -1,0 +1,42 @@
+"""The state of backends that keep it in the host's memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from streamdenoise.backends.backend import StepRequest
+from streamdenoise.motion import StateWarper
+
+
+class HostState:
+    """Base of a backend whose state is a list of arrays, `self._state`."""
+
+    def __init__(self, request: StepRequest) -> None:
+        """Start fresh."""
+        self._names = request.artefact.state_names
+        self._state_shapes = request.state_shapes
+        self._warper: StateWarper | None = None
+        self._state: list[np.ndarray] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to a fresh start."""
+        self.set_state([np.zeros(shape, np.float32) for shape in self._state_shapes])
+
+    def state(self) -> tuple[np.ndarray, ...]:
+        """See `Backend.state`."""
+        return tuple(self._state)
+
+    def set_state(self, state: Sequence[np.ndarray]) -> None:
+        """See `Backend.set_state`."""
+        self._state = list(state)
+
+    def warp(self, flow: np.ndarray) -> None:
+        """See `Backend.warp`; the arrays are the warper's own until the next step."""
+        state = dict(zip(self._names, self._state, strict=True))
+        self._warper = self._warper or StateWarper(state)
+        self.set_state(tuple(self._warper.warp(state, flow).values()))
+
+    def close(self) -> None:
+        """Free the state; may be called again."""
+        self._state, self._warper = [], None

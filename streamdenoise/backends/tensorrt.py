@@ -1,0 +1,349 @@
+"""TensorRT and TensorRT-RTX: one API, two libraries.
+
+Building is tested with TensorRT-RTX, whose builder needs no GPU. Running engines, and
+everything of the full TensorRT, has not been measured: no GPU with either was at hand.
+"""
+
+import importlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from streamdenoise.artefact import Artefact
+from streamdenoise.backends.backend import EngineOptions, OnBuild, StepRequest
+from streamdenoise.engine_store import default_folder, write_whole
+from streamdenoise.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ConfigError,
+    DeviceMemoryError,
+    EngineBuildError,
+)
+from streamdenoise.machine import has_cuda
+
+log = logging.getLogger(__name__)
+
+_LIBRARIES = {
+    "tensorrt": ("tensorrt", "TensorRT"),
+    "torch-tensorrt": ("tensorrt", "Torch-TensorRT"),
+    "tensorrt-rtx": ("tensorrt_rtx", "TensorRT-RTX"),
+}
+"""Flavour -> Python package of the API, and its name for people."""
+
+_SMALLEST = 64
+"""Side of the smallest picture that engines for many sizes take, in pixels."""
+
+_loggers: dict[str, Any] = {}
+
+
+def runtime(flavour: str) -> str:
+    """Name and version, which engines depend on."""
+    version = _library(flavour).__version__
+    if flavour == "torch-tensorrt":
+        torch_tensorrt = importlib.import_module("torch_tensorrt")
+        version = f"{torch_tensorrt.__version__} {version}"
+    return f"{_LIBRARIES[flavour][1]} {version}"
+
+
+def device(options: EngineOptions, flavour: str) -> str:
+    """The GPUs that an engine is built for.
+
+    TensorRT tunes its engines on the very GPU; TensorRT-RTX builds for compute
+    capabilities, with or without a GPU.
+
+    Raises:
+        ConfigError: the library cannot build for those that are asked for.
+        BackendUnavailableError: there is no GPU, and none is named.
+    """
+    is_rtx = flavour == "tensorrt-rtx"
+    if options.compute_capabilities:
+        if not is_rtx:
+            raise ConfigError(
+                "TensorRT builds for the GPU of this machine: leave out "
+                "--compute-capability, or take --backend tensorrt-rtx"
+            )
+        for capability in options.compute_capabilities:
+            _capability(_library(flavour), capability)
+        names = (c.replace(".", "") for c in options.compute_capabilities)
+        return "+".join(f"sm_{name}" for name in names)
+    name, capability = _gpu(flavour)
+    return capability if is_rtx else f"{name} {capability}"
+
+
+def about(flavour: str) -> dict[str, str]:
+    """What people may want to know of an engine later."""
+    if not has_cuda():
+        return {}
+    import torch
+
+    return {"gpu": _gpu(flavour)[0], "cuda": str(torch.version.cuda)}
+
+
+def build(
+    request: StepRequest,
+    options: EngineOptions,
+    on_build: OnBuild | None,
+    flavour: str,
+) -> bytes:
+    """Build a serialised engine.
+
+    Raises:
+        EngineBuildError: the library refuses the model, or the build was stopped.
+    """
+    trt = _library(flavour)
+    if flavour == "torch-tensorrt":
+        return _build_with_torch(request, options)
+    logger = _logger(flavour)
+    logger.errors.clear()
+    builder = trt.Builder(logger)
+    # Types are those of the ONNX file: FP16 graphs hold their own casts.
+    typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(typed)
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(request.file.read_bytes()):
+        faults = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
+        raise EngineBuildError(
+            f"{_LIBRARIES[flavour][1]} cannot read {request.file.name}: {faults}; "
+            "compile the model again with this version"
+        )
+    config = builder.create_builder_config()
+    config.add_optimization_profile(_profile(builder, request, options.dynamic))
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    if options.compute_capabilities:
+        config.num_compute_capabilities = len(options.compute_capabilities)
+        for index, capability in enumerate(options.compute_capabilities):
+            config.set_compute_capability(_capability(trt, capability), index)
+    monitor = _monitor(trt, on_build)
+    config.progress_monitor = monitor
+    cache = _timing_cache_path(flavour) if flavour == "tensorrt" else None
+    if cache is not None:
+        known = cache.read_bytes() if cache.is_file() else b""
+        config.set_timing_cache(config.create_timing_cache(known), False)
+    engine = builder.build_serialized_network(network, config)
+    if monitor.stopped:
+        raise EngineBuildError("the build was stopped; nothing was kept of it")
+    if engine is None:
+        reason = "; ".join(logger.errors[-2:]) or "it does not say why"
+        raise EngineBuildError(
+            f"{_LIBRARIES[flavour][1]} could not build {request.file.name} for "
+            f"{request.width}x{request.height}: {reason}"
+        )
+    if cache is not None:
+        _keep(cache, bytes(config.get_timing_cache().serialize()))
+    return bytes(engine)
+
+
+def load(name: str, request: StepRequest, engine: bytes, flavour: str) -> Any:
+    """Run an engine on buffers of PyTorch; not measured.
+
+    Raises:
+        BackendError: the library refuses the engine, or memory is short.
+    """
+    _gpu(flavour)
+    import torch
+
+    from streamdenoise.backends.torch_device import TorchDeviceBackend
+
+    trt = _library(flavour)
+    logger = _logger(flavour)
+    logger.errors.clear()
+    library = trt.Runtime(logger)
+    # Engines for later versions bring code of their own; the store wrote them.
+    library.engine_host_code_allowed = True
+    loaded = library.deserialize_cuda_engine(engine)
+    if loaded is None:
+        raise BackendError(
+            f"{name} cannot load its engine: {'; '.join(logger.errors[-2:])}; "
+            "`streamdenoise engines prune --all` lets it be built again"
+        )
+    log.info(
+        "%s needs %.0f MiB of GPU memory for %dx%d, beside weights and state",
+        name,
+        loaded.device_memory_size_v2 / 2**20,
+        request.width,
+        request.height,
+    )
+    context = loaded.create_execution_context()
+    if context is None:
+        raise DeviceMemoryError(
+            f"{name} has too little GPU memory for {request.width}x{request.height}; "
+            "close other programs, or give --tile 1024"
+        )
+    tensors = [loaded.get_tensor_name(i) for i in range(loaded.num_io_tensors)]
+    modes = {t: loaded.get_tensor_mode(t) for t in tensors}
+    names_in = [t for t in tensors if modes[t] == trt.TensorIOMode.INPUT]
+    names_out = [t for t in tensors if modes[t] == trt.TensorIOMode.OUTPUT]
+
+    def launch(inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        for tensor, value in zip(names_in, inputs, strict=True):
+            context.set_input_shape(tensor, tuple(value.shape))
+            context.set_tensor_address(tensor, value.data_ptr())
+        for tensor, value in zip(names_out, outputs, strict=True):
+            context.set_tensor_address(tensor, value.data_ptr())
+        stream = torch.cuda.current_stream().cuda_stream
+        if not context.execute_async_v3(stream):
+            raise BackendError(f"{name} failed: {'; '.join(logger.errors[-2:])}")
+
+    count = len(request.artefact.state_names)
+    dtypes = [
+        torch.float16 if loaded.get_tensor_dtype(t) == trt.float16 else torch.float32
+        for t in names_in[-count:]
+    ]
+    return TorchDeviceBackend(name, request, launch, "cuda", dtypes)
+
+
+def _library(flavour: str) -> Any:
+    return importlib.import_module(_LIBRARIES[flavour][0])
+
+
+def _gpu(flavour: str) -> tuple[str, str]:
+    """Name and compute capability of the GPU.
+
+    Raises:
+        BackendUnavailableError: there is none, or PyTorch cannot use it.
+    """
+    name = _LIBRARIES[flavour][1]
+    if not has_cuda():
+        remedy = (
+            "; engines for other machines: --compute-capability 8.6"
+            if flavour == "tensorrt-rtx"
+            else "; choose --backend openvino"
+        )
+        raise BackendUnavailableError(
+            f"{name} needs an NVIDIA GPU, here is none{remedy}"
+        )
+    import torch
+
+    if not torch.cuda.is_available():
+        raise BackendUnavailableError(
+            f"{name} needs PyTorch with CUDA for its buffers; install it as "
+            "pytorch.org tells"
+        )
+    major, minor = torch.cuda.get_device_capability()
+    return torch.cuda.get_device_name(), f"sm_{major}{minor}"
+
+
+def _capability(trt: Any, capability: str) -> Any:
+    """The library's own value for a compute capability such as ``8.6``."""
+    known = {
+        name: value
+        for name, value in trt.ComputeCapability.__members__.items()
+        if name.startswith("SM")
+    }
+    value = known.get(f"SM{capability.replace('.', '')}")
+    if value is None:
+        numbers = sorted(int(name[2:]) for name in known)
+        choices = ", ".join(f"{n // 10}.{n % 10}" for n in numbers)
+        raise ConfigError(
+            f"TensorRT-RTX {trt.__version__} builds nothing for compute capability "
+            f"{capability}; choose {choices}"
+        )
+    return value
+
+
+def _profile(builder: Any, request: StepRequest, dynamic: bool) -> Any:
+    """Shapes of the inputs: one size, or all up to it."""
+    artefact = request.artefact
+    profile = builder.create_optimization_profile()
+    largest = _shapes(artefact, request.height, request.width)
+    smallest = _shapes(artefact, _SMALLEST, _SMALLEST) if dynamic else largest
+    for name, shape in largest.items():
+        profile.set_shape(name, smallest[name], shape, shape)
+    return profile
+
+
+def _shapes(artefact: Artefact, height: int, width: int) -> dict[str, tuple[int, ...]]:
+    """Of the inputs whose size is that of the picture."""
+    state = artefact.state_shapes(height, width)
+    named = dict(zip(artefact.state_names, state, strict=True))
+    return {"pixels": named["fused"], **named}
+
+
+def _build_with_torch(request: StepRequest, options: EngineOptions) -> bytes:
+    """Straight from the checkpoint, through ``torch.export``; not measured."""
+    import torch
+
+    from streamdenoise.checkpoint import load_checkpoint
+    from streamdenoise.half_precision import convolve_in_half
+    from streamdenoise.model import DeployedGraph
+
+    compiler = importlib.import_module("torch_tensorrt").dynamo
+    if options.dynamic:
+        raise ConfigError("torch-tensorrt builds for one size; leave out --dynamic")
+    net, _ = load_checkpoint(request.file)
+    if request.precision == "fp16":
+        convolve_in_half(net)
+    graph = DeployedGraph(net).eval().cuda()
+    inputs = tuple(
+        x.cuda() for x in graph.example_inputs(request.height, request.width)
+    )
+    with torch.inference_mode():
+        program = torch.export.export(graph, inputs)
+        return compiler.convert_exported_program_to_serialized_trt_engine(
+            program,
+            arg_inputs=inputs,
+            use_explicit_typing=True,
+            version_compatible=options.version_compatible,
+            hardware_compatible=options.hardware_compatible,
+        )
+
+
+def _logger(flavour: str) -> Any:
+    """The one logger of a library: it hands on to ours, and keeps errors."""
+    if flavour in _loggers:
+        return _loggers[flavour]
+    trt = _library(flavour)
+
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.errors.append(" ".join(message.split())[:300])
+            log.debug("%s", message)
+
+    _loggers[flavour] = Logger()
+    return _loggers[flavour]
+
+
+def _monitor(trt: Any, on_build: OnBuild | None) -> Any:
+    """Tells how far a build is, and stops it when told to."""
+
+    class Monitor(trt.IProgressMonitor):
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.stopped = False
+            self.steps: dict[str, int] = {}
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            self.steps[phase] = steps
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            if on_build is not None and not on_build(phase, step, self.steps[phase]):
+                self.stopped = True
+            return not self.stopped
+
+        def phase_finish(self, phase: str) -> None:
+            self.steps.pop(phase, None)
+
+    return Monitor()
+
+
+def _timing_cache_path(flavour: str) -> Path:
+    """Measured times of kernels: the next engine is built sooner with them."""
+    name = runtime(flavour).replace(" ", "-")
+    return default_folder() / f"{name}.timing"
+
+
+def _keep(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
+    except OSError as exc:
+        log.warning("%s cannot be written (%s): the next build is slow too", path, exc)

@@ -1,0 +1,222 @@
+"""Which engine runs: the best one that works, and a better one once it is built."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from threading import Thread
+
+from streamdenoise.artefact import Artefact
+from streamdenoise.backends import (
+    BACKENDS,
+    Backend,
+    engine_is_ready,
+    load_backend,
+    step_request,
+    usual_backends,
+)
+from streamdenoise.backends.tiled import TiledBackend, tile_for
+from streamdenoise.blocks import layout_shapes
+from streamdenoise.engine_store import FOLDER_VARIABLE, EngineStore
+from streamdenoise.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ConfigError,
+    DeviceMemoryError,
+)
+from streamdenoise.guard import check_engine
+
+log = logging.getLogger(__name__)
+
+_SMALLEST_TILE = 256
+
+
+class EngineLoader:
+    """Loads guarded engines for one model.
+
+    Attributes:
+        notes: why backends that were tried first do not run.
+    """
+
+    def __init__(
+        self,
+        artefact: Artefact,
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        tile: int | None = None,
+        wait: bool = True,
+        store: EngineStore | None = None,
+    ) -> None:
+        """Say what is wanted; nothing is loaded yet.
+
+        Args:
+            artefact: the model.
+            backend: a name of `BACKENDS`, which is then the only one, or ``auto``.
+            threads: CPU threads; None leaves the choice to the runtime.
+            tile: largest side of what is denoised at once, in pixels; None takes the
+                whole picture, or tiles where it does not fit into memory.
+            wait: build engines that are missing first. Otherwise ``auto`` starts on
+                the best backend that is ready and builds the other meanwhile.
+            store: where engines are; None takes the usual one.
+
+        Raises:
+            ConfigError: the tile is too small, or no multiple of 8.
+        """
+        if tile is not None:
+            try:
+                tile_for(tile, tile, tile)
+            except ValueError as exc:
+                raise ConfigError(f"--tile {tile} cannot be used: {exc}") from exc
+        self.notes: tuple[str, ...] = ()
+        self._artefact = artefact
+        self._backend = backend
+        self._threads = threads
+        self._tile = tile
+        self._wait = wait
+        self._store = store or EngineStore()
+        self._builder: _BackgroundBuild | None = None
+
+    def load(self, height: int, width: int, depth: int) -> Backend:
+        """Load an engine for a size; see `load_backend`.
+
+        Raises:
+            BackendUnavailableError: no backend works here; says why for each.
+            EngineRefusedError: the named one computes something else.
+            BackendError: see `load_backend`.
+        """
+        self.close()
+        if self._backend != "auto":
+            return self._load(self._backend, height, width, depth)
+        reasons: list[str] = []
+        for name in usual_backends():
+            try:
+                if not self._wait and not engine_is_ready(
+                    name, self._artefact, height, width, depth, self._store
+                ):
+                    self._build(name, height, width, depth)
+                    reasons.append(f"{name} is being built and takes over when ready")
+                    continue
+                engine = self._load(name, height, width, depth)
+            except BackendError as exc:
+                log.info("%s", exc)
+                reasons.append(str(exc))
+                continue
+            self.notes = tuple(reasons)
+            log.info("backend %s", name)
+            return engine
+        self.close()
+        raise BackendUnavailableError(
+            f"no backend works here for model {self._artefact.name}: "
+            f"{'; '.join(reasons)}"
+        )
+
+    def better(self) -> Backend | None:
+        """An engine that has become ready since `load`, once; the caller closes it."""
+        builder = self._builder
+        if builder is None or builder.is_alive():
+            return None
+        self._builder = None
+        if builder.error is not None:
+            log.warning("%s", builder.error)
+            self.notes = (*self.notes, str(builder.error))
+        return builder.engine
+
+    def close(self) -> None:
+        """Stop what is being built; may be called again."""
+        builder, self._builder = self._builder, None
+        if builder is not None:
+            builder.stop()
+
+    def _build(self, name: str, height: int, width: int, depth: int) -> None:
+        if self._builder is not None:
+            return  # the faster one is being built already
+        log.warning("the engine of %s is being built; this takes a while", name)
+        command = [
+            *(sys.executable, "-m", "streamdenoise", "compile"),
+            str(self._artefact.folder / f"{self._artefact.name}.json"),
+            *("--size", f"{width}x{height}", "--depth", str(depth)),
+            *("--backend", name, "--quiet"),
+        ]
+        self._builder = _BackgroundBuild(
+            command, self._store, lambda: self._load(name, height, width, depth)
+        )
+        self._builder.start()
+
+    def _load(self, name: str, height: int, width: int, depth: int) -> Backend:
+        """Whole, or in tiles as large as fit into memory."""
+        tile = self._tile
+        while True:
+            try:
+                return self._load_tiled(name, height, width, depth, tile)
+            except DeviceMemoryError as exc:
+                smaller = (tile or max(height, width)) // 16 * 8
+                if self._tile is not None or smaller < _SMALLEST_TILE:
+                    raise
+                log.warning("%s; trying tiles of %d pixels", exc, smaller)
+                tile = smaller
+
+    def _load_tiled(
+        self, name: str, height: int, width: int, depth: int, tile: int | None
+    ) -> Backend:
+        size = (height, width) if tile is None else tile_for(height, width, tile)
+        engine = load_backend(
+            name, self._artefact, *size, depth, self._threads, store=self._store
+        )
+        try:
+            shapes = layout_shapes(self._artefact.layout, *size)
+            precision = BACKENDS[name].precision
+            psnr = check_engine(engine, self._artefact, shapes, depth, precision)
+        except BackendError:
+            engine.close()
+            raise
+        log.info("%s has %.1f dB against the model on the known clip", name, psnr)
+        if size == (height, width):
+            return engine
+        request = step_request(
+            name, self._artefact, height, width, depth, self._threads
+        )
+        return TiledBackend(request, engine, size)
+
+
+class _BackgroundBuild(Thread):
+    """Builds an engine in a process of its own, which may be stopped, then loads it."""
+
+    def __init__(
+        self, command: list[str], store: EngineStore, load: Callable[[], Backend]
+    ) -> None:
+        super().__init__(name="build-engine", daemon=True)
+        self.engine: Backend | None = None
+        self.error: BackendError | None = None
+        self._load = load
+        environment = {**os.environ, FOLDER_VARIABLE: str(store.folder)}
+        self._process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._stopped = False
+
+    def run(self) -> None:
+        _, errors = self._process.communicate()
+        if self._stopped:
+            return
+        if self._process.returncode:
+            last = (errors.strip().splitlines() or ["it does not say why"])[-1]
+            self.error = BackendError(f"no engine was built: {last}")
+            return
+        try:
+            self.engine = self._load()
+        except BackendError as exc:
+            self.error = exc
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._process.terminate()
+        self.join()
+        if self.engine is not None:
+            self.engine.close()

@@ -1,0 +1,369 @@
+"""Engines on disk: what a runtime compiled for one machine, and what it was made of.
+
+An engine is a file and a JSON manifest beside it. It is used only if the manifest says
+that it was built of these weights, for this size and device, by this runtime, and if
+the file is whole; all else is explained and built again. Writers hold a lock, so that
+two processes do not build the same engine, and files appear whole or not at all.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from streamdenoise.errors import ConfigError, EngineBuildError
+
+log = logging.getLogger(__name__)
+
+MANIFEST_VERSION = 1
+"""Raised whenever an older program would misread what a newer one wrote."""
+
+FOLDER_VARIABLE = "STREAMDENOISE_ENGINES"
+"""Environment variable that names the folder of the engines."""
+
+_SUFFIX = ".engine.json"
+_LOCK_POLL_S = 0.2
+_ABANDONED_S = 3600.0
+"""A part file of this age is what a killed build left."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What decides whether an engine fits."""
+
+    model: str
+    weights_sha256: str
+    """Of the file that it is built from."""
+    backend: str
+    precision: str
+    """``fp32``, ``fp16`` or ``int8``."""
+    width: int
+    """Of the luma plane, in pixels, padded to the model's multiple."""
+    height: int
+    depth: int
+    """Bits per sample."""
+    runtime: str
+    """Name and version, such as ``OpenVINO 2026.4.1``."""
+    device: str
+    """Name of the processor; of a GPU the compute capability, such as ``sm_89``."""
+    portable: tuple[str, ...] = ()
+    """What the engine does not depend on: ``runtime``, ``device``, or ``size`` if it
+    takes all sizes up to its own."""
+
+    @property
+    def file_name(self) -> str:
+        """Stem of the files; engines that may replace each other share it."""
+        parts = (
+            *(self.model, self.backend, f"{self.width}x{self.height}"),
+            *(f"{self.depth}bit", self.device, *self.portable),
+        )
+        return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts))
+
+    def misfit(self, wanted: "EngineSpec") -> str:
+        """Why an engine of this spec cannot serve as `wanted`; empty if it can."""
+        for name in ("model", "backend", "precision", "depth"):
+            if getattr(self, name) != getattr(wanted, name):
+                return f"it has another {name}"
+        if self.weights_sha256 != wanted.weights_sha256:
+            return "the weights have changed since"
+        larger = self.width >= wanted.width and self.height >= wanted.height
+        same = (self.width, self.height) == (wanted.width, wanted.height)
+        if not (same or ("size" in self.portable and larger)):
+            return f"it is for {self.width}x{self.height}"
+        if self.runtime != wanted.runtime and "runtime" not in self.portable:
+            return f"it was built by {self.runtime}, this is {wanted.runtime}"
+        lacking = {*wanted.device.split("+")} - {*self.device.split("+")}
+        if lacking and "device" not in self.portable:
+            return f"it is for {self.device}, this is {wanted.device}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEngine:
+    """An engine of the store as its manifest describes it."""
+
+    path: Path
+    """Of the manifest."""
+    spec: EngineSpec | None
+    """None if the manifest cannot be used; `fault` says why."""
+    fault: str = ""
+    file: str = ""
+    size: int = 0
+    """Bytes of the engine's file."""
+    sha256: str = ""
+    build_s: float = 0.0
+    built_at: str = ""
+    about: dict[str, str] = field(default_factory=dict)
+    """For people: driver, name of the GPU, version of streamdenoise."""
+
+    @property
+    def engine_path(self) -> Path:
+        return self.path.with_name(self.file)
+
+    def read(self) -> bytes:
+        """The engine.
+
+        Raises:
+            ValueError: it is not whole, or not what was written; says which.
+        """
+        try:
+            data = self.engine_path.read_bytes()
+        except OSError as exc:
+            raise ValueError(f"its file cannot be read ({exc.strerror})") from exc
+        if len(data) != self.size:
+            raise ValueError(f"it is truncated: {len(data)} of {self.size} bytes")
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ValueError("it is corrupt: its checksum is another one")
+        return data
+
+
+class EngineStore:
+    """The engines of one folder; safe to share between processes."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Open a store; nothing is written yet.
+
+        Args:
+            folder: where engines are; None takes the one that `default_folder` finds.
+        """
+        self.folder = folder or default_folder()
+
+    def engines(self) -> list[StoredEngine]:
+        """Everything in the store, by name; none raises."""
+        return [
+            _read_manifest(path) for path in sorted(self.folder.glob(f"*{_SUFFIX}"))
+        ]
+
+    def find(self, wanted: EngineSpec) -> bytes | None:
+        """An engine that fits and is whole, or None; misfits of its name are told."""
+        data, fault = self._search(wanted)
+        if fault:
+            name = f"{wanted.file_name}{_SUFFIX}"
+            log.warning("engine %s is not used: %s", name, fault)
+        return data
+
+    def _search(self, wanted: EngineSpec) -> tuple[bytes | None, str]:
+        """The same, and why the engine of that name is not used."""
+        told = ""
+        for stored in self._candidates(wanted):
+            fault = stored.fault
+            if stored.spec is not None:
+                fault = stored.spec.misfit(wanted)
+            if not fault:
+                try:
+                    return stored.read(), told
+                except ValueError as exc:
+                    fault = str(exc)
+            if stored.path.name == f"{wanted.file_name}{_SUFFIX}":
+                told = fault
+        return None, told
+
+    def _candidates(self, wanted: EngineSpec) -> list[StoredEngine]:
+        """The engine of the very name first, then all that may be more portable."""
+        name = f"{wanted.file_name}{_SUFFIX}"
+        return sorted(self.engines(), key=lambda stored: stored.path.name != name)
+
+    def find_or_build(
+        self,
+        spec: EngineSpec,
+        build: Callable[[], bytes],
+        about: dict[str, str] | None = None,
+    ) -> bytes:
+        """The engine, built and kept if there is none that fits.
+
+        If another process builds it at the moment, this waits for that one.
+
+        Args:
+            spec: what is wanted.
+            build: makes the engine; what it raises is raised here, and nothing is kept.
+            about: facts for people that the manifest shall hold.
+
+        Raises:
+            EngineBuildError: what was built is empty.
+        """
+        found = self.find(spec)
+        if found is not None:
+            return found
+        folder = _writable(self.folder)
+        if folder != self.folder:
+            log.warning("%s cannot be written: engines go to %s", self.folder, folder)
+            self.folder = folder
+        with _locked(folder / f"{spec.file_name}.lock"):
+            # Another process may have built it while this one waited.
+            found, _ = self._search(spec)
+            if found is not None:
+                return found
+            start = time.monotonic()
+            data = build()
+            if not data:
+                raise EngineBuildError(
+                    f"{spec.backend} built nothing for {spec.model}; try another "
+                    "--backend"
+                )
+            self._write(spec, data, time.monotonic() - start, about or {})
+            return data
+
+    def _write(
+        self, spec: EngineSpec, data: bytes, build_s: float, about: dict[str, str]
+    ) -> None:
+        file = f"{spec.file_name}.engine"
+        manifest = {
+            "manifest_version": MANIFEST_VERSION,
+            "spec": asdict(spec),
+            "file": file,
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "build_s": round(build_s, 2),
+            "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "about": about,
+        }
+        try:
+            # In this order: a manifest without its file is explained and rebuilt.
+            write_whole(self.folder / file, data)
+            text = json.dumps(manifest, indent=2) + "\n"
+            write_whole(self.folder / f"{spec.file_name}{_SUFFIX}", text.encode())
+        except OSError as exc:
+            # It can be used all the same, this time.
+            log.warning(
+                "the engine cannot be kept in %s (%s): it will be built again",
+                self.folder,
+                exc.strerror,
+            )
+
+    def verify(self) -> list[tuple[StoredEngine, str]]:
+        """Read every engine; beside each what is wrong with it, or nothing."""
+        checked = []
+        for stored in self.engines():
+            fault = stored.fault
+            if not fault:
+                try:
+                    stored.read()
+                except ValueError as exc:
+                    fault = str(exc)
+            checked.append((stored, fault))
+        return checked
+
+    def prune(self, unwanted: Iterable[Path] = ()) -> list[Path]:
+        """Delete broken engines, what killed builds left, and `unwanted` ones.
+
+        Args:
+            unwanted: manifests of engines to delete too.
+
+        Returns:
+            What was deleted.
+        """
+        delete = {stored.path for stored, fault in self.verify() if fault}
+        delete |= set(unwanted)
+        kept = {s.file for s in self.engines() if s.path not in delete}
+        delete |= {p for p in self.folder.glob("*.engine") if p.name not in kept}
+        now = time.time()
+        delete |= {
+            path
+            for path in self.folder.glob(".*.part")
+            if now - path.stat().st_mtime > _ABANDONED_S
+        }
+        for path in delete:
+            path.unlink(missing_ok=True)
+        return sorted(delete)
+
+
+def default_folder() -> Path:
+    """Where engines are looked for and go.
+
+    The folder that `FOLDER_VARIABLE` names; else ``engines`` in the present folder, if
+    it is there and can be written; else the user's cache.
+    """
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(named)
+    here = Path("engines")
+    return here if here.is_dir() and os.access(here, os.W_OK) else _cache_folder()
+
+
+def _cache_folder() -> Path:
+    return user_cache_path("streamdenoise", appauthor=False) / "engines"
+
+
+def _writable(folder: Path) -> Path:
+    """`folder` if it can be written, else the user's cache.
+
+    Raises:
+        ConfigError: neither can be.
+    """
+    for each in (folder, _cache_folder()):
+        try:
+            each.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(each, os.W_OK):
+            return each
+    raise ConfigError(
+        f"engines can be written neither to {folder} nor to {_cache_folder()}; set "
+        f"{FOLDER_VARIABLE} to a folder that can"
+    )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the system takes away from a process that dies."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("another process builds %s: waiting for it", path.stem)
+        lock.acquire(poll_interval=_LOCK_POLL_S)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write beside `path`, then take its name."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_manifest(path: Path) -> StoredEngine:
+    """An engine, or why it cannot be used."""
+    try:
+        manifest = json.loads(path.read_bytes())
+        version = manifest["manifest_version"]
+        if version > MANIFEST_VERSION:
+            fault = "it was written by a newer streamdenoise; install that, or rebuild"
+            return StoredEngine(path, None, fault)
+        known = {f.name for f in fields(EngineSpec)}
+        raw: dict[str, Any] = {k: v for k, v in manifest["spec"].items() if k in known}
+        raw["portable"] = tuple(raw["portable"])
+        spec = EngineSpec(**raw)
+        return StoredEngine(
+            path,
+            spec,
+            file=Path(manifest["file"]).name,
+            size=int(manifest["size"]),
+            sha256=str(manifest["sha256"]),
+            build_s=float(manifest["build_s"]),
+            built_at=str(manifest["built_at"]),
+            about=dict(manifest["about"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        reason = " ".join(str(exc).split())[:100]
+        return StoredEngine(path, None, f"its manifest is unreadable ({reason})")

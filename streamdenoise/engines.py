@@ -1,0 +1,144 @@
+"""The engines of this machine: make one, list them, check them, clear them away."""
+
+import time
+
+from streamdenoise.artefact import open_artefact, shipped_models
+from streamdenoise.backends import (
+    BACKENDS,
+    EngineOptions,
+    Engines,
+    backend_for,
+    build_engine,
+    check_backend,
+    usual_backends,
+)
+from streamdenoise.backends.backend import OnBuild
+from streamdenoise.engine_store import EngineStore, StoredEngine
+from streamdenoise.errors import BackendError, BackendUnavailableError, ConfigError
+from streamdenoise.table import align
+
+_HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
+
+
+def make_engine(
+    model: str,
+    backend: str,
+    precision: str | None,
+    width: int,
+    height: int,
+    depth: int,
+    options: EngineOptions,
+    on_build: OnBuild | None = None,
+) -> str:
+    """Build an engine, unless there is one that fits.
+
+    Args:
+        model: name of a shipped model, or the path of a compiled one's ``.json``.
+        backend: a name of `BACKENDS`, or ``auto`` for the first with engines here.
+        precision: ``fp32``, ``fp16``, ``int8``, or None for the backend's own.
+        width: of the pictures, in pixels.
+        height: of the pictures.
+        depth: bits per sample, 8 or 10.
+        options: see `EngineOptions`.
+        on_build: told how far it is; may stop it.
+
+    Returns:
+        A line that says what there is now, for people.
+
+    Raises:
+        ConfigError: an option cannot be used.
+        BackendError: the backend does not work here, or could not build.
+    """
+    if depth not in (8, 10):
+        raise ConfigError(f"--depth {depth} cannot be used; give 8 or 10")
+    artefact = open_artefact(model)
+    name = _first_with_engines(model) if backend == "auto" else backend
+    name = backend_for(name, precision)
+    multiple = artefact.multiple
+    padded = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
+    store = EngineStore()
+    start = time.monotonic()
+    engine = build_engine(
+        *(name, artefact, *padded, depth, options), store=store, on_build=on_build
+    )
+    took = time.monotonic() - start
+    return (
+        f"{name} engine of {artefact.name} for {width}x{height}, "
+        f"{len(engine) / 2**20:.1f} MiB, in {store.folder} ({took:.1f} s)"
+    )
+
+
+def _first_with_engines(model: str) -> str:
+    artefact = open_artefact(model)
+    reasons = []
+    for name in usual_backends():
+        if BACKENDS[name].engines is Engines.NONE:
+            continue
+        try:
+            check_backend(name, artefact)
+        except BackendError as exc:
+            reasons.append(str(exc))
+            continue
+        return name
+    raise BackendUnavailableError(f"no backend builds engines here: {reasons}")
+
+
+def engines_table() -> str:
+    """All engines of the store, one a line."""
+    store = EngineStore()
+    found = store.engines()
+    if not found:
+        return f"no engines in {store.folder}\n"
+    rows = [_HEADER, *(_row(stored) for stored in found)]
+    return "\n".join([f"{store.folder}:", *align(rows)]) + "\n"
+
+
+def _row(stored: StoredEngine) -> tuple[str, ...]:
+    spec = stored.spec
+    if spec is None:
+        return (stored.path.name, stored.fault)
+    size = f"{spec.width}x{spec.height}"
+    return (
+        spec.backend,
+        spec.model,
+        f"up to {size}" if "size" in spec.portable else size,
+        f"{spec.depth} bit",
+        spec.runtime + (" or later" if "runtime" in spec.portable else ""),
+        spec.device + (" or later" if "device" in spec.portable else ""),
+        f"{stored.size / 2**20:.1f}",
+        stored.built_at[:16].replace("T", " "),
+        f"{stored.build_s:.1f}",
+    )
+
+
+def verify_engines() -> tuple[str, bool]:
+    """What each engine's state is, and whether one cannot be used any more."""
+    lines, broken = [], False
+    store = EngineStore()
+    for stored, fault in store.verify():
+        fault = fault or _outdated(stored)
+        broken |= bool(fault)
+        lines.append(f"{stored.path.name}: {fault or 'ok'}")
+    return "\n".join(lines or [f"no engines in {store.folder}"]) + "\n", broken
+
+
+def prune_engines(everything: bool = False) -> str:
+    """Delete engines that cannot be used any more, or all; says which."""
+    store = EngineStore()
+    unwanted = [s.path for s, _ in store.verify() if everything or _outdated(s)]
+    deleted = store.prune(unwanted)
+    lines = [f"deleted {path.name}" for path in deleted]
+    return "\n".join(lines or [f"nothing to delete in {store.folder}"]) + "\n"
+
+
+def _outdated(stored: StoredEngine) -> str:
+    """Why no model that comes with this version would use an engine, if none would."""
+    spec = stored.spec
+    if spec is None or spec.model not in shipped_models():
+        return ""
+    entry = BACKENDS.get(spec.backend)
+    if entry is None:
+        return f"there is no backend {spec.backend} any more"
+    if open_artefact(spec.model).digest(entry.needs) != spec.weights_sha256:
+        return "the weights have changed since"
+    return ""

@@ -1,0 +1,156 @@
+"""A known clip that every engine denoises before it may run.
+
+Runtimes have delivered black pictures, NaN and other people's weights. So two frames
+that are made by arithmetic go through the engine, and a corner of the result is
+compared with what the checkpoint itself made of them, which `compile` kept.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from streamdenoise.artefact import Artefact
+from streamdenoise.backends.backend import Backend
+from streamdenoise.errors import EngineRefusedError
+from streamdenoise.metrics import psnr_db
+
+SIDE = 256
+"""The reference is of pictures of this size, in pixels."""
+
+_COMPARED = 64
+"""Corner that is compared, in pixels: what lies beyond `SIDE` cannot reach it within
+two frames."""
+
+FRAMES = 2
+
+LEAST_PSNR_DB = {"fp32": 60.0, "fp16": 50.0, "int8": 42.0}
+"""By precision; see `engines/README.md` for what sound engines have."""
+
+SIGMA = 0.05
+"""Of the noise in the clip, in all planes, in units of full scale."""
+
+
+def known_frame(
+    index: int, shapes: list[tuple[int, int]], peak: int
+) -> tuple[np.ndarray, ...]:
+    """Waves that move, with noise, in a corner of grey; the same whatever the size.
+
+    Args:
+        index: of the frame.
+        shapes: of the planes.
+        peak: 255 or 1023.
+
+    Returns:
+        Planes of ``uint8`` or ``uint16``.
+    """
+    planes = []
+    for number, shape in enumerate(shapes):
+        # Chroma has half the size: its waves are as long on the screen.
+        scale = shapes[0][0] // shape[0]
+        corner = tuple(min(side, SIDE // scale) for side in shape)
+        rows, columns = (axis.astype(np.uint64) for axis in np.indices(corner))
+        y, x = rows * float(scale), columns * float(scale) + 2.0 * index
+        waves = 0.5 + 0.2 * np.sin(x / 9) * np.cos(y / 13) + 0.15 * np.sin((x + y) / 37)
+        noisy = waves + SIGMA * _normal(rows, columns, 4 * index + number)
+        dtype = np.uint8 if peak == 255 else np.uint16
+        plane = np.full(shape, peak // 2, dtype)
+        plane[: corner[0], : corner[1]] = (noisy * peak).round().clip(0, peak)
+        planes.append(plane)
+    return tuple(planes)
+
+
+def compared_corners(planes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The part of each plane that the reference is of."""
+    height = planes[0].shape[0]
+    sides = (_COMPARED * plane.shape[0] // height for plane in planes)
+    return [p[:side, :side] for p, side in zip(planes, sides, strict=True)]
+
+
+def _normal(rows: np.ndarray, columns: np.ndarray, seed: int) -> np.ndarray:
+    """Noise of variance 1: the sum of bytes of a hash of the place."""
+    with np.errstate(over="ignore"):
+        word = rows * np.uint64(0x9E3779B97F4A7C15) ^ columns * np.uint64(
+            0xC2B2AE3D27D4EB4F
+        )
+        word += np.uint64(seed) * np.uint64(0x165667B19E3779F9)
+        for _ in range(2):  # mixes as splitmix64 does
+            word ^= word >> np.uint64(31)
+            word *= np.uint64(0xBF58476D1CE4E5B9)
+        word ^= word >> np.uint64(29)
+    total = sum(
+        (word >> np.uint64(8 * i) & np.uint64(255)).astype(float) for i in range(8)
+    )
+    # A byte has the variance (256**2 - 1) / 12.
+    return (total - 8 * 127.5) / np.sqrt(8 * (256**2 - 1) / 12)
+
+
+def check_engine(
+    backend: Backend,
+    artefact: Artefact,
+    shapes: list[tuple[int, int]],
+    depth: int,
+    precision: str,
+) -> float:
+    """Let a fresh engine denoise the known clip; its state is reset afterwards.
+
+    Args:
+        backend: fresh.
+        artefact: the model; one without a reference is checked for sanity only.
+        shapes: of the planes that the engine takes.
+        depth: bits per sample.
+        precision: of the engine, which decides how alike the pictures must be.
+
+    Returns:
+        PSNR in dB against the reference, of all planes; infinite where there is none,
+        as for pictures smaller than it.
+
+    Raises:
+        EngineRefusedError: the pictures are wrong; says by how much.
+    """
+    file = artefact.file("guard")
+    reference: list[np.ndarray] | None = None
+    if file is not None and min(shapes[0]) >= SIDE:
+        with np.load(file) as arrays:
+            reference = [arrays[name] for name in arrays.files]
+    peak = (1 << depth) - 1
+    worst = float("inf")
+    for t in range(FRAMES):
+        planes = _step(backend, t, shapes, peak)
+        faults = [
+            name
+            for name, array in zip(artefact.state_names, backend.state(), strict=True)
+            if not np.isfinite(array).all()
+        ]
+        if faults:
+            raise _refused(backend, f"state {faults[0]} is not finite")
+        if not planes[0].any():
+            raise _refused(backend, "the picture is black")
+        if reference is None:
+            continue
+        corners = compared_corners(planes)
+        for corner, expected in zip(corners, reference, strict=True):
+            psnr = psnr_db(expected[t] / 255, corner / peak, 1)
+            worst = min(worst, psnr)
+    least = LEAST_PSNR_DB[precision]
+    if worst < least:
+        raise _refused(
+            backend,
+            f"its pictures have {worst:.1f} dB against the model's own, {precision} "
+            f"should have {least:.0f}",
+        )
+    backend.reset()
+    return worst
+
+
+def _refused(backend: Backend, fault: str) -> EngineRefusedError:
+    return EngineRefusedError(
+        f"{backend.name} is refused: {fault} on the known clip; choose another "
+        "--backend, and `streamdenoise engines prune --all` lets engines be built again"
+    )
+
+
+def _step(
+    backend: Backend, t: int, shapes: list[tuple[int, int]], peak: int
+) -> tuple[np.ndarray, ...]:
+    sigma = np.full(1 if len(shapes) == 1 else 3, SIGMA, np.float32)
+    return backend.step(known_frame(t, shapes, peak), sigma)
