@@ -18,7 +18,7 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.container_video import video_duration, video_start
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.picture_limits import MAX_AREA_PX, size_fault
-from streamdenoise.io.pixel_formats import PixelConverter, nearest_pix_fmt
+from streamdenoise.io.pixel_formats import PixelConverter, nearest_pix_fmt, same_samples
 from streamdenoise.io.timestamps import TimestampRepair
 
 # One rounding step of FFmpeg's microseconds, so that a frame exactly on a bound stays.
@@ -285,7 +285,7 @@ class PyAVSource:
 
     def _note_stream(self, first: av.VideoFrame, target: str) -> None:
         name = first.format.name
-        if name.replace("yuvj", "yuv") != target:
+        if same_samples(name) != target:
             self._notes.append(f"{self._name}: {name} is converted to {target}")
         if first.interlaced_frame:
             self._notes.append(
