@@ -25,6 +25,17 @@ class Overflow(StrEnum):
     """The oldest waiting frame is discarded and counted. For live sources."""
 
 
+class Hwaccel(StrEnum):
+    """Where files and streams are decoded; the pictures are the same."""
+
+    AUTO = "auto"
+    """On an NVIDIA GPU that can do it, otherwise in software without a word."""
+    NONE = "none"
+    """In software; no GPU is looked for."""
+    CUDA = "cuda"
+    """On an NVIDIA GPU; a note tells where that cannot be."""
+
+
 class View(StrEnum):
     """Which picture is shown or written."""
 
@@ -108,6 +119,7 @@ class FileConfig:
     """A clean version of the input, frame for frame: PSNR is then measured."""
     add_noise: float | None = None
     """Add white Gaussian noise of this sigma first: PSNR is then measured."""
+    hwaccel: Hwaccel = Hwaccel.AUTO
 
     def __post_init__(self) -> None:
         _check_span(self.start_s, self.duration_s)
@@ -138,6 +150,7 @@ class LiveConfig:
     add_noise: float | None = None
     timeout_s: float = 10.0
     """Longest silence of the source before it counts as lost, in seconds."""
+    hwaccel: Hwaccel = Hwaccel.AUTO
 
     def __post_init__(self) -> None:
         _check_span(0.0, self.duration_s)

@@ -75,7 +75,10 @@ def denoise_file(
     with ExitStack() as stack:
         source = stack.enter_context(
             open_source(
-                config.source, start_s=config.start_s, duration_s=config.duration_s
+                config.source,
+                start_s=config.start_s,
+                duration_s=config.duration_s,
+                hwaccel=config.hwaccel,
             )
         )
         view = config.compare or View.CLEAN

@@ -216,6 +216,7 @@ def denoise_live(
                 duration_s=config.duration_s,
                 timeout_s=config.timeout_s,
                 live=True,
+                hwaccel=config.hwaccel,
             )
         )
         sinks = [
