@@ -75,7 +75,10 @@ BackendName = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads of the backend.")]
 Codec = Annotated[
-    str | None, typer.Option(help="x264, x265, svtav1, ffv1 or copy-settings.")
+    str | None,
+    typer.Option(
+        help="x264, x265, svtav1, ffv1, h264_nvenc, hevc_nvenc or copy-settings."
+    ),
 ]
 Crf = Annotated[int | None, typer.Option(help="Quality: lower is better, larger.")]
 Preset = Annotated[str | None, typer.Option(help="Preset of the encoder.")]

@@ -8,7 +8,12 @@ from enum import StrEnum
 
 from streamdenoise.errors import ConfigError
 
-CODECS = ("x264", "x265", "svtav1", "ffv1", "copy-settings")
+NVENC_CODECS = ("h264_nvenc", "hevc_nvenc")
+"""Encoders of NVIDIA GPUs, by the names that FFmpeg has given them."""
+
+NVENC_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
+
+CODECS = ("x264", "x265", "svtav1", "ffv1", *NVENC_CODECS, "copy-settings")
 """Video encoders by the names people know; `copy-settings` takes the input's codec."""
 
 
@@ -54,19 +59,30 @@ class EncoderConfig:
     codec: str = "x264"
     """One of `CODECS`."""
     crf: int | None = None
-    """Constant rate factor: lower is better and larger. Not used by ffv1."""
+    """Constant rate factor: lower is better and larger. Not used by ffv1; for
+    NVENC it is its `cq`, of another scale."""
     preset: str | None = None
-    """Encoder preset: `veryfast` ... `slow` (x264, x265), `0` to `13` (svtav1)."""
+    """Encoder preset: `veryfast` ... `slow` (x264, x265), `0` to `13` (svtav1), `p1` to
+    `p7` (NVENC)."""
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
             raise ConfigError(
                 f"--codec {self.codec} is not known; choose one of {', '.join(CODECS)}"
             )
-        limit = 51 if self.codec in ("x264", "x265") else 63
-        if self.crf is not None and not 0 <= self.crf <= limit:
+        nvenc = self.codec in NVENC_CODECS
+        lowest = 1 if nvenc else 0  # NVENC takes 0 for a choice of its own
+        highest = 51 if nvenc or self.codec in ("x264", "x265") else 63
+        if self.crf is not None and not lowest <= self.crf <= highest:
             raise ConfigError(
-                f"--crf {self.crf} is out of range for {self.codec}; use 0 to {limit}"
+                f"--crf {self.crf} is out of range for {self.codec}; "
+                f"use {lowest} to {highest}"
+            )
+        # A preset that NVENC refuses would look like a GPU that is not there.
+        if nvenc and self.preset not in (None, *NVENC_PRESETS):
+            raise ConfigError(
+                f"--preset {self.preset} is none of {self.codec}'s; "
+                "use p1 (fastest) to p7 (best)"
             )
 
 

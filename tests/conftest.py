@@ -45,7 +45,7 @@ class Clip:
 def moving_gradient(
     width: int, height: int, index: int, depth: int = 8
 ) -> tuple[np.ndarray, ...]:
-    """Planes of a slanted gradient that moves two pixels a frame, in limited range."""
+    """Planes of a slanted gradient that moves two pixels a frame; large ones wrap."""
     x = np.arange(width) + 2 * index
     luma = (16 << (depth - 8)) + (x[None] + np.arange(height)[:, None]) * (
         1 << (depth - 8)
@@ -55,7 +55,7 @@ def moving_gradient(
     dtype = np.uint8 if depth == 8 else np.uint16
     u = np.full(half, middle - 20 + index)
     v = np.full(half, middle + 20 - index)
-    return tuple(plane.astype(dtype) for plane in (luma, u, v))
+    return tuple((plane % (1 << depth)).astype(dtype) for plane in (luma, u, v))
 
 
 def picture_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:

@@ -6,7 +6,7 @@ import av
 import numpy as np
 from av.video.plane import VideoPlane
 
-from streamdenoise.frame import PIX_FMTS, bit_depth, plane_shapes
+from streamdenoise.frame import bit_depth, plane_shapes
 
 SEMI_PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 """Formats of cameras and GPUs, U and V in turns in one plane, and ours with the same
@@ -45,12 +45,18 @@ def planes_of(frame: av.VideoFrame, pix_fmt: str) -> tuple[np.ndarray, ...]:
 
 
 def frame_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:
-    """A new FFmpeg frame with a copy of `planes`; tags and timestamps are not set."""
+    """A new FFmpeg frame with a copy of `planes`; tags and timestamps are not set.
+
+    `pix_fmt` is the format of `planes`, or that of `SEMI_PLANAR` with the same samples.
+    """
     height, width = planes[0].shape[:2]
     frame = av.VideoFrame(width, height, pix_fmt)
-    channels = PIX_FMTS[pix_fmt][2]
+    if pix_fmt in SEMI_PLANAR:
+        planes = (planes[0], np.stack(planes[1:], -1))
+        if pix_fmt == "p010le":
+            planes = tuple(plane << _P010_SHIFT for plane in planes)
     for plane, array in zip(frame.planes, planes, strict=True):
-        row_bytes = array.shape[1] * channels * array.itemsize
+        row_bytes = array[0].nbytes
         packed = np.ascontiguousarray(array).view(np.uint8)
         rows = _rows(plane, array.shape[0])
         rows[:, :row_bytes] = packed.reshape(array.shape[0], row_bytes)
