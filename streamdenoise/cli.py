@@ -19,6 +19,7 @@ from streamdenoise.config import (
     DenoiseConfig,
     EvalConfig,
     FileConfig,
+    Hwaccel,
     ImageConfig,
     LiveConfig,
     Overflow,
@@ -80,10 +81,16 @@ TileSize = Annotated[
     typer.Option("--tile", help="Largest side done at once; for little memory."),
 ]
 Codec = Annotated[
-    str | None, typer.Option(help="x264, x265, svtav1, ffv1 or copy-settings.")
+    str | None,
+    typer.Option(
+        help="x264, x265, svtav1, ffv1, h264_nvenc, hevc_nvenc or copy-settings."
+    ),
 ]
 Crf = Annotated[int | None, typer.Option(help="Quality: lower is better, larger.")]
 Preset = Annotated[str | None, typer.Option(help="Preset of the encoder.")]
+HwaccelName = Annotated[
+    Hwaccel, typer.Option("--hwaccel", help="Where to decode; cuda is an NVIDIA GPU.")
+]
 Start = Annotated[str, typer.Option(help="Skip this much: seconds or HH:MM:SS.")]
 Duration = Annotated[
     str | None, typer.Option(help="Stop after this much: seconds or HH:MM:SS.")
@@ -150,6 +157,7 @@ def file_(
     overwrite: Overwrite = False,
     reference: Reference = None,
     add_noise: AddNoise = None,
+    hwaccel: HwaccelName = Hwaccel.AUTO,
     quiet: Quiet = False,
 ) -> None:
     """Denoise a video file; audio, subtitles and timestamps are kept.
@@ -172,6 +180,7 @@ def file_(
         overwrite=overwrite,
         reference=reference,
         add_noise=add_noise,
+        hwaccel=hwaccel,
     )
     with stop_by_signal() as switch, Progress(quiet=quiet) as progress:
         from streamdenoise.jobs import denoise_file
@@ -224,6 +233,7 @@ def live(
     timeout: Annotated[
         float, typer.Option(help="Longest silence of the source, in seconds.")
     ] = 10.0,
+    hwaccel: HwaccelName = Hwaccel.AUTO,
     quiet: Quiet = False,
 ) -> None:
     """Denoise a camera, a stream, or a file at its own pace, in a window.
@@ -250,6 +260,7 @@ def live(
         reference=reference,
         add_noise=add_noise,
         timeout_s=timeout,
+        hwaccel=hwaccel,
     )
     with stop_by_signal() as switch, Progress(quiet=quiet, live=True) as progress:
         from streamdenoise.live import denoise_live

@@ -8,7 +8,12 @@ from enum import StrEnum
 
 from streamdenoise.errors import ConfigError
 
-CODECS = ("x264", "x265", "svtav1", "ffv1", "copy-settings")
+NVENC_CODECS = ("h264_nvenc", "hevc_nvenc")
+"""Encoders of NVIDIA GPUs, by the names that FFmpeg has given them."""
+
+NVENC_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
+
+CODECS = ("x264", "x265", "svtav1", "ffv1", *NVENC_CODECS, "copy-settings")
 """Video encoders by the names people know; `copy-settings` takes the input's codec."""
 
 
@@ -26,6 +31,17 @@ class Overflow(StrEnum):
     """The producer waits: nothing is lost. For files."""
     DROP_OLDEST = "drop_oldest"
     """The oldest waiting frame is discarded and counted. For live sources."""
+
+
+class Hwaccel(StrEnum):
+    """Where files and streams are decoded; the pictures are the same."""
+
+    AUTO = "auto"
+    """On an NVIDIA GPU that can do it, otherwise in software without a word."""
+    NONE = "none"
+    """In software; no GPU is looked for."""
+    CUDA = "cuda"
+    """On an NVIDIA GPU; a note tells where that cannot be."""
 
 
 class View(StrEnum):
@@ -46,19 +62,30 @@ class EncoderConfig:
     codec: str = "x264"
     """One of `CODECS`."""
     crf: int | None = None
-    """Constant rate factor: lower is better and larger. Not used by ffv1."""
+    """Constant rate factor: lower is better and larger. Not used by ffv1; for
+    NVENC it is its `cq`, of another scale."""
     preset: str | None = None
-    """Encoder preset: `veryfast` ... `slow` (x264, x265), `0` to `13` (svtav1)."""
+    """Encoder preset: `veryfast` ... `slow` (x264, x265), `0` to `13` (svtav1), `p1` to
+    `p7` (NVENC)."""
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
             raise ConfigError(
                 f"--codec {self.codec} is not known; choose one of {', '.join(CODECS)}"
             )
-        limit = 51 if self.codec in ("x264", "x265") else 63
-        if self.crf is not None and not 0 <= self.crf <= limit:
+        nvenc = self.codec in NVENC_CODECS
+        lowest = 1 if nvenc else 0  # NVENC takes 0 for a choice of its own
+        highest = 51 if nvenc or self.codec in ("x264", "x265") else 63
+        if self.crf is not None and not lowest <= self.crf <= highest:
             raise ConfigError(
-                f"--crf {self.crf} is out of range for {self.codec}; use 0 to {limit}"
+                f"--crf {self.crf} is out of range for {self.codec}; "
+                f"use {lowest} to {highest}"
+            )
+        # A preset that NVENC refuses would look like a GPU that is not there.
+        if nvenc and self.preset not in (None, *NVENC_PRESETS):
+            raise ConfigError(
+                f"--preset {self.preset} is none of {self.codec}'s; "
+                "use p1 (fastest) to p7 (best)"
             )
 
 
@@ -116,6 +143,7 @@ class FileConfig:
     """A clean version of the input, frame for frame: PSNR is then measured."""
     add_noise: float | None = None
     """Add white Gaussian noise of this sigma first: PSNR is then measured."""
+    hwaccel: Hwaccel = Hwaccel.AUTO
 
     def __post_init__(self) -> None:
         _check_span(self.start_s, self.duration_s)
@@ -146,6 +174,7 @@ class LiveConfig:
     add_noise: float | None = None
     timeout_s: float = 10.0
     """Longest silence of the source before it counts as lost, in seconds."""
+    hwaccel: Hwaccel = Hwaccel.AUTO
 
     def __post_init__(self) -> None:
         _check_span(0.0, self.duration_s)

@@ -10,6 +10,7 @@ from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io import IMAGE_SUFFIXES, Source, open_sink, open_source
+from streamdenoise.io.nvenc import usable_encoder
 from streamdenoise.overlay import compose, draw_stats, view_size
 from streamdenoise.pipeline import FindReference, Output, Pipeline, Render
 from streamdenoise.reference import NoiseAdder, ReferenceReader
@@ -75,15 +76,20 @@ def denoise_file(
     with ExitStack() as stack:
         source = stack.enter_context(
             open_source(
-                config.source, start_s=config.start_s, duration_s=config.duration_s
+                config.source,
+                start_s=config.start_s,
+                duration_s=config.duration_s,
+                hwaccel=config.hwaccel,
             )
         )
         view = config.compare or View.CLEAN
+        written = view_info(source.info, view)
+        encoder, notes = usable_encoder(config.encoder, written)
         sink = stack.enter_context(
             open_sink(
                 config.output,
-                view_info(source.info, view),
-                encoder=config.encoder,
+                written,
+                encoder=encoder,
                 copy_from=config.source if Path(config.source).is_file() else None,
                 overwrite=config.overwrite,
                 start_s=config.start_s,
@@ -110,7 +116,7 @@ def denoise_file(
         if switch is not None:
             switch.attach(pipeline)
         stats = pipeline.run(on_stats)
-    return replace(stats, notes=[*stats.notes, *denoiser_notes(denoiser)])
+    return replace(stats, notes=[*stats.notes, *notes, *denoiser_notes(denoiser)])
 
 
 def denoise_images(

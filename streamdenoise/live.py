@@ -15,6 +15,7 @@ from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io import Sink, open_sink, open_source
+from streamdenoise.io.nvenc import usable_encoder
 from streamdenoise.jobs import (
     OnOpen,
     OnStats,
@@ -216,14 +217,16 @@ def denoise_live(
                 duration_s=config.duration_s,
                 timeout_s=config.timeout_s,
                 live=True,
+                hwaccel=config.hwaccel,
             )
         )
+        encoder, notes = usable_encoder(config.encoder, source.info)
         sinks = [
             stack.enter_context(
                 open_sink(
                     target,
                     source.info,
-                    encoder=fast_encoder(target, config.encoder),
+                    encoder=fast_encoder(target, encoder),
                     overwrite=config.overwrite,
                 )
             )
@@ -242,7 +245,7 @@ def denoise_live(
             # Late: the window needs a display, and OpenCV's child takes its time.
             from streamdenoise.io.window import WindowSink
 
-            recorder = stack.enter_context(Recorder(source.info, config.encoder))
+            recorder = stack.enter_context(Recorder(source.info, encoder))
             controls = LiveControls(
                 denoiser, recorder, switch.stop, config.view, config.overlay
             )
@@ -261,4 +264,4 @@ def denoise_live(
         )
         switch.attach(pipeline)
         stats = pipeline.run(on_stats)
-    return replace(stats, notes=[*stats.notes, *denoiser_notes(denoiser)])
+    return replace(stats, notes=[*stats.notes, *notes, *denoiser_notes(denoiser)])

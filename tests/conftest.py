@@ -1,16 +1,19 @@
 """Clips that tests share, made on the spot; and no thread may stay behind."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import NoReturn
 
 import av
 import cv2
 import numpy as np
 import pytest
+from av.codec.hwaccel import HWAccel, HWDeviceType
 
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 RATE = Fraction(30000, 1001)
@@ -42,7 +45,7 @@ class Clip:
 def moving_gradient(
     width: int, height: int, index: int, depth: int = 8
 ) -> tuple[np.ndarray, ...]:
-    """Planes of a slanted gradient that moves two pixels a frame, in limited range."""
+    """Planes of a slanted gradient that moves two pixels a frame; large ones wrap."""
     x = np.arange(width) + 2 * index
     luma = (16 << (depth - 8)) + (x[None] + np.arange(height)[:, None]) * (
         1 << (depth - 8)
@@ -52,7 +55,7 @@ def moving_gradient(
     dtype = np.uint8 if depth == 8 else np.uint16
     u = np.full(half, middle - 20 + index)
     v = np.full(half, middle + 20 - index)
-    return tuple(plane.astype(dtype) for plane in (luma, u, v))
+    return tuple((plane % (1 << depth)).astype(dtype) for plane in (luma, u, v))
 
 
 def picture_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:
@@ -210,6 +213,25 @@ def _subtitle(stream: av.stream.Stream, text: str, pts: int) -> av.Packet:
     packet.duration, packet.time_base = 400, Fraction(1, 1000)
     packet.stream = stream
     return packet
+
+
+def skip_or_fail(what: str, reason: str) -> NoReturn:
+    """End a test that needs `what`, which is not here.
+
+    It fails where ``STREAMDENOISE_REQUIRE``, a list with commas, has that word.
+    """
+    if what in os.environ.get("STREAMDENOISE_REQUIRE", "").split(","):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cuda() -> None:
+    """For tests of NVDEC: there is an NVIDIA GPU with its driver."""
+    try:
+        av.CodecContext.create("h264", "r", HWAccel(HWDeviceType.cuda))
+    except OSError as exc:
+        skip_or_fail("cuda", f"no NVIDIA GPU and driver found: {exc}")
 
 
 @pytest.fixture

@@ -45,6 +45,9 @@ def test_sigma_is_auto_or_8_bit_levels():
         ("x264", 52, False),
         ("svtav1", 63, True),
         ("x265", -1, False),
+        ("h264_nvenc", 51, True),
+        ("hevc_nvenc", 52, False),
+        ("h264_nvenc", 0, False),
     ],
 )
 def test_the_crf_fits_the_codec(codec: str, crf: int, fits: bool):
@@ -53,6 +56,13 @@ def test_the_crf_fits_the_codec(codec: str, crf: int, fits: bool):
     else:
         with pytest.raises(ConfigError, match=f"--crf {crf}"):
             EncoderConfig(codec, crf)
+
+
+def test_nvenc_takes_its_own_presets_alone():
+    assert EncoderConfig("hevc_nvenc", preset="p7").preset == "p7"
+    for preset in ("veryfast", "p8"):
+        with pytest.raises(ConfigError, match=f"--preset {preset} .* use p1"):
+            EncoderConfig("h264_nvenc", preset=preset)
 
 
 def test_what_is_not_told_is_left_to_the_sink_or_chosen_for_the_container():

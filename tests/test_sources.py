@@ -19,6 +19,7 @@ from streamdenoise.io import Source, open_sink, open_source
 from streamdenoise.io.camera_source import CaptureSource, OpenCVCameraSource
 from streamdenoise.io.image_source import image_paths
 from streamdenoise.io.pixel_formats import nearest_pix_fmt
+from streamdenoise.io.planes import SEMI_PLANAR, planes_of
 from streamdenoise.io.test_pattern_source import TestPatternSource
 from streamdenoise.io.timestamps import TimestampRepair
 from streamdenoise.io.y4m_source import Y4MSource
@@ -204,12 +205,12 @@ def test_other_formats_are_converted_with_a_note(
     with open_source(str(path)) as source:
         (frame,) = source
         assert source.info.pix_fmt == frame.pix_fmt == expected
-        untouched = pix_fmt == "yuvj420p"
+        untouched = pix_fmt in ("yuvj420p", "nv12")
         assert bool(source.info.notes) != untouched
         if not untouched:
             assert f"is converted to {expected}" in source.info.notes[0]
     got = frame.planes[0].astype(float)
-    if untouched:
+    if pix_fmt == "yuvj420p":
         assert frame.color.range == 2
         got = got * 219 / 255 + 16
     if expected.endswith("10le"):
@@ -222,6 +223,28 @@ def test_other_formats_are_converted_with_a_note(
         wanted = np.clip((wanted - 16) * 255 / 219, 0, 255)  # gray is full range
         got = got * 1.0
     assert np.abs(got - wanted).max() <= limit
+
+
+@pytest.mark.parametrize("size", [(64, 48), (65, 47), (854, 480), (1366, 768)])
+@pytest.mark.parametrize("depth", [8, 10])
+def test_semi_planar_pictures_become_ours_without_a_change(
+    size: tuple[int, int], depth: int
+) -> None:
+    shift = 16 - depth if depth > 8 else 0
+    semi_planar, planar = list(SEMI_PLANAR.items())[depth == 10]
+    rng = np.random.default_rng(depth)
+    luma, *chroma = (
+        rng.integers(0, 1 << depth, plane.shape).astype(plane.dtype)
+        for plane in moving_gradient(*size, 0, depth)
+    )
+    woven = np.stack(chroma, -1).reshape(chroma[0].shape[0], -1)
+    picture = picture_of((luma << shift, woven << shift), semi_planar)
+    for plane, expected in zip(
+        planes_of(picture, planar), (luma, *chroma), strict=True
+    ):
+        np.testing.assert_array_equal(plane, expected)
+        assert plane.flags.c_contiguous
+        assert not plane.flags.writeable
 
 
 def test_every_format_of_ffmpeg_has_a_nearest() -> None:

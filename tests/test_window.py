@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import skip_or_fail
 
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import ColorInfo, Frame
@@ -44,10 +45,10 @@ def rgb_frame(color: tuple[int, int, int], width: int = 320, height: int = 240):
 def display() -> Iterator[str]:
     missing = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
     if missing:
-        reason = f"{' and '.join(missing)} not found: apt-get install xvfb xdotool"
-        if os.environ.get("STREAMDENOISE_REQUIRE") == "display":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        skip_or_fail(
+            "display",
+            f"{' and '.join(missing)} not found: apt-get install xvfb xdotool",
+        )
     reading, writing = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x600x24",

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
+from streamdenoise.config import Hwaccel
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
 
@@ -113,6 +114,7 @@ def open_source(
     pix_fmt: str | None = None,
     timeout_s: float = 10.0,
     live: bool | None = None,
+    hwaccel: Hwaccel = Hwaccel.NONE,
 ) -> Source:
     """Open what `uri` names and read up to its first frame.
 
@@ -126,6 +128,7 @@ def open_source(
             where it is one of them, and takes the nearest where not.
         timeout_s: Longest wait for a connection and for each frame, in seconds.
         live: True gives a file or test pattern at its own pace, as a camera would.
+        hwaccel: Where files and streams are decoded.
 
     Raises:
         SourceOpenError: It cannot be opened, or holds no picture.
@@ -135,7 +138,7 @@ def open_source(
         raise ConfigError(
             f"pix_fmt {pix_fmt!r} is not supported; use one of {', '.join(PIX_FMTS)}"
         )
-    source = _open_source(uri, start_s, duration_s, pix_fmt, timeout_s)
+    source = _open_source(uri, start_s, duration_s, pix_fmt, timeout_s, hwaccel)
     if live and not source.info.is_live:
         from streamdenoise.io.paced_source import PacedSource
 
@@ -149,6 +152,7 @@ def _open_source(
     duration_s: float | None,
     pix_fmt: str | None,
     timeout_s: float,
+    hwaccel: Hwaccel,
 ) -> Source:
     if uri == "-":
         from streamdenoise.io.y4m_source import Y4MSource
@@ -163,7 +167,11 @@ def _open_source(
         from streamdenoise.io.camera_source import open_camera
 
         return open_camera(
-            uri, duration_s=duration_s, pix_fmt=pix_fmt, timeout_s=timeout_s
+            uri,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+            timeout_s=timeout_s,
+            hwaccel=hwaccel,
         )
     if uri == "testsrc" or uri.startswith("testsrc:"):
         from streamdenoise.io.test_pattern_source import TestPatternSource
@@ -180,6 +188,7 @@ def _open_source(
             duration_s=duration_s,
             pix_fmt=pix_fmt,
             timeout_s=timeout_s,
+            hwaccel=hwaccel,
         )
     path = Path(uri)
     if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
@@ -194,6 +203,7 @@ def _open_source(
         duration_s=duration_s,
         pix_fmt=pix_fmt,
         timeout_s=timeout_s,
+        hwaccel=hwaccel,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import av
 import cv2
 
+from streamdenoise.config import Hwaccel
 from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io.container_video import main_video
@@ -38,6 +39,7 @@ def open_camera(
     duration_s: float | None = None,
     pix_fmt: str | None = None,
     timeout_s: float = 10.0,
+    hwaccel: Hwaccel = Hwaccel.NONE,
 ) -> "Source":
     """Open ``camera:N`` with FFmpeg, and where that fails with OpenCV, with a note.
 
@@ -62,6 +64,7 @@ def open_camera(
                 duration_s=duration_s,
                 pix_fmt=pix_fmt,
                 timeout_s=timeout_s,
+                hwaccel=hwaccel,
             )
         except SourceOpenError as exc:
             why = str(exc)
@@ -84,6 +87,7 @@ class CaptureSource(PyAVSource):
         duration_s: float | None = None,
         pix_fmt: str | None = None,
         timeout_s: float = 10.0,
+        hwaccel: Hwaccel = Hwaccel.NONE,
     ) -> None:
         try:
             container = av.open(
@@ -109,6 +113,7 @@ class CaptureSource(PyAVSource):
             duration_s=duration_s,
             pix_fmt=pix_fmt,
             timeout_s=timeout_s,
+            hwaccel=hwaccel,
         )
 
 

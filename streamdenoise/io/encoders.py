@@ -1,7 +1,7 @@
 """The video encoders by the names people know, and their settings."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
@@ -26,6 +26,12 @@ class Encoder:
     even: bool = False
     """True when 4:2:0 in this codec cannot hold odd sizes."""
     min_side_px: int = 1
+    low_delay: dict[str, str] = field(default_factory=dict)
+    """Options with which each frame comes out at once."""
+
+
+_ZERO_LATENCY = {"tune": "zerolatency"}
+_NVENC_LOW_DELAY = {"tune": "ull", "zerolatency": "1", "delay": "0", "bf": "0"}
 
 
 # Defaults favour quality; `--preset veryfast` makes x264 three to four times faster.
@@ -37,6 +43,7 @@ ENCODERS = {
         preset="medium",
         even=True,
         min_side_px=2,
+        low_delay=_ZERO_LATENCY,
     ),
     "x265": Encoder(
         "libx265",
@@ -45,11 +52,30 @@ ENCODERS = {
         preset="medium",
         even=True,
         min_side_px=16,
+        low_delay=_ZERO_LATENCY,
     ),
     "svtav1": Encoder(
         "libsvtav1", ("yuv420p", "yuv420p10le"), crf=28, preset="8", min_side_px=4
     ),
     "ffv1": Encoder("ffv1", ("yuv420p", "yuv420p10le", "gray", "gray10le", "bgr0")),
+    "h264_nvenc": Encoder(
+        "h264_nvenc",
+        ("yuv420p",),
+        crf=18,
+        preset="p5",
+        even=True,
+        min_side_px=2,
+        low_delay=_NVENC_LOW_DELAY,
+    ),
+    "hevc_nvenc": Encoder(
+        "hevc_nvenc",
+        ("yuv420p", "p010le"),
+        crf=20,
+        preset="p5",
+        even=True,
+        min_side_px=2,
+        low_delay=_NVENC_LOW_DELAY,
+    ),
 }
 
 # Codec of an input -> encoder of the same family, for `copy-settings`.
@@ -122,6 +148,9 @@ def _options(
     elif encoder.codec == "libsvtav1":
         # The library writes its banner to stderr and reads nothing but this.
         os.environ.setdefault("SVT_LOG", "1")
+    elif encoder.codec.endswith("_nvenc"):
+        # Its constant quality, which holds while no bit rate is told.
+        options |= {"rc": "vbr", "cq": options.pop("crf")}
     return options
 
 
@@ -131,8 +160,9 @@ def encoded_pix_fmt(encoder: Encoder, pix_fmt: str) -> str:
         return pix_fmt
     if pix_fmt == "rgb24" and "bgr0" in encoder.pix_fmts:
         return "bgr0"  # the same samples in another order: still lossless
-    if pix_fmt.endswith("10le") and "yuv420p10le" in encoder.pix_fmts:
-        return "yuv420p10le"
+    for deep in ("yuv420p10le", "p010le"):
+        if pix_fmt.endswith("10le") and deep in encoder.pix_fmts:
+            return deep
     return encoder.pix_fmts[0]
 
 

@@ -9,6 +9,7 @@ import av
 import av.error
 from av.container import InputContainer
 
+from streamdenoise.config import Hwaccel
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.io.container_video import main_video
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
@@ -36,6 +37,7 @@ class FileSource(PyAVSource):
         duration_s: float | None = None,
         pix_fmt: str | None = None,
         timeout_s: float = 10.0,
+        hwaccel: Hwaccel = Hwaccel.NONE,
     ) -> None:
         name = str(path)
         container = open_container(path, timeout_s)
@@ -58,6 +60,7 @@ class FileSource(PyAVSource):
             duration_s=duration_s,
             pix_fmt=pix_fmt,
             timeout_s=timeout_s,
+            hwaccel=hwaccel,
         )
 
 

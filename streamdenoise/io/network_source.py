@@ -4,6 +4,7 @@ import av
 import av.error
 from av.container import InputContainer
 
+from streamdenoise.config import Hwaccel
 from streamdenoise.errors import SourceOpenError, mask_credentials
 from streamdenoise.io.container_video import main_video, video_duration
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
@@ -30,6 +31,7 @@ class NetworkSource(PyAVSource):
         duration_s: float | None = None,
         pix_fmt: str | None = None,
         timeout_s: float = 10.0,
+        hwaccel: Hwaccel = Hwaccel.NONE,
     ) -> None:
         name = mask_credentials(url)
         container = _connect(url, name, timeout_s)
@@ -48,6 +50,7 @@ class NetworkSource(PyAVSource):
             duration_s=duration_s,
             pix_fmt=pix_fmt,
             timeout_s=timeout_s,
+            hwaccel=hwaccel,
         )
 
 

@@ -9,7 +9,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from streamdenoise.color import resolve_matrix
 from streamdenoise.frame import PIX_FMTS, ColorInfo
 from streamdenoise.io.picture_conversion import convert_picture
-from streamdenoise.io.planes import planes_of
+from streamdenoise.io.planes import SEMI_PLANAR, planes_of
 
 _FULL_RANGE = 2
 
@@ -33,6 +33,11 @@ def nearest_pix_fmt(name: str) -> str:
     if len(components) == 1 and not (pixels.has_palette or pixels.is_rgb):
         return "gray10le" if deep else "gray"
     return "yuv420p10le" if deep else "yuv420p"
+
+
+def same_samples(name: str) -> str:
+    """FFmpeg's format `name`, or the one of `PIX_FMTS` that holds the same samples."""
+    return SEMI_PLANAR.get(name, name.replace("yuvj", "yuv"))
 
 
 class PixelConverter:
@@ -60,7 +65,7 @@ class PixelConverter:
         through = self._pix_fmt
         if nearest.startswith("gray") != through.startswith("gray"):
             through = nearest
-        if same_size and name.replace("yuvj", "yuv") == through:
+        if same_size and same_samples(name) == through:
             planes = planes_of(frame, through)
             return convert_picture(planes, through, self._pix_fmt, color)
         is_rgb = frame.format.is_rgb or frame.format.has_palette

@@ -6,36 +6,57 @@ import av
 import numpy as np
 from av.video.plane import VideoPlane
 
-from streamdenoise.frame import PIX_FMTS, bit_depth, plane_shapes
+from streamdenoise.frame import bit_depth, plane_shapes
+
+SEMI_PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
+"""Formats of cameras and GPUs, U and V in turns in one plane, and ours with the same
+samples. Not for swscale: on several threads it spoils some pixels of p010le."""
+
+_P010_SHIFT = 6  # its 10 bits are the upper ones of 16
 
 
 def planes_of(frame: av.VideoFrame, pix_fmt: str) -> tuple[np.ndarray, ...]:
     """The picture of `frame` as the planes of a `Frame` of `pix_fmt`.
 
+    `frame` is in that format, or in the one of `SEMI_PLANAR` that holds the same.
     Rows without padding are shared with FFmpeg's buffer, which then lives as long as
     the array; padded rows are copied. The arrays are read-only: a decoder may still
     predict from the same memory.
     """
     dtype = np.uint8 if bit_depth(pix_fmt) == 8 else np.dtype("<u2")
+    shapes = plane_shapes(pix_fmt, frame.width, frame.height)
+    semi_planar = frame.format.name in SEMI_PLANAR
+    if semi_planar:
+        shapes = (shapes[0], (*shapes[1], 2))
     planes = []
-    for plane, shape in zip(
-        frame.planes, plane_shapes(pix_fmt, frame.width, frame.height), strict=True
-    ):
+    for plane, shape in zip(frame.planes, shapes, strict=True):
         row_bytes = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize
         rows = _rows(plane, shape[0])[:, :row_bytes]
         array = np.ascontiguousarray(rows).view(dtype).reshape(shape)
-        array.flags.writeable = False
         planes.append(array)
+    if semi_planar:
+        luma, chroma = planes
+        planes = [luma, *(chroma[..., i].copy() for i in (0, 1))]
+        if frame.format.name == "p010le":
+            planes = [plane >> _P010_SHIFT for plane in planes]
+    for plane in planes:
+        plane.flags.writeable = False
     return tuple(planes)
 
 
 def frame_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:
-    """A new FFmpeg frame with a copy of `planes`; tags and timestamps are not set."""
+    """A new FFmpeg frame with a copy of `planes`; tags and timestamps are not set.
+
+    `pix_fmt` is the format of `planes`, or that of `SEMI_PLANAR` with the same samples.
+    """
     height, width = planes[0].shape[:2]
     frame = av.VideoFrame(width, height, pix_fmt)
-    channels = PIX_FMTS[pix_fmt][2]
+    if pix_fmt in SEMI_PLANAR:
+        planes = (planes[0], np.stack(planes[1:], -1))
+        if pix_fmt == "p010le":
+            planes = tuple(plane << _P010_SHIFT for plane in planes)
     for plane, array in zip(frame.planes, planes, strict=True):
-        row_bytes = array.shape[1] * channels * array.itemsize
+        row_bytes = array[0].nbytes
         packed = np.ascontiguousarray(array).view(np.uint8)
         rows = _rows(plane, array.shape[0])
         rows[:, :row_bytes] = packed.reshape(array.shape[0], row_bytes)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import av
 import av.error
 
-from streamdenoise.config import EncoderConfig
+from streamdenoise.config import NVENC_CODECS, EncoderConfig
 from streamdenoise.errors import SinkError, mask_credentials
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
@@ -37,7 +37,7 @@ class PublishSink:
             raise SinkError(
                 f"{self._name} cannot be published to; use rtsp:// or a file name"
             )
-        if encoder.codec not in ("x264", "x265"):
+        if encoder.codec not in ("x264", "x265", *NVENC_CODECS):
             raise SinkError(
                 f"{encoder.codec} cannot be published over RTSP; use --codec x264"
             )
@@ -56,7 +56,7 @@ class PublishSink:
                 info,
                 encoder,
                 time_base=_TIME_BASE,
-                extra_options={"tune": "zerolatency"},
+                low_delay=True,
             )
             self._encoder.stream.codec_context.gop_size = max(1, round(2 * rate))
             self._container.start_encoding()

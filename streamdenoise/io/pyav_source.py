@@ -1,9 +1,10 @@
 """Frames out of an FFmpeg container: what files, streams and cameras share."""
 
 import itertools
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
@@ -13,13 +14,18 @@ import av
 import av.error
 from av.container import InputContainer
 
+from streamdenoise.config import Hwaccel
 from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.container_video import video_duration, video_start
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.nvdec import open_nvdec
 from streamdenoise.io.picture_limits import MAX_AREA_PX, size_fault
-from streamdenoise.io.pixel_formats import PixelConverter, nearest_pix_fmt
+from streamdenoise.io.pixel_formats import PixelConverter, nearest_pix_fmt, same_samples
 from streamdenoise.io.timestamps import TimestampRepair
+from streamdenoise.io.video_decoder import VideoDecoder
+
+log = logging.getLogger(__name__)
 
 # One rounding step of FFmpeg's microseconds, so that a frame exactly on a bound stays.
 _EPSILON = Fraction(1, 500_000)
@@ -32,7 +38,8 @@ class PyAVSource:
     """Decodes one video stream of an open container; owns the container.
 
     Packets that cannot be decoded are skipped and counted, frames of another size are
-    scaled to the first one's, and both are told in `info.notes`.
+    scaled to the first one's, and both are told in `info.notes`, as is a GPU that was
+    asked for and cannot decode it.
     """
 
     def __init__(
@@ -46,15 +53,15 @@ class PyAVSource:
         duration_s: float | None = None,
         pix_fmt: str | None = None,
         timeout_s: float = 10.0,
+        hwaccel: Hwaccel = Hwaccel.NONE,
     ) -> None:
         self._container = container
         self._stream = stream
         self._name = name
         self._is_live = is_live
         self._timeout_s = timeout_s
+        self._hwaccel = hwaccel
         self._notes: list[str] = []
-        self._skipped = 0
-        self._damaged = 0
         self._frames: Iterator[Frame] = iter(())
         try:
             self._open(start_s, duration_s, pix_fmt)
@@ -78,6 +85,7 @@ class PyAVSource:
         context.options = {"max_pixels": str(MAX_AREA_PX)}
         # Frame threads delay every picture by their number: good for files only.
         stream.thread_type = "SLICE" if self._is_live else "AUTO"
+        self._decoder = VideoDecoder(stream, self._hardware(), self._fell_back)
         rate = stream.average_rate or stream.guessed_rate or None
         time_base = stream.time_base or Fraction(1, 90000)
         self._begin = video_start(stream) + Fraction(start_s).limit_denominator(10**6)
@@ -122,7 +130,7 @@ class PyAVSource:
     @property
     def skipped(self) -> int:
         """Frames that could not be decoded so far."""
-        return self._skipped
+        return self._decoder.skipped
 
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
@@ -142,6 +150,31 @@ class PyAVSource:
     ) -> None:
         self.close()
 
+    def _hardware(self) -> av.VideoCodecContext | None:
+        if self._hwaccel is Hwaccel.NONE:
+            return None
+        try:
+            return open_nvdec(self._stream)
+        except FFMPEG_ERRORS as exc:
+            self._fell_back(reason(exc), False)
+            return None
+
+    def _fell_back(self, why: str, began: bool) -> None:
+        """Tell of it where it was asked for, or where pictures may be missing."""
+        if began:
+            text = (
+                f"NVDEC failed in mid-stream ({why}); the rest is decoded in software"
+            )
+        else:
+            text = (
+                f"--hwaccel {self._hwaccel}: NVDEC cannot be used ({why}); "
+                "decoded in software"
+            )
+        if began or self._hwaccel is Hwaccel.CUDA:
+            self._notes.append(f"{self._name}: {text}")
+        else:
+            log.debug("%s: %s", self._name, text)
+
     def _positioned(
         self, time_base: Fraction, rate: Fraction | None
     ) -> Iterator[av.VideoFrame]:
@@ -153,6 +186,7 @@ class PyAVSource:
         for margin_s in (0, 10, None):
             if not self._seek(margin_s):
                 continue
+            self._decoder.restart()
             self._timestamps = TimestampRepair(time_base, rate)
             frames = self._timestamps(self._decoded())
             first = next(frames, None)
@@ -162,7 +196,6 @@ class PyAVSource:
             if early or margin_s is None:
                 yield from self._trimmed(itertools.chain([first], frames))
                 return
-            self._skipped = self._damaged = 0
 
     def _seek(self, margin_s: int | None) -> bool:
         """Go `margin_s` before the start, or with None to the very beginning."""
@@ -196,21 +229,9 @@ class PyAVSource:
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
-            yield from self._decode(packet.decode)
+            yield from self._decoder.decode(packet)
         # A read that failed leaves pictures in the decoder; after a clean end: none.
-        yield from self._decode(lambda: self._stream.decode(None))
-
-    def _decode(self, decode: Callable[[], list]) -> Iterator[av.VideoFrame]:
-        try:
-            frames = decode()
-        except EOFError:
-            return
-        except FFMPEG_ERRORS:
-            self._skipped += 1
-            return
-        for frame in frames:
-            self._damaged += bool(frame.is_corrupt)
-            yield frame
+        yield from self._decoder.decode(None)
 
     def _packets(self) -> Iterator[av.Packet]:
         wait = threading.Event()
@@ -285,7 +306,7 @@ class PyAVSource:
 
     def _note_stream(self, first: av.VideoFrame, target: str) -> None:
         name = first.format.name
-        if name.replace("yuvj", "yuv") != target:
+        if same_samples(name) != target:
             self._notes.append(f"{self._name}: {name} is converted to {target}")
         if first.interlaced_frame:
             self._notes.append(
@@ -296,13 +317,14 @@ class PyAVSource:
     def _note_end(self, last: Fraction) -> None:
         """Say what was skipped, and whether the end came before it was announced."""
         notes = self._notes
-        if self._skipped:
+        if self.skipped:
             notes.append(
-                f"{self._name}: skipped {self._skipped} frames that cannot be decoded"
+                f"{self._name}: skipped {self.skipped} frames that cannot be decoded"
             )
-        if self._damaged:
+        if self._decoder.damaged:
             notes.append(
-                f"{self._name}: {self._damaged} frames were damaged and patched up"
+                f"{self._name}: {self._decoder.damaged} frames were damaged and "
+                "patched up"
             )
         if self._converter.rescaled:
             notes.append(
@@ -340,7 +362,7 @@ class PyAVSource:
 
     def _nothing_message(self) -> str:
         duration = video_duration(self._stream)
-        if self._start_s > 0 and not self._skipped:
+        if self._start_s > 0 and not self.skipped:
             known = "" if duration is None else f" of {float(duration):.2f} s"
             return (
                 f"{self._name}: no frame at or after {self._start_s:g} s{known}; "
@@ -348,5 +370,5 @@ class PyAVSource:
             )
         return (
             f"{self._name}: none of its video can be decoded "
-            f"({self._skipped} packets tried); it may be damaged or encrypted"
+            f"({self.skipped} packets tried); it may be damaged or encrypted"
         )

@@ -20,7 +20,8 @@ from streamdenoise.io.encoders import (
     encoded_size,
 )
 from streamdenoise.io.picture_conversion import convert_picture
-from streamdenoise.io.planes import frame_of
+from streamdenoise.io.pixel_formats import same_samples
+from streamdenoise.io.planes import SEMI_PLANAR, frame_of
 
 
 class VideoEncoder:
@@ -40,8 +41,11 @@ class VideoEncoder:
         settings: SourceSettings | None = None,
         time_base: Fraction | None = None,
         extra_options: dict[str, str] | None = None,
+        low_delay: bool = False,
     ) -> None:
         encoder, options, bit_rate, note = choose_encoder(config, settings)
+        if low_delay:
+            options |= encoder.low_delay
         self._info = info
         self._time_base = time_base or info.time_base
         self._target = encoded_pix_fmt(encoder, info.pix_fmt)
@@ -83,7 +87,7 @@ class VideoEncoder:
                 f"{self._size[0]}x{self._size[1]}: {codec} cannot hold this size; "
                 "--codec ffv1 can"
             )
-        if info.pix_fmt not in (self._target, self._target.replace("yuvj", "yuv")):
+        if info.pix_fmt != same_samples(self._target):
             self.notes.append(f"{info.pix_fmt} is stored as {self._target}")
 
     def check(self, frame: Frame) -> None:
@@ -108,9 +112,10 @@ class VideoEncoder:
         )
         if self._size != (info.width, info.height):
             planes = _padded(planes, self._planar, self._size)
-        picture = frame_of(planes, self._planar)
+        is_same = self._planar == SEMI_PLANAR.get(self._target, self._target)
+        picture = frame_of(planes, self._target if is_same else self._planar)
         source_range = color.range or 1
-        if self._planar != self._target:
+        if not is_same:
             picture = self._reformatter.reformat(
                 picture,
                 format=self._target,
