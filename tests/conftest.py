@@ -19,6 +19,16 @@ WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 RATE = Fraction(30000, 1001)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def engines_of_the_tests_alone(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[None]:
+    """Neither the user's engines, nor those of earlier runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("engines")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_thread_outlives_the_test() -> Iterator[None]:
     before = set(threading.enumerate())

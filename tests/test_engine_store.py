@@ -1,0 +1,294 @@
+"""The engine store: what fits, what does not, what is broken, and who builds."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from streamdenoise.engine_store import (
+    FOLDER_VARIABLE,
+    MANIFEST_VERSION,
+    EngineSpec,
+    EngineStore,
+    default_folder,
+)
+from streamdenoise.errors import EngineBuildError
+
+SPEC = EngineSpec(
+    model="nano",
+    weights_sha256="ab12",
+    backend="tensorrt",
+    precision="fp16",
+    width=1920,
+    height=1088,
+    depth=8,
+    runtime="TensorRT 10.15",
+    device="NVIDIA RTX sm_89",
+)
+
+
+def never() -> bytes:
+    raise AssertionError("built, though there is an engine")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EngineStore:
+    return EngineStore(tmp_path / "engines")
+
+
+def test_an_engine_is_built_once_and_found_again(store: EngineStore) -> None:
+    assert store.find(SPEC) is None
+    assert not store.folder.exists()
+    assert store.find_or_build(SPEC, lambda: b"one", {"gpu": "RTX"}) == b"one"
+    assert store.find_or_build(SPEC, never) == b"one"
+    assert EngineStore(store.folder).find(SPEC) == b"one"
+    (stored,) = store.engines()
+    assert stored.spec == SPEC
+    assert stored.about == {"gpu": "RTX"}
+    assert stored.build_s >= 0
+    assert not list(store.folder.glob(".*.part"))
+
+
+CHANGES = [
+    ({"weights_sha256": "cd34"}, "the weights have changed since"),
+    ({"runtime": "TensorRT 10.16"}, "built by TensorRT 10.15, this is TensorRT 10.16"),
+    ({"precision": "fp32"}, "another precision"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), CHANGES)
+def test_a_stale_engine_is_explained_and_replaced(
+    store: EngineStore,
+    change: dict[str, str],
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store.find_or_build(SPEC, lambda: b"old")
+    wanted = replace(SPEC, **change)
+    assert store.find_or_build(wanted, lambda: b"new") == b"new"
+    assert [reason in record.message for record in caplog.records] == [True]
+    assert store.find_or_build(wanted, never) == b"new"
+    assert len(store.engines()) == 1
+
+
+def test_engines_for_other_sizes_and_devices_live_side_by_side(
+    store: EngineStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [{"width": 1280, "height": 720}, {"device": "NVIDIA A2 sm_86"}]
+    for change in [{}, *others]:
+        store.find_or_build(replace(SPEC, **change), lambda: b"x")
+    assert len(store.engines()) == 3
+    assert not caplog.records
+
+
+PORTABLE = [
+    ("size", {"width": 640, "height": 360}, {"height": 2160}),
+    ("runtime", {"runtime": "TensorRT 10.99"}, {"weights_sha256": "other"}),
+    ("device", {"device": "NVIDIA B200 sm_100"}, {"depth": 10}),
+]
+
+
+@pytest.mark.parametrize(("flag", "fits", "does_not"), PORTABLE)
+def test_portable_engines_serve_more(
+    store: EngineStore, flag: str, fits: dict, does_not: dict
+) -> None:
+    store.find_or_build(replace(SPEC, portable=(flag,)), lambda: b"wide")
+    assert store.find(SPEC) == b"wide"
+    assert store.find(replace(SPEC, **fits)) == b"wide"
+    assert store.find(replace(SPEC, **does_not)) is None
+    # One that was made for exactly this comes first.
+    store.find_or_build(replace(SPEC, **does_not), lambda: b"own")
+    assert store.find(replace(SPEC, **does_not)) == b"own"
+
+
+def test_an_engine_for_several_gpus_serves_each(store: EngineStore) -> None:
+    store.find_or_build(replace(SPEC, device="sm_86+sm_89"), lambda: b"two")
+    assert store.find(replace(SPEC, device="sm_89")) == b"two"
+    assert store.find(replace(SPEC, device="sm_86+sm_89")) == b"two"
+    assert store.find(replace(SPEC, device="sm_120")) is None
+
+
+def truncate(store: EngineStore) -> None:
+    path = store.engines()[0].engine_path
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_bit(store: EngineStore) -> None:
+    path = store.engines()[0].engine_path
+    data = bytearray(path.read_bytes())
+    data[3] ^= 16
+    path.write_bytes(data)
+
+
+def delete_the_engine(store: EngineStore) -> None:
+    store.engines()[0].engine_path.unlink()
+
+
+def garble_the_manifest(store: EngineStore) -> None:
+    store.engines()[0].path.write_text('{"manifest_version": 1, "spec"')
+
+
+def newer_manifest(store: EngineStore) -> None:
+    path = store.engines()[0].path
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"manifest_version": MANIFEST_VERSION + 1}))
+
+
+def foreign_manifest(store: EngineStore) -> None:
+    store.engines()[0].path.write_text('{"manifest_version": 1, "files": []}')
+
+
+Harm = Callable[[EngineStore], None]
+
+FAULTS = [
+    (truncate, "truncated: 4 of 5 bytes"),
+    (flip_a_bit, "corrupt"),
+    (delete_the_engine, "cannot be read"),
+    (garble_the_manifest, "manifest is unreadable"),
+    (newer_manifest, "written by a newer streamdenoise"),
+    (foreign_manifest, "manifest is unreadable"),
+]
+
+
+@pytest.mark.parametrize(("harm", "reason"), FAULTS)
+def test_a_broken_engine_is_explained_and_rebuilt(
+    store: EngineStore, harm: Harm, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.find_or_build(SPEC, lambda: b"whole")
+    harm(store)
+    ((_, fault),) = store.verify()
+    assert reason in fault
+    assert store.find_or_build(SPEC, lambda: b"again") == b"again"
+    assert [reason in record.message for record in caplog.records] == [True]
+    assert store.find_or_build(SPEC, never) == b"again"
+    assert [fault for _, fault in store.verify()] == [""]
+
+
+@pytest.mark.parametrize(("harm", "reason"), FAULTS)
+def test_prune_takes_what_is_broken_and_nothing_else(
+    store: EngineStore, harm: Harm, reason: str
+) -> None:
+    store.find_or_build(SPEC, lambda: b"whole")
+    harm(store)
+    good = replace(SPEC, width=640)
+    store.find_or_build(good, lambda: b"good")
+    abandoned = store.folder / ".x.engine.7.part"
+    abandoned.write_bytes(b"half")
+    os.utime(abandoned, (time.time() - 7200,) * 2)
+    (store.folder / "README.md").write_text("kept")
+    deleted = store.prune()
+    assert abandoned in deleted
+    assert store.find(good) == b"good"
+    assert [s.spec for s in store.engines()] == [good]
+    left = sorted(p.suffix for p in store.folder.iterdir() if p.suffix != ".lock")
+    assert left == [".engine", ".json", ".md"]
+    assert store.prune() == []
+
+
+def test_a_failed_build_leaves_nothing(store: EngineStore) -> None:
+    def fail() -> bytes:
+        raise EngineBuildError("no")
+
+    with pytest.raises(EngineBuildError, match="no"):
+        store.find_or_build(SPEC, fail)
+    with pytest.raises(EngineBuildError, match="built nothing"):
+        store.find_or_build(SPEC, lambda: b"")
+    assert store.engines() == []
+    assert store.find_or_build(SPEC, lambda: b"now") == b"now"
+
+
+BUILDER = """
+import sys, time
+from pathlib import Path
+from streamdenoise.engine_store import EngineSpec, EngineStore
+folder, marks, spec = Path(sys.argv[1]), Path(sys.argv[2]), eval(sys.argv[3])
+def build():
+    (marks / str(time.monotonic_ns())).touch()
+    time.sleep(float(sys.argv[4]))
+    return b"slow"
+print(EngineStore(folder).find_or_build(EngineSpec(**spec), build).decode())
+"""
+
+
+def start_builder(store: EngineStore, marks: Path, seconds: float) -> subprocess.Popen:
+    marks.mkdir(exist_ok=True)
+    arguments = [str(store.folder), str(marks), repr(asdict(SPEC)), str(seconds)]
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILDER, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+
+
+def wait_for_mark(marks: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not any(marks.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_two_processes_do_not_build_the_same(
+    store: EngineStore, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    processes = [start_builder(store, marks, 0.5) for _ in range(3)]
+    answers = [process.communicate(timeout=40) for process in processes]
+    assert [out for out, _ in answers] == 3 * ["slow\n"], answers
+    assert len(list(marks.iterdir())) == 1
+
+
+def test_a_killed_build_does_not_lock_the_others_out(
+    store: EngineStore, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    process = start_builder(store, marks, 60)
+    wait_for_mark(marks)
+    process.kill()
+    process.communicate()
+    assert store.find_or_build(SPEC, lambda: b"mine") == b"mine"
+
+
+def test_a_folder_that_cannot_be_written_falls_back_to_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # A file in the place of the folder stops root, too.
+    (tmp_path / "engines").write_text("in the way")
+    store = EngineStore(tmp_path / "engines")
+    assert store.find_or_build(SPEC, lambda: b"x") == b"x"
+    assert store.folder == tmp_path / "cache" / "streamdenoise" / "engines"
+    assert "cannot be written: engines go to" in caplog.text
+    assert store.find(SPEC) == b"x"
+
+
+def test_a_full_disk_costs_the_engine_only_its_keeping(
+    store: EngineStore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert store.find_or_build(SPEC, lambda: b"x") == b"x"
+    assert "No space left on device" in caplog.text
+    assert [p.suffix for p in store.folder.iterdir()] == [".lock"]
+
+
+def test_where_engines_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    assert default_folder() == tmp_path / "cache" / "streamdenoise" / "engines"
+    (tmp_path / "engines").mkdir()
+    assert default_folder() == Path("engines")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "mine"))
+    assert default_folder() == tmp_path / "mine"
