@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from av.codec.hwaccel import HWAccel, HWDeviceType
 
+from streamdenoise.engine_store import FOLDER_VARIABLE
+
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 RATE = Fraction(30000, 1001)
 
