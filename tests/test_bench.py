@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from streamdenoise import bench as bench_module
-from streamdenoise.bench import bench, fit
+from streamdenoise.bench import bench
 from streamdenoise.bench_report import BenchReport, Result, figure_type, name_points
-from streamdenoise.clips import find_clips
+from streamdenoise.clips import find_clips, fit
 from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
