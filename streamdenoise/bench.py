@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io import open_sink
-from streamdenoise.machine import cpu_name, usable_cores
+from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.metrics import psnr_y
 from streamdenoise.noise import add_gaussian_noise
 from streamdenoise.peers import store
@@ -328,14 +327,12 @@ def _timed(command: Sequence[str], frames: int) -> float:
 
 
 def _machine(threads: int) -> dict[str, str]:
-    facts = {"CPU": cpu_name(), "threads": str(threads)}
-    for package in ("streamdenoise", "openvino", "onnxruntime", "torch"):
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    facts["FFmpeg"] = _ffmpeg_version()
-    return facts
+    return {
+        "CPU": cpu_name(),
+        "threads": str(threads),
+        **package_versions(),
+        "FFmpeg": _ffmpeg_version(),
+    }
 
 
 def _ffmpeg_version() -> str:

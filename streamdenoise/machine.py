@@ -1,7 +1,8 @@
-"""The processor of this machine."""
+"""The processor of this machine, and the packages that compute on it."""
 
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -31,3 +32,14 @@ def cpu_flags() -> set[str]:
         if line.lower().startswith(("flags", "features")):
             return set(line.split(":", 1)[1].split())
     return set()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of this package and of the runtimes that are installed."""
+    versions = {}
+    for package in ("streamdenoise", "openvino", "onnxruntime", "torch"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
