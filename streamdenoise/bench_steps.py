@@ -2,8 +2,8 @@
 
 A step is one frame from planes to planes, with the state beside it, without the search
 for motion, the estimate of the noise, decoders and encoders. Backends take turns,
-several times over, and the machine's limits (`streamdenoise.roofline`) are measured in
-the same run: what else the machine is doing slows all alike.
+several times over, and the machine's limits (`streamdenoise.roofline`) are measured
+between those turns: what else the machine is doing slows all alike.
 """
 
 import itertools
@@ -33,7 +33,7 @@ from streamdenoise.frame import Frame
 from streamdenoise.io.picture_limits import size_fault
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.noise import plane_sigmas
-from streamdenoise.roofline import Peak, measure_peak, reached, work_of_step
+from streamdenoise.roofline import Peak, PeakMeter, reached, work_of_step
 
 ALL = "all"
 """Stands for every backend that works here."""
@@ -49,7 +49,7 @@ STEP_SIZES = {
 _PIX_FMTS = {"yuv420": "yuv420p", "rgb": "rgb24", "gray": "gray"}
 _CLIP_FRAMES = 12
 _WARMUP_STEPS = 3
-_TURN_S = 1.5
+_TURN_S = 1.0
 _MIN_STEPS = 5
 
 Planes = tuple[np.ndarray, ...]
@@ -94,7 +94,7 @@ class StepResult:
             f"{self.step_ms_p99:.1f} | {self.fps:.1f} | {self.kmac_per_px:.1f} | "
             f"{self.tflops:.2f} | {self.fraction_of_compute:.0%} of "
             f"{self.peak_tflops:.2f} {self.precision} | {self.gb_per_s:.1f} | "
-            f"{self.fraction_of_bandwidth:.0%} of {self.peak_gb_per_s:.0f} | "
+            f"{self.fraction_of_bandwidth:.1%} of {self.peak_gb_per_s:.0f} | "
             f"{self.fraction_of_roofline:.0%} ({self.bound_by}) |"
         )
 
@@ -188,7 +188,12 @@ def bench_steps(
     path, clip_name = clean_clip_path(Path(config.clip) if config.clip else None)
     source = read_clip(path, _CLIP_FRAMES, _PIX_FMTS[artefact.layout])
     names, left_out = _usable(names, ALL in config.backends, artefact, threads)
-    before = _peaks(names, threads, quick, tell)
+    tell("preparing the limits of this machine")
+    meter = (
+        PeakMeter(names, threads, side=256, copy_bytes=1 << 22)
+        if quick
+        else PeakMeter(names, threads)
+    )
     steps = [
         step
         for size, (width, height) in shapes.items()
@@ -198,10 +203,10 @@ def bench_steps(
             size,
             resized_clip(source, width, height, _CLIP_FRAMES),
             config,
+            meter,
             tell,
         )
     ]
-    peaks = _best_of(before, _peaks(names, threads, quick, tell))
     return StepReport(
         command=config.command,
         model=artefact.name,
@@ -213,7 +218,9 @@ def bench_steps(
         cores=usable_cores(),
         threads=threads,
         versions=package_versions(),
-        results=tuple(_result(step, artefact, peaks[step.backend]) for step in steps),
+        results=tuple(
+            _result(step, artefact, meter.peak(step.backend)) for step in steps
+        ),
         left_out=left_out,
     )
 
@@ -280,20 +287,6 @@ def _usable(
     return usable, left_out
 
 
-def _peaks(
-    names: Sequence[str], threads: int, quick: bool, tell: Callable[[str], None]
-) -> dict[str, Peak]:
-    peaks = {}
-    for name in names:
-        tell(f"limits of this machine for {name}")
-        peaks[name] = (
-            measure_peak(name, threads, side=256, copy_bytes=1 << 22, seconds=0)
-            if quick
-            else measure_peak(name, threads)
-        )
-    return peaks
-
-
 @dataclass(frozen=True, slots=True)
 class _Steps:
     """What was measured of one backend at one size."""
@@ -312,9 +305,10 @@ def _measure(
     size: str,
     clean: Sequence[Frame],
     config: StepBenchConfig,
+    meter: PeakMeter,
     tell: Callable[[str], None],
 ) -> list[_Steps]:
-    """All backends at the size of a clip, in turns."""
+    """All backends at the size of a clip, in turns, each before its limits."""
     noisy = [_engine_planes(frame) for frame in noisy_clip(clean, config.sigma)]
     # There and back, so that the picture never jumps.
     frames = itertools.cycle(noisy + noisy[-2:0:-1])
@@ -334,6 +328,7 @@ def _measure(
                 tell(f"{size}: {steps.backend}: turn {turn + 1} of {config.turns}")
                 seconds = 0.0 if config.quick else _TURN_S
                 steps.times_ms.extend(_turn(engine, frames, sigma, seconds))
+                meter.turn(steps.backend, seconds / 5)
     return [steps for _, steps in runs]
 
 
@@ -358,19 +353,6 @@ def _turn(
         engine.step(planes, sigma)
         times.append(1e3 * (time.perf_counter() - start))
     return times
-
-
-def _best_of(before: dict[str, Peak], after: dict[str, Peak]) -> dict[str, Peak]:
-    """The higher of two measurements; backends of one device share its memory."""
-    peaks = (*before.values(), *after.values())
-    return {
-        name: replace(
-            peak,
-            tflops=max(peak.tflops, after[name].tflops),
-            gb_per_s=max(p.gb_per_s for p in peaks if p.device == peak.device),
-        )
-        for name, peak in before.items()
-    }
 
 
 def _result(steps: _Steps, artefact: Artefact, peak: Peak) -> StepResult:

@@ -83,8 +83,8 @@ class PeakEntry:
     """Matrix product: ``product(side, threads)``, of square matrices."""
     copy: Callable[[int, int], Kernel]
     """Copy: ``copy(num_bytes, threads)``."""
-    side: int = 2048
-    """Large enough to keep the device busy."""
+    side: int = 1536
+    """Enough to keep all cores busy for 10 ms or so: long runs are disturbed more."""
     copy_bytes: int = 1 << 28
     """Many times what caches hold."""
 
@@ -122,6 +122,54 @@ def reached(work: Work, seconds: float, peak: Peak) -> Reached:
     return Reached(tflops, gb_per_s, tflops / peak.tflops, gb_per_s / peak.gb_per_s)
 
 
+class PeakMeter:
+    """Measures the limits of this machine for some backends, a turn at a time.
+
+    The best run of all turns counts, not the median: a limit that others on the machine
+    pushed down would flatter the step. So turns should lie between those of the steps,
+    and be several. Backends of one device share its copy.
+    """
+
+    def __init__(
+        self,
+        backends: Sequence[str],
+        threads: int,
+        side: int | None = None,
+        copy_bytes: int | None = None,
+    ) -> None:
+        """Compile the products and allocate the copies.
+
+        Args:
+            backends: keys of `PEAKS`, whose runtimes must be installed.
+            threads: of the CPU; on another device they make no difference.
+            side: of the square matrices; None takes what suits the device.
+            copy_bytes: size of the copy, the same.
+        """
+        self._products: dict[str, _Timer] = {}
+        self._copies: dict[str, _Timer] = {}
+        for name in backends:
+            entry = PEAKS[name]
+            self._products[name] = _Timer(entry.product(side or entry.side, threads))
+            if entry.device not in self._copies:
+                copy = entry.copy(copy_bytes or entry.copy_bytes, threads)
+                self._copies[entry.device] = _Timer(copy)
+
+    def turn(self, backend: str, seconds: float) -> None:
+        """Repeat product and copy for so long each, three times at least."""
+        self._products[backend].turn(seconds)
+        self._copies[PEAKS[backend].device].turn(seconds)
+
+    def peak(self, backend: str) -> Peak:
+        """What all turns found, of which there must have been one."""
+        entry = PEAKS[backend]
+        return Peak(
+            entry.precision,
+            entry.device,
+            self._products[backend].rate / 1e12,
+            self._copies[entry.device].rate / 1e9,
+        )
+
+
 def measure_peak(
     backend: str,
     threads: int,
@@ -129,44 +177,35 @@ def measure_peak(
     copy_bytes: int | None = None,
     seconds: float = 0.5,
 ) -> Peak:
-    """Measure the limits of this machine for a backend; takes a few seconds.
+    """Measure the limits of this machine for one backend, in one turn.
 
-    The best run counts, not the median: a limit that others on the machine pushed down
-    would flatter the step.
-
-    Args:
-        backend: a key of `PEAKS`, whose runtime must be installed.
-        threads: of the CPU; on another device they make no difference.
-        side: of the square matrices; None takes what suits the device.
-        copy_bytes: size of the copy, the same.
-        seconds: how long each of the two is repeated at least.
+    See `PeakMeter` for the arguments.
     """
-    entry = PEAKS[backend]
-    return Peak(
-        entry.precision,
-        entry.device,
-        _best_rate(entry.product(side or entry.side, threads), seconds) / 1e12,
-        _best_rate(entry.copy(copy_bytes or entry.copy_bytes, threads), seconds) / 1e9,
-    )
+    meter = PeakMeter([backend], threads, side, copy_bytes)
+    meter.turn(backend, seconds)
+    return meter.peak(backend)
 
 
-_MIN_RUNS = 5
+class _Timer:
+    """The fastest run of a kernel so far."""
 
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._best_s = float("inf")
 
-def _best_rate(kernel: Kernel, seconds: float) -> float:
-    """Amount a second of the fastest run."""
-    kernel.run()  # the first one allocates and starts threads
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < _MIN_RUNS or time.perf_counter() < end:
-        start = time.perf_counter()
-        kernel.run()
-        times.append(time.perf_counter() - start)
-    return kernel.amount / min(times)
+    def turn(self, seconds: float) -> None:
+        self._kernel.run()  # the first one allocates, or wakes threads
+        end, runs = time.perf_counter() + seconds, 0
+        while runs < 3 or time.perf_counter() < end:
+            start = time.perf_counter()
+            self._kernel.run()
+            self._best_s = min(self._best_s, time.perf_counter() - start)
+            runs += 1
 
-
-_LAYERS = 4
-"""Products in a row, so that the cast of what enters the first hardly counts."""
+    @property
+    def rate(self) -> float:
+        """Operations or bytes a second."""
+        return self._kernel.amount / self._best_s
 
 
 def openvino_product(side: int, threads: int, precision: str) -> tuple[Any, float]:
@@ -189,7 +228,9 @@ def openvino_product(side: int, threads: int, precision: str) -> tuple[Any, floa
     rng = np.random.default_rng(0)
     pixels = ops.parameter([1, 1, side, side], np.float32)
     x: Any = ops.transpose(pixels, [0, 3, 1, 2])
-    for _ in range(_LAYERS):
+    # Several in a row, so that the cast of what enters the first hardly counts.
+    products = 4 if precision == "int8" else 1
+    for _ in range(products):
         weights: Any = rng.uniform(-1, 1, (side, side, 1, 1)).astype(np.float32)
         if precision == "int8":
             x = ops.fake_quantize(x, 0.0, 255.0, 0.0, 255.0, 256)
@@ -209,7 +250,7 @@ def openvino_product(side: int, threads: int, precision: str) -> tuple[Any, floa
     request = compiled.create_infer_request()
     values = 255 * rng.random((1, 1, side, side), np.float32)
     request.set_input_tensor(ov.Tensor(values))
-    return request, 2.0 * _LAYERS * side**3
+    return request, 2.0 * products * side**3
 
 
 def _openvino_int8(side: int, threads: int) -> Kernel:

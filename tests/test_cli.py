@@ -343,7 +343,7 @@ def test_bench_prints_the_steps_as_json_and_nothing_else(clip: Clip, tmp_path: P
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
     assert [row["backend"] for row in figures["results"]] == ["openvino"]
-    assert "limits of this machine" in result.stderr
+    assert "openvino: turn 1 of 1" in result.stderr
     assert json.loads((tmp_path / "bench.json").read_text()) == figures
     assert "| 64x48 | openvino | " in (tmp_path / "bench.md").read_text()
 

@@ -10,6 +10,7 @@ from streamdenoise.roofline import (
     ONNX_PRODUCT,
     PEAKS,
     Peak,
+    PeakMeter,
     host_copy,
     measure_peak,
     openvino_product,
@@ -42,6 +43,16 @@ def test_a_peak_is_measured_in_the_precision_of_the_backend(name: str) -> None:
     assert peak.device == "cpu"
     assert peak.tflops > 0
     assert peak.gb_per_s > 0
+
+
+def test_turns_keep_the_best_and_share_the_copy_of_a_device() -> None:
+    meter = PeakMeter(["openvino-fp32", "onnxruntime"], 1, SIDE, 1 << 16)
+    meter.turn("openvino-fp32", seconds=0)
+    meter.turn("onnxruntime", seconds=0)
+    first = meter.peak("openvino-fp32")
+    assert first.gb_per_s == meter.peak("onnxruntime").gb_per_s
+    meter.turn("openvino-fp32", seconds=0)
+    assert meter.peak("openvino-fp32").tflops >= first.tflops
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("int8", "I8"), ("fp32", "f32")])
