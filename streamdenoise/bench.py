@@ -1,9 +1,8 @@
 """Speed and quality on this machine, beside FFmpeg's denoisers, in one run.
 
 Everything gets the same noisy clip: a clean one, with white Gaussian noise added,
-stored without loss as 8-bit yuv420p. It is brought to each size by mirrored tiles or a
-crop, never by scaling, which would make it softer than real video is. Contenders take
-turns, several times over, and the median counts.
+stored without loss as 8-bit yuv420p. Contenders take turns, several times over, and
+the median counts.
 """
 
 import itertools
@@ -12,21 +11,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
-from streamdenoise.backends import BACKENDS
+from streamdenoise.backends import usual_backends
 from streamdenoise.bench_report import CRF, PRESET, BenchReport, Result, figure_type
-from streamdenoise.clips import read_clip
+from streamdenoise.clips import (
+    TICK,
+    clean_clip_path,
+    noisy_clip,
+    read_clip,
+    resized_clip,
+)
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io import open_sink
-from streamdenoise.machine import cpu_name, usable_cores
+from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.metrics import psnr_y
 from streamdenoise.noise import add_gaussian_noise
 from streamdenoise.peers import store
@@ -37,9 +41,6 @@ from streamdenoise.peers.ffmpeg import (
     run_filter,
 )
 from streamdenoise.peers.search import best_options
-
-SAMPLE = Path(__file__).parent.parent / "samples" / "cctv.mp4"
-"""The clean clip taken when none is given; it lies beside the package in a checkout."""
 
 PEERS = tuple(peer for peer in FFMPEG_PEERS if peer.name not in TOO_SLOW_TO_BENCH)
 
@@ -113,9 +114,7 @@ def bench(
     tell = on_progress or (lambda _: None)
     ffmpeg_exe()
     figure_type()
-    path = clip or SAMPLE
-    if not path.is_file():
-        raise ConfigError(f"the clean clip {path} is not there; give one with --clip")
+    path, clip_name = clean_clip_path(clip)
     sizes = QUICK_SIZES if quick else SIZES
     repeat = 1 if quick else max(1, repeat)
     threads = threads or usable_cores()
@@ -143,61 +142,12 @@ def bench(
     return BenchReport(
         results=tuple(results),
         machine=_machine(threads),
-        clip=path.name if clip else f"{path.name} (among the training clips)",
+        clip=clip_name,
         sigma=sigma,
         repeat=repeat,
         left_out=tuple(left_out),
         searched=not quick,
     )
-
-
-def fit(frame: Frame, width: int, height: int) -> Frame:
-    """A yuv420p frame at another size, by mirrored tiles or a centred crop.
-
-    Args:
-        frame: yuv420p.
-        width: even.
-        height: even.
-    """
-    sizes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
-    return frame.with_planes(
-        tuple(_fit(p, *s) for p, s in zip(frame.planes, sizes, strict=True))
-    )
-
-
-def _fit(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    rows, columns = (
-        _mirrored(have, want)
-        for have, want in zip(plane.shape, (height, width), strict=True)
-    )
-    return np.ascontiguousarray(plane[np.ix_(rows, columns)])
-
-
-def _mirrored(have: int, want: int) -> np.ndarray:
-    """Indices of a centred crop, or of tiles that are mirrored in turn."""
-    if have >= want:
-        return np.arange(want) + (have - want) // 4 * 2  # even: chroma stays in place
-    index = np.arange(want) % (2 * have)
-    return np.where(index < have, index, 2 * have - 1 - index)
-
-
-def _clean_clip(source: Sequence[Frame], size: Size, frames: int) -> list[Frame]:
-    """`frames` long, there and back through the source, at a size."""
-    order = _mirrored(len(source), frames) if len(source) < frames else range(frames)
-    return [
-        replace(
-            fit(source[i], size.width, size.height), index=n, pts=n, time_base=_TICK
-        )
-        for n, i in enumerate(order)
-    ]
-
-
-_TICK = Fraction(1, 25)
-
-
-def _noisy_clip(clean: Sequence[Frame], sigma: float) -> list[Frame]:
-    rng = np.random.default_rng(0)
-    return [add_gaussian_noise(frame, sigma, rng) for frame in clean]
 
 
 def _contenders(
@@ -214,11 +164,11 @@ def _contenders(
 ) -> list[_Contender]:
     """Everything that works here, with its quality and its settings."""
     frames = min(size.frames, _QUALITY_FRAMES)
-    clean = _clean_clip(source, size, frames)
-    noisy = _noisy_clip(clean, sigma)
+    clean = resized_clip(source, size.width, size.height, frames)
+    noisy = noisy_clip(clean, sigma)
     stored = store(noisy, folder / "search.yuv")
     found = [_ffmpeg_contender("none", "null", psnr_y(clean, noisy), threads, folder)]
-    for backend in BACKENDS:
+    for backend in usual_backends():
         tell(f"quality of {backend}")
         try:
             with Denoiser.load(model, backend=backend, threads=threads) as denoiser:
@@ -253,7 +203,8 @@ def _own_contender(
 ) -> _Contender:
     def make_step(size: Size, frames: int) -> Step:
         # A dozen different frames, there and back: memory holds no whole clip.
-        few = _noisy_clip(_clean_clip(source, size, _MEMORY_FRAMES), sigma)
+        clean = resized_clip(source, size.width, size.height, _MEMORY_FRAMES)
+        few = noisy_clip(clean, sigma)
         order = few + few[-2:0:-1]
 
         def step() -> float:
@@ -346,9 +297,10 @@ def _measure(
 def _write_clip(source: Sequence[Frame], size: Size, sigma: float, path: Path) -> None:
     """The noisy clip as yuv4mpegpipe: no loss, and next to no cost to read."""
     rng = np.random.default_rng(0)
-    info = StreamInfo(size.width, size.height, "yuv420p", Fraction(25), _TICK)
+    clean = resized_clip(source, size.width, size.height, size.frames)
+    info = StreamInfo(size.width, size.height, "yuv420p", Fraction(25), TICK)
     with open_sink(str(path), info) as sink:
-        for frame in _clean_clip(source, size, size.frames):
+        for frame in clean:
             sink.write(add_gaussian_noise(frame, sigma, rng))
 
 
@@ -375,14 +327,12 @@ def _timed(command: Sequence[str], frames: int) -> float:
 
 
 def _machine(threads: int) -> dict[str, str]:
-    facts = {"CPU": cpu_name(), "threads": str(threads)}
-    for package in ("streamdenoise", "openvino", "onnxruntime", "torch"):
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    facts["FFmpeg"] = _ffmpeg_version()
-    return facts
+    return {
+        "CPU": cpu_name(),
+        "threads": str(threads),
+        **package_versions(),
+        "FFmpeg": _ffmpeg_version(),
+    }
 
 
 def _ffmpeg_version() -> str:

@@ -80,22 +80,17 @@ class BenchReport:
         ]
         return "\n".join(lines).rstrip() + "\n"
 
+    def json(self) -> str:
+        """All of it, for programs."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
     def write(self, folder: Path) -> None:
         """Write `bench.md`, `bench.json` and `bench.png` into `folder`.
 
         Raises:
             ConfigError: matplotlib is missing, or `folder` cannot be written.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "bench.md").write_text(self.markdown())
-            (folder / "bench.json").write_text(
-                json.dumps(asdict(self), indent=1) + "\n"
-            )
-        except OSError as exc:
-            raise ConfigError(
-                f"{folder} cannot be written: {exc.strerror}; choose another -o"
-            ) from exc
+        write_texts(folder, {"bench.md": self.markdown(), "bench.json": self.json()})
         self._plot(folder / "bench.png")
 
     def _plot(self, path: Path) -> None:
@@ -121,6 +116,26 @@ class BenchReport:
         axes.set_title(f"{self.clip}, noise of sigma {self.sigma:g}")
         name_points(axes, names)
         figure.savefig(path, dpi=120)
+
+
+def write_texts(folder: Path, texts: dict[str, str]) -> None:
+    """Write files into a folder, which is made.
+
+    Args:
+        folder: to fill.
+        texts: file name -> contents.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+    except OSError as exc:
+        raise ConfigError(
+            f"{folder} cannot be written: {exc.strerror}; choose another -o"
+        ) from exc
 
 
 def name_points(axes: Any, names: dict[str, tuple[float, float]]) -> None:

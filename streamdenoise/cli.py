@@ -24,6 +24,7 @@ from streamdenoise.config import (
     LiveConfig,
     Overflow,
     Protocol,
+    StepBenchConfig,
     View,
     choose_encoder,
     parse_sigma,
@@ -327,29 +328,66 @@ def bench(
     clip: Annotated[Path | None, typer.Option(help="A clean video.")] = None,
     model: Model = "nano-awgn",  # as the added noise is white
     sigma: Annotated[float, typer.Option(help="Std of the added noise.")] = 30.0,
-    repeat: Annotated[int, typer.Option(help="Runs of 10 min; the median counts.")] = 3,
+    repeat: Annotated[
+        int, typer.Option(help="Runs of 10 min, or turns of steps; the median counts.")
+    ] = 3,
     threads: Threads = None,
     peers: Annotated[bool, typer.Option(help="Run FFmpeg's denoisers too.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="A trial, no figures.")] = (
         False
     ),
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Measure the step of this backend alone, or of all; may be repeated."
+        ),
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of steps: 360p, 720p, 1080p, 2160p or WxH; may be repeated."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of the table.")
+    ] = False,
 ) -> None:
-    """Measure speed and PSNR here, beside FFmpeg's denoisers."""
-    from streamdenoise.bench import bench as run_bench
+    """Measure speed and PSNR here, beside FFmpeg's denoisers.
 
-    result = run_bench(
-        clip=clip,
-        model=model,
-        sigma=sigma,
-        repeat=repeat,
-        quick=quick,
-        threads=threads,
-        peers=peers,
-        on_progress=tell,
-    )
+    With --backend: the engine step alone, beside the limits of this machine.
+    """
+    if backend:
+        from streamdenoise.bench_steps import bench_steps
+
+        config = StepBenchConfig(
+            backends=tuple(backend),
+            sizes=tuple(size or ()),
+            clip=None if clip is None else str(clip),
+            model=model,
+            sigma=sigma,
+            turns=repeat,
+            threads=threads,
+            quick=quick,
+        )
+        result = bench_steps(config, on_progress=tell)
+    elif size:
+        raise ConfigError("--size is for steps; say whose with --backend, or all")
+    else:
+        from streamdenoise.bench import bench as run_bench
+
+        result = run_bench(
+            clip=clip,
+            model=model,
+            sigma=sigma,
+            repeat=repeat,
+            quick=quick,
+            threads=threads,
+            peers=peers,
+            on_progress=tell,
+        )
     if output is not None:
         result.write(output)
-    typer.echo(result.markdown(), nl=False)
+    typer.echo(result.json() if as_json else result.markdown(), nl=False)
 
 
 @app.command("eval")

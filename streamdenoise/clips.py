@@ -1,11 +1,27 @@
-"""Clean clips to measure with, as frames in memory."""
+"""Clips to measure with, as frames in memory.
+
+They are brought to a size by mirrored tiles or a crop, never by scaling, which would
+make them softer than real video is.
+"""
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from streamdenoise.errors import ConfigError
-from streamdenoise.frame import Frame
+from streamdenoise.frame import Frame, plane_shapes
 from streamdenoise.io import IMAGE_SUFFIXES, open_source
+from streamdenoise.noise import add_gaussian_noise
+
+SAMPLE = Path(__file__).parent.parent / "samples" / "cctv.mp4"
+"""The clean clip taken when none is given; it lies beside the package in a checkout."""
+
+TICK = Fraction(1, 25)
+"""Time base of clips brought to a size, a frame each."""
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".y4m", ".ts")
 
@@ -42,3 +58,65 @@ def read_clip(path: Path, frames: int, pix_fmt: str = "yuv420p") -> list[Frame]:
     if not clip:
         raise ConfigError(f"{path} gave no frame; give a video")
     return clip
+
+
+def clean_clip_path(clip: Path | None) -> tuple[Path, str]:
+    """The clean clip to measure with, and what to call it in a report.
+
+    Args:
+        clip: None takes the sample.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    path = clip or SAMPLE
+    if not path.is_file():
+        raise ConfigError(f"the clean clip {path} is not there; give one with --clip")
+    return path, path.name if clip else f"{path.name} (among the training clips)"
+
+
+def fit(frame: Frame, width: int, height: int) -> Frame:
+    """A frame at another size, by mirrored tiles or a centred crop.
+
+    Args:
+        frame: any of `PIX_FMTS`.
+        width: even, where there is chroma at half size.
+        height: the same.
+    """
+    shapes = plane_shapes(frame.pix_fmt, width, height)
+    return frame.with_planes(
+        tuple(_fit(p, *s[:2]) for p, s in zip(frame.planes, shapes, strict=True))
+    )
+
+
+def resized_clip(
+    source: Sequence[Frame], width: int, height: int, frames: int
+) -> list[Frame]:
+    """`frames` long, there and back through the source, at a size as `fit` makes it."""
+    order = _mirrored(len(source), frames) if len(source) < frames else range(frames)
+    return [
+        replace(fit(source[i], width, height), index=n, pts=n, time_base=TICK)
+        for n, i in enumerate(order)
+    ]
+
+
+def noisy_clip(clean: Sequence[Frame], sigma: float) -> list[Frame]:
+    """The clip with white Gaussian noise of std `sigma` in 8-bit levels of RGB."""
+    rng = np.random.default_rng(0)
+    return [add_gaussian_noise(frame, sigma, rng) for frame in clean]
+
+
+def _fit(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    rows, columns = (
+        _mirrored(have, want)
+        for have, want in zip(plane.shape[:2], (height, width), strict=True)
+    )
+    return np.ascontiguousarray(plane[np.ix_(rows, columns)])
+
+
+def _mirrored(have: int, want: int) -> np.ndarray:
+    """Indices of a centred crop, or of tiles that are mirrored in turn."""
+    if have >= want:
+        return np.arange(want) + (have - want) // 4 * 2  # even: chroma stays in place
+    index = np.arange(want) % (2 * have)
+    return np.where(index < have, index, 2 * have - 1 - index)

@@ -3,6 +3,7 @@
 Plain values only: nothing here opens, loads or imports anything heavy.
 """
 
+import shlex
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -257,6 +258,54 @@ class EvalConfig:
                     f"--sigma {sigma:g} cannot be used; give more than 0 to "
                     f"{MAX_SIGMA:g} (8-bit levels)"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class StepBenchConfig:
+    """What `bench --backend` measures: the engine step alone."""
+
+    backends: tuple[str, ...] = ("all",)
+    """Names of backends; ``all`` stands for those that work here."""
+    sizes: tuple[str, ...] = ()
+    """Names such as ``720p``, or ``WxH`` in pixels; none takes 720p and 1080p, or 360p
+    if `quick`."""
+    clip: str | None = None
+    """A clean video; None takes the sample."""
+    model: str = "nano-awgn"
+    sigma: float = 30.0
+    """Std of the added noise in RGB, in 8-bit levels."""
+    turns: int = 3
+    """Of each backend at each size."""
+    threads: int | None = None
+    """Of the CPU; None takes one for each core."""
+    quick: bool = False
+    """A few steps and small peaks: to see that it works, not for figures."""
+
+    def __post_init__(self) -> None:
+        if self.turns < 1:
+            raise ConfigError(f"--repeat {self.turns} measures nothing; use 1 or more")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"--threads {self.threads} cannot work; use 1 or more")
+        if not 0 <= self.sigma <= MAX_SIGMA:
+            raise ConfigError(
+                f"--sigma {self.sigma:g} cannot be used; give 0 to {MAX_SIGMA:g} "
+                "(8-bit levels)"
+            )
+
+    @property
+    def command(self) -> str:
+        """The command line, with what was left to defaults."""
+        words = ["streamdenoise", "bench"]
+        for option, values in (("--backend", self.backends), ("--size", self.sizes)):
+            for value in values:
+                words += [option, value]
+        if self.clip is not None:
+            words += ["--clip", self.clip]
+        words += ["--model", self.model, "--sigma", f"{self.sigma:g}"]
+        words += ["--repeat", str(self.turns)]
+        if self.threads is not None:
+            words += ["--threads", str(self.threads)]
+        return shlex.join([*words, *(["--quick"] if self.quick else [])])
 
 
 def choose_encoder(

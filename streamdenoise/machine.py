@@ -1,9 +1,10 @@
-"""The processors of this machine."""
+"""The processors of this machine, and the packages that compute on them."""
 
 import ctypes
 import os
 import platform
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -45,3 +46,14 @@ def has_cuda() -> bool:
     except (OSError, AttributeError):
         return False
     return not failed and count.value > 0
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of this package and of the runtimes that are installed."""
+    versions = {}
+    for package in ("streamdenoise", "openvino", "onnxruntime", "torch"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,5 +1,6 @@
 """The command line: exit codes, messages, signals and pipes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -141,6 +142,16 @@ def test_an_existing_output_needs_overwrite(clip: Clip, tmp_path: Path):
         (("live", "CLIP", "--no-window"), "-o TARGET"),
         (("image", "missing.png", "-o", "x.png"), "missing.png: no such file"),
         (("image", "a.png", "b.png", "-o", "x.png"), "give a folder"),
+        (("bench", "--backend", "abacus"), "choose all, tensorrt, "),
+        (("bench", "--backend", "all", "--size", "huge"), "write 360p, 480p, 720p, "),
+        (("bench", "--backend", "all", "--size", "100x64"), "multiples of 8"),
+        (("bench", "--backend", "all", "--size", "0x0"), "0x0"),
+        (("bench", "--backend", "all", "--model", "huge"), "huge"),
+        (("bench", "--backend", "all", "--threads", "0"), "--threads 0"),
+        (("bench", "--backend", "all", "--repeat", "0"), "--repeat 0"),
+        (("bench", "--backend", "all", "--sigma", "-1"), "--sigma -1"),
+        (("bench", "--backend", "all", "--clip", "no.mp4"), "no.mp4 is not there"),
+        (("bench", "--size", "720p"), "--backend"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_1(
@@ -324,6 +335,17 @@ def test_image_takes_pictures_that_ffmpeg_reads(tmp_path: Path):
     clean = cv2.imread(str(tmp_path / "clean.png"))
     assert clean is not None
     assert clean.std() < 0.7 * noisy.std()
+
+
+def test_bench_prints_the_steps_as_json_and_nothing_else(clip: Clip, tmp_path: Path):
+    args = ("--backend", "openvino", "--size", "64x48", "--clip", clip.path, "--quick")
+    result = run("bench", *args, "--json", "-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert [row["backend"] for row in figures["results"]] == ["openvino"]
+    assert "openvino: turn 1 of 1" in result.stderr
+    assert json.loads((tmp_path / "bench.json").read_text()) == figures
+    assert "| 64x48 | openvino | " in (tmp_path / "bench.md").read_text()
 
 
 def test_real_noise_is_for_the_camera_model(clip: Clip, tmp_path: Path):

@@ -275,7 +275,8 @@ def test_tiles_give_what_the_whole_picture_gives(name: str) -> None:
         whole.warp(flow)
         tiled.warp(flow)
     for a, b in zip(whole.state(), tiled.state(), strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-3)
+        # PyTorch and OpenCV round the places of a warp differently.
+        np.testing.assert_allclose(a, b, atol=1e-2 if name == "eager" else 2e-3)
     tiled.reset()
     assert not any(array.any() for array in tiled.state())
     for backend in (whole, tiled):

@@ -1,0 +1,369 @@
+"""The engine step alone: how fast each backend runs it, and how near to the limits.
+
+A step is one frame from planes to planes, with the state beside it, without the search
+for motion, the estimate of the noise, decoders and encoders. Backends take turns,
+several times over, and the machine's limits (`streamdenoise.roofline`) are measured
+between those turns: what else the machine is doing slows all alike.
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from streamdenoise.artefact import Artefact, open_artefact
+from streamdenoise.backends import BACKENDS, Backend, check_backend, load_backend
+from streamdenoise.bench_report import write_texts
+from streamdenoise.clips import clean_clip_path, noisy_clip, read_clip, resized_clip
+from streamdenoise.config import StepBenchConfig, parse_size
+from streamdenoise.errors import (
+    BackendError,
+    BackendUnavailableError,
+    CheckpointError,
+    ConfigError,
+)
+from streamdenoise.frame import Frame
+from streamdenoise.machine import cpu_name, package_versions, usable_cores
+from streamdenoise.noise import plane_sigmas
+from streamdenoise.roofline import PEAKS, Peak, PeakMeter, reached, work_of_step
+
+ALL = "all"
+"""Stands for every backend that works here."""
+
+_PIX_FMTS = {"yuv420": "yuv420p", "rgb": "rgb24", "gray": "gray"}
+_CLIP_FRAMES = 12
+_WARMUP_STEPS = 3
+_TURN_S = 1.0
+_MIN_STEPS = 5
+
+Planes = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One backend at one size; the names are those of the JSON file."""
+
+    backend: str
+    size: str
+    width: int
+    height: int
+    precision: str
+    """Of the products: ``int8``, ``fp16`` or ``fp32``."""
+    device: str
+    steps: int
+    """How many were timed."""
+    step_ms_median: float
+    step_ms_p99: float
+    fps: float
+    """Of the median step."""
+    kmac_per_px: float
+    """Thousands of multiply-accumulates of the convolutions for each luma pixel."""
+    tflops: float
+    """10^12 operations a second, of the median step; a MAC is two."""
+    gb_per_s: float
+    """10^9 bytes a second of compulsory traffic, see `roofline.work_of_step`."""
+    peak_tflops: float
+    peak_gb_per_s: float
+    fraction_of_compute: float
+    fraction_of_bandwidth: float
+    fraction_of_roofline: float
+    """Shortest possible time over the median one, by the tighter limit."""
+    bound_by: str
+    """The tighter limit: ``compute`` or ``bandwidth``."""
+
+    def row(self) -> str:
+        """A line of the table."""
+        return (
+            f"| {self.size} | {self.backend} | {self.step_ms_median:.1f} | "
+            f"{self.step_ms_p99:.1f} | {self.fps:.1f} | {self.kmac_per_px:.1f} | "
+            f"{self.tflops:.2f} | {self.fraction_of_compute:.0%} of "
+            f"{self.peak_tflops:.2f} {self.precision} | {self.gb_per_s:.1f} | "
+            f"{self.fraction_of_bandwidth:.1%} of {self.peak_gb_per_s:.0f} | "
+            f"{self.fraction_of_roofline:.0%} ({self.bound_by}) |"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """All results of a run, and how they were got."""
+
+    command: str
+    """Repeats the run."""
+    model: str
+    clip: str
+    sigma: float
+    """Std of the added noise in RGB, in 8-bit levels."""
+    turns: int
+    quick: bool
+    """A trial, whose figures mean nothing."""
+    cpu: str
+    cores: int
+    """That this process may use."""
+    threads: int
+    versions: dict[str, str]
+    results: tuple[StepResult, ...]
+    left_out: dict[str, str]
+    """Backends that do not work here, and why."""
+
+    def json(self) -> str:
+        """All of it, for programs."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    def markdown(self) -> str:
+        """The table, with what must be known to read it."""
+        versions = ", ".join(f"{name} {v}" for name, v in self.versions.items())
+        lines = [
+            f"{self.cpu}, {self.threads} threads, {versions}.",
+            f"The engine step alone, model {self.model}; clip {self.clip}, white "
+            f"Gaussian noise of sigma {self.sigma:g} in RGB; median and 99th "
+            f"percentile of the turns, {self.turns} for each. GB/s: pixels and state "
+            "in and out and weights once. Peaks: the best of a large matrix product "
+            "in the backend's runtime and precision, and of a large copy, in this "
+            "run. Roofline: shortest possible time over the median, by the tighter "
+            f"limit.{' A trial, no figures.' if self.quick else ''}",
+            "",
+            "| size | backend | ms | ms p99 | fps | kMAC/px | TFLOP/s | of peak | "
+            "GB/s | of peak | roofline |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
+            *(result.row() for result in self.results),
+            "",
+            *(f"- not measured: {reason}" for reason in self.left_out.values()),
+        ]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Write `bench.md` and `bench.json` into `folder`.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        write_texts(folder, {"bench.md": self.markdown(), "bench.json": self.json()})
+
+
+def bench_steps(
+    config: StepBenchConfig, on_progress: Callable[[str], None] | None = None
+) -> StepReport:
+    """Measure the step of backends, beside the limits of this machine.
+
+    Args:
+        config: what to measure.
+        on_progress: told what is being measured.
+
+    Raises:
+        ConfigError: a backend, a size, the model or the clip does not exist.
+        BackendError: a backend that was named does not work here, or none does.
+        CheckpointError: the manifest does not say what a step costs.
+    """
+    tell = on_progress or (lambda _: None)
+    quick = config.quick
+    threads = config.threads or usable_cores()
+    sizes = config.sizes or (("360p",) if quick else ("720p", "1080p"))
+    config = replace(
+        config, sizes=sizes, threads=threads, turns=1 if quick else config.turns
+    )
+    names = _named(config.backends)
+    artefact = open_artefact(config.model)
+    shapes = {size: fitting_size(size, artefact) for size in sizes}
+    if not {"kmac_per_px", "params"} <= artefact.manifest.keys():
+        raise CheckpointError(
+            f"the manifest of {artefact.name} does not say what a step costs; compile "
+            "the model again"
+        )
+    path, clip_name = clean_clip_path(Path(config.clip) if config.clip else None)
+    source = read_clip(path, _CLIP_FRAMES, _PIX_FMTS[artefact.layout])
+    names, left_out = _usable(names, ALL in config.backends, artefact)
+    tell("preparing the limits of this machine")
+    meter = (
+        PeakMeter(names, threads, side=256, copy_bytes=1 << 22)
+        if quick
+        else PeakMeter(names, threads)
+    )
+    steps = [
+        step
+        for size, (width, height) in shapes.items()
+        for step in _measure(
+            names,
+            artefact,
+            size,
+            resized_clip(source, width, height, _CLIP_FRAMES),
+            config,
+            meter,
+            tell,
+        )
+    ]
+    return StepReport(
+        command=config.command,
+        model=artefact.name,
+        clip=clip_name,
+        sigma=config.sigma,
+        turns=config.turns,
+        quick=quick,
+        cpu=cpu_name(),
+        cores=usable_cores(),
+        threads=threads,
+        versions=package_versions(),
+        results=tuple(
+            _result(step, artefact, meter.peak(step.backend)) for step in steps
+        ),
+        left_out=left_out,
+    )
+
+
+def fitting_size(text: str, artefact: Artefact) -> tuple[int, int]:
+    """Width and height in pixels of a size, see `parse_size`.
+
+    Raises:
+        ConfigError: there is no such size, or the model cannot take it.
+    """
+    width, height = parse_size(text)
+    multiple = artefact.multiple
+    if width % multiple or height % multiple:
+        raise ConfigError(
+            f"size {text} does not fit model {artefact.name}: give a width and a "
+            f"height that are multiples of {multiple}"
+        )
+    return width, height
+
+
+def _named(backends: Sequence[str]) -> list[str]:
+    """Each backend that was asked for, once, in the table's order."""
+    for name in backends:
+        if name != ALL and name not in BACKENDS:
+            raise ConfigError(
+                f"no backend is named {name!r}: choose {ALL}, {', '.join(BACKENDS)}"
+            )
+    return [name for name in BACKENDS if name in backends or ALL in backends]
+
+
+def _usable(
+    names: Sequence[str], forgive: bool, artefact: Artefact
+) -> tuple[list[str], dict[str, str]]:
+    """Those that work here, and why the others do not.
+
+    Raises:
+        BackendError: one does not work, and `forgive` is false; or none does.
+    """
+    usable, left_out = [], {}
+    for name in names:
+        try:
+            check_backend(name, artefact)
+            if name not in PEAKS:
+                raise BackendUnavailableError(
+                    f"the limits of the device of {name} cannot be measured"
+                )
+        except BackendError as exc:
+            if not forgive:
+                raise
+            left_out[name] = str(exc)
+        else:
+            usable.append(name)
+    if not usable:
+        raise BackendUnavailableError(
+            f"no backend works here for model {artefact.name}, so nothing can be "
+            f"measured: {'; '.join(left_out.values())}"
+        )
+    return usable, left_out
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What was measured of one backend at one size."""
+
+    backend: str
+    size: str
+    planes: Planes
+    """Of a frame."""
+    state: tuple[np.ndarray, ...]
+    times_ms: list[float] = field(default_factory=list)
+
+
+def _measure(
+    names: Sequence[str],
+    artefact: Artefact,
+    size: str,
+    clean: Sequence[Frame],
+    config: StepBenchConfig,
+    meter: PeakMeter,
+    tell: Callable[[str], None],
+) -> list[_Steps]:
+    """All backends at the size of a clip, in turns, each before its limits."""
+    noisy = [_engine_planes(frame) for frame in noisy_clip(clean, config.sigma)]
+    # There and back, so that the picture never jumps.
+    frames = itertools.cycle(noisy + noisy[-2:0:-1])
+    told = plane_sigmas(config.sigma, clean[0].color, clean[0].pix_fmt)
+    level = np.array(told, np.float32) / 255
+    sigma = np.broadcast_to(level, (artefact.sigmas,))  # RGB has one for all
+    height, width = noisy[0][0].shape
+    with ExitStack() as stack:
+        runs = []
+        for name in names:
+            tell(f"{size}: {name}: loading")
+            engine = load_backend(name, artefact, height, width, 8, config.threads)
+            stack.enter_context(closing(engine))
+            runs.append((engine, _Steps(name, size, noisy[0], engine.state())))
+        for turn in range(config.turns):
+            for engine, steps in runs:
+                tell(f"{size}: {steps.backend}: turn {turn + 1} of {config.turns}")
+                seconds = 0.0 if config.quick else _TURN_S
+                steps.times_ms.extend(_turn(engine, frames, sigma, seconds))
+                meter.turn(steps.backend, seconds / 5)
+    return [steps for _, steps in runs]
+
+
+def _engine_planes(frame: Frame) -> Planes:
+    """Its planes as `Backend.step` takes them: RGB as three."""
+    if frame.pix_fmt != "rgb24":
+        return frame.planes
+    return tuple(map(np.ascontiguousarray, np.moveaxis(frame.planes[0], -1, 0)))
+
+
+def _turn(
+    engine: Backend, frames: Iterator[Planes], sigma: np.ndarray, seconds: float
+) -> list[float]:
+    """Time of each step in ms, for so long, after some to warm up."""
+    for planes in itertools.islice(frames, _WARMUP_STEPS):
+        engine.step(planes, sigma)
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < _MIN_STEPS or time.perf_counter() < end:
+        planes = next(frames)
+        start = time.perf_counter()
+        engine.step(planes, sigma)
+        times.append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+def _result(steps: _Steps, artefact: Artefact, peak: Peak) -> StepResult:
+    step_ms = median(steps.times_ms)
+    kmac_per_px = float(artefact.manifest["kmac_per_px"])
+    params = int(artefact.manifest["params"])
+    work = work_of_step(kmac_per_px, params, peak.precision, steps.planes, steps.state)
+    got = reached(work, step_ms / 1e3, peak)
+    height, width = steps.planes[0].shape
+    return StepResult(
+        backend=steps.backend,
+        size=steps.size,
+        width=width,
+        height=height,
+        precision=peak.precision,
+        device=peak.device,
+        steps=len(steps.times_ms),
+        step_ms_median=step_ms,
+        step_ms_p99=float(np.percentile(steps.times_ms, 99)),
+        fps=1e3 / step_ms,
+        kmac_per_px=kmac_per_px,
+        tflops=got.tflops,
+        gb_per_s=got.gb_per_s,
+        peak_tflops=peak.tflops,
+        peak_gb_per_s=peak.gb_per_s,
+        fraction_of_compute=got.fraction_of_compute,
+        fraction_of_bandwidth=got.fraction_of_bandwidth,
+        fraction_of_roofline=got.fraction_of_roofline,
+        bound_by=got.bound_by,
+    )

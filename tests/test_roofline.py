@@ -1,0 +1,130 @@
+"""The limits of a machine, and the arithmetic of what fraction a step reaches."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from streamdenoise.backends import BACKENDS
+from streamdenoise.roofline import (
+    ONNX_PRODUCT,
+    PEAKS,
+    Peak,
+    PeakMeter,
+    host_copy,
+    measure_peak,
+    openvino_product,
+    reached,
+    torch_copy,
+    torch_product,
+    work_of_step,
+)
+
+SIDE = 64
+
+
+@pytest.fixture(autouse=True)
+def torch_keeps_its_threads() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_every_backend_has_its_limits_measured() -> None:
+    assert set(BACKENDS) - set(PEAKS) == {"onnxruntime-directml", "onnxruntime-coreml"}
+    assert {name: peak.precision for name, peak in PEAKS.items()} == {
+        name: BACKENDS[name].precision for name in PEAKS
+    }
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PEAKS if not BACKENDS[name].needs_cuda]
+)
+def test_a_peak_is_measured_in_the_precision_of_the_backend(name: str) -> None:
+    peak = measure_peak(name, 1, SIDE, 1 << 16, seconds=0)
+    assert peak.precision == ("int8" if name == "openvino" else "fp32")
+    assert peak.device == "cpu"
+    assert peak.tflops > 0
+    assert peak.gb_per_s > 0
+
+
+def test_turns_keep_the_best_and_share_the_copy_of_a_device() -> None:
+    meter = PeakMeter(["openvino-fp32", "onnxruntime"], 1, SIDE, 1 << 16)
+    meter.turn("openvino-fp32", seconds=0)
+    meter.turn("onnxruntime", seconds=0)
+    first = meter.peak("openvino-fp32")
+    assert first.gb_per_s == meter.peak("onnxruntime").gb_per_s
+    meter.turn("openvino-fp32", seconds=0)
+    assert meter.peak("openvino-fp32").tflops >= first.tflops
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("int8", "I8"), ("fp32", "f32")])
+def test_openvino_really_multiplies_in_that_precision(
+    precision: str, kind: str
+) -> None:
+    request, flops = openvino_product(SIDE, 1, precision)
+    request.infer()
+    ran = [
+        node.exec_type
+        for node in request.profiling_info
+        if node.node_type == "Convolution"
+    ]
+    assert flops == 2 * len(ran) * SIDE**3
+    assert ran
+    assert all(exec_type.endswith(f"_{kind}") for exec_type in ran), ran
+    assert np.isfinite(request.get_output_tensor().data).all()
+
+
+def test_the_onnx_file_is_one_product() -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    a, b, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "aby"
+    )
+    node = helper.make_node("MatMul", ["a", "b"], ["y"])
+    graph = helper.make_graph([node], "product", [a, b], [y])
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    )
+    assert onnx.load_from_string(ONNX_PRODUCT) == model
+
+
+def test_a_copy_reads_and_writes_every_byte() -> None:
+    assert host_copy(1001, threads=3).amount == 2002
+    host_copy(1001, threads=3).run()
+
+
+def test_torch_measures_a_cuda_device_too() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    product, copy = torch_product(SIDE, 1, "cuda"), torch_copy(1 << 16, 1)
+    product.run()
+    copy.run()
+    assert (product.amount, copy.amount) == (2 * SIDE**3, 1 << 17)
+
+
+def test_fractions_of_a_step_are_consistent() -> None:
+    planes = [np.zeros(shape, np.uint8) for shape in ((8, 16), (4, 8), (4, 8))]
+    state = [np.zeros((1, 2, 4, 3), np.float32)]
+    work = work_of_step(1.5, 1000, "int8", planes, state)
+    assert work.flops == 2 * 1500 * 8 * 16
+    assert work.bytes == 2 * (8 * 16 * 3 // 2 + 4 * 2 * 4 * 3) + 1000
+    assert work_of_step(1.5, 1000, "fp32", planes, state).bytes == work.bytes + 3000
+
+    got = reached(work, 0.5, Peak("int8", "cpu", tflops=1e-5, gb_per_s=1e-3))
+    assert got.tflops == pytest.approx(2 * work.flops / 1e12)
+    assert got.gb_per_s == pytest.approx(2 * work.bytes / 1e9)
+    assert got.fraction_of_compute == pytest.approx(got.tflops / 1e-5)
+    assert got.fraction_of_bandwidth == pytest.approx(got.gb_per_s / 1e-3)
+    assert got.bound_by == "compute"
+    assert got.fraction_of_roofline == got.fraction_of_compute
+
+    slow_memory = Peak("int8", "cpu", tflops=1.0, gb_per_s=1e-5)
+    got = reached(work, 0.5, slow_memory)
+    assert got.bound_by == "bandwidth"
+    assert got.fraction_of_roofline == got.fraction_of_bandwidth
