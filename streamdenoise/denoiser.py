@@ -16,7 +16,7 @@ from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import Backend, check_backend
 from streamdenoise.blocks import layout_shapes
 from streamdenoise.config import MAX_SIGMA
-from streamdenoise.engine_loader import EngineLoader
+from streamdenoise.engine_loader import EngineLoader, Loader
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
 from streamdenoise.motion import MotionFollower, luma_of
@@ -57,7 +57,9 @@ class Denoiser:
         threads: int | None = None,
         tile: int | None = None,
         wait_for_engine: bool = True,
+        loader: Loader | None = None,
     ) -> None:
+        """See `load`; `loader` gives engines in place of an `EngineLoader`."""
         if sigma != "auto":
             try:
                 sigma = float(sigma)
@@ -85,7 +87,7 @@ class Denoiser:
         self._luma_sigma = 0.0
         self._told = None if sigma == "auto" else float(sigma)
         self._artefact = artefact
-        self._loader = EngineLoader(
+        self._loader = loader or EngineLoader(
             artefact, backend=backend, threads=threads, tile=tile, wait=wait_for_engine
         )
         self._engine: Backend | None = None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from threading import Thread
+from typing import Protocol
 
 from streamdenoise.artefact import Artefact
 from streamdenoise.backends import (
@@ -30,6 +31,25 @@ from streamdenoise.guard import check_engine
 log = logging.getLogger(__name__)
 
 _SMALLEST_TILE = 256
+
+
+class Loader(Protocol):
+    """Where a denoiser has its engines from."""
+
+    notes: tuple[str, ...]
+    """Why other engines do not run."""
+
+    def load(self, height: int, width: int, depth: int) -> Backend:
+        """An engine for a size, which the caller closes."""
+        ...
+
+    def better(self) -> Backend | None:
+        """An engine that has become ready since `load`, once."""
+        ...
+
+    def close(self) -> None:
+        """Stop what is going on; may be called again."""
+        ...
 
 
 class EngineLoader:

@@ -57,6 +57,8 @@ class EngineSpec:
     """Name and version, such as ``OpenVINO 2026.4.1``."""
     device: str
     """Name of the processor; of a GPU the compute capability, such as ``sm_89``."""
+    streams: int = 1
+    """That one call advances."""
     portable: tuple[str, ...] = ()
     """What the engine does not depend on: ``runtime``, ``device``, or ``size`` if it
     takes all sizes up to its own."""
@@ -67,12 +69,13 @@ class EngineSpec:
         parts = (
             *(self.model, self.backend, f"{self.width}x{self.height}"),
             *(f"{self.depth}bit", self.device, *self.portable),
+            *([f"{self.streams}streams"] if self.streams > 1 else []),
         )
         return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts))
 
     def misfit(self, wanted: "EngineSpec") -> str:
         """Why an engine of this spec cannot serve as `wanted`; empty if it can."""
-        for name in ("model", "backend", "precision", "depth"):
+        for name in ("model", "backend", "precision", "depth", "streams"):
             if getattr(self, name) != getattr(wanted, name):
                 return f"it has another {name}"
         if self.weights_sha256 != wanted.weights_sha256:

@@ -76,6 +76,8 @@ class BackendEntry:
     """Further keyword arguments of the module's functions."""
     engines: Engines = Engines.NONE
     needs_cuda: bool = False
+    takes_batches: bool = False
+    """Whether one call may advance several streams."""
     is_usual: bool = True
     """Whether ``auto`` tries it; others are taken by name only."""
 
@@ -93,6 +95,7 @@ def _tensorrt(flavour: str, needs: str, precision: str, usual: bool) -> BackendE
         {"flavour": flavour},
         Engines.REQUIRED,
         needs_cuda=True,
+        takes_batches=flavour != "torch-tensorrt",
         is_usual=usual,
     )
 
@@ -116,6 +119,7 @@ BACKENDS: dict[str, BackendEntry] = {
         "fp16",
         {"device": "cuda"},
         needs_cuda=True,
+        takes_batches=True,
     ),
     "openvino": BackendEntry(
         "streamdenoise.backends.openvino",
@@ -132,7 +136,10 @@ BACKENDS: dict[str, BackendEntry] = {
     ),
     "onnxruntime": BackendEntry(_ONNX, "'streamdenoise[onnx]'", "onnx"),
     "eager": BackendEntry(
-        "streamdenoise.backends.eager", "'streamdenoise[train]'", "eager"
+        "streamdenoise.backends.eager",
+        "'streamdenoise[train]'",
+        "eager",
+        takes_batches=True,
     ),
     "torch-tensorrt": _tensorrt("torch-tensorrt", "eager", "fp16", False),
     "tensorrt-fp32": _tensorrt("tensorrt", "onnx", "fp32", False),
@@ -143,6 +150,7 @@ BACKENDS: dict[str, BackendEntry] = {
         "eager",
         options={"device": "cuda"},
         needs_cuda=True,
+        takes_batches=True,
         is_usual=False,
     ),
     "onnxruntime-cuda": _provider("onnxruntime-gpu", "CUDAExecutionProvider", True),
@@ -204,6 +212,7 @@ def load_backend(
     depth: int = 8,
     threads: int | None = None,
     *,
+    streams: int = 1,
     store: EngineStore | None = None,
 ) -> Backend:
     """Load one backend by name; never another one in its place.
@@ -215,16 +224,17 @@ def load_backend(
         width: luma width, the same.
         depth: bits per sample, 8 or 10.
         threads: CPU threads; None leaves the choice to the runtime.
+        streams: how many of this size one call advances.
         store: where engines are; None takes the usual one.
 
     Raises:
-        ConfigError: no backend has this name.
+        ConfigError: no backend has this name, or it takes no batches.
         BackendUnavailableError: its package or the artefact's file is missing.
         EngineMismatchError: the artefact's file is not the one that was compiled.
         BackendError: it would not compile the model.
     """
     entry = _entry(name)
-    request = step_request(name, artefact, height, width, depth, threads)
+    request = step_request(name, artefact, height, width, depth, threads, streams)
     with _explained(name, request):
         module = importlib.import_module(entry.module)
         extra: dict[str, Any] = dict(entry.options)
@@ -233,7 +243,7 @@ def load_backend(
             extra["engine"] = (store or EngineStore()).find(spec)
         elif entry.engines is Engines.REQUIRED:
             extra["engine"] = build_engine(
-                name, artefact, height, width, depth, store=store
+                *(name, artefact, height, width, depth), streams=streams, store=store
             )
         return module.load(name, request, **extra)
 
@@ -264,6 +274,7 @@ def build_engine(
     depth: int = 8,
     options: EngineOptions | None = None,
     *,
+    streams: int = 1,
     store: EngineStore | None = None,
     on_build: OnBuild | None = None,
 ) -> bytes:
@@ -283,7 +294,7 @@ def build_engine(
             f"{name} needs no engines, it runs models as they are; those with engines "
             f"are {', '.join(having)}"
         )
-    request = step_request(name, artefact, height, width, depth, None)
+    request = step_request(name, artefact, height, width, depth, None, streams)
     with _explained(name, request):
         module = importlib.import_module(entry.module)
         spec = _spec(name, request, module, options)
@@ -336,10 +347,12 @@ def step_request(
     width: int,
     depth: int,
     threads: int | None,
+    streams: int = 1,
 ) -> StepRequest:
     """What a backend is asked for; see `load_backend`.
 
     Raises:
+        ConfigError: it takes no batches.
         BackendUnavailableError: the artefact lacks the file that the backend runs.
         EngineMismatchError: that file is not the one that was compiled.
     """
@@ -350,8 +363,15 @@ def step_request(
             f"{name} needs the {entry.needs} file of model {artefact.name}, which it "
             "does not have; compile the model again or choose another backend"
         )
+    if streams > 1 and not entry.takes_batches:
+        having = ", ".join(n for n, e in BACKENDS.items() if e.takes_batches)
+        raise ConfigError(
+            f"{name} takes one stream a call; those with batches: {having}"
+        )
     artefact.verify(entry.needs)
-    return StepRequest(artefact, file, height, width, depth, threads, entry.precision)
+    return StepRequest(
+        *(artefact, file, height, width, depth, threads, entry.precision, streams)
+    )
 
 
 def _spec(
@@ -371,6 +391,7 @@ def _spec(
         width=request.width,
         height=request.height,
         depth=request.depth,
+        streams=request.streams,
         runtime=module.runtime(**entry.options),
         device=module.device(options, **entry.options),
         portable=tuple(flag for flag, wanted in flags.items() if wanted),

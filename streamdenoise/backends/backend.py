@@ -27,6 +27,8 @@ class StepRequest:
     """CPU threads; None leaves the choice to the runtime."""
     precision: str = "fp32"
     """``fp32``, ``fp16`` or ``int8``: what convolutions compute in."""
+    streams: int = 1
+    """Streams of this size that one call advances."""
 
     @property
     def dtype(self) -> type[np.generic]:

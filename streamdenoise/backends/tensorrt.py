@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streamdenoise.artefact import Artefact
 from streamdenoise.backends.backend import EngineOptions, OnBuild, StepRequest
 from streamdenoise.engine_store import default_folder, write_whole
 from streamdenoise.errors import (
@@ -108,7 +107,9 @@ def build(
             "compile the model again with this version"
         )
     config = builder.create_builder_config()
-    config.add_optimization_profile(_profile(builder, request, options.dynamic))
+    config.add_optimization_profile(
+        _profile(builder, network, request, options.dynamic)
+    )
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.hardware_compatible:
@@ -245,22 +246,28 @@ def _capability(trt: Any, capability: str) -> Any:
     return value
 
 
-def _profile(builder: Any, request: StepRequest, dynamic: bool) -> Any:
-    """Shapes of the inputs: one size, or all up to it."""
-    artefact = request.artefact
+def _profile(builder: Any, network: Any, request: StepRequest, dynamic: bool) -> Any:
+    """Shapes of the inputs that the graph leaves free: one size, or all up to it."""
     profile = builder.create_optimization_profile()
-    largest = _shapes(artefact, request.height, request.width)
-    smallest = _shapes(artefact, _SMALLEST, _SMALLEST) if dynamic else largest
-    for name, shape in largest.items():
-        profile.set_shape(name, smallest[name], shape, shape)
+    largest = _shapes(request, request.height, request.width)
+    smallest = _shapes(request, _SMALLEST, _SMALLEST) if dynamic else largest
+    for i in range(network.num_inputs):
+        tensor = network.get_input(i)
+        if -1 in tuple(tensor.shape):
+            shape = largest[tensor.name]
+            profile.set_shape(tensor.name, smallest[tensor.name], shape, shape)
     return profile
 
 
-def _shapes(artefact: Artefact, height: int, width: int) -> dict[str, tuple[int, ...]]:
-    """Of the inputs whose size is that of the picture."""
-    state = artefact.state_shapes(height, width)
-    named = dict(zip(artefact.state_names, state, strict=True))
-    return {"pixels": named["fused"], **named}
+def _shapes(
+    request: StepRequest, height: int, width: int
+) -> dict[str, tuple[int, ...]]:
+    """Of the inputs, for pictures of a size."""
+    artefact, streams = request.artefact, request.streams
+    state = [(streams, *shape[1:]) for shape in artefact.state_shapes(height, width)]
+    ones, told = (streams, 1, 1, 1), (streams, artefact.sigmas)
+    shapes = (state[0], ones, told, ones, *state)
+    return dict(zip(artefact.input_names, shapes, strict=True))
 
 
 def _build_with_torch(request: StepRequest, options: EngineOptions) -> bytes:

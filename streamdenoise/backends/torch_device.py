@@ -4,17 +4,21 @@ What computes it is a function of device tensors: a PyTorch module (`eager`), or
 TensorRT engine (`tensorrt`) that works on the same memory.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from streamdenoise.backends.backend import StepRequest
-from streamdenoise.blocks import plane_shapes_of
+from streamdenoise.blocks import layout_shapes, plane_shapes_of
 from streamdenoise.errors import DeviceMemoryError
 from streamdenoise.state_warp import warp_channels_last
+
+log = logging.getLogger(__name__)
 
 Launch = Callable[[Sequence[Tensor], Sequence[Tensor]], None]
 """Fills the outputs of the deployed graph from its inputs, on the current stream."""
@@ -23,13 +27,24 @@ _WARM_UPS = 3
 """Launches before a CUDA graph is captured, as PyTorch's manual asks for."""
 
 
+@dataclass(frozen=True, slots=True)
+class LaneInput:
+    """What one stream of a batch gives to a step; see `Backend.step`."""
+
+    planes: Sequence[np.ndarray]
+    sigma: np.ndarray
+    strength: float = 1.0
+
+
 class TorchDeviceBackend:
-    """One stream; two sets of state are written in turn.
+    """One or more streams of a size; two sets of state are written in turn.
 
     On CUDA, samples go up and come down through pinned memory as integers, packing and
     casts run on the device, and each of the two directions of the step is one CUDA
     graph. The calls do not overlap: the motion in the next frame is looked for in the
     result of this one.
+
+    As a `Backend` it is its first stream; `lane` gives each of them.
     """
 
     def __init__(
@@ -42,8 +57,15 @@ class TorchDeviceBackend:
     ) -> None:
         """Make room on the device and capture the step.
 
+        Args:
+            name: of the backend.
+            request: what for; its `streams` are the batch.
+            launch: computes the step.
+            device: ``cpu`` or ``cuda``.
+            state_dtypes: of each tensor of the state.
+
         Raises:
-            DeviceMemoryError: there is not enough.
+            DeviceMemoryError: there is not enough memory.
         """
         self.name = name
         self._device = torch.device(device)
@@ -51,15 +73,16 @@ class TorchDeviceBackend:
         self._names = request.artefact.state_names
         # PyTorch does little with 16 unsigned bits; ten bits fit the signed ones.
         samples = torch.uint8 if request.depth == 8 else torch.int16
-        shapes = request.state_shapes
-        sizes = plane_shapes_of(np.empty(shapes[0][1:], np.uint8))
+        streams = request.streams
+        shapes = [(streams, *shape[1:]) for shape in request.state_shapes]
+        sizes = layout_shapes(request.artefact.layout, request.height, request.width)
         is_cuda = self._device.type == "cuda"
         with _memory_errors(name, request), self._device:
             self._pixels = torch.zeros(shapes[0])
             self._clean = torch.zeros(shapes[0])
             self._peak = torch.full((1, 1, 1, 1), float(request.peak))
-            self._sigma = torch.zeros((1, request.artefact.sigmas))
-            self._strength = torch.ones((1, 1, 1, 1))
+            self._sigma = torch.zeros((streams, request.artefact.sigmas))
+            self._strength = torch.ones((streams, 1, 1, 1))
             self._sets = [
                 [
                     torch.zeros(shape, dtype=dtype)
@@ -67,46 +90,74 @@ class TorchDeviceBackend:
                 ]
                 for _ in range(2)
             ]
-            self._planes = [torch.zeros(s, dtype=samples) for s in sizes]
+            self._planes = [torch.zeros((streams, *s), dtype=samples) for s in sizes]
             self._host = [
-                torch.zeros(s, dtype=samples, device="cpu", pin_memory=is_cuda)
+                torch.zeros(
+                    (streams, *s), dtype=samples, device="cpu", pin_memory=is_cuda
+                )
                 for s in sizes
             ]
             self._current = 0
             self._graphs = self._capture() if is_cuda else []
-        self.reset()
+            if is_cuda:
+                log.info("%s: %s", name, _memory_in_use())
+        self._lanes = [Lane(self, i) for i in range(streams)]
+        for lane in self._lanes:
+            lane.reset()
+
+    def lane(self, index: int) -> "Lane":
+        """One stream."""
+        return self._lanes[index]
 
     @torch.inference_mode()
-    def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
-    ) -> tuple[np.ndarray, ...]:
-        """See `Backend.step`."""
-        self._sigma.copy_(torch.from_numpy(sigma[None].astype(np.float32)))
-        self._strength.fill_(strength)
-        for plane, host, device in zip(planes, self._host, self._planes, strict=True):
-            # Copied by numpy: PyTorch warns of arrays that cannot be written.
-            np.copyto(host.numpy(), plane.view(host.numpy().dtype))
+    def step_lanes(
+        self, inputs: Mapping[int, LaneInput]
+    ) -> dict[int, tuple[np.ndarray, ...]]:
+        """Denoise a frame of some streams in one call; the others stay as they are.
+
+        Args:
+            inputs: stream -> what it gives.
+
+        Returns:
+            Stream -> see `Backend.step`.
+        """
+        for index, given in inputs.items():
+            told = torch.from_numpy(given.sigma.astype(np.float32))
+            self._sigma[index].copy_(told)
+            self._strength[index].fill_(given.strength)
+            for plane, host in zip(given.planes, self._host, strict=True):
+                # Copied by numpy: PyTorch warns of arrays that cannot be written.
+                target = host[index].numpy()
+                np.copyto(target, plane.view(target.dtype))
+        for host, device in zip(self._host, self._planes, strict=True):
             device.copy_(host, non_blocking=True)
         if self._graphs:
             self._graphs[self._current].replay()
         else:
             self._run(self._current)
+        old, new = self._sets[self._current], self._sets[1 - self._current]
+        for index in range(len(self._lanes)):
+            if index not in inputs:
+                for before, after in zip(old, new, strict=True):
+                    after[index].copy_(before[index])
         self._current = 1 - self._current
         for host, device in zip(self._host, self._planes, strict=True):
             host.copy_(device, non_blocking=True)
         if self._graphs:
             torch.cuda.current_stream(self._device).synchronize()
-        return tuple(
-            host.numpy().view(plane.dtype).copy()
-            for host, plane in zip(self._host, planes, strict=True)
-        )
+        return {
+            index: tuple(
+                host[index].numpy().view(plane.dtype).copy()
+                for host, plane in zip(self._host, given.planes, strict=True)
+            )
+            for index, given in inputs.items()
+        }
 
     def _run(self, current: int) -> None:
         """Planes to planes, reading the current set of state and writing the other."""
         assert self._launch is not None
         for plane, block in zip(self._planes, _blocks(self._pixels), strict=True):
-            side = block.shape[-1]
-            block.copy_(_by_block(plane, side))
+            block.copy_(_by_block(plane, block.shape[-1]))
         told = (self._pixels, self._peak, self._sigma, self._strength)
         self._launch(
             (*told, *self._sets[current]), (self._clean, *self._sets[1 - current])
@@ -131,68 +182,124 @@ class TorchDeviceBackend:
             graphs.append(graph)
         return graphs
 
-    @torch.inference_mode()
+    def held(self, index: int) -> dict[str, Tensor]:
+        """The state of one stream on the device, name -> ``(1, h, w, channels)``."""
+        tensors = self._sets[self._current] if self._sets else []
+        parts = (tensor[index : index + 1] for tensor in tensors)
+        return dict(zip(self._names, parts, strict=False))
+
+    def step(
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
+    ) -> tuple[np.ndarray, ...]:
+        """See `Backend.step`."""
+        return self._lanes[0].step(planes, sigma, strength)
+
     def warp(self, flow: np.ndarray) -> None:
         """See `Backend.warp`; on the device."""
-        vectors = torch.from_numpy(flow).to(self._device).permute(2, 0, 1)[None]
-        state = self._sets[self._current]
-        for name, held in zip(self._names, state, strict=True):
-            if name == "fused":
-                # A picture would be blurred a little every time by less than cubics.
-                for block in _blocks(held):
-                    side = block.shape[-1]
-                    plane = _plane_of(block)[..., None]
-                    moved = warp_channels_last(plane, vectors, "bicubic")
-                    block.copy_(_by_block(moved[0, ..., 0], side))
-                continue
-            # What comes in at the edges counts as never seen.
-            padding = "zeros" if name == "frames" else "border"
-            held.copy_(warp_channels_last(held.float(), vectors, "bilinear", padding))
+        self._lanes[0].warp(flow)
 
-    @torch.inference_mode()
     def reset(self) -> None:
         """Return to a fresh start."""
-        for held in self._sets[self._current]:
-            held.zero_()
+        self._lanes[0].reset()
 
-    @torch.inference_mode()
     def state(self) -> tuple[np.ndarray, ...]:
         """See `Backend.state`."""
-        held = self._sets[self._current] if self._sets else []
-        return tuple(tensor.float().cpu().numpy() for tensor in held)
+        return self._lanes[0].state()
 
-    @torch.inference_mode()
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         """See `Backend.set_state`."""
-        for held, array in zip(self._sets[self._current], state, strict=True):
-            held.copy_(torch.from_numpy(array))
+        self._lanes[0].set_state(state)
 
     def close(self) -> None:
         """Free the device's memory; may be called again."""
         self._graphs, self._sets, self._planes, self._launch = [], [], [], None
 
 
+class Lane:
+    """One stream of a `TorchDeviceBackend`, as a `Backend`."""
+
+    def __init__(self, batch: TorchDeviceBackend, index: int) -> None:
+        self.name = batch.name
+        self._batch = batch
+        self._index = index
+
+    def step(
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
+    ) -> tuple[np.ndarray, ...]:
+        """See `Backend.step`; no other stream advances."""
+        given = LaneInput(planes, sigma, strength)
+        return self._batch.step_lanes({self._index: given})[self._index]
+
+    @torch.inference_mode()
+    def warp(self, flow: np.ndarray) -> None:
+        """See `Backend.warp`."""
+        held = self._batch.held(self._index)
+        device = held["fused"].device
+        vectors = torch.from_numpy(flow).to(device).permute(2, 0, 1)[None]
+        # A picture would be blurred a little every time by less than cubics.
+        for block in _blocks(held.pop("fused")):
+            plane = _plane_of(block)[..., None]
+            moved = warp_channels_last(plane, vectors, "bicubic")
+            block.copy_(_by_block(moved[..., 0], block.shape[-1]))
+        for name, part in held.items():
+            # What comes in at the edges counts as never seen.
+            padding = "zeros" if name == "frames" else "border"
+            part.copy_(warp_channels_last(part.float(), vectors, "bilinear", padding))
+
+    @torch.inference_mode()
+    def reset(self) -> None:
+        """Return to a fresh start."""
+        for part in self._batch.held(self._index).values():
+            part.zero_()
+
+    @torch.inference_mode()
+    def state(self) -> tuple[np.ndarray, ...]:
+        """See `Backend.state`."""
+        held = self._batch.held(self._index).values()
+        return tuple(part.float().cpu().numpy() for part in held)
+
+    @torch.inference_mode()
+    def set_state(self, state: Sequence[np.ndarray]) -> None:
+        """See `Backend.set_state`."""
+        held = self._batch.held(self._index).values()
+        for part, array in zip(held, state, strict=True):
+            part.copy_(torch.from_numpy(array))
+
+    def close(self) -> None:
+        """Nothing of its own to free."""
+
+
 def _blocks(pixels: Tensor) -> Iterator[Tensor]:
-    """The part of each plane: views ``(h, w, side, side)`` of ``(1, h, w, C)``."""
+    """The part of each plane: views ``(N, h, w, side, side)`` of ``(N, h, w, C)``."""
     _, height, width, channels = pixels.shape
     first = 0
     for plane in plane_shapes_of(np.empty((height, width, channels), np.uint8)):
         side = plane[0] // height
-        part = pixels[0, :, :, first : first + side * side]
+        part = pixels[..., first : first + side * side]
         yield part.unflatten(-1, (side, side))
         first += side * side
 
 
 def _by_block(plane: Tensor, side: int) -> Tensor:
-    """View a plane ``(H, W)`` as ``(h, w, side, side)``."""
-    rows = plane.unflatten(0, (-1, side)).unflatten(2, (-1, side))
-    return rows.permute(0, 2, 1, 3)
+    """View planes ``(N, H, W)`` as ``(N, h, w, side, side)``."""
+    rows = plane.unflatten(1, (-1, side)).unflatten(3, (-1, side))
+    return rows.permute(0, 1, 3, 2, 4)
 
 
 def _plane_of(block: Tensor) -> Tensor:
-    """``(1, H, W)`` of the blocks ``(h, w, side, side)`` of a plane."""
-    height, width, side, _ = block.shape
-    return block.permute(0, 2, 1, 3).reshape(1, height * side, width * side)
+    """``(N, H, W)`` of the blocks ``(N, h, w, side, side)`` of a plane."""
+    count, height, width, side, _ = block.shape
+    rows = block.permute(0, 1, 3, 2, 4)
+    return rows.reshape(count, height * side, width * side)
+
+
+def _memory_in_use() -> str:
+    free, total = torch.cuda.mem_get_info()
+    used = torch.cuda.memory_reserved()
+    return (
+        f"{used / 2**20:.0f} MiB of GPU memory in use here, {free / 2**20:.0f} of "
+        f"{total / 2**20:.0f} MiB free"
+    )
 
 
 @contextmanager
