@@ -132,6 +132,8 @@ def options(
     """Read the options that belong to no command."""
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    # What will be taken of the GPU's memory is told before it is taken.
+    logging.getLogger("streamdenoise.backends.torch_device").setLevel(logging.INFO)
 
 
 @app.command("file")

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 from streamdenoise.errors import ConfigError, EngineBuildError
 
@@ -295,6 +294,8 @@ def default_folder() -> Path:
 
 
 def _cache_folder() -> Path:
+    from platformdirs import user_cache_path
+
     return user_cache_path("streamdenoise", appauthor=False) / "engines"
 
 

@@ -1,5 +1,7 @@
 """Clips that tests share, made on the spot; and no thread may stay behind."""
 
+from __future__ import annotations
+
 import os
 import threading
 import time
@@ -9,13 +11,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
-import av
 import cv2
 import numpy as np
 import pytest
-from av.codec.hwaccel import HWAccel, HWDeviceType
 
 from streamdenoise.engine_store import FOLDER_VARIABLE
+
+try:
+    import av
+    from av.codec.hwaccel import HWAccel, HWDeviceType
+except ImportError:
+    # Machines for training and engines have none: what needs it fails there, alone.
+    pass
 
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 RATE = Fraction(30000, 1001)
@@ -238,12 +245,20 @@ def skip_or_fail(what: str, reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def cuda() -> None:
+def nvdec() -> None:
     """For tests of NVDEC: there is an NVIDIA GPU with its driver."""
     try:
         av.CodecContext.create("h264", "r", HWAccel(HWDeviceType.cuda))
     except OSError as exc:
-        skip_or_fail("cuda", f"no NVIDIA GPU and driver found: {exc}")
+        skip_or_fail("nvdec", f"no NVIDIA GPU and driver found: {exc}")
+
+
+@pytest.fixture(scope="session")
+def cuda() -> None:
+    """For tests of engines on GPUs: PyTorch can use one."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        skip_or_fail("cuda", "PyTorch finds no NVIDIA GPU")
 
 
 @pytest.fixture

@@ -292,10 +292,10 @@ def test_a_damaged_packet_is_skipped_on_the_gpu_as_in_software(clips: Path):
     assert_same_pictures(frames, plain)
 
 
-@pytest.mark.needs_cuda
+@pytest.mark.needs_nvdec
 @pytest.mark.parametrize("name", ["h264", "hevc_10bit"])
 def test_nvdec_gives_the_frames_of_the_software_decoder(
-    cuda: None, request: pytest.FixtureRequest, name: str
+    nvdec: None, request: pytest.FixtureRequest, name: str
 ):
     path = request.getfixturevalue(name).path
     notes, frames = read(path, hwaccel=Hwaccel.CUDA)

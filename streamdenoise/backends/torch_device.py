@@ -5,6 +5,7 @@ TensorRT engine (`tensorrt`) that works on the same memory.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class TorchDeviceBackend:
             DeviceMemoryError: there is not enough memory.
         """
         self.name = name
+        self.request = request
         self._device = torch.device(device)
         self._launch: Launch | None = launch
         self._names = request.artefact.state_names
@@ -77,6 +79,8 @@ class TorchDeviceBackend:
         shapes = [(streams, *shape[1:]) for shape in request.state_shapes]
         sizes = layout_shapes(request.artefact.layout, request.height, request.width)
         is_cuda = self._device.type == "cuda"
+        if is_cuda:
+            _tell_budget(name, request, shapes, state_dtypes)
         with _memory_errors(name, request), self._device:
             self._pixels = torch.zeros(shapes[0])
             self._clean = torch.zeros(shapes[0])
@@ -99,8 +103,6 @@ class TorchDeviceBackend:
             ]
             self._current = 0
             self._graphs = self._capture() if is_cuda else []
-            if is_cuda:
-                log.info("%s: %s", name, _memory_in_use())
         self._lanes = [Lane(self, i) for i in range(streams)]
         for lane in self._lanes:
             lane.reset()
@@ -293,12 +295,42 @@ def _plane_of(block: Tensor) -> Tensor:
     return rows.reshape(count, height * side, width * side)
 
 
-def _memory_in_use() -> str:
+def buffer_bytes(
+    request: StepRequest,
+    shapes: Sequence[tuple[int, ...]],
+    dtypes: Sequence[torch.dtype],
+) -> int:
+    """Device memory of the pictures and of both sets of state, in bytes.
+
+    Args:
+        request: what for.
+        shapes: of the state, of all streams.
+        dtypes: of the state.
+    """
+    pairs = zip(shapes, dtypes, strict=True)
+    state = sum(math.prod(shape) * dtype.itemsize for shape, dtype in pairs)
+    pixels = math.prod(shapes[0])
+    # The graph takes and gives pixels in float32; planes have 1 or 2 bytes.
+    return 2 * state + 2 * 4 * pixels + pixels * (1 if request.depth == 8 else 2)
+
+
+def _tell_budget(
+    name: str,
+    request: StepRequest,
+    shapes: Sequence[tuple[int, ...]],
+    dtypes: Sequence[torch.dtype],
+) -> None:
     free, total = torch.cuda.mem_get_info()
-    used = torch.cuda.memory_reserved()
-    return (
-        f"{used / 2**20:.0f} MiB of GPU memory in use here, {free / 2**20:.0f} of "
-        f"{total / 2**20:.0f} MiB free"
+    log.info(
+        "%s: pictures and state of %d x %dx%d take %.0f MiB of GPU memory, beside the "
+        "network's own; %.0f of %.0f MiB are free",
+        name,
+        request.streams,
+        request.width,
+        request.height,
+        buffer_bytes(request, shapes, dtypes) / 2**20,
+        free / 2**20,
+        total / 2**20,
     )
 
 

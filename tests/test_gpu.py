@@ -1,0 +1,136 @@
+"""Engines on an NVIDIA GPU against the CPU: `pytest -m needs_cuda tests/test_gpu.py`.
+
+Needs PyTorch with CUDA and nothing else that plays or shows video. Backends whose
+packages are not installed are skipped with their reason.
+"""
+
+import numpy as np
+import pytest
+
+from streamdenoise.artefact import open_artefact, shipped_models
+from streamdenoise.backends import BACKENDS, Backend, check_backend, load_backend
+from streamdenoise.backends.torch_device import (
+    LaneInput,
+    TorchDeviceBackend,
+    buffer_bytes,
+)
+from streamdenoise.blocks import layout_shapes
+from streamdenoise.denoiser import Denoiser
+from streamdenoise.errors import BackendUnavailableError
+from streamdenoise.guard import check_engine, known_frame
+from streamdenoise.metrics import psnr_db
+
+H, W = 256, 320
+SIGMA = np.full(3, 0.05, np.float32)
+ON_GPU = [name for name, entry in BACKENDS.items() if entry.needs_cuda]
+
+
+def loaded(name: str, model: str, **options: int) -> Backend:
+    artefact = open_artefact(model)
+    try:
+        check_backend(name, artefact)
+    except BackendUnavailableError as exc:
+        pytest.skip(str(exc))
+    return load_backend(name, artefact, H, W, **options)
+
+
+def frames(model: str, count: int, peak: int = 255) -> list[tuple[np.ndarray, ...]]:
+    shapes = layout_shapes(open_artefact(model).layout, H, W)
+    return [known_frame(t, shapes, peak) for t in range(count)]
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize("name", ON_GPU)
+@pytest.mark.parametrize("model", shipped_models())
+@pytest.mark.parametrize("depth", [8, 10])
+def test_equals_the_cpu(name: str, model: str, depth: int) -> None:
+    engine = loaded(name, model, depth=depth)
+    artefact = open_artefact(model)
+    shapes = layout_shapes(artefact.layout, H, W)
+    precision = BACKENDS[name].precision
+    assert check_engine(engine, artefact, shapes, depth, precision) >= 50
+    reference = load_backend("eager", artefact, H, W, depth)
+    peak = (1 << depth) - 1
+    flow = np.full((H // 8, W // 8, 2), 1.25, np.float32)
+    for planes in frames(model, 30, peak):
+        expected, got = (e.step(planes, SIGMA) for e in (reference, engine))
+        for a, b in zip(expected, got, strict=True):
+            assert psnr_db(a / peak, b / peak, 1) > (45 if precision == "fp16" else 55)
+        for each in (reference, engine):
+            each.warp(flow)
+    engine.close()
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize("name", ON_GPU)
+def test_reset_is_a_fresh_start_and_state_round_trips(name: str) -> None:
+    engine = loaded(name, "nano")
+    pictures = frames("nano", 4)
+    first = engine.step(pictures[0], SIGMA)[0]
+    engine.step(pictures[1], SIGMA)
+    saved = [array.copy() for array in engine.state()]
+    expected = engine.step(pictures[2], SIGMA)[0]
+    engine.reset()
+    np.testing.assert_array_equal(engine.step(pictures[0], SIGMA)[0], first)
+    engine.set_state(saved)
+    np.testing.assert_array_equal(engine.step(pictures[2], SIGMA)[0], expected)
+    engine.close()
+    engine.close()
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ON_GPU)
+def test_memory_stays_over_2000_frames(name: str) -> None:
+    import torch
+
+    engine = loaded(name, "nano")
+    pictures = frames("nano", 8)
+    free = []
+    for t in range(2000):
+        engine.step(pictures[t % 8], SIGMA)
+        if t % 500 == 499:
+            free.append(torch.cuda.mem_get_info()[0])
+    assert min(free[1:]) >= free[0] - (1 << 20)
+    engine.close()
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize(
+    "name", [name for name in ON_GPU if BACKENDS[name].takes_batches]
+)
+def test_a_batch_is_each_stream_alone(name: str) -> None:
+    batch = loaded(name, "nano", streams=3)
+    assert isinstance(batch, TorchDeviceBackend)
+    alone = loaded(name, "nano")
+    pictures = frames("nano", 9)
+    for t in range(3):
+        inputs = {i: LaneInput(pictures[3 * i + t], SIGMA) for i in range(3)}
+        got = batch.step_lanes(inputs)
+        expected = alone.step(pictures[3 + t], SIGMA)
+        assert psnr_db(expected[0], got[1][0], 255) > 50
+    batch.close()
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.usefixtures("cuda")
+def test_auto_takes_the_gpu() -> None:
+    with Denoiser.load("nano", sigma=12.75) as denoiser:
+        denoiser.prepare(W, H, "yuv420p")
+        assert BACKENDS[denoiser.backend].needs_cuda
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_the_budget_is_what_the_buffers_take(depth: int) -> None:
+    backend = load_backend("eager", open_artefact("nano"), H, W, depth, 1, streams=2)
+    assert isinstance(backend, TorchDeviceBackend)
+    held = [*backend._sets[0], *backend._sets[1], *backend._planes]
+    held += [backend._pixels, backend._clean]
+    shapes = [tuple(tensor.shape) for tensor in backend._sets[0]]
+    dtypes = [tensor.dtype for tensor in backend._sets[0]]
+    expected = sum(tensor.nbytes for tensor in held)
+    assert buffer_bytes(backend.request, shapes, dtypes) == expected
