@@ -78,6 +78,19 @@ def test_tensorrt_rtx_builds_every_model(
     )
 
 
+def test_tensorrt_rtx_builds_for_every_gpu_it_lists(store: EngineStore) -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    numbers = [int(n[2:]) for n in trt.ComputeCapability.__members__ if n[:2] == "SM"]
+    assert len(numbers) >= 4
+    every = EngineOptions(tuple(f"{n // 10}.{n % 10}" for n in sorted(numbers)))
+    artefact = open_artefact("nano")
+    build_engine("tensorrt-rtx", artefact, 64, 96, 8, every, store=store)
+    for capability in every.compute_capabilities:
+        one = EngineOptions((capability,))
+        build_engine("tensorrt-rtx", artefact, 96, 64, 8, one, store=store)
+    assert len(store.engines()) == len(numbers) + 1
+
+
 def test_tensorrt_rtx_engines_are_reloaded_rejected_and_rebuilt(
     store: EngineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
