@@ -80,7 +80,9 @@ def test_tensorrt_rtx_builds_every_model(
 
 def test_tensorrt_rtx_builds_for_every_gpu_it_lists(store: EngineStore) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
-    numbers = [int(n[2:]) for n in trt.ComputeCapability.__members__ if n[:2] == "SM"]
+    listed = [int(n[2:]) for n in trt.ComputeCapability.__members__ if n[:2] == "SM"]
+    # Turing has no matrix products in FP32 there, which the transforms are.
+    numbers = [number for number in listed if number != 75]
     assert len(numbers) >= 4
     every = EngineOptions(tuple(f"{n // 10}.{n % 10}" for n in sorted(numbers)))
     artefact = open_artefact("nano")
@@ -89,6 +91,9 @@ def test_tensorrt_rtx_builds_for_every_gpu_it_lists(store: EngineStore) -> None:
         one = EngineOptions((capability,))
         build_engine("tensorrt-rtx", artefact, 96, 64, 8, one, store=store)
     assert len(store.engines()) == len(numbers) + 1
+    with pytest.raises(EngineBuildError, match="Turing"):
+        turing = EngineOptions(("7.5",))
+        build_engine("tensorrt-rtx", artefact, 96, 64, 8, turing, store=store)
 
 
 def test_tensorrt_rtx_engines_are_reloaded_rejected_and_rebuilt(
@@ -435,7 +440,7 @@ def test_bad_input_is_one_sentence(
 def test_a_signal_stops_a_build_and_keeps_nothing(store: EngineStore) -> None:
     args = [sys.executable, "-m", "streamdenoise", "compile", "nano", "--size", "2160p"]
     args += ["--backend", "tensorrt-rtx"]
-    for capability in ("7.5", "8.0", "8.6", "8.9", "12.0"):
+    for capability in ("8.0", "8.6", "8.9", "12.0", "12.1"):
         args += ["--compute-capability", capability]
     process = subprocess.Popen(
         args,
