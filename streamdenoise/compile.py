@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from streamdenoise.blocks import (
     gather_blocks,
@@ -27,6 +27,7 @@ from streamdenoise.errors import ConfigError, SourceError
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.guard import FRAMES, SIDE, SIGMA, compared_corners, known_frame
 from streamdenoise.half_precision import convolve_in_half
+from streamdenoise.int8 import quantize_openvino
 from streamdenoise.io import open_source
 from streamdenoise.model import (
     MULTIPLE,
@@ -39,22 +40,55 @@ from streamdenoise.noise import add_gaussian_noise, plane_sigmas
 
 log = logging.getLogger(__name__)
 
-# In 8 bits these would cost several dB (train/LOG.md).
-_KEPT_IN_FLOAT = [
-    *("Abs", "Clamp", "Divide", "Exp", "Gather", "Log", "MatMul", "Maximum", "Minimum"),
-    *("Multiply", "Power", "Relu", "Round", "Sigmoid", "Sqrt", "Subtract"),
-]
-
 # The graph is traced at this size and then freed of it.
 _TRACE_HEIGHT, _TRACE_WIDTH = 64, 96
 
 
-def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
+class ConvToRows(nn.Module):
+    """A 1x1 convolution and `nn.PixelShuffle(2)` in one, as runtimes like it.
+
+    They take twice as long to shuffle pixels as for the convolution; whole rows are put
+    between rows in next to no time.
+    """
+
+    def __init__(self, convolution: nn.Module) -> None:
+        super().__init__()
+        outputs, inputs = convolution.get_parameter("weight").shape[:2]
+        self.rows = nn.ModuleList(nn.Conv2d(inputs, outputs // 2, 1) for _ in range(2))
+        with torch.no_grad():
+            for i, row in enumerate(self.rows):
+                for name, parameter in row.named_parameters():
+                    # From (channel, row, column) to (column, channel) of one row.
+                    filters = convolution.get_parameter(name).unflatten(0, (-1, 2, 2))
+                    parameter.copy_(filters[:, i].transpose(0, 1).flatten(0, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(N, inputs, h, w)`` to ``(N, outputs / 4, 2 * h, 2 * w)``."""
+        count, _, height, width = x.shape
+        rows = [row(x).permute(0, 2, 3, 1).flatten(2) for row in self.rows]
+        both = torch.stack(rows, 2).reshape(count, 2 * height, 2 * width, -1)
+        return both.permute(0, 3, 1, 2)
+
+
+def with_rows(net: RecurrentDenoiser) -> RecurrentDenoiser:
+    """The same function of the same weights, without a shuffle of many channels."""
+    net = copy.deepcopy(net)
+    net.up, net.shuffle = ConvToRows(net.up), nn.Identity()
+    return net
+
+
+def export_onnx(net: RecurrentDenoiser, path: Path, batches: bool = False) -> None:
     """Write the deployed graph as ONNX with free height and width.
 
     Its types are those of the network, see `convolve_in_half`.
+
+    Args:
+        net: left as it is.
+        path: of the file.
+        batches: leave the number of streams free too.
     """
     graph = DeployedGraph(net).eval()
+    streams = torch.export.Dim("streams", min=1, max=256)
     eighth_h = torch.export.Dim("eighth_h", min=2, max=2048)
     eighth_w = torch.export.Dim("eighth_w", min=2, max=2048)
 
@@ -63,12 +97,17 @@ def export_onnx(net: RecurrentDenoiser, path: Path) -> None:
         name: {1: MULTIPLE // scale * eighth_h, 2: MULTIPLE // scale * eighth_w}
         for name, (_, scale) in {"pixels": state["fused"], **state}.items()
     }
+    count = 2 if batches else 1  # one would be taken for a constant
+    if batches:
+        each = {0: streams}
+        dims = {name: each | free for name, free in dims.items()}
+        dims |= {"sigma": each, "strength": each}
     shapes = tuple(dims.get(name) for name in graph.input_names)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             graph,
-            graph.example_inputs(_TRACE_HEIGHT, _TRACE_WIDTH),
+            graph.example_inputs(_TRACE_HEIGHT, _TRACE_WIDTH, count),
             input_names=graph.input_names,
             output_names=graph.output_names,
             dynamic_shapes=shapes,
@@ -155,52 +194,6 @@ def calibration_inputs(
             motion.remember(denoised)
 
 
-def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
-    """Names of the layers of an ONNX graph that 8 bits are too few for.
-
-    Those are what sees block means, the first look at the noise (energies of several
-    octaves), and all sums but the one of features that come up from the lower scale:
-    the others carry the running mean and the residual.
-    """
-    names = []
-    precise = {net.head_mean.weight.shape}
-    if net.noise_map is not None:
-        precise.add(net.noise_map.look.weight.shape)
-    for op in model.get_ops():
-        kind = op.get_type_name()
-        sources = [value.get_node().get_type_name() for value in op.input_values()]
-        is_precise = kind == "Convolution" and tuple(op.input(1).get_shape()) in precise
-        if is_precise or (kind == "Add" and "DepthToSpace" not in sources):
-            names.append(op.get_friendly_name())
-    return names
-
-
-def quantize_openvino(
-    onnx_path: Path,
-    net: RecurrentDenoiser,
-    inputs: list[dict[str, np.ndarray]],
-    path: Path,
-) -> None:
-    """Quantise the ONNX graph to an INT8 OpenVINO IR at `path` (.xml, with .bin).
-
-    Post-training quantisation by NNCF; `inputs` are those of `calibration_inputs`.
-    """
-    from streamdenoise.backends.openvino import ov  # isort: skip  (silences reporting)
-    import nncf
-
-    model = ov.Core().read_model(onnx_path)
-    quantized = nncf.quantize(
-        model,
-        nncf.Dataset(inputs),
-        subset_size=len(inputs),
-        preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(
-            names=_kept_in_float(model, net), types=_KEPT_IN_FLOAT, validate=False
-        ),
-    )
-    ov.save_model(quantized, path, compress_to_fp16=False)
-
-
 def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, Path]:
     """Write what needs the weights only: the FP16 graph, and the guard's reference.
 
@@ -218,7 +211,7 @@ def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, P
     }
     half = copy.deepcopy(net)
     convolve_in_half(half)
-    export_onnx(half, files["onnx_fp16"])
+    export_onnx(half, files["onnx_fp16"], batches=True)
     np.savez_compressed(files["guard"], *_guard_reference(net))
     return files
 
@@ -294,7 +287,7 @@ def compile_checkpoint(
         }
         shutil.copyfile(path, files["eager"])
         log.info("exporting %s", files["onnx"].name)
-        export_onnx(net, files["onnx"])
+        export_onnx(with_rows(net), files["onnx"])
         files |= derive_files(net, spec.name, Path(fresh))
         if inputs:
             files["int8"] = Path(fresh) / f"{spec.name}-int8.xml"

@@ -166,8 +166,8 @@ class NoiseMap(nn.Module):
         x = torch.cat([*logs, means, gain, levels], -1)
         x = F.relu(self.look(_channels_first(x)))
         x = F.relu(self.combine(torch.cat([x, _channels_first(hidden_low)], 1)))
-        octaves = _channels_last(F.pixel_shuffle(self.correct(x), 2)).float()
-        return (octaves.clamp(-3.0, 3.0) * math.log(2.0)).exp()
+        octaves = F.pixel_shuffle(self.correct(x), 2).float()
+        return _channels_last((octaves.clamp(-3.0, 3.0) * math.log(2.0)).exp())
 
 
 class RecurrentDenoiser(nn.Module):
@@ -176,6 +176,7 @@ class RecurrentDenoiser(nn.Module):
     select_means: Tensor
     is_detail: Tensor
     spread_bands: Tensor
+    spread_levels: Tensor
     spread_thresholds: Tensor
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -195,7 +196,8 @@ class RecurrentDenoiser(nn.Module):
         self.down = _conv(w, low, stride=2)
         self.low1 = _conv(low + spec.hidden_low, low)
         self.low2 = _conv(low, low)
-        self.up = nn.Conv2d(low, 4 * w, 1)
+        self.up: nn.Module = nn.Conv2d(low, 4 * w, 1)
+        self.shuffle: nn.Module = nn.PixelShuffle(2)
         self.decode1 = _conv(w, w)
         self.decode2 = _conv(w, w)
         self.tail = _conv(w, c)
@@ -207,6 +209,9 @@ class RecurrentDenoiser(nn.Module):
         self.register_buffer("is_detail", 1.0 - select.sum(1), persistent=False)
         spread = F.one_hot(torch.tensor(band_of_channels(spec.layout))).T.float()
         self.register_buffer("spread_bands", spread, persistent=False)
+        # Of luma's means and of chroma, as in `_levels`.
+        spread = spread[:, [0, -1]]
+        self.register_buffer("spread_levels", spread, persistent=False)
         spread = F.one_hot(thresholds).T.float()
         self.register_buffer("spread_thresholds", spread, persistent=False)
         # Starts close to the identity on the fused frame, with low thresholds.
@@ -257,12 +262,37 @@ class RecurrentDenoiser(nn.Module):
         Returns:
             The denoised packed frame, not clipped, and the next state.
         """
-        change = noisy - fused
-        if self.noise_map is not None:
+        return self.advance(
+            noisy - fused, sigma, fused, frames, hidden, hidden_low, strength
+        )
+
+    def advance(
+        self,
+        change: Tensor,
+        sigma: Tensor,
+        fused: Tensor,
+        frames: Tensor,
+        hidden: Tensor,
+        hidden_low: Tensor,
+        strength: Tensor | float = 1.0,
+    ) -> tuple[Tensor, State]:
+        """Denoise one packed frame, told as its difference from the running mean.
+
+        Args:
+            change: ``(N, h, w, C)`` noisy less `fused`.
+            sigma: see `forward`, as all that follow and what is returned.
+        """
+        if self.noise_map is None:
+            sigma = sigma * strength
+            levels = self._levels(sigma).expand(-1, *change.shape[1:3], -1)
+        else:
             sigma = sigma.clamp(min=MIN_TOLD)
-            factors = self._noise_factors(noisy, sigma, change, frames, hidden_low)
-            sigma = sigma * (factors @ self.spread_bands)
-        sigma = sigma * strength
+            factors = self._noise_factors(change, sigma, fused, frames, hidden_low)
+            sigma = sigma * strength
+            # The level is told to the matrices that spread the factors over channels: a
+            # map of the channels is never written only to be multiplied.
+            levels = factors @ (self.spread_levels * self._levels(sigma))
+            sigma = (factors @ (self.spread_bands * sigma)).float()
         # Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate takes
         # frames away from `n` where the picture moved.
         moved = (self._seen(change) / self._seen(sigma).clamp(min=MIN_SIGMA)).clamp(
@@ -270,15 +300,16 @@ class RecurrentDenoiser(nn.Module):
         )
         seen = torch.cat([0.25 * moved.abs(), 1.0 / (1.0 + frames)], -1)
         seen = self.gate_out(F.relu(self.gate_in(_channels_first(seen))))
-        trusted = torch.sigmoid(_channels_last(seen).float()) * frames
-        gain = 1.0 / (1.0 + trusted)
+        # A list of blocks can lie in memory in one way only, so no runtime reorders it.
+        trust = torch.sigmoid(_channels_last(seen).float().flatten(0, 2))
+        trusted = trust * frames.flatten(0, 2)
+        gain = (1.0 / (1.0 + trusted)).view_as(frames)
         gains = gain @ self.spread_bands
         fused = fused + gains * change
         # The first frame has not moved from anywhere.
         moved = 0.25 * moved * frames[..., :1].clamp(max=1.0)
-        frames = (1.0 + trusted).clamp(max=MAX_FRAMES)
+        frames = (1.0 + trusted).clamp(max=MAX_FRAMES).view_as(frames)
 
-        levels = self._levels(sigma, noisy)
         details = fused * self.is_detail
         means = fused @ self.select_means
         seen = torch.cat([self._seen(details), moved, gain, levels, hidden], -1)
@@ -288,7 +319,7 @@ class RecurrentDenoiser(nn.Module):
         x = F.relu(self.low1(torch.cat([x, _channels_first(hidden_low)], 1)))
         x = F.relu(self.low2(x))
         hidden_low = _channels_last(x[:, : self.spec.hidden_low])
-        skip = skip + F.pixel_shuffle(self.up(x), 2)
+        skip = skip + self.shuffle(self.up(x))
         x = F.relu(self.decode1(F.relu(skip)))
         x = F.relu(self.decode2(x) + skip)
         hidden = _channels_last(x[:, : self.spec.hidden])
@@ -297,8 +328,8 @@ class RecurrentDenoiser(nn.Module):
         heights = torch.sigmoid(_channels_last(self.threshold(x)).float())
         if self._fine:
             heights = heights @ self.spread_thresholds
-        bound = (4.0 * sigma) * gains.sqrt() * heights
-        lost = torch.maximum(torch.minimum(details, bound), -bound)
+        bound = (4.0 * self.is_detail * sigma) * gains.sqrt() * heights
+        lost = torch.maximum(torch.minimum(fused, bound), -bound)
         added = _channels_last(self.tail(x)).float() * (2.0 * self._seen(sigma))
         clean = F.pad(added, (0, self._fine)) - lost if self._fine else added - lost
         # What the mean has of this frame alone goes on without its noise, so that the
@@ -310,22 +341,22 @@ class RecurrentDenoiser(nn.Module):
         return channels[..., : -self._fine] if self._fine else channels
 
     @staticmethod
-    def _levels(sigma: Tensor, frame: Tensor) -> Tensor:
-        """Maps of the noise (luma, chroma), in units in which 25/255 is about 0.5."""
-        levels = torch.cat([sigma[..., :1], sigma[..., -1:]], -1) * 5.0
-        return levels.expand(-1, frame.shape[1], frame.shape[2], -1)
+    def _levels(sigma: Tensor) -> Tensor:
+        """The noise of luma and of chroma, in units in which 25/255 is about 0.5."""
+        return torch.cat([sigma[..., :1], sigma[..., -1:]], -1) * 5.0
 
     def _noise_factors(
         self,
-        noisy: Tensor,
-        sigma: Tensor,
         change: Tensor,
+        sigma: Tensor,
+        fused: Tensor,
         frames: Tensor,
         hidden_low: Tensor,
     ) -> Tensor:
         assert self.noise_map is not None
         # Every other block a side says enough of the noise, at a quarter of the cost.
-        noisy, change, frames = (x[:, ::2, ::2] for x in (noisy, change, frames))
+        change, fused, frames = (x[:, ::2, ::2] for x in (change, fused, frames))
+        noisy = fused + change
         scale = 1.0 / sigma.clamp(min=MIN_SIGMA)
         details = noisy * self.is_detail
         per_band = self.spread_bands.T / self.spread_bands.sum(1)
@@ -334,7 +365,7 @@ class RecurrentDenoiser(nn.Module):
             energies,
             noisy @ self.select_means,
             1.0 / (1.0 + frames),
-            self._levels(sigma, noisy),
+            self._levels(sigma).expand(-1, *noisy.shape[1:3], -1),
             hidden_low,
         )
 
@@ -381,14 +412,16 @@ class DeployedGraph(nn.Module):
         """A fresh start for one stream of `height` x `width` pixels of luma."""
         return self.net.initial_state(height, width)
 
-    def example_inputs(self, height: int, width: int) -> tuple[Tensor, ...]:
-        """Inputs of a first frame of mid grey, to trace the graph with."""
-        fused, *features = self.initial_state(height, width)
+    def example_inputs(
+        self, height: int, width: int, streams: int = 1
+    ) -> tuple[Tensor, ...]:
+        """Inputs of first frames of mid grey, to trace the graph with."""
+        fused, *features = self.net.initial_state(height, width, streams)
         return (
             torch.full_like(fused, 128.0),
             torch.full((1, 1, 1, 1), 255.0),
-            torch.full((1, 1 if self.net.spec.layout == "gray" else 3), 0.05),
-            torch.ones((1, 1, 1, 1)),
+            torch.full((streams, 1 if self.net.spec.layout == "gray" else 3), 0.05),
+            torch.ones((streams, 1, 1, 1)),
             fused,
             *features,
         )
@@ -421,8 +454,8 @@ class DeployedGraph(nn.Module):
         """
         layout = self.net.spec.layout
         basis = transform(layout, peak)
-        denoised, (next_fused, *features) = self.net(
-            (pixels * (1.0 / peak)) @ basis.T,
+        denoised, (next_fused, *features) = self.net.advance(
+            (pixels * (1.0 / peak) - fused) @ basis.T,
             packed_sigma(sigma, layout),
             fused @ basis.T,
             frames,

@@ -91,8 +91,8 @@ def test_tensorrt_rtx_builds_for_every_gpu_it_lists(store: EngineStore) -> None:
         one = EngineOptions((capability,))
         build_engine("tensorrt-rtx", artefact, 96, 64, 8, one, store=store)
     assert len(store.engines()) == len(numbers) + 1
+    turing = EngineOptions(("7.5",))
     with pytest.raises(EngineBuildError, match="Turing"):
-        turing = EngineOptions(("7.5",))
         build_engine("tensorrt-rtx", artefact, 96, 64, 8, turing, store=store)
 
 
@@ -122,7 +122,8 @@ def test_tensorrt_rtx_engines_are_reloaded_rejected_and_rebuilt(
     assert build() == third
 
 
-def test_tensorrt_rtx_options(store: EngineStore) -> None:
+def test_tensorrt_rtx_options(store: EngineStore, tmp_path: Path) -> None:
+    other = tmp_path / "other"
     artefact, name = open_artefact("nano"), "tensorrt-rtx"
     two = EngineOptions(compute_capabilities=("8.6", "12.0"))
     build_engine(name, artefact, 64, 96, 8, two, store=store)
@@ -130,9 +131,12 @@ def test_tensorrt_rtx_options(store: EngineStore) -> None:
     build_engine(name, artefact, 720, 1280, 8, wide, store=store)
     devices = {s.spec.device: s.spec.portable for s in store.engines() if s.spec}
     assert devices == {"sm_86+sm_120": (), "sm_89": ("size",)}
-    # The engine for many sizes serves smaller ones.
+    several = build_engine(name, artefact, 64, 96, 8, ADA, streams=4, store=store)
+    single = build_engine(name, artefact, 64, 96, 8, ADA, store=EngineStore(other))
+    assert several != single
+    # The engine for many sizes serves smaller ones, of one stream.
     build_engine(name, artefact, 360, 640, 8, ADA, store=store)
-    assert len(store.engines()) == 2
+    assert len(store.engines()) == 3
     with pytest.raises(ConfigError, match=r"choose 7\.5, 8\.0, 8\.6"):
         build_engine(*(name, artefact, 64, 96, 8, EngineOptions(("9.0",))), store=store)
 

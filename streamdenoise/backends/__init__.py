@@ -95,7 +95,7 @@ def _tensorrt(flavour: str, needs: str, precision: str, usual: bool) -> BackendE
         {"flavour": flavour},
         Engines.REQUIRED,
         needs_cuda=True,
-        takes_batches=flavour != "torch-tensorrt",
+        takes_batches=needs == "onnx_fp16",
         is_usual=usual,
     )
 

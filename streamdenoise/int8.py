@@ -1,0 +1,156 @@
+"""From an ONNX graph to INT8 for OpenVINO, as fast as that runs it.
+
+Post-training quantisation by NNCF places the rounding; what it leaves apart, so that
+OpenVINO would compute between two convolutions in float, is put together afterwards.
+Every rule here has its measurement in `engines/BENCH.md` or `train/LOG.md`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamdenoise.model import RecurrentDenoiser
+
+# In 8 bits these would cost several dB (train/LOG.md).
+_KEPT_IN_FLOAT = [
+    *("Abs", "Clamp", "Divide", "Exp", "Gather", "Log", "MatMul", "Maximum", "Minimum"),
+    *("Multiply", "Power", "Relu", "Round", "Sigmoid", "Sqrt", "Subtract"),
+]
+
+
+def quantize_openvino(
+    onnx_path: Path,
+    net: RecurrentDenoiser,
+    inputs: list[dict[str, np.ndarray]],
+    path: Path,
+) -> None:
+    """Quantise the ONNX graph to an INT8 OpenVINO IR at `path` (.xml, with .bin).
+
+    `inputs` are those of `streamdenoise.compile.calibration_inputs`.
+    """
+    from streamdenoise.backends.openvino import ov  # isort: skip  (silences reporting)
+    import nncf
+    from nncf.quantization.advanced_parameters import OverflowFix
+
+    model = ov.Core().read_model(onnx_path)
+    quantized = nncf.quantize(
+        model,
+        nncf.Dataset(inputs),
+        subset_size=len(inputs),
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(
+            names=_kept_in_float(model, net), types=_KEPT_IN_FLOAT, validate=False
+        ),
+        # The fix takes a bit from the weights of layers that it holds for the first
+        # ones, the head among them: most of what INT8 lost. It is for processors whose
+        # sums of two products may overflow; these lose less by that here.
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=OverflowFix.DISABLE
+        ),
+    )
+    _unite_ranges(quantized)
+    _round_once(quantized)
+    quantized.validate_nodes_and_infer_types()
+    ov.save_model(quantized, path, compress_to_fp16=False)
+
+
+def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
+    """Names of the layers of an ONNX graph that 8 bits are too few for.
+
+    Those are what sees block means, the first look at the noise (energies of several
+    octaves), and all sums but two, of features that come up from the lower scale and
+    of the last residual block: the others carry the running mean and the residual.
+    """
+    names = []
+    precise = {net.head_mean.weight.shape}
+    if net.noise_map is not None:
+        precise.add(net.noise_map.look.weight.shape)
+    for op in model.get_ops():
+        kind = op.get_type_name()
+        sources = [value.get_node().get_type_name() for value in op.input_values()]
+        is_precise = kind == "Convolution" and tuple(op.input(1).get_shape()) in precise
+        # Rows that were put in order; a convolution's bias and an earlier sum.
+        is_of_features = "Transpose" in sources or sources == ["Add", "Add"]
+        if is_precise or (kind == "Add" and not is_of_features):
+            names.append(op.get_friendly_name())
+    return names
+
+
+def _unite_ranges(model: Any) -> None:
+    """Give all that is put together in one tensor the widest range among its parts.
+
+    OpenVINO would turn parts of several ranges into float behind the concatenation.
+    """
+    for op in model.get_ordered_ops():
+        if op.get_type_name() != "Concat":
+            continue
+        found = [_rounding_behind(value) for value in op.input_values()]
+        parts = [part for part in found if part is not None]
+        if len(parts) < len(found) or len({_range(part) for part in parts}) == 1:
+            continue
+        low = min(_range(part)[0] for part in parts)
+        high = max(_range(part)[1] for part in parts)
+        step = (high - low) / 255
+        zero = round(-low / step)  # stays one of the levels
+        for part in parts:
+            for port, bound in enumerate(2 * [-zero * step, (255 - zero) * step], 1):
+                part.input(port).replace_source_output(_constant(bound))
+
+
+def _rounding_behind(value: Any) -> Any | None:
+    """The FakeQuantize that a value comes from by no more than another order."""
+    node = value.get_node()
+    while node.get_type_name() in ("Reshape", "Transpose", "Unsqueeze"):
+        node = node.input_value(0).get_node()
+    return node if node.get_type_name() == "FakeQuantize" else None
+
+
+def _range(rounding: Any) -> tuple[float, float]:
+    low, high = (rounding.input_value(port).get_node().data for port in (1, 2))
+    return float(low.min()), float(high.max())
+
+
+def _round_once(model: Any) -> None:
+    """Let all that reads features that are rounded read the rounded ones.
+
+    Two convolutions share one rounding then, and the hidden state is a part of the
+    integers, so the float features are never written.
+    """
+    from openvino import opset13
+
+    first: dict[str, Any] = {}
+    for op in model.get_ordered_ops():
+        if op.get_type_name() != "FakeQuantize":
+            continue
+        features = op.input_value(0)
+        name = features.get_node().get_friendly_name()
+        if features.get_node().get_type_name() != "Relu":
+            continue
+        if name in first:
+            assert _range(op) == _range(first[name])
+            _read_instead(op.output(0), first[name].output(0))
+            continue
+        first[name] = op
+        for reader in list(features.get_target_inputs()):
+            hidden = reader.get_node()
+            if hidden.get_type_name() != "Slice":
+                continue
+            reader.replace_source_output(op.output(0))
+            # Changes nothing, as no feature is negative, but ends the integers here:
+            # a transposition of integers would be computed, one of floats is free.
+            zero = _constant(0.0)
+            positive = opset13.maximum(zero, zero)
+            _read_instead(hidden.output(0), positive.output(0))
+            positive.input(0).replace_source_output(hidden.output(0))
+
+
+def _read_instead(old: Any, new: Any) -> None:
+    for reader in list(old.get_target_inputs()):
+        reader.replace_source_output(new)
+
+
+def _constant(value: float) -> Any:
+    from openvino import opset13
+
+    return opset13.constant(np.float32(value)).output(0)
