@@ -27,7 +27,7 @@ from streamdenoise.errors import ConfigError, SourceError
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.guard import FRAMES, SIDE, SIGMA, compared_corners, known_frame
 from streamdenoise.half_precision import convolve_in_half
-from streamdenoise.int8 import quantize_openvino
+from streamdenoise.int8 import quantize_onnx, quantize_openvino
 from streamdenoise.io import open_source
 from streamdenoise.model import (
     MULTIPLE,
@@ -216,6 +216,18 @@ def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, P
     return files
 
 
+def write_onnx_int8(
+    net: RecurrentDenoiser, inputs: list[dict[str, np.ndarray]], path: Path
+) -> None:
+    """Write the INT8 graph that is not OpenVINO's own; see `quantize_onnx`."""
+    plain = path.with_name(f".{path.name}.fp32")
+    try:
+        export_onnx(net, plain, batches=True)
+        quantize_onnx(plain, net, inputs, path)
+    finally:
+        plain.unlink(missing_ok=True)
+
+
 def _guard_reference(net: RecurrentDenoiser) -> list[np.ndarray]:
     """What FP32 makes of the known clip, see `streamdenoise.guard`."""
     graph = DeployedGraph(net).eval()
@@ -293,6 +305,8 @@ def compile_checkpoint(
             files["int8"] = Path(fresh) / f"{spec.name}-int8.xml"
             log.info("quantising %s", files["int8"].name)
             quantize_openvino(files["onnx"], net, inputs, files["int8"])
+            files["onnx_int8"] = Path(fresh) / f"{spec.name}-int8.onnx"
+            write_onnx_int8(net, inputs, files["onnx_int8"])
             files["int8_weights"] = files["int8"].with_suffix(".bin")
         manifest = {
             "name": spec.name,

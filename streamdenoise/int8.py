@@ -1,4 +1,4 @@
-"""From an ONNX graph to INT8 for OpenVINO, as fast as that runs it.
+"""From an ONNX graph to INT8: for OpenVINO, as fast as that runs it, and as ONNX.
 
 Post-training quantisation by NNCF places the rounding; what it leaves apart, so that
 OpenVINO would compute between two convolutions in float, is put together afterwards.
@@ -55,6 +55,65 @@ def quantize_openvino(
     ov.save_model(quantized, path, compress_to_fp16=False)
 
 
+# The same of ONNX's operators, with those that OpenVINO calls otherwise.
+_KEPT_IN_FLOAT_ONNX = [
+    *("Abs", "Add", "Clip", "Div", "Exp", "Gather", "Log", "MatMul", "Max", "Min"),
+    *("Mul", "Neg", "Pow", "Reciprocal", "Round", "Sigmoid", "Sqrt", "Sub"),
+]
+
+
+def quantize_onnx(
+    onnx_path: Path,
+    net: RecurrentDenoiser,
+    inputs: list[dict[str, np.ndarray]],
+    path: Path,
+) -> None:
+    """Quantise the ONNX graph to one with QuantizeLinear and DequantizeLinear.
+
+    All ranges are symmetric, as TensorRT takes no others.
+
+    Args:
+        onnx_path: see `streamdenoise.compile.export_onnx`.
+        net: what the graph is of.
+        inputs: see `streamdenoise.compile.calibration_inputs`.
+        path: of the new file.
+    """
+    import nncf
+    import onnx
+    from nncf.quantization.advanced_parameters import OverflowFix
+
+    model = onnx.load(onnx_path)
+    shapes = {each.name: tuple(each.dims) for each in model.graph.initializer}
+    precise = _precise_shapes(net)
+    quantized = nncf.quantize(
+        model,
+        nncf.Dataset(inputs),
+        subset_size=len(inputs),
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        ignored_scope=nncf.IgnoredScope(
+            names=[
+                node.name
+                for node in model.graph.node
+                if node.op_type == "Conv" and shapes.get(node.input[1]) in precise
+            ],
+            types=_KEPT_IN_FLOAT_ONNX,
+            validate=False,
+        ),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=OverflowFix.DISABLE
+        ),
+    )
+    onnx.save(quantized, path)
+
+
+def _precise_shapes(net: RecurrentDenoiser) -> set[tuple[int, ...]]:
+    """Shapes of the filters that 8 bits are too few for."""
+    precise = {tuple(net.head_mean.weight.shape)}
+    if net.noise_map is not None:
+        precise.add(tuple(net.noise_map.look.weight.shape))
+    return precise
+
+
 def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
     """Names of the layers of an ONNX graph that 8 bits are too few for.
 
@@ -63,9 +122,7 @@ def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
     of the last residual block: the others carry the running mean and the residual.
     """
     names = []
-    precise = {net.head_mean.weight.shape}
-    if net.noise_map is not None:
-        precise.add(net.noise_map.look.weight.shape)
+    precise = _precise_shapes(net)
     for op in model.get_ops():
         kind = op.get_type_name()
         sources = [value.get_node().get_type_name() for value in op.input_values()]

@@ -58,7 +58,7 @@ def clip(frames: int, height: int, width: int) -> list[tuple[np.ndarray, ...]]:
     return [known_frame(t, shapes, 255) for t in range(frames)]
 
 
-RTX = ["tensorrt-rtx", "tensorrt-rtx-fp32"]
+RTX = ["tensorrt-rtx", "tensorrt-rtx-int8", "tensorrt-rtx-fp32"]
 
 
 @pytest.mark.parametrize("name", RTX)

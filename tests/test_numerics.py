@@ -1,6 +1,7 @@
 """Every backend and precision against eager FP32, on a real clip with noise.
 
-What needs a GPU runs where there is one; its FP16 graph is run here by ONNX Runtime.
+What needs a GPU runs where there is one (`test_gpu.py`); the FP16 and INT8 graphs that
+its engines are built of are run here by ONNX Runtime.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,12 +53,19 @@ def real_clip(layout: str) -> tuple[list[Planes], list[Planes], np.ndarray]:
     return clean, noisy, np.resize(told, 3)
 
 
-def fp16_graph(model: str, height: int, width: int) -> Backend:
-    artefact = open_artefact(model)
-    file = artefact.file("onnx_fp16")
-    assert file is not None
-    request = StepRequest(artefact, file, height, width, threads=2, precision="fp16")
-    return OnnxRuntimeBackend("fp16", request, "CPUExecutionProvider")
+def graph(kind: str, precision: str) -> Callable[[str, int, int], Backend]:
+    """What TensorRT builds engines of, run by ONNX Runtime."""
+
+    def load(model: str, height: int, width: int) -> Backend:
+        artefact = open_artefact(model)
+        file = artefact.file(kind)
+        assert file is not None
+        request = StepRequest(
+            artefact, file, height, width, threads=2, precision=precision
+        )
+        return OnnxRuntimeBackend(kind, request, "CPUExecutionProvider")
+
+    return load
 
 
 def backend(name: str) -> Callable[[str, int, int], Backend]:
@@ -68,7 +76,8 @@ LOADERS = {
     "openvino": (backend("openvino"), "int8"),
     "openvino-fp32": (backend("openvino-fp32"), "fp32"),
     "onnxruntime": (backend("onnxruntime"), "fp32"),
-    "fp16": (fp16_graph, "fp16"),
+    "onnx_int8": (graph("onnx_int8", "int8"), "int8"),
+    "onnx_fp16": (graph("onnx_fp16", "fp16"), "fp16"),
 }
 
 
@@ -110,7 +119,7 @@ def luma(planes: Planes) -> np.ndarray:
     return np.tensordot((0.2126, 0.7152, 0.0722), np.stack(planes), 1)
 
 
-@pytest.mark.parametrize("name", ["openvino", "fp16"])
+@pytest.mark.parametrize("name", ["openvino", "onnx_int8", "onnx_fp16"])
 def test_the_state_does_not_drift_over_300_frames(name: str) -> None:
     """A still picture, where the running mean has the longest memory."""
     load, _ = LOADERS[name]

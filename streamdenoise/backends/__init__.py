@@ -95,7 +95,7 @@ def _tensorrt(flavour: str, needs: str, precision: str, usual: bool) -> BackendE
         {"flavour": flavour},
         Engines.REQUIRED,
         needs_cuda=True,
-        takes_batches=needs == "onnx_fp16",
+        takes_batches=needs in ("onnx_fp16", "onnx_int8"),
         is_usual=usual,
     )
 
@@ -142,6 +142,8 @@ BACKENDS: dict[str, BackendEntry] = {
         takes_batches=True,
     ),
     "torch-tensorrt": _tensorrt("torch-tensorrt", "eager", "fp16", False),
+    "tensorrt-int8": _tensorrt("tensorrt", "onnx_int8", "int8", False),
+    "tensorrt-rtx-int8": _tensorrt("tensorrt-rtx", "onnx_int8", "int8", False),
     "tensorrt-fp32": _tensorrt("tensorrt", "onnx", "fp32", False),
     "tensorrt-rtx-fp32": _tensorrt("tensorrt-rtx", "onnx", "fp32", False),
     "cuda-fp32": BackendEntry(
