@@ -44,7 +44,7 @@ def quantize_openvino(
         ),
         # The fix takes a bit from the weights of layers that it holds for the first
         # ones, the head among them: most of what INT8 lost. It is for processors whose
-        # sums of two products may overflow; these lose less by that here.
+        # sums of two products may overflow; kernels for those lose no more without it.
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             overflow_fix=OverflowFix.DISABLE
         ),

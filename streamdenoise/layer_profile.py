@@ -1,0 +1,232 @@
+"""Where the milliseconds of an INT8 step go, and how far it is from the peak.
+
+``python -m streamdenoise.layer_profile --model nano --size 720p`` prints a table, by
+OpenVINO's own counters. The peak is a large matrix product in the same runtime and
+process (`streamdenoise.roofline`), in turn with the steps, so that both see the same
+clock and neighbours.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamdenoise.artefact import Artefact, open_artefact
+from streamdenoise.backends import openvino, step_request
+from streamdenoise.backends.openvino import ov
+from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
+from streamdenoise.config import parse_size
+from streamdenoise.machine import cpu_name, usable_cores
+from streamdenoise.roofline import PeakMeter
+
+_MOVES = ("Broadcast", "Concat", "DepthToSpace", "Gather", "Reorder", "Reshape")
+_MOVES += ("Slice", "Split", "StridedSlice", "Transpose", "VariadicSplit")
+_PRODUCTS = ("FullyConnected", "MatMul")
+_CONVOLUTIONS = ("convolutions, INT8", "convolutions, FP32")
+
+_WARMUP = 4
+_NOISE_STD = 0.05
+
+
+def group_of(kind: str, kernel: str) -> str:
+    """Which row of the table a layer belongs to, by OpenVINO's names for both."""
+    if kind == "Convolution":
+        return _CONVOLUTIONS[0 if kernel.endswith("I8") else 1]
+    if kind.startswith(_PRODUCTS):
+        return "transforms and other matrix products"
+    if kind in _MOVES:
+        return "reorders, concatenations, slices"
+    return "element-wise"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerProfile:
+    """Medians over the steps, in milliseconds if not said otherwise."""
+
+    model: str
+    height: int
+    width: int
+    threads: int
+    step_ms: float
+    """Planes in, planes out, without the counters' cost."""
+    blocks_ms: float
+    """Of that, pixels to blocks and back, in numpy."""
+    layers: dict[str, tuple[str, float]] = field(repr=False)
+    """Name -> group and time."""
+    conv_gmac: float
+    """Thousand million multiply-accumulates of the convolutions in a step."""
+    peak_int8: float
+    """GMAC/s of a large matrix product, in its best run."""
+    peak_fp32: float
+
+    @property
+    def groups(self) -> dict[str, float]:
+        """Group -> time, the longest first."""
+        sums: dict[str, float] = {}
+        for group, ms in self.layers.values():
+            sums[group] = sums.get(group, 0.0) + ms
+        return dict(sorted(sums.items(), key=lambda item: -item[1]))
+
+    @property
+    def conv_ms(self) -> float:
+        return sum(self.groups.get(group, 0.0) for group in _CONVOLUTIONS)
+
+    @property
+    def layers_ms(self) -> float:
+        return sum(self.groups.values())
+
+    @property
+    def outside_share(self) -> float:
+        """Of the layers' time and that of the blocks, what is no convolution."""
+        return 1 - self.conv_ms / (self.layers_ms + self.blocks_ms)
+
+    @property
+    def conv_gmac_s(self) -> float:
+        return self.conv_gmac / self.conv_ms * 1e3
+
+    def table(self, longest: int = 0) -> str:
+        """Markdown; with the layers that take longest, if wanted."""
+        share = self.conv_gmac_s / self.peak_int8
+        rows = [
+            f"| {self.model}, {self.width}x{self.height}, {self.threads} threads "
+            "| ms |",
+            "|---|---|",
+            *(f"| {group} | {ms:.2f} |" for group, ms in self.groups.items()),
+            f"| pixels to blocks and back (numpy) | {self.blocks_ms:.2f} |",
+            f"| **sum** | **{self.layers_ms + self.blocks_ms:.2f}** |",
+            f"| a step without the counters | {self.step_ms:.2f} |",
+            "",
+            f"Outside the convolutions: {self.outside_share:.0%} of the sum. "
+            f"Convolutions: {self.conv_gmac:.2f} GMAC at "
+            f"{self.conv_gmac_s:.0f} GMAC/s, {share:.0%} of the INT8 peak "
+            f"({self.peak_int8:.0f} GMAC/s; FP32 {self.peak_fp32:.0f}).",
+        ]
+        if longest:
+            order = sorted(self.layers.items(), key=lambda item: -item[1][1])
+            rows += ["", "| layer | group | ms |", "|---|---|---|"]
+            rows += [
+                f"| {name} | {group} | {ms:.2f} |"
+                for name, (group, ms) in order[:longest]
+            ]
+        return "\n".join(rows)
+
+
+def profile_layers(
+    model: str = "nano",
+    size: str = "720p",
+    steps: int = 30,
+    threads: int | None = None,
+    peak_side: int | None = None,
+) -> LayerProfile:
+    """Time the layers of a model's INT8 step, and the machine's peak.
+
+    Args:
+        model: name or manifest of the model.
+        size: see `parse_size`; cut to a multiple of the model's.
+        steps: how many are timed.
+        threads: of OpenVINO; None takes one for each core.
+        peak_side: of the matrix product, see `PeakMeter`.
+
+    Raises:
+        ConfigError: no such model or size.
+        BackendUnavailableError: the model has no INT8 file.
+    """
+    artefact = open_artefact(model)
+    width, height = (
+        n // artefact.multiple * artefact.multiple for n in parse_size(size)
+    )
+    threads = threads or usable_cores()
+    request = step_request("openvino", artefact, height, width, 8, threads)
+    counted, plain = (
+        openvino.load("openvino", request, profile=profile) for profile in (True, False)
+    )
+    frames = noisy_planes(artefact, height, width, count=4)
+    sigma = np.full(artefact.sigmas, _NOISE_STD, np.float32)
+    runtimes = ("openvino", "openvino-fp32")
+    meter = PeakMeter(runtimes, threads, peak_side, copy_bytes=1 << 16)
+    times: dict[str, list[float]] = {"step": [], "blocks": []}
+    layers: dict[str, tuple[str, list[float]]] = {}
+    for i in range(_WARMUP + steps):
+        planes = frames[i % len(frames)]
+        counted.step(planes, sigma)
+        measured = {
+            "step": time_ms(plain.step, planes, sigma),
+            "blocks": time_ms(_through_blocks, artefact, planes),
+        }
+        for runtime in runtimes:
+            meter.turn(runtime, seconds=0)
+        if i < _WARMUP:
+            continue
+        for name, ms in measured.items():
+            times[name].append(ms)
+        for name, kind, kernel, ms in counted.layer_times():
+            layers.setdefault(name, (group_of(kind, kernel), []))[1].append(ms)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    # A multiply-accumulate is two operations.
+    peaks = [meter.peak(runtime).tflops / 2 * 1e3 for runtime in runtimes]
+    return LayerProfile(
+        model=artefact.name,
+        height=height,
+        width=width,
+        threads=threads,
+        step_ms=medians["step"],
+        blocks_ms=medians["blocks"],
+        layers={n: (g, statistics.median(ms)) for n, (g, ms) in layers.items()},
+        conv_gmac=artefact.manifest["kmac_per_px"] * height * width / 1e6,
+        peak_int8=peaks[0],
+        peak_fp32=peaks[1],
+    )
+
+
+def noisy_planes(
+    artefact: Artefact, height: int, width: int, count: int
+) -> list[list[np.ndarray]]:
+    """Pictures of waves with noise, as 8-bit planes of the model's layout."""
+    rng = np.random.default_rng(0)
+    blocks = np.empty(artefact.state_shapes(height, width)[0][1:], np.uint8)
+    pictures = []
+    for _ in range(count):
+        planes = []
+        for shape in plane_shapes_of(blocks):
+            rows, columns = np.indices(shape, sparse=True)
+            clean = 0.5 + 0.25 * np.sin(rows / 50) * np.cos(columns / 70)
+            noisy = clean + rng.normal(0, _NOISE_STD, shape)
+            planes.append((255 * noisy).round().clip(0, 255).astype(np.uint8))
+        pictures.append(planes)
+    return pictures
+
+
+def _through_blocks(artefact: Artefact, planes: list[np.ndarray]) -> None:
+    """What a step does in numpy."""
+    height, width = planes[0].shape
+    blocks = np.empty(artefact.state_shapes(height, width)[0][1:], np.uint8)
+    gather_blocks(planes, blocks)
+    scatter_blocks(blocks, [np.empty_like(plane) for plane in planes])
+
+
+def time_ms(call: Callable[..., object], *args: object) -> float:
+    """Milliseconds of one call."""
+    begin = time.perf_counter()
+    call(*args)
+    return (time.perf_counter() - begin) * 1e3
+
+
+def main() -> None:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--size", default="720p")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--longest", type=int, default=0, help="layers to list")
+    told = parser.parse_args()
+    profile = profile_layers(told.model, told.size, told.steps, told.threads)
+    print(f"{cpu_name()}, OpenVINO {ov.__version__}\n")
+    print(profile.table(told.longest))
+
+
+if __name__ == "__main__":
+    main()
