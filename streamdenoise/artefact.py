@@ -19,6 +19,8 @@ class Artefact:
 
     folder: Path
     manifest: dict[str, Any]
+    path: Path | None = None
+    """Of the manifest, where it lies in a file."""
 
     @property
     def name(self) -> str:
@@ -115,7 +117,7 @@ def open_artefact(model: str) -> Artefact:
         )
     try:
         manifest = json.loads(path.read_text())
-        artefact = Artefact(path.parent, manifest)
+        artefact = Artefact(path.parent, manifest, path)
         _ = artefact.name, artefact.layout, artefact.multiple, artefact.input_names
         if not {1, 2}.issuperset(artefact.sigma_scales):
             raise ValueError(f"sigma_scales {artefact.sigma_scales} are not 1 or 2")

@@ -31,7 +31,7 @@ from streamdenoise.config import (
     parse_size,
     parse_time,
 )
-from streamdenoise.errors import ConfigError, EngineBuildError, StreamDenoiseError
+from streamdenoise.errors import BuildStoppedError, ConfigError, StreamDenoiseError
 
 if TYPE_CHECKING:
     from streamdenoise.jobs import StopSwitch
@@ -104,7 +104,19 @@ AddNoise = Annotated[
     float | None,
     typer.Option(metavar="SIGMA", help="Add noise first: measures the PSNR."),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+
+
+def hush(quiet: bool) -> bool:
+    """Keep warnings and the like to themselves, as ``--quiet`` says."""
+    if quiet:
+        logging.disable(logging.WARNING)
+    return quiet
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option("-q", "--quiet", help="Print errors only.", callback=hush),
+]
 
 
 def print_version(wanted: bool) -> None:
@@ -133,7 +145,7 @@ def options(
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
     # What will be taken of the GPU's memory is told before it is taken.
-    logging.getLogger("streamdenoise.backends.torch_device").setLevel(logging.INFO)
+    logging.getLogger("streamdenoise.budget").setLevel(logging.INFO)
 
 
 @app.command("file")
@@ -167,7 +179,7 @@ def file_(
 
     As IN and as output, - is a yuv4mpegpipe on stdin and stdout.
     """
-    from streamdenoise.progress import Progress
+    from streamdenoise.progress import BuildProgress, Progress
 
     config = FileConfig(
         source=source,
@@ -189,7 +201,11 @@ def file_(
         from streamdenoise.jobs import denoise_file
 
         stats = denoise_file(
-            config, on_open=progress.opened, on_stats=progress.update, switch=switch
+            config,
+            on_open=progress.opened,
+            on_stats=progress.update,
+            on_build=BuildProgress(switch.is_stopped, quiet=quiet).step,
+            switch=switch,
         )
     report(output, stats, switch, quiet)
 
@@ -243,7 +259,7 @@ def live(
 
     Keys: q quit, s before and after, space freeze, + and - strength, r record.
     """
-    from streamdenoise.progress import Progress
+    from streamdenoise.progress import BuildProgress, Progress
 
     outputs = tuple(output or ())
     config = LiveConfig(
@@ -269,7 +285,11 @@ def live(
         from streamdenoise.live import denoise_live
 
         stats = denoise_live(
-            config, on_open=progress.opened, on_stats=progress.update, switch=switch
+            config,
+            on_open=progress.opened,
+            on_stats=progress.update,
+            on_build=BuildProgress(switch.is_stopped, quiet=quiet).step,
+            switch=switch,
         )
     report(config.source, stats, switch, quiet)
 
@@ -300,8 +320,10 @@ def image(
     )
     with stop_by_signal() as switch:
         from streamdenoise.jobs import denoise_images
+        from streamdenoise.progress import BuildProgress
 
-        stats = denoise_images(config, switch=switch)
+        progress = BuildProgress(switch.is_stopped, quiet=quiet)
+        stats = denoise_images(config, on_build=progress.step, switch=switch)
     report(output, stats, switch, quiet)
 
 
@@ -536,24 +558,17 @@ def compile_(
         from streamdenoise.engines import make_engine
         from streamdenoise.progress import BuildProgress
 
-        progress = BuildProgress(lambda: switch.stopped, quiet=quiet)
+        progress = BuildProgress(switch.is_stopped, quiet=quiet)
         options = EngineOptions(
             tuple(compute_capability or ()),
             version_compatible,
             hardware_compatible,
             dynamic,
         )
-        try:
-            made = make_engine(
-                *(model, backend, precision, width, height, depth, options),
-                progress.step,
-            )
-        except EngineBuildError:
-            if not switch.stopped:
-                raise
-            made = "stopped; nothing was kept"
-        finally:
-            progress.close()
+        made = make_engine(
+            *(model, backend, precision, width, height, depth, options),
+            progress.step,
+        )
     if not quiet:
         typer.echo(made, err=True)
     if switch.signum is not None:
@@ -636,6 +651,11 @@ def stop_by_signal() -> Iterator["StopSwitch"]:
     previous = {signum: signal.signal(signum, handle) for signum in signals}
     try:
         yield switch
+    except BuildStoppedError as exc:
+        if not received:
+            raise
+        typer.echo(f"stopped: {exc}", err=True)
+        raise typer.Exit(128 + received[0]) from exc
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)

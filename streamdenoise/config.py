@@ -183,7 +183,7 @@ class LiveConfig:
         if not self.window and not self.outputs:
             raise ConfigError(
                 "--no-window without -o would show the video nowhere; add -o TARGET "
-                "(-o null: only measures)"
+                "(-o 'null:' only measures)"
             )
 
 

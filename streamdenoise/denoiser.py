@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from streamdenoise.artefact import Artefact, open_artefact
-from streamdenoise.backends import Backend, check_backend
+from streamdenoise.backends import Backend, OnBuild, check_backend
 from streamdenoise.blocks import layout_shapes
 from streamdenoise.config import MAX_SIGMA
 from streamdenoise.engine_loader import EngineLoader, Loader
@@ -57,6 +57,7 @@ class Denoiser:
         threads: int | None = None,
         tile: int | None = None,
         wait_for_engine: bool = True,
+        on_build: OnBuild | None = None,
         loader: Loader | None = None,
     ) -> None:
         """See `load`; `loader` gives engines in place of an `EngineLoader`."""
@@ -88,7 +89,12 @@ class Denoiser:
         self._told = None if sigma == "auto" else float(sigma)
         self._artefact = artefact
         self._loader = loader or EngineLoader(
-            artefact, backend=backend, threads=threads, tile=tile, wait=wait_for_engine
+            artefact,
+            backend=backend,
+            threads=threads,
+            tile=tile,
+            wait=wait_for_engine,
+            on_build=on_build,
         )
         self._engine: Backend | None = None
         self._engine_key: tuple[int, int, int] | None = None
@@ -115,6 +121,7 @@ class Denoiser:
         threads: int | None = None,
         tile: int | None = None,
         wait_for_engine: bool = True,
+        on_build: OnBuild | None = None,
     ) -> "Denoiser":
         """Load a model.
 
@@ -127,7 +134,8 @@ class Denoiser:
                 search for motion uses OpenCV's, see `cv2.setNumThreads`.
             tile: largest side of what is denoised at once, in pixels, for devices with
                 little memory; the result is the same.
-            wait_for_engine: see `EngineLoader`.
+            wait_for_engine: see `wait` of `EngineLoader`.
+            on_build: see `EngineLoader`.
 
         Raises:
             ConfigError: an option is out of range, or no such model exists.
@@ -141,6 +149,7 @@ class Denoiser:
             threads=threads,
             tile=tile,
             wait_for_engine=wait_for_engine,
+            on_build=on_build,
         )
         if backend != "auto":
             # Say now, not at the first frame, that a named backend does not work.

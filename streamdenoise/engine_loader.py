@@ -12,7 +12,10 @@ from streamdenoise.artefact import Artefact
 from streamdenoise.backends import (
     BACKENDS,
     Backend,
+    Engines,
+    OnBuild,
     engine_is_ready,
+    explained,
     load_backend,
     step_request,
     usual_backends,
@@ -23,14 +26,18 @@ from streamdenoise.engine_store import FOLDER_VARIABLE, EngineStore
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
+    BuildStoppedError,
     ConfigError,
     DeviceMemoryError,
+    EngineRefusedError,
 )
 from streamdenoise.guard import check_engine
 
 log = logging.getLogger(__name__)
 
 _SMALLEST_TILE = 256
+_PATIENCE_S = 2.0
+"""How long a build may take to end by itself; the store survives that it is killed."""
 
 
 class Loader(Protocol):
@@ -68,6 +75,7 @@ class EngineLoader:
         tile: int | None = None,
         wait: bool = True,
         store: EngineStore | None = None,
+        on_build: OnBuild | None = None,
     ) -> None:
         """Say what is wanted; nothing is loaded yet.
 
@@ -80,6 +88,7 @@ class EngineLoader:
             wait: build engines that are missing first. Otherwise ``auto`` starts on
                 the best backend that is ready and builds the other meanwhile.
             store: where engines are; None takes the usual one.
+            on_build: told how far a build is that is waited for; may stop it.
 
         Raises:
             ConfigError: the tile is too small, or no multiple of 8.
@@ -96,6 +105,7 @@ class EngineLoader:
         self._tile = tile
         self._wait = wait
         self._store = store or EngineStore()
+        self._on_build = on_build
         self._builder: _BackgroundBuild | None = None
 
     def load(self, height: int, width: int, depth: int) -> Backend:
@@ -115,10 +125,20 @@ class EngineLoader:
                 if not self._wait and not engine_is_ready(
                     name, self._artefact, height, width, depth, self._store
                 ):
-                    self._build(name, height, width, depth)
-                    reasons.append(f"{name} is being built and takes over when ready")
+                    if self._builder is None:  # else a faster one is on its way
+                        self._build(name, height, width, depth)
+                        reasons.append(
+                            f"{name} is being built and takes over when ready"
+                        )
                     continue
                 engine = self._load(name, height, width, depth)
+            except EngineRefusedError as exc:
+                log.warning("%s", exc)
+                reasons.append(str(exc))
+                continue
+            except BuildStoppedError:
+                self.close()
+                raise
             except BackendError as exc:
                 log.info("%s", exc)
                 reasons.append(str(exc))
@@ -150,12 +170,10 @@ class EngineLoader:
             builder.stop()
 
     def _build(self, name: str, height: int, width: int, depth: int) -> None:
-        if self._builder is not None:
-            return  # the faster one is being built already
         log.warning("the engine of %s is being built; this takes a while", name)
         command = [
             *(sys.executable, "-m", "streamdenoise", "compile"),
-            str(self._artefact.folder / f"{self._artefact.name}.json"),
+            str(self._artefact.path or self._artefact.name),
             *("--size", f"{width}x{height}", "--depth", str(depth)),
             *("--backend", name, "--quiet"),
         ]
@@ -181,23 +199,40 @@ class EngineLoader:
         self, name: str, height: int, width: int, depth: int, tile: int | None
     ) -> Backend:
         size = (height, width) if tile is None else tile_for(height, width, tile)
-        engine = load_backend(
-            name, self._artefact, *size, depth, self._threads, store=self._store
-        )
         try:
-            shapes = layout_shapes(self._artefact.layout, *size)
-            precision = BACKENDS[name].precision
-            psnr = check_engine(engine, self._artefact, shapes, depth, precision)
-        except BackendError:
-            engine.close()
-            raise
-        log.info("%s has %.1f dB against the model on the known clip", name, psnr)
+            engine = self._load_guarded(name, *size, depth)
+        except EngineRefusedError as exc:
+            if BACKENDS[name].engines is Engines.NONE:
+                raise
+            log.warning("%s; building its engine anew", exc)
+            engine = self._load_guarded(name, *size, depth, rebuild=True)
         if size == (height, width):
             return engine
         request = step_request(
             name, self._artefact, height, width, depth, self._threads
         )
         return TiledBackend(request, engine, size)
+
+    def _load_guarded(
+        self, name: str, height: int, width: int, depth: int, rebuild: bool = False
+    ) -> Backend:
+        """An engine that has shown on the known clip that it is sound."""
+        engine = load_backend(
+            *(name, self._artefact, height, width, depth, self._threads),
+            store=self._store,
+            rebuild=rebuild,
+            on_build=self._on_build,
+        )
+        shapes = layout_shapes(self._artefact.layout, height, width)
+        try:
+            with explained(name):
+                precision = BACKENDS[name].precision
+                psnr = check_engine(engine, self._artefact, shapes, depth, precision)
+        except BaseException:
+            engine.close()
+            raise
+        log.info("%s has %.1f dB against the model on the known clip", name, psnr)
+        return engine
 
 
 class _BackgroundBuild(Thread):
@@ -233,10 +268,15 @@ class _BackgroundBuild(Thread):
             self.engine = self._load()
         except BackendError as exc:
             self.error = exc
+        except Exception as exc:  # or nobody would hear of it
+            self.error = BackendError(f"the new engine does not work: {exc!r}")
 
     def stop(self) -> None:
         self._stopped = True
         self._process.terminate()
-        self.join()
+        self.join(_PATIENCE_S)
+        if self.is_alive():
+            self._process.kill()
+            self.join()
         if self.engine is not None:
             self.engine.close()

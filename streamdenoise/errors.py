@@ -9,6 +9,7 @@ StreamDenoiseError
 │   ├── BackendUnavailableError   a package, device or artefact is missing
 │   ├── EngineMismatchError       an engine does not fit its manifest
 │   ├── EngineBuildError          an engine could not be built
+│   │   └── BuildStoppedError         ... because it was not wanted any more
 │   ├── EngineRefusedError        an engine computes something else than it should
 │   └── DeviceMemoryError         the device has too little memory
 ├── CheckpointError (ValueError)
@@ -74,6 +75,10 @@ class EngineMismatchError(BackendError):
 
 class EngineBuildError(BackendError):
     """A runtime could not compile a model."""
+
+
+class BuildStoppedError(EngineBuildError):
+    """A build was stopped by who had asked for it."""
 
 
 class EngineRefusedError(BackendError):

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from streamdenoise.backends import OnBuild
 from streamdenoise.config import DenoiseConfig, FileConfig, ImageConfig, View
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
@@ -45,12 +46,17 @@ class StopSwitch:
     def stopped(self) -> bool:
         return self._stopped
 
+    def is_stopped(self) -> bool:
+        """The same, for those who ask again and again."""
+        return self._stopped
+
 
 def denoise_file(
     config: FileConfig,
     *,
     on_open: OnOpen | None = None,
     on_stats: OnStats | None = None,
+    on_build: OnBuild | None = None,
     switch: StopSwitch | None = None,
 ) -> Stats:
     """Denoise one video.
@@ -59,6 +65,7 @@ def denoise_file(
         config: What the user wants.
         on_open: Gets what is known of the input before its first frame.
         on_stats: See `Pipeline.run`.
+        on_build: Told how far the build of an engine is; may stop it.
         switch: Stops the job; what is done by then is a complete file.
 
     Returns:
@@ -104,7 +111,7 @@ def denoise_file(
             start_s=config.start_s,
             duration_s=config.duration_s,
         )
-        denoiser = stack.enter_context(load_denoiser(config.denoise))
+        denoiser = stack.enter_context(load_denoiser(config.denoise, on_build))
         if on_open is not None:
             on_open(source.info)
         pipeline = Pipeline(
@@ -123,6 +130,7 @@ def denoise_images(
     config: ImageConfig,
     *,
     on_picture: Callable[[int], None] | None = None,
+    on_build: OnBuild | None = None,
     switch: StopSwitch | None = None,
 ) -> Stats:
     """Denoise pictures, each by itself.
@@ -130,6 +138,7 @@ def denoise_images(
     Args:
         config: What the user wants.
         on_picture: Gets the number of pictures done, now and then.
+        on_build: See `denoise_file`.
         switch: Stops the job after the present picture.
 
     Returns:
@@ -140,7 +149,7 @@ def denoise_images(
     """
     total = Stats()
     target = _image_target(config)
-    with load_denoiser(config.denoise) as denoiser:
+    with load_denoiser(config.denoise, on_build) as denoiser:
         pix_fmt = "rgb24" if denoiser.layout == "rgb" else None
         for path in config.sources:
             if switch is not None and switch.stopped:
@@ -169,8 +178,8 @@ def denoise_images(
     return total
 
 
-def load_denoiser(config: DenoiseConfig) -> Denoiser:
-    """The denoiser that `config` describes."""
+def load_denoiser(config: DenoiseConfig, on_build: OnBuild | None = None) -> Denoiser:
+    """The denoiser that `config` describes; `on_build` hears of its engine's build."""
     return Denoiser.load(
         config.model,
         backend=config.backend,
@@ -179,6 +188,7 @@ def load_denoiser(config: DenoiseConfig) -> Denoiser:
         threads=config.threads,
         tile=config.tile,
         wait_for_engine=config.wait_for_engine,
+        on_build=on_build,
     )
 
 

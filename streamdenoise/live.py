@@ -10,6 +10,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
+from streamdenoise.backends import OnBuild
 from streamdenoise.config import EncoderConfig, LiveConfig, View, fast_encoder
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import SinkError
@@ -190,6 +191,7 @@ def denoise_live(
     *,
     on_open: OnOpen | None = None,
     on_stats: OnStats | None = None,
+    on_build: OnBuild | None = None,
     switch: StopSwitch | None = None,
 ) -> Stats:
     """Denoise a live source until it ends, the window is closed, or it is stopped.
@@ -201,6 +203,7 @@ def denoise_live(
         config: What the user wants.
         on_open: Gets what is known of the source before its first frame.
         on_stats: See `Pipeline.run`.
+        on_build: Told how far the build of an engine is; may stop it.
         switch: Stops the job with complete outputs.
 
     Returns:
@@ -232,7 +235,7 @@ def denoise_live(
             )
             for target in config.outputs
         ]
-        denoiser = stack.enter_context(load_denoiser(config.denoise))
+        denoiser = stack.enter_context(load_denoiser(config.denoise, on_build))
         reference = open_reference(
             stack,
             source,

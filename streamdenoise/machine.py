@@ -38,14 +38,29 @@ def cpu_flags() -> set[str]:
 
 def has_cuda() -> bool:
     """Whether an NVIDIA driver is here and shows a GPU; loads no runtime."""
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    count = ctypes.c_int(0)
+    return bool(cuda_facts())
+
+
+def cuda_facts() -> dict[str, str]:
+    """The first NVIDIA GPU and its driver, for people; empty where there is none."""
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    count, version = ctypes.c_int(0), ctypes.c_int(0)
+    name = ctypes.create_string_buffer(256)
     try:
-        driver = ctypes.CDLL(name)
-        failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+        driver = ctypes.CDLL(library)
+        failed = (
+            driver.cuInit(0)
+            or driver.cuDeviceGetCount(ctypes.byref(count))
+            or count.value < 1
+            or driver.cuDeviceGetName(name, len(name), 0)
+            or driver.cuDriverGetVersion(ctypes.byref(version))
+        )
     except (OSError, AttributeError):
-        return False
-    return not failed and count.value > 0
+        return {}
+    if failed:
+        return {}
+    cuda = f"for CUDA {version.value // 1000}.{version.value % 1000 // 10}"
+    return {"gpu": name.value.decode(errors="replace"), "driver": cuda}
 
 
 def package_versions() -> dict[str, str]:

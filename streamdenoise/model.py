@@ -393,9 +393,15 @@ class DeployedGraph(nn.Module):
     it can be warped by any image library.
     """
 
+    basis: Tensor
+
     def __init__(self, net: RecurrentDenoiser) -> None:
         super().__init__()
         self.net = net
+        # Made once, on the network's device: CUDA graphs hold no copies from the host.
+        like = net.head.weight.new_empty(0, dtype=torch.float32)
+        basis = transform(net.spec.layout, like)
+        self.register_buffer("basis", basis, persistent=False)
 
     @property
     def input_names(self) -> list[str]:
@@ -453,7 +459,7 @@ class DeployedGraph(nn.Module):
             The pixels denoised, rounded and clipped to [0, peak], and the next state.
         """
         layout = self.net.spec.layout
-        basis = transform(layout, peak)
+        basis = self.basis
         denoised, (next_fused, *features) = self.net.advance(
             (pixels * (1.0 / peak) - fused) @ basis.T,
             packed_sigma(sigma, layout),

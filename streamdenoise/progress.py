@@ -70,6 +70,8 @@ class BuildProgress:
         if self._shown:
             elapsed = _clock_time(time.monotonic() - self._start)
             self._line.draw(f"building, {elapsed}: {phase} {step + 1}/{steps}")
+            if step + 1 == steps:
+                self._line.clear()
         return not self._stopped()
 
     def close(self) -> None:

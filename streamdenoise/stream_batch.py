@@ -9,23 +9,27 @@ import time
 from collections.abc import Sequence
 from threading import Condition
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from streamdenoise.artefact import open_artefact
+from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import (
     BACKENDS,
     Backend,
+    LaneInput,
+    explained,
     load_backend,
     usual_backends,
 )
-from streamdenoise.backends.torch_device import LaneInput, TorchDeviceBackend
 from streamdenoise.blocks import layout_shapes
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import BackendError, BackendUnavailableError, ConfigError
 from streamdenoise.frame import bit_depth
 from streamdenoise.guard import check_engine
+
+if TYPE_CHECKING:
+    from streamdenoise.backends.torch_device import TorchDeviceBackend
 
 WAIT_S = 0.004
 """How long the first frame of a batch waits for those of other streams."""
@@ -73,16 +77,7 @@ class StreamBatch:
         multiple, depth = artefact.multiple, bit_depth(pix_fmt)
         height, width = (-(-side // multiple) * multiple for side in (height, width))
         self._key = (height, width, depth)
-        name = _first_with_batches() if backend == "auto" else backend
-        engine = load_backend(name, artefact, height, width, depth, streams=streams)
-        assert isinstance(engine, TorchDeviceBackend)
-        self._engine = engine
-        shapes = layout_shapes(artefact.layout, height, width)
-        try:
-            check_engine(engine, artefact, shapes, depth, BACKENDS[name].precision)
-        except BackendError:
-            engine.close()
-            raise
+        self._engine, name = _load(artefact, backend, height, width, depth, streams)
         self._wait_s = wait_s
         self._changed = Condition()
         self._given: dict[int, LaneInput] = {}
@@ -147,12 +142,18 @@ class StreamBatch:
         """Denoise what there is; the other streams wait for the lock meanwhile."""
         given, self._given = self._given, {}
         try:
-            self._results |= self._engine.step_lanes(given)
+            with explained(self._engine.name):
+                self._results |= self._engine.step_lanes(given)
             self.calls += 1
         except Exception as exc:
             # Every stream of the batch has to know.
             self._results |= dict.fromkeys(given, exc)
-        self._changed.notify_all()
+        except BaseException:
+            stopped = BackendError("the batch was interrupted by one of its streams")
+            self._results |= dict.fromkeys(given, stopped)
+            raise
+        finally:
+            self._changed.notify_all()
 
     def leave(self, index: int) -> None:
         """Wait for this stream no longer."""
@@ -174,6 +175,7 @@ class _SharedLane:
         self._index = index
         self._lane = batch._engine.lane(index)
         self.name = self._lane.name
+        self.reset()
         batch.join(index)
 
     def step(
@@ -221,8 +223,32 @@ class _LaneLoader:
         """There is nothing of its own."""
 
 
-def _first_with_batches() -> str:
-    for name in usual_backends():
-        if BACKENDS[name].takes_batches:
-            return name
-    raise BackendUnavailableError("no backend here takes batches; pip install torch")
+def _load(
+    artefact: Artefact, backend: str, height: int, width: int, depth: int, streams: int
+) -> tuple["TorchDeviceBackend", str]:
+    """The named backend, or the first that works and takes batches; and its name."""
+    named = backend != "auto"
+    names = [n for n in usual_backends() if BACKENDS[n].takes_batches]
+    shapes = layout_shapes(artefact.layout, height, width)
+    reasons = []
+    for name in [backend] if named else names:
+        try:
+            engine: Any = load_backend(
+                name, artefact, height, width, depth, streams=streams
+            )
+            try:
+                with explained(name):
+                    precision = BACKENDS[name].precision
+                    check_engine(engine, artefact, shapes, depth, precision)
+            except BaseException:
+                engine.close()
+                raise
+        except BackendError as exc:
+            if named:
+                raise
+            reasons.append(str(exc))
+            continue
+        return engine, name
+    raise BackendUnavailableError(
+        f"no backend that takes batches works here: {'; '.join(reasons)}"
+    )

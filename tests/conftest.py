@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -36,6 +37,12 @@ def engines_of_the_tests_alone(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("engines")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_test_is_quiet_for_the_next() -> Iterator[None]:
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

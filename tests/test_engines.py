@@ -1,6 +1,8 @@
 """Engines end to end: built, found, run, refused and built again."""
 
+import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from streamdenoise import backends, cli
@@ -27,6 +30,7 @@ from streamdenoise.denoiser import Denoiser
 from streamdenoise.engine_loader import EngineLoader
 from streamdenoise.engine_store import FOLDER_VARIABLE, EngineStore
 from streamdenoise.errors import (
+    BackendError,
     BackendUnavailableError,
     ConfigError,
     EngineBuildError,
@@ -217,23 +221,54 @@ def test_a_stored_engine_runs_as_the_model_does(
     assert "truncated" in caplog.text
 
 
-def test_an_engine_of_other_weights_is_refused_with_figures(
-    store: EngineStore,
-) -> None:
-    """Its manifest lies: only the pictures give it away."""
-    nano, other = open_artefact("nano"), open_artefact("nano-awgn")
-    engine = build_engine("openvino", other, 256, 256, 8, store=store)
-    store.prune([s.path for s in store.engines()])
+def stored_under_the_name_of_nano(store: EngineStore, engine: bytes) -> None:
+    """Let the manifest lie about what is in the file."""
     module = sys.modules["streamdenoise.backends.openvino"]
+    nano = open_artefact("nano")
     request = backends.step_request("openvino", nano, 256, 256, 8, None)
     spec = backends._spec("openvino", request, module, EngineOptions())
+    store.prune([stored.path for stored in store.engines()])
     store.find_or_build(spec, lambda: engine)
-    with pytest.raises(EngineRefusedError, match=r"[0-9.]+ dB against .* int8 should"):
-        EngineLoader(nano, backend="openvino", store=store).load(256, 256, 8)
-    loader = EngineLoader(nano, store=store)
+
+
+def test_an_engine_of_other_weights_is_refused_with_figures_and_replaced(
+    store: EngineStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only the pictures give it away."""
+    other = open_artefact("nano-awgn")
+    engine = build_engine("openvino", other, 256, 256, 8, store=store)
+    stored_under_the_name_of_nano(store, engine)
+    loader = EngineLoader(open_artefact("nano"), store=store)
     backend = loader.load(256, 256, 8)
-    assert backend.name == "openvino-fp32"
-    assert "dB against the model's own" in loader.notes[0]
+    assert backend.name == "openvino"
+    found = [record.message for record in caplog.records]
+    assert len(found) == 1
+    assert re.search(r"refused: .* [0-9.]+ dB against .* int8 should have 42", found[0])
+    assert "building its engine anew" in found[0]
+    assert store.engines() == []
+
+
+def test_an_engine_that_its_runtime_cannot_read_is_replaced(
+    store: EngineStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    build_engine("openvino", open_artefact("nano"), 256, 256, 8, store=store)
+    stored_under_the_name_of_nano(store, b"whole, but no engine")
+    backend = load_backend("openvino", open_artefact("nano"), 256, 256, store=store)
+    backend.step(clip(1, 256, 256)[0], SIGMA)
+    assert "cannot be loaded" in caplog.text
+    assert store.engines() == []
+
+
+def test_what_fails_at_its_first_frame_is_passed_over(tmp_path: Path) -> None:
+    whole = open_artefact("nano")
+    state = whole.manifest["state"] | {"hidden": [17, 4]}
+    artefact = Artefact(whole.folder, whole.manifest | {"state": state})
+    with pytest.raises(BackendUnavailableError) as caught:
+        EngineLoader(artefact).load(64, 64, 8)
+    for name in ("openvino", "onnxruntime", "eager"):
+        assert f"{name} does not work: " in str(caught.value)
+    with pytest.raises(BackendError, match="onnxruntime does not work"):
+        EngineLoader(artefact, backend="onnxruntime").load(64, 64, 8)
 
 
 def spoilt(tmp_path: Path, value: float) -> Artefact:
@@ -361,6 +396,42 @@ def test_closing_stops_a_build_in_the_background(
     assert loader.better() is None
     assert not list(store.folder.glob(".*.part"))
     backend.close()
+
+
+def test_closing_ends_a_build_that_waits_for_another_process(
+    store: EngineStore, slow_openvino: None
+) -> None:
+    artefact = open_artefact("nano")
+    loader = EngineLoader(artefact, wait=False, store=store)
+    store.folder.mkdir()
+    module = importlib.import_module("streamdenoise.backends.openvino")
+    request = backends.step_request("openvino", artefact, 64, 64, 8, None)
+    spec = backends._spec("openvino", request, module, EngineOptions())
+    with FileLock(store.folder / f"{spec.file_name}.lock"):
+        backend = loader.load(64, 64, 8)
+        process = loader._builder._process  # type: ignore[union-attr]
+        time.sleep(1.0)  # it waits for the lock by now, or will
+        assert process.poll() is None
+        loader.close()
+        assert process.returncode is not None
+    backend.close()
+
+
+def test_a_model_from_a_file_is_what_is_built_in_the_background(
+    store: EngineStore, slow_openvino: None, tmp_path: Path
+) -> None:
+    for file in WEIGHTS.glob("nano-awgn[.-]*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    mine = (tmp_path / "nano-awgn.json").rename(tmp_path / "mine.json")
+    loader = EngineLoader(open_artefact(str(mine)), wait=False, store=store)
+    backend = loader.load(64, 64, 8)
+    deadline = time.monotonic() + 50
+    while (better := loader.better()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert better.name == "openvino"
+    for each in (backend, better, loader):
+        each.close()
 
 
 def test_waiting_builds_first(store: EngineStore, slow_openvino: None) -> None:

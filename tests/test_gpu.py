@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from streamdenoise.artefact import open_artefact, shipped_models
-from streamdenoise.backends import BACKENDS, Backend, check_backend, load_backend
-from streamdenoise.backends.torch_device import (
+from streamdenoise.backends import (
+    BACKENDS,
+    Backend,
     LaneInput,
+    check_backend,
+    load_backend,
+)
+from streamdenoise.backends.torch_device import (
     TorchDeviceBackend,
     buffer_bytes,
 )

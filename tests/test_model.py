@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from streamdenoise import Denoiser
 from streamdenoise.artefact import Artefact
@@ -348,3 +350,31 @@ def test_nano_is_within_its_budget(noise_map: int) -> None:
 def test_spec_refuses_what_cannot_be_built(wrong: dict[str, int | str]) -> None:
     with pytest.raises(ValueError, match=r"layout must be|wider"):
         ModelSpec(**wrong)  # type: ignore[arg-type]
+
+
+class HostTensorsSeen(TorchDispatchMode):
+    """Notes operations that take a tensor from the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001
+        tensors = [
+            a for a in tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)
+        ]
+        if any(t.device.type == "cpu" and t.dim() for t in tensors):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("layout", ["yuv420", "rgb", "gray"])
+@pytest.mark.parametrize("noise_map", [0, 8])
+def test_a_step_takes_nothing_from_the_host(layout: str, noise_map: int) -> None:
+    """CUDA graphs cannot hold copies from memory that the system may move."""
+    net = RecurrentDenoiser(ModelSpec(layout=layout, noise_map=noise_map))
+    graph = DeployedGraph(net).eval().to("meta")
+    inputs = [x.to("meta") for x in graph.example_inputs(64, 64)]
+    with HostTensorsSeen() as seen, torch.inference_mode():
+        graph(*inputs)
+    assert seen.found == []

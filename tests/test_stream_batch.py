@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from streamdenoise.artefact import open_artefact
-from streamdenoise.backends import load_backend
-from streamdenoise.backends.torch_device import LaneInput, TorchDeviceBackend
+from streamdenoise.backends import LaneInput, load_backend
+from streamdenoise.backends.torch_device import TorchDeviceBackend
 from streamdenoise.blocks import layout_shapes
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.guard import known_frame
+from streamdenoise.machine import has_cuda
 from streamdenoise.stream_batch import StreamBatch
 
 H, W = 64, 96
@@ -109,6 +110,54 @@ def test_a_slow_stream_is_not_waited_for() -> None:
         assert batch.calls == 4
         slow.close()
         assert fast.backend == "eager"
+
+
+def test_a_stream_that_comes_back_starts_afresh() -> None:
+    first, second, *_, last = clip(0, 8)
+    with (
+        StreamBatch(1, W, H, backend="eager", sigma=10) as batch,
+        Denoiser.load("nano", backend="eager", sigma=10) as alone,
+    ):
+        (denoiser,) = batch.denoisers
+        denoiser(i420(first), "yuv420p")
+        denoiser(i420(second), "yuv420p")
+        denoiser.close()
+        denoiser.reset()
+        got = denoiser(i420(last), "yuv420p")
+        expected = alone(i420(last), "yuv420p")
+    assert (got != expected).mean() < 1e-3
+
+
+@pytest.mark.skipif(has_cuda(), reason="takes the GPU where there is one")
+def test_auto_takes_the_first_that_takes_batches() -> None:
+    with StreamBatch(2, W, H) as batch:
+        assert batch._engine.name == "eager"
+
+
+def test_an_interrupted_stream_does_not_hang_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with StreamBatch(2, W, H, backend="eager", sigma=10, wait_s=5.0) as batch:
+        lanes = [batch.lane(i, H, W, 8) for i in range(2)]
+        (planes,) = clip(0, 1)
+
+        def interrupt(given: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(batch._engine, "step_lanes", interrupt)
+        seen: list[type[BaseException]] = []
+
+        def work(i: int) -> None:
+            try:
+                lanes[i].step(planes, SIGMA)
+            except BaseException as exc:
+                seen.append(type(exc))
+
+        run_together([lambda: work(0), lambda: work(1)])
+        assert sorted(kind.__name__ for kind in seen) == [
+            "BackendError",
+            "KeyboardInterrupt",
+        ]
 
 
 def test_an_error_reaches_every_stream_of_the_batch() -> None:

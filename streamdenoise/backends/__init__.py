@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import version
 from types import ModuleType
-from typing import Any
 
 from streamdenoise.artefact import Artefact
 from streamdenoise.backends.backend import (
     Backend,
     EngineOptions,
+    LaneInput,
     OnBuild,
     StepRequest,
 )
@@ -26,6 +26,7 @@ from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
     ConfigError,
+    DeviceMemoryError,
     StreamDenoiseError,
 )
 from streamdenoise.machine import has_cuda
@@ -36,11 +37,14 @@ __all__ = [
     "BackendEntry",
     "EngineOptions",
     "Engines",
+    "LaneInput",
+    "OnBuild",
     "StepRequest",
     "backend_for",
     "build_engine",
     "check_backend",
     "engine_is_ready",
+    "explained",
     "load_backend",
     "step_request",
     "usual_backends",
@@ -216,6 +220,8 @@ def load_backend(
     *,
     streams: int = 1,
     store: EngineStore | None = None,
+    rebuild: bool = False,
+    on_build: OnBuild | None = None,
 ) -> Backend:
     """Load one backend by name; never another one in its place.
 
@@ -228,6 +234,8 @@ def load_backend(
         threads: CPU threads; None leaves the choice to the runtime.
         streams: how many of this size one call advances.
         store: where engines are; None takes the usual one.
+        rebuild: throw away the engine that is stored, as it proved to be wrong.
+        on_build: told how far a build is; may stop it.
 
     Raises:
         ConfigError: no backend has this name, or it takes no batches.
@@ -237,17 +245,33 @@ def load_backend(
     """
     entry = _entry(name)
     request = step_request(name, artefact, height, width, depth, threads, streams)
-    with _explained(name, request):
+    store = store or EngineStore()
+    with explained(name):
         module = importlib.import_module(entry.module)
-        extra: dict[str, Any] = dict(entry.options)
+        if entry.engines is Engines.NONE:
+            return module.load(name, request, **entry.options)
+        spec = _spec(name, request, module, EngineOptions())
+        if rebuild:
+            store.discard(spec)
+        engine = store.find(spec)
+        if engine is not None:
+            try:
+                return module.load(name, request, engine=engine, **entry.options)
+            except DeviceMemoryError:
+                raise
+            except Exception as exc:  # whatever the runtime raises
+                log.warning("the engine of %s cannot be loaded (%s)", name, exc)
+                store.discard(spec)
         if entry.engines is Engines.OPTIONAL:
-            spec = _spec(name, request, module, EngineOptions())
-            extra["engine"] = (store or EngineStore()).find(spec)
-        elif entry.engines is Engines.REQUIRED:
-            extra["engine"] = build_engine(
-                *(name, artefact, height, width, depth), streams=streams, store=store
-            )
-        return module.load(name, request, **extra)
+            return module.load(name, request, **entry.options)
+        log.warning("building the engine of %s; this may take minutes", name)
+        engine = build_engine(
+            *(name, artefact, height, width, depth),
+            streams=streams,
+            store=store,
+            on_build=on_build,
+        )
+        return module.load(name, request, engine=engine, **entry.options)
 
 
 def check_backend(name: str, artefact: Artefact) -> None:
@@ -263,7 +287,7 @@ def check_backend(name: str, artefact: Artefact) -> None:
         load_backend(name, artefact, size, size).close()
         return
     request = step_request(name, artefact, size, size, 8, None)
-    with _explained(name, request):
+    with explained(name):
         module = importlib.import_module(entry.module)
         _spec(name, request, module, EngineOptions())
 
@@ -297,7 +321,7 @@ def build_engine(
             f"are {', '.join(having)}"
         )
     request = step_request(name, artefact, height, width, depth, None, streams)
-    with _explained(name, request):
+    with explained(name):
         module = importlib.import_module(entry.module)
         spec = _spec(name, request, module, options)
 
@@ -305,10 +329,13 @@ def build_engine(
             log.info("building %s", spec.file_name)
             return module.build(request, options, on_build, **entry.options)
 
+        def stopped() -> bool:
+            return on_build is not None and not on_build("waiting", 0, 1)
+
         about = {"streamdenoise": version("streamdenoise")}
         if hasattr(module, "about"):
             about |= module.about(**entry.options)
-        return (store or EngineStore()).find_or_build(spec, build, about)
+        return (store or EngineStore()).find_or_build(spec, build, about, stopped)
 
 
 def engine_is_ready(
@@ -327,7 +354,7 @@ def engine_is_ready(
     if entry.engines is not Engines.REQUIRED:
         return True
     request = step_request(name, artefact, height, width, depth, None)
-    with _explained(name, request):
+    with explained(name):
         module = importlib.import_module(entry.module)
         spec = _spec(name, request, module, EngineOptions())
         return store.find(spec) is not None
@@ -401,8 +428,8 @@ def _spec(
 
 
 @contextmanager
-def _explained(name: str, request: StepRequest) -> Iterator[None]:
-    """Turn what runtimes raise into one sentence."""
+def explained(name: str) -> Iterator[None]:
+    """Turn what the runtime of a backend raises into one sentence."""
     try:
         yield
     except ImportError as exc:
@@ -413,8 +440,7 @@ def _explained(name: str, request: StepRequest) -> Iterator[None]:
         raise
     except Exception as exc:
         # Runtimes raise what they like (RuntimeError, Fail, NoSuchFile ...).
-        reason = " ".join(str(exc).split())[:300]
+        reason = " ".join(str(exc).split())[:300] or type(exc).__name__
         raise BackendError(
-            f"{name} could not load {request.file.name}: {reason}; choose another "
-            "--backend"
+            f"{name} does not work: {reason}; choose another --backend"
         ) from exc

@@ -60,6 +60,15 @@ class EngineOptions:
     """One engine for all sizes up to the one that is asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class LaneInput:
+    """What one stream of a batch gives to a step; see `Backend.step`."""
+
+    planes: Sequence[np.ndarray]
+    sigma: np.ndarray
+    strength: float = 1.0
+
+
 OnBuild = Callable[[str, int, int], bool]
 """Told the phase of a build, the step in it, and its steps; False stops the build."""
 

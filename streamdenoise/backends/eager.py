@@ -35,7 +35,11 @@ def load(name: str, request: StepRequest, device: str = "cpu") -> TorchDeviceBac
         convolve_in_half(net)
     # torch's type stubs lack this overload of `to`.
     net.to(device, memory_format=torch.channels_last)  # pyright: ignore
-    graph: Any = DeployedGraph(net).eval()
+    if device == "cuda" and request.precision == "fp32":
+        # Left alone, convolutions would keep 10 bits of the mantissa (TF32).
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    graph: Any = DeployedGraph(net).to(device).eval()
     if request.threads is not None:
         torch.set_num_threads(request.threads)
 

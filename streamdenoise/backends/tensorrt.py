@@ -7,7 +7,6 @@ everything of the full TensorRT, has not been measured: no GPU with either was a
 import importlib
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from streamdenoise.backends.backend import EngineOptions, OnBuild, StepRequest
@@ -15,11 +14,12 @@ from streamdenoise.engine_store import default_folder, write_whole
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
+    BuildStoppedError,
     ConfigError,
     DeviceMemoryError,
     EngineBuildError,
 )
-from streamdenoise.machine import has_cuda
+from streamdenoise.machine import cuda_facts, has_cuda
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ _LIBRARIES = {
 
 _SMALLEST = 64
 """Side of the smallest picture that engines for many sizes take, in pixels."""
+
+budget_log = logging.getLogger("streamdenoise.budget")
 
 _loggers: dict[str, Any] = {}
 
@@ -56,6 +58,12 @@ def device(options: EngineOptions, flavour: str) -> str:
         BackendUnavailableError: there is no GPU, and none is named.
     """
     is_rtx = flavour == "tensorrt-rtx"
+    if is_rtx and (options.version_compatible or options.hardware_compatible):
+        raise ConfigError(
+            "TensorRT-RTX has no engines for other versions or all GPUs: leave out "
+            "--version-compatible and --hardware-compatible, and name each GPU with "
+            "--compute-capability"
+        )
     if options.compute_capabilities:
         if not is_rtx:
             raise ConfigError(
@@ -72,11 +80,7 @@ def device(options: EngineOptions, flavour: str) -> str:
 
 def about(flavour: str) -> dict[str, str]:
     """What people may want to know of an engine later."""
-    if not has_cuda():
-        return {}
-    import torch
-
-    return {"gpu": _gpu(flavour)[0], "cuda": str(torch.version.cuda)}
+    return cuda_facts()
 
 
 def build(
@@ -90,6 +94,11 @@ def build(
     Raises:
         EngineBuildError: the library refuses the model, or the build was stopped.
     """
+    if options.dynamic and min(request.height, request.width) < _SMALLEST:
+        raise ConfigError(
+            f"an engine for all sizes up to {request.width}x{request.height} cannot be "
+            f"built: sides are at least {_SMALLEST} pixels; give a larger --size"
+        )
     trt = _library(flavour)
     if flavour == "torch-tensorrt":
         return _build_with_torch(request, options)
@@ -120,13 +129,12 @@ def build(
             config.set_compute_capability(_capability(trt, capability), index)
     monitor = _monitor(trt, on_build)
     config.progress_monitor = monitor
-    cache = _timing_cache_path(flavour) if flavour == "tensorrt" else None
-    if cache is not None:
-        known = cache.read_bytes() if cache.is_file() else b""
-        config.set_timing_cache(config.create_timing_cache(known), False)
+    if request.precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)
+    cache = _TimingCache(config, flavour) if flavour == "tensorrt" else None
     engine = builder.build_serialized_network(network, config)
     if monitor.stopped:
-        raise EngineBuildError("the build was stopped; nothing was kept of it")
+        raise BuildStoppedError("the build was stopped; nothing was kept of it")
     if engine is None:
         reason = "; ".join(logger.errors[-2:]) or "it does not say why"
         raise EngineBuildError(
@@ -134,7 +142,7 @@ def build(
             f"{request.width}x{request.height}: {reason}"
         )
     if cache is not None:
-        _keep(cache, bytes(config.get_timing_cache().serialize()))
+        cache.keep(config)
     return bytes(engine)
 
 
@@ -157,36 +165,34 @@ def load(name: str, request: StepRequest, engine: bytes, flavour: str) -> Any:
     library.engine_host_code_allowed = True
     loaded = library.deserialize_cuda_engine(engine)
     if loaded is None:
-        raise BackendError(
-            f"{name} cannot load its engine: {'; '.join(logger.errors[-2:])}; "
-            "`streamdenoise engines prune --all` lets it be built again"
-        )
-    log.info(
-        "%s needs %.0f MiB of GPU memory for %dx%d, beside weights and state",
+        faults = "; ".join(logger.errors[-2:])
+        if "out of memory" in faults.lower():
+            raise _short_of_memory(name, request)
+        raise BackendError(f"{name} cannot load its engine: {faults}")
+    budget_log.info(
+        "%s: the network needs %.0f MiB of GPU memory for %dx%d, beside its weights",
         name,
         loaded.device_memory_size_v2 / 2**20,
         request.width,
         request.height,
     )
-    context = loaded.create_execution_context()
+    context = _context(trt, loaded, flavour)
     if context is None:
-        raise DeviceMemoryError(
-            f"{name} has too little GPU memory for {request.width}x{request.height}; "
-            "close other programs, or give --tile 1024"
-        )
-    tensors = [loaded.get_tensor_name(i) for i in range(loaded.num_io_tensors)]
-    modes = {t: loaded.get_tensor_mode(t) for t in tensors}
-    names_in = [t for t in tensors if modes[t] == trt.TensorIOMode.INPUT]
-    names_out = [t for t in tensors if modes[t] == trt.TensorIOMode.OUTPUT]
+        raise _short_of_memory(name, request)
+    names_in, names_out = _tensor_names(trt, loaded, request)
 
     def launch(inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        for tensor, value in zip(names_in, inputs, strict=True):
+        done = [
             context.set_input_shape(tensor, tuple(value.shape))
+            and context.set_tensor_address(tensor, value.data_ptr())
+            for tensor, value in zip(names_in, inputs, strict=True)
+        ]
+        done += [
             context.set_tensor_address(tensor, value.data_ptr())
-        for tensor, value in zip(names_out, outputs, strict=True):
-            context.set_tensor_address(tensor, value.data_ptr())
+            for tensor, value in zip(names_out, outputs, strict=True)
+        ]
         stream = torch.cuda.current_stream().cuda_stream
-        if not context.execute_async_v3(stream):
+        if not (all(done) and context.execute_async_v3(stream)):
             raise BackendError(f"{name} failed: {'; '.join(logger.errors[-2:])}")
 
     count = len(request.artefact.state_names)
@@ -342,15 +348,61 @@ def _monitor(trt: Any, on_build: OnBuild | None) -> Any:
     return Monitor()
 
 
-def _timing_cache_path(flavour: str) -> Path:
-    """Measured times of kernels: the next engine is built sooner with them."""
-    name = runtime(flavour).replace(" ", "-")
-    return default_folder() / f"{name}.timing"
+def _context(trt: Any, loaded: Any, flavour: str) -> Any:
+    """An execution context; None if memory is short."""
+    if flavour != "tensorrt-rtx":
+        return loaded.create_execution_context()
+    config = loaded.create_runtime_config()
+    # Kernels for these shapes are compiled now: a CUDA graph would keep the slower
+    # ones that otherwise stand in until then.
+    strategies = trt.DynamicShapesKernelSpecializationStrategy
+    config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+    return loaded.create_execution_context(config)
 
 
-def _keep(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
-    except OSError as exc:
-        log.warning("%s cannot be written (%s): the next build is slow too", path, exc)
+def _tensor_names(
+    trt: Any, loaded: Any, request: StepRequest
+) -> tuple[list[str], list[str]]:
+    """Names of inputs and outputs in the graph's order.
+
+    Torch-TensorRT has names of its own, in that order.
+    """
+    tensors = [loaded.get_tensor_name(i) for i in range(loaded.num_io_tensors)]
+    modes = {t: loaded.get_tensor_mode(t) for t in tensors}
+    found_in = [t for t in tensors if modes[t] == trt.TensorIOMode.INPUT]
+    found_out = [t for t in tensors if modes[t] == trt.TensorIOMode.OUTPUT]
+    names_in = request.artefact.input_names
+    names_out = [f"{n}_out" for n in ("pixels", *request.artefact.state_names)]
+    if set(names_in) == set(found_in) and set(names_out) == set(found_out):
+        return names_in, names_out
+    return found_in, found_out
+
+
+def _short_of_memory(name: str, request: StepRequest) -> DeviceMemoryError:
+    return DeviceMemoryError(
+        f"{name} has too little GPU memory for {request.width}x{request.height}; "
+        "close other programs, or give --tile 1024"
+    )
+
+
+class _TimingCache:
+    """Measured times of kernels on one GPU: the next engine is built sooner."""
+
+    def __init__(self, config: Any, flavour: str) -> None:
+        """Give the builder what is known; one of another driver is begun anew."""
+        words = " ".join((runtime(flavour), *_gpu(flavour))).split()
+        self._path = default_folder() / f"{'-'.join(words)}.timing"
+        known = self._path.read_bytes() if self._path.is_file() else b""
+        cache = config.create_timing_cache(known)
+        if cache is None or not config.set_timing_cache(cache, False):
+            config.set_timing_cache(config.create_timing_cache(b""), False)
+
+    def keep(self, config: Any) -> None:
+        """Write what the build has added; an engine is not lost for it."""
+        cache = config.get_timing_cache()
+        try:
+            if cache is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(self._path, bytes(cache.serialize()))
+        except OSError as exc:
+            log.warning("%s cannot be written (%s)", self._path, exc)

@@ -8,33 +8,24 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from streamdenoise.backends.backend import StepRequest
+from streamdenoise.backends.backend import LaneInput, StepRequest
 from streamdenoise.blocks import layout_shapes, plane_shapes_of
 from streamdenoise.errors import DeviceMemoryError
 from streamdenoise.state_warp import warp_channels_last
 
-log = logging.getLogger(__name__)
+budget_log = logging.getLogger("streamdenoise.budget")
+"""What is taken of a GPU's memory; shown without being asked for."""
 
 Launch = Callable[[Sequence[Tensor], Sequence[Tensor]], None]
 """Fills the outputs of the deployed graph from its inputs, on the current stream."""
 
 _WARM_UPS = 3
 """Launches before a CUDA graph is captured, as PyTorch's manual asks for."""
-
-
-@dataclass(frozen=True, slots=True)
-class LaneInput:
-    """What one stream of a batch gives to a step; see `Backend.step`."""
-
-    planes: Sequence[np.ndarray]
-    sigma: np.ndarray
-    strength: float = 1.0
 
 
 class TorchDeviceBackend:
@@ -131,12 +122,13 @@ class TorchDeviceBackend:
                 # Copied by numpy: PyTorch warns of arrays that cannot be written.
                 target = host[index].numpy()
                 np.copyto(target, plane.view(target.dtype))
-        for host, device in zip(self._host, self._planes, strict=True):
-            device.copy_(host, non_blocking=True)
-        if self._graphs:
-            self._graphs[self._current].replay()
-        else:
-            self._run(self._current)
+        with _memory_errors(self.name, self.request):
+            for host, device in zip(self._host, self._planes, strict=True):
+                device.copy_(host, non_blocking=True)
+            if self._graphs:
+                self._graphs[self._current].replay()
+            else:
+                self._run(self._current)
         old, new = self._sets[self._current], self._sets[1 - self._current]
         for index in range(len(self._lanes)):
             if index not in inputs:
@@ -214,7 +206,9 @@ class TorchDeviceBackend:
 
     def close(self) -> None:
         """Free the device's memory; may be called again."""
-        self._graphs, self._sets, self._planes, self._launch = [], [], [], None
+        self._graphs, self._sets, self._planes, self._host = [], [], [], []
+        self._launch = None
+        self._pixels = self._clean = torch.empty(0)
 
 
 class Lane:
@@ -321,7 +315,7 @@ def _tell_budget(
     dtypes: Sequence[torch.dtype],
 ) -> None:
     free, total = torch.cuda.mem_get_info()
-    log.info(
+    budget_log.info(
         "%s: pictures and state of %d x %dx%d take %.0f MiB of GPU memory, beside the "
         "network's own; %.0f of %.0f MiB are free",
         name,
