@@ -31,7 +31,14 @@ from streamdenoise.errors import (
 from streamdenoise.frame import Frame
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.noise import plane_sigmas
-from streamdenoise.roofline import PEAKS, Peak, PeakMeter, reached, work_of_step
+from streamdenoise.roofline import (
+    PEAKS,
+    Peak,
+    PeakMeter,
+    reached,
+    state_bytes,
+    work_of_step,
+)
 
 ALL = "all"
 """Stands for every backend that works here."""
@@ -281,7 +288,6 @@ class _Steps:
     size: str
     planes: Planes
     """Of a frame."""
-    state: tuple[np.ndarray, ...]
     times_ms: list[float] = field(default_factory=list)
 
 
@@ -319,7 +325,7 @@ def _measure(
                 missing[name] = str(exc)
                 continue
             stack.enter_context(closing(engine))
-            runs.append((engine, _Steps(name, size, noisy[0], engine.state())))
+            runs.append((engine, _Steps(name, size, noisy[0])))
         for turn in range(config.turns):
             for engine, steps in runs:
                 tell(f"{size}: {steps.backend}: turn {turn + 1} of {config.turns}")
@@ -356,9 +362,10 @@ def _result(steps: _Steps, artefact: Artefact, peak: Peak) -> StepResult:
     step_ms = median(steps.times_ms)
     kmac_per_px = float(artefact.manifest["kmac_per_px"])
     params = int(artefact.manifest["params"])
-    work = work_of_step(kmac_per_px, params, peak.precision, steps.planes, steps.state)
-    got = reached(work, step_ms / 1e3, peak)
     height, width = steps.planes[0].shape
+    state = state_bytes(artefact, height, width, peak.precision)
+    work = work_of_step(kmac_per_px, params, peak.precision, steps.planes, state)
+    got = reached(work, step_ms / 1e3, peak)
     return StepResult(
         backend=steps.backend,
         size=steps.size,
