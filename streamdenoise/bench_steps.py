@@ -31,7 +31,14 @@ from streamdenoise.errors import (
 from streamdenoise.frame import Frame
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.noise import plane_sigmas
-from streamdenoise.roofline import PEAKS, Peak, PeakMeter, reached, work_of_step
+from streamdenoise.roofline import (
+    PEAKS,
+    Peak,
+    PeakMeter,
+    reached,
+    state_bytes,
+    work_of_step,
+)
 
 ALL = "all"
 """Stands for every backend that works here."""
@@ -109,7 +116,7 @@ class StepReport:
     versions: dict[str, str]
     results: tuple[StepResult, ...]
     left_out: dict[str, str]
-    """Backends that do not work here, and why."""
+    """Backends that do not work here, or not at a size, and why."""
 
     def json(self) -> str:
         """All of it, for programs."""
@@ -157,7 +164,8 @@ def bench_steps(
 
     Raises:
         ConfigError: a backend, a size, the model or the clip does not exist.
-        BackendError: a backend that was named does not work here, or none does.
+        BackendError: a backend that was named does not work here, or none does; what
+            ``all`` alone stands for is left out then.
         CheckpointError: the manifest does not say what a step costs.
     """
     tell = on_progress or (lambda _: None)
@@ -177,26 +185,23 @@ def bench_steps(
         )
     path, clip_name = clean_clip_path(Path(config.clip) if config.clip else None)
     source = read_clip(path, _CLIP_FRAMES, _PIX_FMTS[artefact.layout])
-    names, left_out = _usable(names, ALL in config.backends, artefact)
+    names, left_out = _usable(names, config.backends, artefact)
     tell("preparing the limits of this machine")
     meter = (
         PeakMeter(names, threads, side=256, copy_bytes=1 << 22)
         if quick
         else PeakMeter(names, threads)
     )
-    steps = [
-        step
-        for size, (width, height) in shapes.items()
-        for step in _measure(
-            names,
-            artefact,
-            size,
-            resized_clip(source, width, height, _CLIP_FRAMES),
-            config,
-            meter,
-            tell,
-        )
-    ]
+    steps: list[_Steps] = []
+    for size, (width, height) in shapes.items():
+        clean = resized_clip(source, width, height, _CLIP_FRAMES)
+        done, missing = _measure(names, artefact, size, clean, config, meter, tell)
+        steps += done
+        for name, reason in missing.items():
+            known = [left_out[name]] if name in left_out else []
+            left_out[name] = "; ".join([*known, f"{size}: {reason}"])
+    if not steps:
+        raise _nothing_works(artefact, left_out)
     return StepReport(
         command=config.command,
         model=artefact.name,
@@ -242,12 +247,12 @@ def _named(backends: Sequence[str]) -> list[str]:
 
 
 def _usable(
-    names: Sequence[str], forgive: bool, artefact: Artefact
+    names: Sequence[str], asked: Sequence[str], artefact: Artefact
 ) -> tuple[list[str], dict[str, str]]:
     """Those that work here, and why the others do not.
 
     Raises:
-        BackendError: one does not work, and `forgive` is false; or none does.
+        BackendError: one that is `asked` for by name does not work; or none does.
     """
     usable, left_out = [], {}
     for name in names:
@@ -258,17 +263,21 @@ def _usable(
                     f"the limits of the device of {name} cannot be measured"
                 )
         except BackendError as exc:
-            if not forgive:
+            if name in asked:
                 raise
             left_out[name] = str(exc)
         else:
             usable.append(name)
     if not usable:
-        raise BackendUnavailableError(
-            f"no backend works here for model {artefact.name}, so nothing can be "
-            f"measured: {'; '.join(left_out.values())}"
-        )
+        raise _nothing_works(artefact, left_out)
     return usable, left_out
+
+
+def _nothing_works(artefact: Artefact, left_out: dict[str, str]) -> BackendError:
+    return BackendUnavailableError(
+        f"no backend works here for model {artefact.name}, so nothing can be "
+        f"measured: {'; '.join(left_out.values())}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +288,6 @@ class _Steps:
     size: str
     planes: Planes
     """Of a frame."""
-    state: tuple[np.ndarray, ...]
     times_ms: list[float] = field(default_factory=list)
 
 
@@ -291,8 +299,13 @@ def _measure(
     config: StepBenchConfig,
     meter: PeakMeter,
     tell: Callable[[str], None],
-) -> list[_Steps]:
-    """All backends at the size of a clip, in turns, each before its limits."""
+) -> tuple[list[_Steps], dict[str, str]]:
+    """All backends at the size of a clip, in turns, each before its limits.
+
+    Returns:
+        What was measured; and why backends could not be loaded, that were not asked for
+        by name.
+    """
     noisy = [_engine_planes(frame) for frame in noisy_clip(clean, config.sigma)]
     # There and back, so that the picture never jumps.
     frames = itertools.cycle(noisy + noisy[-2:0:-1])
@@ -301,19 +314,25 @@ def _measure(
     sigma = np.broadcast_to(level, (artefact.sigmas,))  # RGB has one for all
     height, width = noisy[0][0].shape
     with ExitStack() as stack:
-        runs = []
+        runs, missing = [], {}
         for name in names:
             tell(f"{size}: {name}: loading")
-            engine = load_backend(name, artefact, height, width, 8, config.threads)
+            try:
+                engine = load_backend(name, artefact, height, width, 8, config.threads)
+            except BackendError as exc:
+                if name in config.backends:
+                    raise
+                missing[name] = str(exc)
+                continue
             stack.enter_context(closing(engine))
-            runs.append((engine, _Steps(name, size, noisy[0], engine.state())))
+            runs.append((engine, _Steps(name, size, noisy[0])))
         for turn in range(config.turns):
             for engine, steps in runs:
                 tell(f"{size}: {steps.backend}: turn {turn + 1} of {config.turns}")
                 seconds = 0.0 if config.quick else _TURN_S
                 steps.times_ms.extend(_turn(engine, frames, sigma, seconds))
                 meter.turn(steps.backend, seconds / 5)
-    return [steps for _, steps in runs]
+    return [steps for _, steps in runs], missing
 
 
 def _engine_planes(frame: Frame) -> Planes:
@@ -343,9 +362,10 @@ def _result(steps: _Steps, artefact: Artefact, peak: Peak) -> StepResult:
     step_ms = median(steps.times_ms)
     kmac_per_px = float(artefact.manifest["kmac_per_px"])
     params = int(artefact.manifest["params"])
-    work = work_of_step(kmac_per_px, params, peak.precision, steps.planes, steps.state)
-    got = reached(work, step_ms / 1e3, peak)
     height, width = steps.planes[0].shape
+    state = state_bytes(artefact, height, width, peak.precision)
+    work = work_of_step(kmac_per_px, params, peak.precision, steps.planes, state)
+    got = reached(work, step_ms / 1e3, peak)
     return StepResult(
         backend=steps.backend,
         size=steps.size,

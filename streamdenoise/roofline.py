@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from streamdenoise.artefact import Artefact
 from streamdenoise.backends import BACKENDS
 
 BYTES_PER_WEIGHT = {"int8": 1, "fp16": 2, "fp32": 4}
@@ -97,7 +99,7 @@ def work_of_step(
     params: int,
     precision: str,
     planes: Sequence[np.ndarray],
-    state: Sequence[np.ndarray],
+    held_bytes: int,
 ) -> Work:
     """What one step must compute and move, however it is programmed.
 
@@ -110,12 +112,32 @@ def work_of_step(
         params: number of weights.
         precision: a key of `BYTES_PER_WEIGHT`.
         planes: of one frame, as the step takes them; luma first.
-        state: as the backend holds it.
+        held_bytes: what the backend holds of the past, see `state_bytes`.
     """
-    moved = sum(array.nbytes for array in (*planes, *state))
+    moved = sum(plane.nbytes for plane in planes) + held_bytes
     return Work(
         flops=2e3 * kmac_per_px * planes[0].size,
         bytes=2 * moved + params * BYTES_PER_WEIGHT[precision],
+    )
+
+
+def state_bytes(artefact: Artefact, height: int, width: int, precision: str) -> int:
+    """What a backend holds of one stream's past, in bytes.
+
+    `Backend.state` would not tell: it gives all of it in float32. Engines in FP16 hold
+    the features that their convolutions make as they make them
+    (`streamdenoise.half_precision`); the rest is float32 in every precision.
+
+    Args:
+        artefact: the model.
+        height: luma height in pixels.
+        width: the same.
+        precision: a key of `BYTES_PER_WEIGHT`.
+    """
+    shapes = artefact.state_shapes(height, width)
+    return sum(
+        (2 if precision == "fp16" and name.startswith("hidden") else 4) * prod(shape)
+        for name, shape in zip(artefact.state_names, shapes, strict=True)
     )
 
 

@@ -251,6 +251,16 @@ def skip_or_fail(what: str, reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def skip_or_fail_without_cuda(what: str) -> None:
+    """The same where PyTorch, which holds the buffers of `what`, can use no GPU."""
+    try:
+        import torch
+    except ImportError as exc:
+        skip_or_fail(what, f"PyTorch is not installed: {exc}")
+    if not torch.cuda.is_available():
+        skip_or_fail(what, "PyTorch finds no NVIDIA GPU")
+
+
 @pytest.fixture(scope="session")
 def nvdec() -> None:
     """For tests of NVDEC: there is an NVIDIA GPU with its driver."""
@@ -263,9 +273,7 @@ def nvdec() -> None:
 @pytest.fixture(scope="session")
 def cuda() -> None:
     """For tests of engines on GPUs: PyTorch can use one."""
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        skip_or_fail("cuda", "PyTorch finds no NVIDIA GPU")
+    skip_or_fail_without_cuda("cuda")
 
 
 @pytest.fixture

@@ -9,11 +9,16 @@ import pytest
 from conftest import Clip
 
 from streamdenoise import bench_steps as steps_module
-from streamdenoise.artefact import open_artefact
-from streamdenoise.backends import BACKENDS
+from streamdenoise.artefact import Artefact, open_artefact
+from streamdenoise.backends import BACKENDS, Backend, load_backend
 from streamdenoise.bench_steps import bench_steps, fitting_size
 from streamdenoise.config import StepBenchConfig
-from streamdenoise.errors import BackendUnavailableError, CheckpointError, ConfigError
+from streamdenoise.errors import (
+    BackendUnavailableError,
+    CheckpointError,
+    ConfigError,
+    EngineBuildError,
+)
 from streamdenoise.machine import has_cuda
 
 HERE = ["openvino", "openvino-fp32", "onnxruntime", "eager"]
@@ -112,6 +117,51 @@ def test_nothing_to_measure_is_an_error(
     monkeypatch.setattr(steps_module, "BACKENDS", only)
     with pytest.raises(BackendUnavailableError, match="nothing can be measured"):
         bench_steps(quick(clip))
+
+
+@pytest.fixture
+def without_engine_of_96(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two backends, ONNX Runtime's cannot be built for pictures 96 wide."""
+
+    def load(name: str, artefact: Artefact, h: int, w: int, *options: int) -> Backend:
+        if (name, w) == ("onnxruntime", 96):
+            raise EngineBuildError("onnxruntime could not build its engine")
+        return load_backend(name, artefact, h, w, *options)
+
+    two = {name: BACKENDS[name] for name in ("openvino", "onnxruntime")}
+    monkeypatch.setattr(steps_module, "BACKENDS", two)
+    monkeypatch.setattr(steps_module, "load_backend", load)
+
+
+@pytest.mark.usefixtures("without_engine_of_96")
+def test_an_engine_that_cannot_be_built_does_not_end_the_run(clip: Clip) -> None:
+    sizes = ("96x64", "64x48")
+    report = bench_steps(quick(clip, sizes=sizes))
+    measured = [(result.size, result.backend) for result in report.results]
+    others = [("64x48", "openvino"), ("64x48", "onnxruntime")]
+    assert measured == [("96x64", "openvino"), *others]
+    reason = "96x64: onnxruntime could not build its engine"
+    assert report.left_out == {"onnxruntime": reason}
+    assert f"- not measured: {reason}\n" in report.markdown()
+
+
+@pytest.mark.usefixtures("without_engine_of_96")
+@pytest.mark.parametrize("named", [("onnxruntime",), ("all", "onnxruntime")])
+def test_it_is_an_error_where_the_user_named_it(
+    clip: Clip, named: tuple[str, ...]
+) -> None:
+    with pytest.raises(EngineBuildError, match="could not build its engine"):
+        bench_steps(quick(clip, backends=named, sizes=("96x64",)))
+
+
+@pytest.mark.usefixtures("without_engine_of_96")
+def test_no_engine_at_any_size_is_an_error(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = {"onnxruntime": BACKENDS["onnxruntime"]}
+    monkeypatch.setattr(steps_module, "BACKENDS", only)
+    with pytest.raises(BackendUnavailableError, match=r"measured: 96x64: onnxruntime"):
+        bench_steps(quick(clip, sizes=("96x64",)))
 
 
 def test_sizes_are_named_or_in_pixels() -> None:

@@ -1,13 +1,19 @@
 """Engines on an NVIDIA GPU against the CPU: `pytest -m needs_cuda tests/test_gpu.py`.
 
-Needs PyTorch with CUDA and nothing else that plays or shows video. Backends whose
-packages are not installed are skipped with their reason.
+Needs PyTorch with CUDA and nothing else that plays or shows video. Backends that do not
+work here are skipped with their reason, or fail where ``STREAMDENOISE_REQUIRE``, a list
+with commas, has their word: ``cuda`` for PyTorch's own, ``tensorrt``, ``tensorrt-rtx``
+and ``torch-tensorrt`` for all precisions of each, ``onnxruntime-cuda``.
 """
+
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import skip_or_fail, skip_or_fail_without_cuda
 
-from streamdenoise.artefact import open_artefact, shipped_models
+from streamdenoise.artefact import Artefact, open_artefact, shipped_models
 from streamdenoise.backends import (
     BACKENDS,
     Backend,
@@ -27,15 +33,23 @@ from streamdenoise.metrics import psnr_db
 
 H, W = 256, 320
 SIGMA = np.full(3, 0.05, np.float32)
+ALIKE_DB = {"fp32": 55, "fp16": 45, "int8": 38}
 ON_GPU = [name for name, entry in BACKENDS.items() if entry.needs_cuda]
+
+
+def required_as(name: str) -> str:
+    """The word of a backend in ``STREAMDENOISE_REQUIRE``."""
+    options = BACKENDS[name].options
+    return "cuda" if "device" in options else options.get("flavour", name)
 
 
 def loaded(name: str, model: str, **options: int) -> Backend:
     artefact = open_artefact(model)
+    skip_or_fail_without_cuda(required_as(name))
     try:
         check_backend(name, artefact)
     except BackendUnavailableError as exc:
-        pytest.skip(str(exc))
+        skip_or_fail(required_as(name), str(exc))
     return load_backend(name, artefact, H, W, **options)
 
 
@@ -45,7 +59,6 @@ def frames(model: str, count: int, peak: int = 255) -> list[tuple[np.ndarray, ..
 
 
 @pytest.mark.needs_cuda
-@pytest.mark.usefixtures("cuda")
 @pytest.mark.parametrize("name", ON_GPU)
 @pytest.mark.parametrize("model", shipped_models())
 @pytest.mark.parametrize("depth", [8, 10])
@@ -54,21 +67,20 @@ def test_equals_the_cpu(name: str, model: str, depth: int) -> None:
     artefact = open_artefact(model)
     shapes = layout_shapes(artefact.layout, H, W)
     precision = BACKENDS[name].precision
-    assert check_engine(engine, artefact, shapes, depth, precision) >= 50
+    check_engine(engine, artefact, shapes, depth, precision)
     reference = load_backend("eager", artefact, H, W, depth)
     peak = (1 << depth) - 1
     flow = np.full((H // 8, W // 8, 2), 1.25, np.float32)
     for planes in frames(model, 30, peak):
         expected, got = (e.step(planes, SIGMA) for e in (reference, engine))
         for a, b in zip(expected, got, strict=True):
-            assert psnr_db(a / peak, b / peak, 1) > (45 if precision == "fp16" else 55)
+            assert psnr_db(a / peak, b / peak, 1) > ALIKE_DB[precision]
         for each in (reference, engine):
             each.warp(flow)
     engine.close()
 
 
 @pytest.mark.needs_cuda
-@pytest.mark.usefixtures("cuda")
 @pytest.mark.parametrize("name", ON_GPU)
 def test_reset_is_a_fresh_start_and_state_round_trips(name: str) -> None:
     engine = loaded(name, "nano")
@@ -86,13 +98,12 @@ def test_reset_is_a_fresh_start_and_state_round_trips(name: str) -> None:
 
 
 @pytest.mark.needs_cuda
-@pytest.mark.usefixtures("cuda")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ON_GPU)
 def test_memory_stays_over_2000_frames(name: str) -> None:
+    engine = loaded(name, "nano")
     import torch
 
-    engine = loaded(name, "nano")
     pictures = frames("nano", 8)
     free = []
     for t in range(2000):
@@ -104,7 +115,6 @@ def test_memory_stays_over_2000_frames(name: str) -> None:
 
 
 @pytest.mark.needs_cuda
-@pytest.mark.usefixtures("cuda")
 @pytest.mark.parametrize(
     "name", [name for name in ON_GPU if BACKENDS[name].takes_batches]
 )
@@ -127,6 +137,37 @@ def test_auto_takes_the_gpu() -> None:
     with Denoiser.load("nano", sigma=12.75) as denoiser:
         denoiser.prepare(W, H, "yuv420p")
         assert BACKENDS[denoiser.backend].needs_cuda
+
+
+@pytest.mark.parametrize("cause", ["no torch", "no GPU", "no library"])
+@pytest.mark.parametrize(
+    ("required", "fails", "skipped"),
+    [
+        ("nvenc,cuda", "cuda-fp32", "tensorrt-int8"),
+        ("tensorrt,nvenc", "tensorrt-int8", "tensorrt-rtx"),
+        ("tensorrt-rtx", "tensorrt-rtx-fp32", "cuda"),
+    ],
+)
+def test_what_is_required_fails_instead_of_being_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+    cause: str,
+    required: str,
+    fails: str,
+    skipped: str,
+) -> None:
+    monkeypatch.setenv("STREAMDENOISE_REQUIRE", required)
+    cuda = SimpleNamespace(is_available=lambda: cause == "no library")
+    torch = None if cause == "no torch" else SimpleNamespace(cuda=cuda)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+    def refuse(name: str, artefact: Artefact) -> None:
+        raise BackendUnavailableError(f"{name} cannot be used")
+
+    monkeypatch.setattr(sys.modules[__name__], "check_backend", refuse)
+    with pytest.raises(pytest.fail.Exception):
+        loaded(fails, "nano")
+    with pytest.raises(pytest.skip.Exception):
+        loaded(skipped, "nano")
 
 
 @pytest.mark.parametrize("depth", [8, 10])

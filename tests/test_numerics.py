@@ -9,13 +9,20 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
+import torch
 
-from streamdenoise.artefact import open_artefact, shipped_models
-from streamdenoise.backends import Backend, StepRequest, load_backend
+from streamdenoise.artefact import Artefact, open_artefact, shipped_models
+from streamdenoise.backends import Backend, StepRequest, load_backend, openvino
 from streamdenoise.backends.onnxruntime import OnnxRuntimeBackend
+from streamdenoise.backends.openvino import ov
+from streamdenoise.blocks import gather_blocks
+from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.clips import read_clip
 from streamdenoise.metrics import psnr_db
+from streamdenoise.model import DeployedGraph
 from streamdenoise.noise import add_gaussian_noise, plane_sigmas
 
 CLIP = Path(__file__).parent.parent / "samples" / "cctv.mp4"
@@ -23,7 +30,11 @@ FRAMES, H, W = 30, 144, 256
 LEVEL = 20.0
 LOSS_DB = {"fp32": 0.001, "fp16": 0.05, "int8": 0.1}
 
+PEAK = 255
+
 Planes = tuple[np.ndarray, ...]
+Step = Callable[[list[np.ndarray]], list[np.ndarray]]
+"""The deployed graph: its inputs in order, all float32, to its outputs."""
 
 
 @cache
@@ -89,6 +100,72 @@ def reference(model: str) -> tuple[list[Planes], tuple[np.ndarray, ...]]:
     return [eager.step(planes, told) for planes in noisy], eager.state()
 
 
+def write_without_rounding(artefact: Artefact, path: Path) -> None:
+    """The FP32 graph up to its last node, so that pictures come out unrounded."""
+    file = artefact.file("onnx")
+    assert file is not None
+    whole = onnx.load(file)
+    pixels = whole.graph.output[0]
+    (last,) = (node for node in whole.graph.node if pixels.name in node.output)
+    assert last.op_type == "Round"
+    whole.graph.node.remove(last)
+    pixels.name = last.input[0]
+    onnx.save(whole, path)
+
+
+def in_onnxruntime(request: StepRequest) -> Step:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = request.threads or 0
+    session = ort.InferenceSession(
+        request.file, options, providers=["CPUExecutionProvider"]
+    )
+    names = request.artefact.input_names
+    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))
+
+
+def in_openvino(request: StepRequest) -> Step:
+    """As the backend compiles it, but for the casts from and to integers."""
+    model = ov.Core().read_model(request.file)
+    state, ones = request.state_shapes, (1, 1, 1, 1)
+    shapes = [state[0], ones, (1, request.artefact.sigmas), ones, *state]
+    names = request.artefact.input_names
+    model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
+    compiled = ov.Core().compile_model(model, "CPU", openvino._config(request))
+    return lambda arrays: [array.copy() for array in compiled(arrays).values()]
+
+
+@cache
+def unrounded_reference(model: str) -> list[np.ndarray]:
+    """What eager FP32 makes of the clip, before it is rounded."""
+    artefact = open_artefact(model)
+    file = artefact.file("eager")
+    assert file is not None
+    graph = DeployedGraph(load_checkpoint(file)[0]).eval()
+
+    @torch.inference_mode()
+    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "round", lambda x: x)
+            return [out.numpy() for out in graph(*map(torch.from_numpy, arrays))]
+
+    return unrounded_pictures(run, artefact)
+
+
+def unrounded_pictures(run: Step, artefact: Artefact) -> list[np.ndarray]:
+    """Of the noisy clip, as blocks in 0 to `PEAK`; the state goes from step to step."""
+    _, noisy, told = real_clip(artefact.layout)
+    state = [np.zeros(shape, np.float32) for shape in artefact.state_shapes(H, W)]
+    blocks = np.empty(state[0].shape, np.uint8)
+    ones = np.ones((1, 1, 1, 1), np.float32)
+    pictures = []
+    for planes in noisy:
+        gather_blocks(planes, blocks[0])
+        pixels = blocks.astype(np.float32)
+        picture, *state = run([pixels, PEAK * ones, told[None], ones, *state])
+        pictures.append(picture)
+    return pictures
+
+
 @pytest.mark.parametrize("name", list(LOADERS))
 @pytest.mark.parametrize("model", shipped_models())
 def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
@@ -100,11 +177,26 @@ def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
     loss = mean_psnr(clean, expected) - mean_psnr(clean, got)
     assert loss <= LOSS_DB[precision]
     if precision == "fp32":
-        # Before rounding: the fused frame is what the pictures are rounded from.
+        # What the next frame starts from; the running mean is not the picture.
         for a, b in zip(expected_state, engine.state(), strict=True):
             scale = max(1.0, float(np.abs(a).max()))
             np.testing.assert_allclose(b / scale, a / scale, atol=1e-4)
     engine.close()
+
+
+@pytest.mark.parametrize("run", [in_onnxruntime, in_openvino])
+@pytest.mark.parametrize("model", shipped_models())
+def test_fp32_equals_eager_before_rounding(
+    model: str, run: Callable[[StepRequest], Step], tmp_path: Path
+) -> None:
+    artefact = open_artefact(model)
+    file = tmp_path / f"{model}.onnx"
+    write_without_rounding(artefact, file)
+    request = StepRequest(artefact, file, H, W, threads=2)
+    got = unrounded_pictures(run(request), artefact)
+    for a, b in zip(unrounded_reference(model), got, strict=True):
+        assert (b != b.round()).any(), "these are rounded"
+        np.testing.assert_allclose(b / PEAK, a / PEAK, rtol=0, atol=1e-4)
 
 
 def mean_psnr(clean: Sequence[Planes], planes: Sequence[Planes]) -> float:

@@ -1,11 +1,15 @@
 """The limits of a machine, and the arithmetic of what fraction a step reaches."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from streamdenoise.artefact import open_artefact, shipped_models
 from streamdenoise.backends import BACKENDS
+from streamdenoise.checkpoint import load_checkpoint
+from streamdenoise.half_precision import convolve_in_half
 from streamdenoise.roofline import (
     ONNX_PRODUCT,
     PEAKS,
@@ -15,6 +19,7 @@ from streamdenoise.roofline import (
     measure_peak,
     openvino_product,
     reached,
+    state_bytes,
     torch_copy,
     torch_product,
     work_of_step,
@@ -108,12 +113,46 @@ def test_torch_measures_a_cuda_device_too() -> None:
     assert (product.amount, copy.amount) == (2 * SIDE**3, 1 << 17)
 
 
+@pytest.mark.parametrize("model", shipped_models())
+@pytest.mark.parametrize("kind", ["onnx", "onnx_fp16", "onnx_int8"])
+def test_state_counts_as_the_graph_of_a_precision_holds_it(
+    model: str, kind: str
+) -> None:
+    import onnx
+
+    artefact = open_artefact(model)
+    file = artefact.file(kind)
+    assert file is not None
+    shapes = dict(zip(artefact.state_names, artefact.state_shapes(64, 96), strict=True))
+    held = 0
+    for each in onnx.load(file).graph.input:
+        if each.name in shapes:
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(
+                each.type.tensor_type.elem_type
+            )
+            held += math.prod(shapes[each.name]) * dtype.itemsize
+    precision = kind.removeprefix("onnx_").replace("onnx", "fp32")
+    assert state_bytes(artefact, 64, 96, precision) == held
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_state_counts_as_pytorch_holds_it(precision: str) -> None:
+    artefact = open_artefact("nano")
+    file = artefact.file("eager")
+    assert file is not None
+    net, _ = load_checkpoint(file)
+    if precision == "fp16":
+        convolve_in_half(net)
+    held = sum(tensor.nbytes for tensor in net.initial_state(64, 96))
+    assert state_bytes(artefact, 64, 96, precision) == held
+
+
 def test_fractions_of_a_step_are_consistent() -> None:
     planes = [np.zeros(shape, np.uint8) for shape in ((8, 16), (4, 8), (4, 8))]
-    state = [np.zeros((1, 2, 4, 3), np.float32)]
+    state = 4 * 2 * 4 * 3
     work = work_of_step(1.5, 1000, "int8", planes, state)
     assert work.flops == 2 * 1500 * 8 * 16
-    assert work.bytes == 2 * (8 * 16 * 3 // 2 + 4 * 2 * 4 * 3) + 1000
+    assert work.bytes == 2 * (8 * 16 * 3 // 2 + state) + 1000
     assert work_of_step(1.5, 1000, "fp32", planes, state).bytes == work.bytes + 3000
 
     got = reached(work, 0.5, Peak("int8", "cpu", tflops=1e-5, gb_per_s=1e-3))
