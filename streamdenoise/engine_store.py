@@ -31,6 +31,12 @@ MANIFEST_VERSION = 1
 FOLDER_VARIABLE = "STREAMDENOISE_ENGINES"
 """Environment variable that names the folder of the engines."""
 
+SMALLEST_DYNAMIC_SIDE = 64
+"""Of the pictures that engines for many sizes take, in pixels."""
+
+_AMPERE = 80
+"""Compute capability from which on engines may be for any GPU."""
+
 _SUFFIX = ".engine.json"
 _LOCK_POLL_S = 0.2
 _ABANDONED_S = 3600.0
@@ -79,16 +85,30 @@ class EngineSpec:
                 return f"it has another {name}"
         if self.weights_sha256 != wanted.weights_sha256:
             return "the weights have changed since"
-        larger = self.width >= wanted.width and self.height >= wanted.height
-        same = (self.width, self.height) == (wanted.width, wanted.height)
-        if not (same or ("size" in self.portable and larger)):
+        lost = {*wanted.portable} - {*self.portable}
+        if lost:
+            return f"it is for one {' and '.join(sorted(lost))} only"
+        if not self._takes(wanted.width, wanted.height):
             return f"it is for {self.width}x{self.height}"
-        if self.runtime != wanted.runtime and "runtime" not in self.portable:
+        if not self.runs_on(wanted.runtime):
             return f"it was built by {self.runtime}, this is {wanted.runtime}"
         lacking = {*wanted.device.split("+")} - {*self.device.split("+")}
-        if lacking and "device" not in self.portable:
+        if lacking and not ("device" in self.portable and _is_ampere(wanted.device)):
             return f"it is for {self.device}, this is {wanted.device}"
         return ""
+
+    def runs_on(self, runtime: str) -> bool:
+        """Whether a runtime, such as ``TensorRT 10.16``, can run the engine."""
+        if "runtime" not in self.portable or self.runtime == runtime:
+            return self.runtime == runtime
+        (name, built), (other, present) = _version(self.runtime), _version(runtime)
+        return name == other and built[:1] == present[:1] and built <= present
+
+    def _takes(self, width: int, height: int) -> bool:
+        if "size" not in self.portable or (self.width, self.height) == (width, height):
+            return (self.width, self.height) == (width, height)
+        fits = width <= self.width and height <= self.height
+        return fits and min(width, height) >= SMALLEST_DYNAMIC_SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,3 +391,15 @@ def _read_manifest(path: Path) -> StoredEngine:
     except (OSError, ValueError, KeyError, TypeError) as exc:
         reason = " ".join(str(exc).split())[:100]
         return StoredEngine(path, None, f"its manifest is unreadable ({reason})")
+
+
+def _version(runtime: str) -> tuple[str, tuple[int, ...]]:
+    """Name and version; the last one, which is TensorRT's, of Torch-TensorRT."""
+    name, *versions = runtime.split() or [""]
+    return name, tuple(map(int, re.findall(r"\d{1,9}", "".join(versions[-1:]))))
+
+
+def _is_ampere(device: str) -> bool:
+    """Whether all GPUs that a device names are of that generation or later."""
+    found = [int(number) for number in re.findall(r"\bsm_(\d{1,9})\b", device)]
+    return bool(found) and min(found) >= _AMPERE

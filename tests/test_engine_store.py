@@ -14,6 +14,7 @@ import pytest
 from streamdenoise.engine_store import (
     FOLDER_VARIABLE,
     MANIFEST_VERSION,
+    SMALLEST_DYNAMIC_SIDE,
     EngineSpec,
     EngineStore,
     default_folder,
@@ -105,6 +106,46 @@ def test_portable_engines_serve_more(
     # One that was made for exactly this comes first.
     store.find_or_build(replace(SPEC, **does_not), lambda: b"own")
     assert store.find(replace(SPEC, **does_not)) == b"own"
+
+
+FITS = [
+    ("runtime", {"runtime": "TensorRT 10.15.1"}, True),
+    ("runtime", {"runtime": "TensorRT 10.16"}, True),
+    ("runtime", {"runtime": "TensorRT 10.15.1.29"}, True),
+    ("runtime", {"runtime": "TensorRT 10.1"}, False),
+    ("runtime", {"runtime": "TensorRT 8.6"}, False),
+    ("runtime", {"runtime": "TensorRT 11"}, False),
+    ("runtime", {"runtime": "TensorRT-RTX 10.16"}, False),
+    ("runtime", {"runtime": "TensorRT"}, False),
+    ("device", {"device": "NVIDIA A100 sm_80"}, True),
+    ("device", {"device": "sm_86+sm_120"}, True),
+    ("device", {"device": "NVIDIA T4 sm_75"}, False),
+    ("device", {"device": "sm_75+sm_86"}, False),
+    ("device", {"device": "Intel Core i5"}, False),
+    ("size", {"width": SMALLEST_DYNAMIC_SIDE, "height": 64}, True),
+    ("size", {"width": 1920, "height": 56}, False),
+    ("size", {"width": 56, "height": 1088}, False),
+    ("size", {"portable": ("size",)}, True),
+    ("size", {"portable": ("runtime", "size")}, False),
+]
+
+
+@pytest.mark.parametrize(("flag", "change", "fits"), FITS)
+def test_portable_engines_serve_only_where_they_run(
+    flag: str, change: dict, fits: bool
+) -> None:
+    engine = replace(SPEC, runtime="TensorRT 10.15.1", portable=(flag,))
+    wanted = replace(engine, **{"portable": ()} | change)
+    assert (engine.misfit(wanted) == "") == fits
+
+
+def test_the_tensorrt_below_torch_tensorrt_decides() -> None:
+    runtime = "Torch-TensorRT 2.13.0+cu130 10.15.1"
+    engine = replace(SPEC, runtime=runtime, portable=("runtime",))
+    later = replace(SPEC, runtime="Torch-TensorRT 2.14.0+cu130 10.16.0")
+    assert engine.misfit(later) == ""
+    earlier = replace(SPEC, runtime="Torch-TensorRT 2.14.0+cu130 10.14.0")
+    assert "built by Torch-TensorRT" in engine.misfit(earlier)
 
 
 def test_an_engine_for_several_gpus_serves_each(store: EngineStore) -> None:
