@@ -201,6 +201,7 @@ class EngineStore:
         spec: EngineSpec,
         build: Callable[[], bytes],
         about: dict[str, str] | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> bytes:
         """The engine, built and kept if there is none that fits.
 
@@ -210,9 +211,10 @@ class EngineStore:
             spec: what is wanted.
             build: makes the engine; what it raises is raised here, and nothing is kept.
             about: facts for people that the manifest shall hold.
+            stopped: asked while this waits; ends that when it says so.
 
         Raises:
-            EngineBuildError: what was built is empty.
+            EngineBuildError: what was built is empty, or waiting was stopped.
         """
         found = self.find(spec)
         if found is not None:
@@ -221,7 +223,7 @@ class EngineStore:
         if folder != self.folder:
             log.warning("%s cannot be written: engines go to %s", self.folder, folder)
             self.folder = folder
-        with _locked(folder / f"{spec.file_name}.lock"):
+        with _locked(folder / f"{spec.file_name}.lock", stopped):
             # Another process may have built it while this one waited.
             found, _ = self._search(spec)
             if found is not None:
@@ -339,14 +341,27 @@ def _writable(folder: Path) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system takes away from a process that dies."""
+def _locked(path: Path, stopped: Callable[[], bool] | None) -> Iterator[None]:
+    """Hold a lock that the system takes away from a process that dies.
+
+    Raises:
+        EngineBuildError: `stopped` said so while another process held it.
+    """
     lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("another process builds %s: waiting for it", path.stem)
-        lock.acquire(poll_interval=_LOCK_POLL_S)
+    told = False
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            if not told:
+                log.warning("another process builds %s: waiting for it", path.stem)
+                told = True
+        if stopped is not None and stopped():
+            raise EngineBuildError(
+                f"stopped while another process builds {path.stem}; nothing was kept"
+            )
+        time.sleep(_LOCK_POLL_S)
     try:
         yield
     finally:

@@ -297,6 +297,23 @@ def test_a_killed_build_does_not_lock_the_others_out(
     assert store.find_or_build(SPEC, lambda: b"mine") == b"mine"
 
 
+def test_waiting_for_another_build_can_be_stopped(
+    store: EngineStore, tmp_path: Path
+) -> None:
+    process = start_builder(store, tmp_path / "marks", 60)
+    wait_for_mark(tmp_path / "marks")
+    answers = iter([False, False, True])
+    start = time.monotonic()
+    try:
+        with pytest.raises(EngineBuildError, match="stopped while another process"):
+            store.find_or_build(SPEC, never, stopped=lambda: next(answers))
+    finally:
+        process.kill()
+        process.communicate()
+    assert time.monotonic() - start < 10
+    assert store.engines() == []
+
+
 def test_a_folder_that_cannot_be_written_falls_back_to_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
