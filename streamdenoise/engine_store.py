@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,6 @@ class StoredEngine:
     spec: EngineSpec | None
     """None if the manifest cannot be used; `fault` says why."""
     fault: str = ""
-    file: str = ""
     size: int = 0
     """Bytes of the engine's file."""
     sha256: str = ""
@@ -131,7 +130,7 @@ class StoredEngine:
 
     @property
     def engine_path(self) -> Path:
-        return self.path.with_name(self.file)
+        return self.path.with_suffix("")
 
     def read(self) -> bytes:
         """The engine.
@@ -289,7 +288,7 @@ class EngineStore:
         """
         delete = {stored.path for stored, fault in self.verify() if fault}
         delete |= set(unwanted)
-        kept = {s.file for s in self.engines() if s.path not in delete}
+        kept = {s.engine_path.name for s in self.engines() if s.path not in delete}
         delete |= {p for p in self.folder.glob("*.engine") if p.name not in kept}
         now = time.time()
         delete |= {
@@ -385,27 +384,48 @@ def _read_manifest(path: Path) -> StoredEngine:
     """An engine, or why it cannot be used."""
     try:
         manifest = json.loads(path.read_bytes())
-        version = manifest["manifest_version"]
-        if version > MANIFEST_VERSION:
+        if _typed(manifest, "manifest_version", int) > MANIFEST_VERSION:
             fault = "it was written by a newer streamdenoise; install that, or rebuild"
             return StoredEngine(path, None, fault)
-        known = {f.name for f in fields(EngineSpec)}
-        raw: dict[str, Any] = {k: v for k, v in manifest["spec"].items() if k in known}
-        raw["portable"] = tuple(raw["portable"])
-        spec = EngineSpec(**raw)
         return StoredEngine(
             path,
-            spec,
-            file=Path(manifest["file"]).name,
-            size=int(manifest["size"]),
-            sha256=str(manifest["sha256"]),
-            build_s=float(manifest["build_s"]),
-            built_at=str(manifest["built_at"]),
-            about=dict(manifest["about"]),
+            _read_spec(manifest["spec"]),
+            size=_typed(manifest, "size", int),
+            sha256=_typed(manifest, "sha256", str),
+            build_s=_typed(manifest, "build_s", float),
+            built_at=_typed(manifest, "built_at", str),
+            about={
+                key: str(value)
+                for key, value in _typed(manifest, "about", dict).items()
+            },
         )
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
         reason = " ".join(str(exc).split())[:100]
         return StoredEngine(path, None, f"its manifest is unreadable ({reason})")
+
+
+def _read_spec(table: dict[str, Any]) -> EngineSpec:
+    portable = _typed(table, "portable", list)
+    if not {*portable} <= {"runtime", "device", "size"}:
+        raise ValueError(f"portable is {portable!r}")
+    raw = {
+        each.name: _typed(table, each.name, each.type)
+        for each in fields(EngineSpec)
+        if each.name != "portable" and (each.name in table or each.default is MISSING)
+    }
+    return EngineSpec(**raw, portable=tuple(portable))
+
+
+def _typed(table: dict[str, Any], name: str, kind: Any) -> Any:
+    """A value of a manifest, which may be anything."""
+    value = table[name]
+    if type(value) is not kind:
+        raise TypeError(f"{name} is {value!r}")
+    if kind is int and not 0 <= value < 2**53:
+        raise ValueError(f"{name} is out of range")
+    if kind is str:
+        value.encode()  # so that it can be printed
+    return value
 
 
 def _version(runtime: str) -> tuple[str, tuple[int, ...]]:

@@ -232,6 +232,63 @@ def test_prune_takes_what_is_broken_and_nothing_else(
     assert store.prune() == []
 
 
+HUGE = int("9" * 400)
+UNTYPED = [
+    {"spec": []},
+    {"spec": None},
+    {"spec": "nano"},
+    {"spec.width": "64"},
+    {"spec.width": True},
+    {"spec.width": -8},
+    {"spec.height": HUGE},
+    {"spec.model": 7},
+    {"spec.model": "\ud800"},
+    {"spec.streams": None},
+    {"spec.runtime": ["TensorRT"]},
+    {"spec.portable": "size"},
+    {"spec.portable": [["size"]]},
+    {"spec.portable": {"size": 1}},
+    {"manifest_version": "1"},
+    {"size": "9"},
+    {"size": HUGE},
+    {"sha256": None},
+    {"build_s": HUGE},
+    {"build_s": "1"},
+    {"built_at": 2026},
+    {"about": 7},
+    {"about": ["a"]},
+]
+
+
+def spoil(manifest: Path, change: dict[str, object]) -> None:
+    written = json.loads(manifest.read_text())
+    for name, value in change.items():
+        table = written["spec"] if name.startswith("spec.") else written
+        table[name.removeprefix("spec.")] = value
+    manifest.write_text(json.dumps(written))
+
+
+@pytest.mark.parametrize("change", UNTYPED, ids=lambda change: str(change)[:40])
+def test_manifests_of_wrong_types_are_told(
+    store: EngineStore, change: dict[str, object]
+) -> None:
+    store.find_or_build(replace(SPEC, portable=("size",)), lambda: b"whole")
+    spoil(store.engines()[0].path, change)
+    assert store.find(SPEC) is None
+    ((_, fault),) = store.verify()
+    assert fault.startswith("its manifest is unreadable")
+    assert len(store.prune()) == 2
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "null", '"x"', "[" * 9999, "\xff", ""])
+def test_manifests_that_are_no_tables_are_told(store: EngineStore, text: str) -> None:
+    store.find_or_build(SPEC, lambda: b"whole")
+    store.engines()[0].path.write_bytes(text.encode("latin-1"))
+    assert store.find(SPEC) is None
+    assert "its manifest is unreadable" in store.verify()[0][1]
+    assert len(store.prune()) == 2
+
+
 def test_a_failed_build_leaves_nothing(store: EngineStore) -> None:
     def fail() -> bytes:
         raise EngineBuildError("no")

@@ -404,6 +404,20 @@ def test_engines_are_verified_and_pruned(store: EngineStore) -> None:
     assert not list(store.folder.glob("*.engine*"))
 
 
+@pytest.mark.parametrize("spec", ["[]", '{"width": "64"}', "7"])
+def test_the_commands_survive_any_manifest(store: EngineStore, spec: str) -> None:
+    store.folder.mkdir()
+    (store.folder / "a.engine.json").write_text(
+        f'{{"manifest_version": 1, "spec": {spec}}}'
+    )
+    (store.folder / "b.engine.json").write_text("[]")
+    for command, code in (("list", 0), ("verify", 1), ("prune", 0)):
+        done = run("engines", command)
+        assert done.exit_code == code, done.output
+        assert done.stdout.count("\n") >= 2
+    assert not store.engines()
+
+
 RTX_FOR_HOPPER = ("--backend", "tensorrt-rtx", "--compute-capability", "9.0")
 BAD = [
     (("pico", "--size", "720p"), "no model is named 'pico'"),
