@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,6 +148,16 @@ class StoredEngine:
             raise ValueError("it is corrupt: its checksum is another one")
         return data
 
+    def check(self) -> str:
+        """What is wrong with it; empty if it is whole."""
+        if self.fault:
+            return self.fault
+        try:
+            self.read()
+        except ValueError as exc:
+            return str(exc)
+        return ""
+
 
 class EngineStore:
     """The engines of one folder; safe to share between processes."""
@@ -266,19 +276,12 @@ class EngineStore:
 
     def verify(self) -> list[tuple[StoredEngine, str]]:
         """Read every engine; beside each what is wrong with it, or nothing."""
-        checked = []
-        for stored in self.engines():
-            fault = stored.fault
-            if not fault:
-                try:
-                    stored.read()
-                except ValueError as exc:
-                    fault = str(exc)
-            checked.append((stored, fault))
-        return checked
+        return [(stored, stored.check()) for stored in self.engines()]
 
     def prune(self, unwanted: Iterable[Path] = ()) -> list[Path]:
         """Delete broken engines, what killed builds left, and `unwanted` ones.
+
+        What another process is building, or what cannot be deleted, is told and stays.
 
         Args:
             unwanted: manifests of engines to delete too.
@@ -286,19 +289,31 @@ class EngineStore:
         Returns:
             What was deleted.
         """
-        delete = {stored.path for stored, fault in self.verify() if fault}
-        delete |= set(unwanted)
-        kept = {s.engine_path.name for s in self.engines() if s.path not in delete}
-        delete |= {p for p in self.folder.glob("*.engine") if p.name not in kept}
-        now = time.time()
-        delete |= {
-            path
-            for path in self.folder.glob(".*.part")
-            if now - path.stat().st_mtime > _ABANDONED_S
+        unwanted = set(unwanted)
+
+        def is_good(manifest: Path) -> bool:
+            return manifest not in unwanted and not _read_manifest(manifest).check()
+
+        deleted = [part for part in _abandoned(self.folder) if _delete(part)]
+        manifests = {*self.folder.glob(f"*{_SUFFIX}")}
+        manifests |= {
+            engine.with_name(f"{engine.name}.json")
+            for engine in self.folder.glob("*.engine")
         }
-        for path in delete:
-            path.unlink(missing_ok=True)
-        return sorted(delete)
+        for manifest in manifests:
+            if is_good(manifest):
+                continue
+            engine = manifest.with_suffix("")
+            try:
+                with FileLock(engine.with_suffix(".lock")).acquire(timeout=0):
+                    # Another process may have just finished it.
+                    if not is_good(manifest):
+                        deleted += filter(_delete, (manifest, engine))
+            except Timeout:
+                log.warning("%s stays: another process builds it", engine.name)
+            except OSError as exc:
+                log.warning("%s cannot be deleted (%s)", engine, exc.strerror)
+        return sorted(deleted)
 
 
 def default_folder() -> Path:
@@ -365,6 +380,27 @@ def _locked(path: Path, stopped: Callable[[], bool] | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _abandoned(folder: Path) -> Iterator[Path]:
+    """What killed builds left."""
+    now = time.time()
+    for path in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > _ABANDONED_S:
+                yield path
+
+
+def _delete(path: Path) -> bool:
+    """Whether it was there and is gone; tells why it stays."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        log.warning("%s cannot be deleted (%s)", path, exc.strerror)
+        return False
+    return True
 
 
 def write_whole(path: Path, data: bytes) -> None:

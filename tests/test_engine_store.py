@@ -354,6 +354,35 @@ def test_a_killed_build_does_not_lock_the_others_out(
     assert store.find_or_build(SPEC, lambda: b"mine") == b"mine"
 
 
+def test_prune_leaves_what_another_process_builds(
+    store: EngineStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = start_builder(store, tmp_path / "marks", 60)
+    wait_for_mark(tmp_path / "marks")
+    # Between the two files that a builder writes.
+    written = store.folder / f"{SPEC.file_name}.engine"
+    written.write_bytes(b"whole")
+    try:
+        assert store.prune() == []
+        assert "another process builds it" in caplog.text
+    finally:
+        process.kill()
+        process.communicate()
+    assert store.prune() == [written]
+
+
+@pytest.mark.parametrize("name", ["x.engine", "x.engine.json", ".x.engine.7.part"])
+def test_prune_tells_what_it_cannot_delete(
+    store: EngineStore, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (store.folder / name).mkdir(parents=True)
+    os.utime(store.folder / name, (0, 0))
+    orphan = store.folder / "y.engine"
+    orphan.write_bytes(b"")
+    assert store.prune() == [orphan]
+    assert f"{name} cannot be deleted" in caplog.text
+
+
 def test_waiting_for_another_build_can_be_stopped(
     store: EngineStore, tmp_path: Path
 ) -> None:
