@@ -70,9 +70,13 @@ class EngineSpec:
 
     @property
     def file_name(self) -> str:
-        """Stem of the files; engines that may replace each other share it."""
+        """Stem of the files; engines that may replace each other share it.
+
+        Those of other weights do not: models of one's own may be named like others.
+        """
+        weights = hashlib.sha256(self.weights_sha256.encode()).hexdigest()[:8]
         parts = (
-            *(self.model, self.backend, f"{self.width}x{self.height}"),
+            *(self.model, weights, self.backend, f"{self.width}x{self.height}"),
             *(f"{self.depth}bit", self.device, *self.portable),
             *([f"{self.streams}streams"] if self.streams > 1 else []),
         )
@@ -84,7 +88,7 @@ class EngineSpec:
             if getattr(self, name) != getattr(wanted, name):
                 return f"it has another {name}"
         if self.weights_sha256 != wanted.weights_sha256:
-            return "the weights have changed since"
+            return "it is of other weights"
         lost = {*wanted.portable} - {*self.portable}
         if lost:
             return f"it is for one {' and '.join(sorted(lost))} only"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -57,7 +58,6 @@ def test_an_engine_is_built_once_and_found_again(store: EngineStore) -> None:
 
 
 CHANGES = [
-    ({"weights_sha256": "cd34"}, "the weights have changed since"),
     ({"runtime": "TensorRT 10.16"}, "built by TensorRT 10.15, this is TensorRT 10.16"),
     ({"precision": "fp32"}, "another precision"),
 ]
@@ -76,6 +76,27 @@ def test_a_stale_engine_is_explained_and_replaced(
     assert [reason in record.message for record in caplog.records] == [True]
     assert store.find_or_build(wanted, never) == b"new"
     assert len(store.engines()) == 1
+
+
+def test_models_of_one_name_have_engines_of_their_own(
+    store: EngineStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The digest of a graph in two files: only that of the weights differs.
+    mine = replace(SPEC, weights_sha256=f"{'ab12' * 8}-{'cd' * 16}")
+    other = replace(SPEC, weights_sha256=f"{'ab12' * 8}-{'ef' * 16}")
+    for spec in (mine, other):
+        store.find_or_build(spec, spec.weights_sha256.encode)
+    for spec in (mine, other):
+        assert store.find(spec) == spec.weights_sha256.encode()
+        assert re.match(r"nano-[0-9a-f]{8}-tensorrt-", spec.file_name)
+    assert not caplog.records
+
+
+def test_engines_with_names_of_old_are_found(store: EngineStore) -> None:
+    store.find_or_build(SPEC, lambda: b"old")
+    for path in store.folder.glob("*.engine*"):
+        path.rename(path.with_name(path.name.replace(SPEC.file_name, "nano")))
+    assert store.find(SPEC) == b"old"
 
 
 def test_engines_for_other_sizes_and_devices_live_side_by_side(
