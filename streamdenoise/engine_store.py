@@ -164,24 +164,33 @@ class StoredEngine:
 
 
 class EngineStore:
-    """The engines of one folder; safe to share between processes."""
+    """The engines of one folder, or of two; safe to share between processes.
+
+    Attributes:
+        folders: where engines are looked for, in this order.
+        folder: where they go, the first of these that can be written.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         """Open a store; nothing is written yet.
 
         Args:
-            folder: where engines are; None takes the one that `default_folder` finds.
+            folder: where engines are, and nowhere else if it can be written; None
+                takes those that `default_folder` tells of.
         """
-        self.folder = folder or default_folder()
+        self.folders = _search_path(folder)
+        self.folder = _first_writable(self.folders)
 
     def engines(self) -> list[StoredEngine]:
-        """Everything in the store, by name; none raises."""
+        """Everything in the store, folder by folder and by name; none raises."""
         return [
-            _read_manifest(path) for path in sorted(self.folder.glob(f"*{_SUFFIX}"))
+            _read_manifest(path)
+            for folder in self.folders
+            for path in sorted(folder.glob(f"*{_SUFFIX}"))
         ]
 
     def find(self, wanted: EngineSpec) -> bytes | None:
-        """An engine that fits and is whole, or None; misfits of its name are told."""
+        """An engine that fits and is whole; if none, a misfit of its name is told."""
         data, fault = self._search(wanted)
         if fault:
             name = f"{wanted.file_name}{_SUFFIX}"
@@ -189,7 +198,7 @@ class EngineStore:
         return data
 
     def _search(self, wanted: EngineSpec) -> tuple[bytes | None, str]:
-        """The same, and why the engine of that name is not used."""
+        """The same, and why an engine of that name is not used."""
         told = ""
         for stored in self._candidates(wanted):
             fault = stored.fault
@@ -197,7 +206,7 @@ class EngineStore:
                 fault = stored.spec.misfit(wanted)
             if not fault:
                 try:
-                    return stored.read(), told
+                    return stored.read(), ""
                 except ValueError as exc:
                     fault = str(exc)
             if stored.path.name == f"{wanted.file_name}{_SUFFIX}":
@@ -232,11 +241,8 @@ class EngineStore:
         found = self.find(spec)
         if found is not None:
             return found
-        folder = _writable(self.folder)
-        if folder != self.folder:
-            log.warning("%s cannot be written: engines go to %s", self.folder, folder)
-            self.folder = folder
-        with _locked(folder / f"{spec.file_name}.lock", stopped):
+        self._make_folder()
+        with _locked(self.folder / f"{spec.file_name}.lock", stopped):
             # Another process may have built it while this one waited.
             found, _ = self._search(spec)
             if found is not None:
@@ -250,6 +256,29 @@ class EngineStore:
                 )
             self._write(spec, data, time.monotonic() - start, about or {})
             return data
+
+    def _make_folder(self) -> None:
+        """Make the folder where engines go, or the user's cache in its place.
+
+        Raises:
+            ConfigError: neither can be written.
+        """
+        first, tried = self.folders[0], dict.fromkeys((*self.folders, _cache_folder()))
+        for folder in tried:
+            with suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+            if not _can_write(folder):
+                continue
+            if folder != first:
+                log.warning("%s cannot be written: engines go to %s", first, folder)
+            self.folder = folder
+            if folder not in self.folders:
+                self.folders = (*self.folders, folder)
+            return
+        raise ConfigError(
+            f"engines cannot be written to {' or '.join(map(str, tried))}; set "
+            f"{FOLDER_VARIABLE} to a folder that can"
+        )
 
     def _write(
         self, spec: EngineSpec, data: bytes, build_s: float, about: dict[str, str]
@@ -298,12 +327,14 @@ class EngineStore:
         def is_good(manifest: Path) -> bool:
             return manifest not in unwanted and not _read_manifest(manifest).check()
 
-        deleted = [part for part in _abandoned(self.folder) if _delete(part)]
-        manifests = {*self.folder.glob(f"*{_SUFFIX}")}
-        manifests |= {
-            engine.with_name(f"{engine.name}.json")
-            for engine in self.folder.glob("*.engine")
-        }
+        deleted, manifests = [], set[Path]()
+        for folder in self.folders:
+            deleted += filter(_delete, _abandoned(folder))
+            manifests.update(folder.glob(f"*{_SUFFIX}"))
+            manifests.update(
+                engine.with_name(f"{engine.name}.json")
+                for engine in folder.glob("*.engine")
+            )
         for manifest in manifests:
             if is_good(manifest):
                 continue
@@ -321,41 +352,43 @@ class EngineStore:
 
 
 def default_folder() -> Path:
-    """Where engines are looked for and go.
+    """Where engines go.
 
     The folder that `FOLDER_VARIABLE` names; else ``engines`` in the present folder, if
-    it is there and can be written; else the user's cache.
+    it is there; else, or if that one cannot be written, the user's cache. A store finds
+    engines in all of these that come into question, but beside a named folder that can
+    be written in no other.
     """
+    return _first_writable(_search_path(None))
+
+
+def _search_path(folder: Path | None) -> tuple[Path, ...]:
+    """`folder`, or what is meant without one, and the user's cache if it may matter."""
     named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named)
-    here = Path("engines")
-    return here if here.is_dir() and os.access(here, os.W_OK) else _cache_folder()
+    if folder is None and named:
+        folder = Path(named)
+    if folder is not None and _can_write(folder):
+        return (folder,)
+    here, cache = Path("engines"), _cache_folder()
+    first = folder or (here if here.is_dir() else cache)
+    return tuple(dict.fromkeys((first, cache)))
+
+
+def _first_writable(folders: tuple[Path, ...]) -> Path:
+    return next(filter(_can_write, folders), folders[0])
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether it takes files, or could be made."""
+    parents = folder.absolute().parents
+    there = next(filter(os.path.exists, (folder, *parents)), folder)
+    return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
 
 
 def _cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("streamdenoise", appauthor=False) / "engines"
-
-
-def _writable(folder: Path) -> Path:
-    """`folder` if it can be written, else the user's cache.
-
-    Raises:
-        ConfigError: neither can be.
-    """
-    for each in (folder, _cache_folder()):
-        try:
-            each.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(each, os.W_OK):
-            return each
-    raise ConfigError(
-        f"engines can be written neither to {folder} nor to {_cache_folder()}; set "
-        f"{FOLDER_VARIABLE} to a folder that can"
-    )
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from streamdenoise.engine_store import (
     EngineStore,
     default_folder,
 )
-from streamdenoise.errors import EngineBuildError
+from streamdenoise.errors import ConfigError, EngineBuildError
 
 SPEC = EngineSpec(
     model="nano",
@@ -448,12 +448,97 @@ def test_a_full_disk_costs_the_engine_only_its_keeping(
     assert [p.suffix for p in store.folder.iterdir()] == [".lock"]
 
 
-def test_where_engines_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's, with no folder named and none in the present one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
-    assert default_folder() == tmp_path / "cache" / "streamdenoise" / "engines"
-    (tmp_path / "engines").mkdir()
-    assert default_folder() == Path("engines")
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "mine"))
-    assert default_folder() == tmp_path / "mine"
+    return tmp_path / "cache" / "streamdenoise" / "engines"
+
+
+def make_read_only(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Also for root."""
+    access, locked = os.access, folder.absolute()
+
+    def ask(path: Path, mode: int) -> bool:
+        return Path(path).absolute() != locked and access(path, mode)
+
+    monkeypatch.setattr(os, "access", ask)
+
+
+def test_where_engines_are(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_folder() == cache
+    here, mine = Path("engines"), Path("mine").absolute()
+    here.mkdir()
+    assert default_folder() == here
+    monkeypatch.setenv(FOLDER_VARIABLE, str(mine))
+    assert default_folder() == mine
+    assert EngineStore().folders == (mine,)
+    assert not mine.exists()
+
+
+def test_what_went_to_the_cache_is_found_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path("file").write_text("in the way")
+    monkeypatch.setenv(FOLDER_VARIABLE, "file/engines")
+    assert EngineStore().find_or_build(SPEC, lambda: b"x") == b"x"
+    assert [record.message for record in caplog.records] == [
+        f"file/engines cannot be written: engines go to {cache}"
+    ]
+    assert default_folder() == cache
+    assert EngineStore().find_or_build(SPEC, never) == b"x"
+    assert EngineStore(Path("file/engines")).find(SPEC) == b"x"
+    assert len(caplog.records) == 1
+    assert [stored.path.parent for stored in EngineStore().engines()] == [cache]
+
+
+def test_engines_that_can_only_be_read_are_used(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = Path("engines")
+    here.mkdir()
+    EngineStore().find_or_build(SPEC, lambda: b"given")
+    make_read_only(monkeypatch, here)
+    store = EngineStore()
+    assert store.find(SPEC) == b"given"
+    # One that does not fit any more is replaced in the cache, and told only then.
+    wanted = replace(SPEC, runtime="TensorRT 10.16")
+    assert store.find_or_build(wanted, lambda: b"own") == b"own"
+    assert "was built by TensorRT 10.15" in caplog.text
+    caplog.clear()
+    assert EngineStore().find_or_build(wanted, never) == b"own"
+    assert not caplog.records
+    assert sorted(p.suffix for p in cache.iterdir()) == [".engine", ".json", ".lock"]
+
+
+def test_the_cache_is_searched_beside_the_present_folder_but_no_named_one(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EngineStore().find_or_build(SPEC, lambda: b"cached")
+    Path("engines").mkdir()
+    assert EngineStore().find(SPEC) == b"cached"
+    assert EngineStore().folder == Path("engines")
+    other = replace(SPEC, width=640)
+    EngineStore().find_or_build(other, lambda: b"near")
+    assert len(EngineStore().verify()) == 2
+    monkeypatch.setenv(FOLDER_VARIABLE, "mine")
+    assert EngineStore().find(SPEC) is None
+    theirs = EngineStore(Path("theirs"))
+    theirs.find_or_build(replace(SPEC, width=320), lambda: b"new")
+    assert theirs.find(SPEC) is None
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    (cache / f"{SPEC.file_name}.engine").write_bytes(b"")
+    assert {path.parent for path in EngineStore().prune()} == {cache}
+
+
+def test_no_folder_for_engines_is_one_sentence(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("cache").write_text("in the way")
+    with pytest.raises(ConfigError, match=f"cannot be written to {cache}; set"):
+        EngineStore().find_or_build(SPEC, never)
+    monkeypatch.setenv(FOLDER_VARIABLE, "cache/mine")
+    with pytest.raises(ConfigError, match=f"written to cache/mine or {cache}; set"):
+        EngineStore().find_or_build(SPEC, never)
