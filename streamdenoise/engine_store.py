@@ -307,6 +307,16 @@ class EngineStore:
                 exc.strerror,
             )
 
+    def discard(self, spec: EngineSpec) -> None:
+        """Delete the engine of exactly this name, if any: the next one is built anew.
+
+        For one that its runtime could not load, though it is whole. What cannot be
+        deleted is told and stays.
+        """
+        for folder in self.folders:
+            for suffix in (_SUFFIX, ".engine"):
+                _delete(folder / f"{spec.file_name}{suffix}")
+
     def verify(self) -> list[tuple[StoredEngine, str]]:
         """Read every engine; beside each what is wrong with it, or nothing."""
         return [(stored, stored.check()) for stored in self.engines()]

@@ -322,6 +322,26 @@ def test_a_failed_build_leaves_nothing(store: EngineStore) -> None:
     assert store.find_or_build(SPEC, lambda: b"now") == b"now"
 
 
+def test_a_discarded_engine_is_built_once_more(
+    store: EngineStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.discard(SPEC)
+    assert not store.folder.exists()
+    other = replace(SPEC, width=640)
+    for spec in (SPEC, other):
+        store.find_or_build(spec, lambda: b"bad")
+    (store.folder / f"{SPEC.file_name}.engine").unlink()
+    for _ in range(2):
+        store.discard(SPEC)
+    assert store.find_or_build(SPEC, lambda: b"good") == b"good"
+    assert store.find(other) == b"bad"
+    assert not caplog.records
+    (store.folder / f"{SPEC.file_name}.engine").unlink()
+    (store.folder / f"{SPEC.file_name}.engine").mkdir()
+    store.discard(SPEC)
+    assert "cannot be deleted" in caplog.text
+
+
 BUILDER = """
 import sys, time
 from pathlib import Path
