@@ -468,7 +468,10 @@ def _read_manifest(path: Path) -> StoredEngine:
     try:
         manifest = json.loads(path.read_bytes())
         if _typed(manifest, "manifest_version", int) > MANIFEST_VERSION:
-            fault = "it was written by a newer streamdenoise; install that, or rebuild"
+            fault = (
+                "it was written by a newer streamdenoise: `pip install --upgrade "
+                "streamdenoise`, or `streamdenoise engines prune`"
+            )
             return StoredEngine(path, None, fault)
         return StoredEngine(
             path,

@@ -213,7 +213,7 @@ FAULTS = [
     (flip_a_bit, "corrupt"),
     (delete_the_engine, "cannot be read"),
     (garble_the_manifest, "manifest is unreadable"),
-    (newer_manifest, "written by a newer streamdenoise"),
+    (newer_manifest, "a newer streamdenoise: `pip install --upgrade streamdenoise`"),
     (foreign_manifest, "manifest is unreadable"),
 ]
 
