@@ -267,7 +267,7 @@ class EngineStore:
         for folder in tried:
             with suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
-            if not _can_write(folder):
+            if not (os.path.isdir(folder) and _can_write(folder)):
                 continue
             if folder != first:
                 log.warning("%s cannot be written: engines go to %s", first, folder)

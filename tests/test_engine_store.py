@@ -553,6 +553,23 @@ def test_the_cache_is_searched_beside_the_present_folder_but_no_named_one(
     assert {path.parent for path in EngineStore().prune()} == {cache}
 
 
+def test_a_folder_that_cannot_be_made_is_left_for_the_cache(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, refused = Path.mkdir, Path("mine")
+
+    def mkdir(path: Path, *args: object, **options: object) -> None:
+        if path == refused:
+            raise OSError(122, "Disk quota exceeded")
+        make(path, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    store = EngineStore(refused)
+    assert store.find_or_build(SPEC, lambda: b"x") == b"x"
+    assert store.folder == cache
+    assert store.find(SPEC) == b"x"
+
+
 def test_no_folder_for_engines_is_one_sentence(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
