@@ -525,10 +525,13 @@ def compile_(
         typer.Option(help="GPU to build for, such as 8.6; may be repeated."),
     ] = None,
     version_compatible: Annotated[
-        bool, typer.Option(help="Also for later versions of the runtime.")
+        bool,
+        typer.Option(
+            help="Also for later versions of the runtime, up to the next major."
+        ),
     ] = False,
     hardware_compatible: Annotated[
-        bool, typer.Option(help="Also for other GPUs, from Ampere on.")
+        bool, typer.Option(help="Also for other GPUs, from Ampere (8.0) on.")
     ] = False,
     dynamic: Annotated[
         bool, typer.Option(help="One engine for all sizes up to --size.")
@@ -591,7 +594,7 @@ def engines_list() -> None:
 
 @engines_app.command("verify")
 def engines_verify() -> None:
-    """Read every engine; exit with 1 if one is broken."""
+    """Read every engine; exit with 1 if one is broken or of another version."""
     from streamdenoise.engines import verify_engines
 
     text, broken = verify_engines()
@@ -606,7 +609,10 @@ def engines_prune(
         bool, typer.Option("--all", help="Delete good engines too.")
     ] = False,
 ) -> None:
-    """Delete engines that are broken, of old weights or of other versions."""
+    """Delete engines that are broken, or of other versions of their runtime.
+
+    Those of other weights stay: they may be of a model of yours. --all takes them too.
+    """
     from streamdenoise.engines import prune_engines
 
     typer.echo(prune_engines(everything), nl=False)

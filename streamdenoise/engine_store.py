@@ -13,8 +13,8 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import contextmanager, suppress
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,12 @@ MANIFEST_VERSION = 1
 
 FOLDER_VARIABLE = "STREAMDENOISE_ENGINES"
 """Environment variable that names the folder of the engines."""
+
+SMALLEST_DYNAMIC_SIDE = 64
+"""Of the pictures that engines for many sizes take, in pixels."""
+
+_AMPERE = 80
+"""Compute capability from which on engines may be for any GPU."""
 
 _SUFFIX = ".engine.json"
 _LOCK_POLL_S = 0.2
@@ -64,9 +70,13 @@ class EngineSpec:
 
     @property
     def file_name(self) -> str:
-        """Stem of the files; engines that may replace each other share it."""
+        """Stem of the files; engines that may replace each other share it.
+
+        Those of other weights do not: models of one's own may be named like others.
+        """
+        weights = hashlib.sha256(self.weights_sha256.encode()).hexdigest()[:8]
         parts = (
-            *(self.model, self.backend, f"{self.width}x{self.height}"),
+            *(self.model, weights, self.backend, f"{self.width}x{self.height}"),
             *(f"{self.depth}bit", self.device, *self.portable),
             *([f"{self.streams}streams"] if self.streams > 1 else []),
         )
@@ -78,17 +88,31 @@ class EngineSpec:
             if getattr(self, name) != getattr(wanted, name):
                 return f"it has another {name}"
         if self.weights_sha256 != wanted.weights_sha256:
-            return "the weights have changed since"
-        larger = self.width >= wanted.width and self.height >= wanted.height
-        same = (self.width, self.height) == (wanted.width, wanted.height)
-        if not (same or ("size" in self.portable and larger)):
+            return "it is of other weights"
+        lost = {*wanted.portable} - {*self.portable}
+        if lost:
+            return f"it is for one {' and '.join(sorted(lost))} only"
+        if not self._takes(wanted.width, wanted.height):
             return f"it is for {self.width}x{self.height}"
-        if self.runtime != wanted.runtime and "runtime" not in self.portable:
+        if not self.runs_on(wanted.runtime):
             return f"it was built by {self.runtime}, this is {wanted.runtime}"
         lacking = {*wanted.device.split("+")} - {*self.device.split("+")}
-        if lacking and "device" not in self.portable:
+        if lacking and not ("device" in self.portable and _is_ampere(wanted.device)):
             return f"it is for {self.device}, this is {wanted.device}"
         return ""
+
+    def runs_on(self, runtime: str) -> bool:
+        """Whether a runtime, such as ``TensorRT 10.16``, can run the engine."""
+        if "runtime" not in self.portable or self.runtime == runtime:
+            return self.runtime == runtime
+        (name, built), (other, present) = _version(self.runtime), _version(runtime)
+        return name == other and built[:1] == present[:1] and built <= present
+
+    def _takes(self, width: int, height: int) -> bool:
+        if "size" not in self.portable or (self.width, self.height) == (width, height):
+            return (self.width, self.height) == (width, height)
+        fits = width <= self.width and height <= self.height
+        return fits and min(width, height) >= SMALLEST_DYNAMIC_SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +124,6 @@ class StoredEngine:
     spec: EngineSpec | None
     """None if the manifest cannot be used; `fault` says why."""
     fault: str = ""
-    file: str = ""
     size: int = 0
     """Bytes of the engine's file."""
     sha256: str = ""
@@ -111,7 +134,7 @@ class StoredEngine:
 
     @property
     def engine_path(self) -> Path:
-        return self.path.with_name(self.file)
+        return self.path.with_suffix("")
 
     def read(self) -> bytes:
         """The engine.
@@ -129,26 +152,45 @@ class StoredEngine:
             raise ValueError("it is corrupt: its checksum is another one")
         return data
 
+    def check(self) -> str:
+        """What is wrong with it; empty if it is whole."""
+        if self.fault:
+            return self.fault
+        try:
+            self.read()
+        except ValueError as exc:
+            return str(exc)
+        return ""
+
 
 class EngineStore:
-    """The engines of one folder; safe to share between processes."""
+    """The engines of one folder, or of two; safe to share between processes.
+
+    Attributes:
+        folders: where engines are looked for, in this order.
+        folder: where they go, the first of these that can be written.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         """Open a store; nothing is written yet.
 
         Args:
-            folder: where engines are; None takes the one that `default_folder` finds.
+            folder: where engines are, and nowhere else if it can be written; None
+                takes those that `default_folder` tells of.
         """
-        self.folder = folder or default_folder()
+        self.folders = _search_path(folder)
+        self.folder = _first_writable(self.folders)
 
     def engines(self) -> list[StoredEngine]:
-        """Everything in the store, by name; none raises."""
+        """Everything in the store, folder by folder and by name; none raises."""
         return [
-            _read_manifest(path) for path in sorted(self.folder.glob(f"*{_SUFFIX}"))
+            _read_manifest(path)
+            for folder in self.folders
+            for path in sorted(folder.glob(f"*{_SUFFIX}"))
         ]
 
     def find(self, wanted: EngineSpec) -> bytes | None:
-        """An engine that fits and is whole, or None; misfits of its name are told."""
+        """An engine that fits and is whole; if none, a misfit of its name is told."""
         data, fault = self._search(wanted)
         if fault:
             name = f"{wanted.file_name}{_SUFFIX}"
@@ -156,7 +198,7 @@ class EngineStore:
         return data
 
     def _search(self, wanted: EngineSpec) -> tuple[bytes | None, str]:
-        """The same, and why the engine of that name is not used."""
+        """The same, and why an engine of that name is not used."""
         told = ""
         for stored in self._candidates(wanted):
             fault = stored.fault
@@ -164,7 +206,7 @@ class EngineStore:
                 fault = stored.spec.misfit(wanted)
             if not fault:
                 try:
-                    return stored.read(), told
+                    return stored.read(), ""
                 except ValueError as exc:
                     fault = str(exc)
             if stored.path.name == f"{wanted.file_name}{_SUFFIX}":
@@ -181,6 +223,7 @@ class EngineStore:
         spec: EngineSpec,
         build: Callable[[], bytes],
         about: dict[str, str] | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> bytes:
         """The engine, built and kept if there is none that fits.
 
@@ -190,18 +233,16 @@ class EngineStore:
             spec: what is wanted.
             build: makes the engine; what it raises is raised here, and nothing is kept.
             about: facts for people that the manifest shall hold.
+            stopped: asked while this waits; ends that when it says so.
 
         Raises:
-            EngineBuildError: what was built is empty.
+            EngineBuildError: what was built is empty, or waiting was stopped.
         """
         found = self.find(spec)
         if found is not None:
             return found
-        folder = _writable(self.folder)
-        if folder != self.folder:
-            log.warning("%s cannot be written: engines go to %s", self.folder, folder)
-            self.folder = folder
-        with _locked(folder / f"{spec.file_name}.lock"):
+        self._make_folder()
+        with _locked(self.folder / f"{spec.file_name}.lock", stopped):
             # Another process may have built it while this one waited.
             found, _ = self._search(spec)
             if found is not None:
@@ -215,6 +256,29 @@ class EngineStore:
                 )
             self._write(spec, data, time.monotonic() - start, about or {})
             return data
+
+    def _make_folder(self) -> None:
+        """Make the folder where engines go, or the user's cache in its place.
+
+        Raises:
+            ConfigError: neither can be written.
+        """
+        first, tried = self.folders[0], dict.fromkeys((*self.folders, _cache_folder()))
+        for folder in tried:
+            with suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+            if not (os.path.isdir(folder) and _can_write(folder)):
+                continue
+            if folder != first:
+                log.warning("%s cannot be written: engines go to %s", first, folder)
+            self.folder = folder
+            if folder not in self.folders:
+                self.folders = (*self.folders, folder)
+            return
+        raise ConfigError(
+            f"engines cannot be written to {' or '.join(map(str, tried))}; set "
+            f"{FOLDER_VARIABLE} to a folder that can"
+        )
 
     def _write(
         self, spec: EngineSpec, data: bytes, build_s: float, about: dict[str, str]
@@ -243,21 +307,24 @@ class EngineStore:
                 exc.strerror,
             )
 
+    def discard(self, spec: EngineSpec) -> None:
+        """Delete the engine of exactly this name, if any: the next one is built anew.
+
+        For one that its runtime could not load, though it is whole. What cannot be
+        deleted is told and stays.
+        """
+        for folder in self.folders:
+            for suffix in (_SUFFIX, ".engine"):
+                _delete(folder / f"{spec.file_name}{suffix}")
+
     def verify(self) -> list[tuple[StoredEngine, str]]:
         """Read every engine; beside each what is wrong with it, or nothing."""
-        checked = []
-        for stored in self.engines():
-            fault = stored.fault
-            if not fault:
-                try:
-                    stored.read()
-                except ValueError as exc:
-                    fault = str(exc)
-            checked.append((stored, fault))
-        return checked
+        return [(stored, stored.check()) for stored in self.engines()]
 
     def prune(self, unwanted: Iterable[Path] = ()) -> list[Path]:
         """Delete broken engines, what killed builds left, and `unwanted` ones.
+
+        What another process is building, or what cannot be deleted, is told and stays.
 
         Args:
             unwanted: manifests of engines to delete too.
@@ -265,32 +332,67 @@ class EngineStore:
         Returns:
             What was deleted.
         """
-        delete = {stored.path for stored, fault in self.verify() if fault}
-        delete |= set(unwanted)
-        kept = {s.file for s in self.engines() if s.path not in delete}
-        delete |= {p for p in self.folder.glob("*.engine") if p.name not in kept}
-        now = time.time()
-        delete |= {
-            path
-            for path in self.folder.glob(".*.part")
-            if now - path.stat().st_mtime > _ABANDONED_S
-        }
-        for path in delete:
-            path.unlink(missing_ok=True)
-        return sorted(delete)
+        unwanted = set(unwanted)
+
+        def is_good(manifest: Path) -> bool:
+            return manifest not in unwanted and not _read_manifest(manifest).check()
+
+        deleted, manifests = [], set[Path]()
+        for folder in self.folders:
+            deleted += filter(_delete, _abandoned(folder))
+            manifests.update(folder.glob(f"*{_SUFFIX}"))
+            manifests.update(
+                engine.with_name(f"{engine.name}.json")
+                for engine in folder.glob("*.engine")
+            )
+        for manifest in manifests:
+            if is_good(manifest):
+                continue
+            engine = manifest.with_suffix("")
+            try:
+                with FileLock(engine.with_suffix(".lock")).acquire(timeout=0):
+                    # Another process may have just finished it.
+                    if not is_good(manifest):
+                        deleted += filter(_delete, (manifest, engine))
+            except Timeout:
+                log.warning("%s stays: another process builds it", engine.name)
+            except OSError as exc:
+                log.warning("%s cannot be deleted (%s)", engine, exc.strerror)
+        return sorted(deleted)
 
 
 def default_folder() -> Path:
-    """Where engines are looked for and go.
+    """Where engines go.
 
     The folder that `FOLDER_VARIABLE` names; else ``engines`` in the present folder, if
-    it is there and can be written; else the user's cache.
+    it is there; else, or if that one cannot be written, the user's cache. A store finds
+    engines in all of these that come into question, but beside a named folder that can
+    be written in no other.
     """
+    return _first_writable(_search_path(None))
+
+
+def _search_path(folder: Path | None) -> tuple[Path, ...]:
+    """`folder`, or what is meant without one, and the user's cache if it may matter."""
     named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named)
-    here = Path("engines")
-    return here if here.is_dir() and os.access(here, os.W_OK) else _cache_folder()
+    if folder is None and named:
+        folder = Path(named)
+    if folder is not None and _can_write(folder):
+        return (folder,)
+    here, cache = Path("engines"), _cache_folder()
+    first = folder or (here if here.is_dir() else cache)
+    return tuple(dict.fromkeys((first, cache)))
+
+
+def _first_writable(folders: tuple[Path, ...]) -> Path:
+    return next(filter(_can_write, folders), folders[0])
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether it takes files, or could be made."""
+    parents = folder.absolute().parents
+    there = next(filter(os.path.exists, (folder, *parents)), folder)
+    return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
 
 
 def _cache_folder() -> Path:
@@ -299,38 +401,53 @@ def _cache_folder() -> Path:
     return user_cache_path("streamdenoise", appauthor=False) / "engines"
 
 
-def _writable(folder: Path) -> Path:
-    """`folder` if it can be written, else the user's cache.
+@contextmanager
+def _locked(path: Path, stopped: Callable[[], bool] | None) -> Iterator[None]:
+    """Hold a lock that the system takes away from a process that dies.
 
     Raises:
-        ConfigError: neither can be.
+        EngineBuildError: `stopped` said so while another process held it.
     """
-    for each in (folder, _cache_folder()):
-        try:
-            each.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(each, os.W_OK):
-            return each
-    raise ConfigError(
-        f"engines can be written neither to {folder} nor to {_cache_folder()}; set "
-        f"{FOLDER_VARIABLE} to a folder that can"
-    )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system takes away from a process that dies."""
     lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("another process builds %s: waiting for it", path.stem)
-        lock.acquire(poll_interval=_LOCK_POLL_S)
+    told = False
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            if not told:
+                log.warning("another process builds %s: waiting for it", path.stem)
+                told = True
+        if stopped is not None and stopped():
+            raise EngineBuildError(
+                f"stopped while another process builds {path.stem}; nothing was kept"
+            )
+        time.sleep(_LOCK_POLL_S)
     try:
         yield
     finally:
         lock.release()
+
+
+def _abandoned(folder: Path) -> Iterator[Path]:
+    """What killed builds left."""
+    now = time.time()
+    for path in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > _ABANDONED_S:
+                yield path
+
+
+def _delete(path: Path) -> bool:
+    """Whether it was there and is gone; tells why it stays."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        log.warning("%s cannot be deleted (%s)", path, exc.strerror)
+        return False
+    return True
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -350,24 +467,60 @@ def _read_manifest(path: Path) -> StoredEngine:
     """An engine, or why it cannot be used."""
     try:
         manifest = json.loads(path.read_bytes())
-        version = manifest["manifest_version"]
-        if version > MANIFEST_VERSION:
-            fault = "it was written by a newer streamdenoise; install that, or rebuild"
+        if _typed(manifest, "manifest_version", int) > MANIFEST_VERSION:
+            fault = (
+                "it was written by a newer streamdenoise: `pip install --upgrade "
+                "streamdenoise`, or `streamdenoise engines prune`"
+            )
             return StoredEngine(path, None, fault)
-        known = {f.name for f in fields(EngineSpec)}
-        raw: dict[str, Any] = {k: v for k, v in manifest["spec"].items() if k in known}
-        raw["portable"] = tuple(raw["portable"])
-        spec = EngineSpec(**raw)
         return StoredEngine(
             path,
-            spec,
-            file=Path(manifest["file"]).name,
-            size=int(manifest["size"]),
-            sha256=str(manifest["sha256"]),
-            build_s=float(manifest["build_s"]),
-            built_at=str(manifest["built_at"]),
-            about=dict(manifest["about"]),
+            _read_spec(manifest["spec"]),
+            size=_typed(manifest, "size", int),
+            sha256=_typed(manifest, "sha256", str),
+            build_s=_typed(manifest, "build_s", float),
+            built_at=_typed(manifest, "built_at", str),
+            about={
+                key: str(value)
+                for key, value in _typed(manifest, "about", dict).items()
+            },
         )
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
         reason = " ".join(str(exc).split())[:100]
         return StoredEngine(path, None, f"its manifest is unreadable ({reason})")
+
+
+def _read_spec(table: dict[str, Any]) -> EngineSpec:
+    portable = _typed(table, "portable", list)
+    if not {*portable} <= {"runtime", "device", "size"}:
+        raise ValueError(f"portable is {portable!r}")
+    raw = {
+        each.name: _typed(table, each.name, each.type)
+        for each in fields(EngineSpec)
+        if each.name != "portable" and (each.name in table or each.default is MISSING)
+    }
+    return EngineSpec(**raw, portable=tuple(portable))
+
+
+def _typed(table: dict[str, Any], name: str, kind: Any) -> Any:
+    """A value of a manifest, which may be anything."""
+    value = table[name]
+    if type(value) is not kind:
+        raise TypeError(f"{name} is {value!r}")
+    if kind is int and not 0 <= value < 2**53:
+        raise ValueError(f"{name} is out of range")
+    if kind is str:
+        value.encode()  # so that it can be printed
+    return value
+
+
+def _version(runtime: str) -> tuple[str, tuple[int, ...]]:
+    """Name and version; the last one, which is TensorRT's, of Torch-TensorRT."""
+    name, *versions = runtime.split() or [""]
+    return name, tuple(map(int, re.findall(r"\d{1,9}", "".join(versions[-1:]))))
+
+
+def _is_ampere(device: str) -> bool:
+    """Whether all GPUs that a device names are of that generation or later."""
+    found = [int(number) for number in re.findall(r"\bsm_(\d{1,9})\b", device)]
+    return bool(found) and min(found) >= _AMPERE

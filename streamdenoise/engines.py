@@ -1,6 +1,9 @@
 """The engines of this machine: make one, list them, check them, clear them away."""
 
+import hashlib
+import re
 import time
+from importlib.metadata import PackageNotFoundError, version
 
 from streamdenoise.artefact import open_artefact, shipped_models
 from streamdenoise.backends import (
@@ -18,6 +21,13 @@ from streamdenoise.errors import BackendError, BackendUnavailableError, ConfigEr
 from streamdenoise.table import align
 
 _HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
+
+_PACKAGES = {
+    "OpenVINO": "openvino",
+    "TensorRT": "tensorrt",
+    "TensorRT-RTX": "tensorrt_rtx",
+}
+"""Runtime -> package of the same version; Torch-TensorRT is two."""
 
 
 def make_engine(
@@ -62,9 +72,12 @@ def make_engine(
         *(name, artefact, *padded, depth, options), store=store, on_build=on_build
     )
     took = time.monotonic() - start
+    digest = hashlib.sha256(engine).hexdigest()
+    kept = [s.path.parent for s in store.engines() if s.sha256 == digest]
+    folder = kept[0] if kept else store.folder
     return (
         f"{name} engine of {artefact.name} for {width}x{height}, "
-        f"{len(engine) / 2**20:.1f} MiB, in {store.folder} ({took:.1f} s)"
+        f"{len(engine) / 2**20:.1f} MiB, in {folder} ({took:.1f} s)"
     )
 
 
@@ -80,17 +93,25 @@ def _first_with_engines(model: str) -> str:
             reasons.append(str(exc))
             continue
         return name
-    raise BackendUnavailableError(f"no backend builds engines here: {reasons}")
+    raise BackendUnavailableError(
+        f"no backend builds engines here: {'; '.join(reasons)}"
+    )
 
 
 def engines_table() -> str:
-    """All engines of the store, one a line."""
+    """All engines of the store, one a line, folder by folder."""
     store = EngineStore()
     found = store.engines()
-    if not found:
-        return f"no engines in {store.folder}\n"
-    rows = [_HEADER, *(_row(stored) for stored in found)]
-    return "\n".join([f"{store.folder}:", *align(rows)]) + "\n"
+    lines = []
+    for folder in store.folders:
+        rows = [_row(stored) for stored in found if stored.path.parent == folder]
+        if rows:
+            lines += [f"{folder}:", *align([_HEADER, *rows])]
+    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n"
+
+
+def _folders(store: EngineStore) -> str:
+    return " or ".join(map(str, store.folders))
 
 
 def _row(stored: StoredEngine) -> tuple[str, ...]:
@@ -104,7 +125,7 @@ def _row(stored: StoredEngine) -> tuple[str, ...]:
         f"up to {size}" if "size" in spec.portable else size,
         f"{spec.depth} bit",
         spec.runtime + (" or later" if "runtime" in spec.portable else ""),
-        spec.device + (" or later" if "device" in spec.portable else ""),
+        "sm_80 or later" if "device" in spec.portable else spec.device,
         f"{stored.size / 2**20:.1f}",
         stored.built_at[:16].replace("T", " "),
         f"{stored.build_s:.1f}",
@@ -118,27 +139,55 @@ def verify_engines() -> tuple[str, bool]:
     for stored, fault in store.verify():
         fault = fault or _outdated(stored)
         broken |= bool(fault)
-        lines.append(f"{stored.path.name}: {fault or 'ok'}")
-    return "\n".join(lines or [f"no engines in {store.folder}"]) + "\n", broken
+        lines.append(f"{stored.path.name}: {fault or _remark(stored)}")
+    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n", broken
 
 
 def prune_engines(everything: bool = False) -> str:
-    """Delete engines that cannot be used any more, or all; says which."""
+    """Delete engines that cannot be used any more, or all; says which.
+
+    Those that are named like a shipped model, but of other weights, count as good: they
+    may be of an older version, but also of a model of the user's own.
+    """
     store = EngineStore()
     unwanted = [s.path for s, _ in store.verify() if everything or _outdated(s)]
     deleted = store.prune(unwanted)
     lines = [f"deleted {path.name}" for path in deleted]
-    return "\n".join(lines or [f"nothing to delete in {store.folder}"]) + "\n"
+    return "\n".join(lines or [f"nothing to delete in {_folders(store)}"]) + "\n"
 
 
 def _outdated(stored: StoredEngine) -> str:
-    """Why no model that comes with this version would use an engine, if none would."""
+    """Why nothing here would use an engine any more; empty if something may."""
+    spec = stored.spec
+    if spec is None:
+        return ""
+    if spec.backend not in BACKENDS:
+        return f"there is no backend {spec.backend} any more"
+    present = _installed(spec.runtime)
+    if present and not spec.runs_on(present):
+        return f"it was built by {spec.runtime}, this is {present}"
+    return ""
+
+
+def _installed(runtime: str) -> str:
+    """Name and present version of a runtime, without importing it; empty if unknown."""
+    name = runtime.partition(" ")[0]
+    try:
+        found = re.match(r"\d+(\.\d+)*", version(_PACKAGES[name]))
+    except (KeyError, PackageNotFoundError):
+        return ""
+    return f"{name} {found[0]}" if found else ""
+
+
+def _remark(stored: StoredEngine) -> str:
+    """What there is to say of an engine that can be used."""
     spec = stored.spec
     if spec is None or spec.model not in shipped_models():
-        return ""
-    entry = BACKENDS.get(spec.backend)
-    if entry is None:
-        return f"there is no backend {spec.backend} any more"
-    if open_artefact(spec.model).digest(entry.needs) != spec.weights_sha256:
-        return "the weights have changed since"
-    return ""
+        return "ok"
+    needs = BACKENDS[spec.backend].needs
+    if open_artefact(spec.model).digest(needs) == spec.weights_sha256:
+        return "ok"
+    return (
+        f"ok, of other weights than those that {spec.model} has here; if it is not of "
+        "a model of yours, `streamdenoise engines prune --all` deletes it"
+    )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner, Result
 
-from streamdenoise import backends, cli
+from streamdenoise import backends, cli, engines
 from streamdenoise.artefact import WEIGHTS, Artefact, open_artefact
 from streamdenoise.backends import (
     BACKENDS,
@@ -28,7 +29,7 @@ from streamdenoise.backends import (
 from streamdenoise.blocks import layout_shapes
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.engine_loader import EngineLoader
-from streamdenoise.engine_store import FOLDER_VARIABLE, EngineStore
+from streamdenoise.engine_store import FOLDER_VARIABLE, EngineSpec, EngineStore
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
@@ -473,6 +474,135 @@ def test_engines_are_verified_and_pruned(store: EngineStore) -> None:
     run("compile", "nano", "--size", "64x64")
     assert "deleted" in run("engines", "prune", "--all").stdout
     assert not list(store.folder.glob("*.engine*"))
+
+
+@pytest.mark.parametrize("spec", ["[]", '{"width": "64"}', "7"])
+def test_the_commands_survive_any_manifest(store: EngineStore, spec: str) -> None:
+    store.folder.mkdir()
+    (store.folder / "a.engine.json").write_text(
+        f'{{"manifest_version": 1, "spec": {spec}}}'
+    )
+    (store.folder / "b.engine.json").write_text("[]")
+    for command, code in (("list", 0), ("verify", 1), ("prune", 0)):
+        done = run("engines", command)
+        assert done.exit_code == code, done.output
+        assert done.stdout.count("\n") >= 2
+    assert not store.engines()
+
+
+def shipped_engine(store: EngineStore, **changes: object) -> Path:
+    """Manifest of an engine as if it were of nano for OpenVINO, with changes."""
+    artefact = open_artefact("nano")
+    spec = EngineSpec(
+        model="nano",
+        weights_sha256=artefact.digest("int8"),
+        backend="openvino",
+        precision="int8",
+        width=64,
+        height=64,
+        depth=8,
+        runtime="OpenVINO 2026.4.1",
+        device="any",
+    )
+    spec = replace(spec, **changes)
+    store.find_or_build(spec, lambda: b"engine")
+    return store.folder / f"{spec.file_name}.engine.json"
+
+
+@pytest.fixture
+def runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That are installed."""
+    versions = {"openvino": "2026.4.1.dev20260801", "tensorrt_rtx": "1.7.1"}
+
+    def installed(name: str) -> str:
+        if name not in versions:
+            raise PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(engines, "version", installed)
+
+
+OUTDATED = [
+    ({"runtime": "OpenVINO 2025.0.0"}, "it was built by OpenVINO 2025.0.0, this is"),
+    ({"runtime": "OpenVINO 2025.0.0", "model": "mine"}, "it was built by OpenVINO"),
+    ({"runtime": "TensorRT-RTX 0.9"}, "it was built by TensorRT-RTX 0.9, this is"),
+    ({"backend": "vulkan"}, "there is no backend vulkan any more"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), OUTDATED)
+def test_engines_of_other_versions_are_outdated(
+    store: EngineStore, runtimes: None, change: dict, reason: str
+) -> None:
+    kept, outdated = shipped_engine(store), shipped_engine(store, height=72, **change)
+    done = run("engines", "verify")
+    assert done.exit_code == 1
+    assert f"{outdated.name}: {reason}" in done.stdout
+    assert f"{kept.name}: ok\n" in done.stdout
+    assert f"deleted {outdated.name}" in run("engines", "prune").stdout
+    assert [stored.path for stored in store.engines()] == [kept]
+
+
+CURRENT = [
+    ({}, "ok\n"),
+    ({"model": "mine", "weights_sha256": "mine"}, "ok\n"),
+    ({"weights_sha256": "mine"}, "ok, of other weights than those that nano has here"),
+    # Nothing here tells whether it still fits.
+    ({"runtime": "TensorRT 10.15", "backend": "tensorrt"}, "ok"),
+    ({"runtime": "Torch-TensorRT 2.13 10.15", "backend": "torch-tensorrt"}, "ok"),
+    ({"runtime": "OpenVINO 2026.0.0", "portable": ("runtime",)}, "ok\n"),
+]
+
+
+@pytest.mark.parametrize(("change", "remark"), CURRENT)
+def test_engines_that_may_be_wanted_are_kept(
+    store: EngineStore, runtimes: None, change: dict, remark: str
+) -> None:
+    manifest = shipped_engine(store, **change)
+    done = run("engines", "verify")
+    assert (done.exit_code, done.stdout[: len(manifest.name)]) == (0, manifest.name)
+    assert f": {remark}" in done.stdout
+    assert "nothing to delete" in run("engines", "prune").stdout
+    assert f"deleted {manifest.name}" in run("engines", "prune", "--all").stdout
+    assert not store.engines()
+
+
+def test_every_folder_of_the_store_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache = EngineStore()
+    shipped_engine(cache)
+    Path("engines").mkdir()
+    assert run("engines", "list").stdout.startswith(f"{cache.folder}:\n")
+    options = ("--size", "128x96", "--backend", "openvino")
+    assert "in engines (" in run("compile", "nano", *options).stderr
+    listed = run("engines", "list").stdout
+    assert listed.startswith("engines:\n")
+    assert f"\n{cache.folder}:\n" in listed
+    portable = {"portable": ("runtime", "device"), "device": "NVIDIA RTX sm_89"}
+    shipped_engine(cache, **portable, runtime="TensorRT 10.15")
+    listed = run("engines", "list").stdout
+    assert "TensorRT 10.15 or later" in listed
+    assert "sm_80 or later" in listed
+    for store in (EngineStore(Path("engines")), cache):
+        store.prune([stored.path for stored in store.engines()])
+    assert run("engines", "list").stdout == f"no engines in engines or {cache.folder}\n"
+
+
+def test_no_backend_with_engines_is_one_sentence(
+    store: EngineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str, artefact: Artefact) -> None:
+        raise BackendUnavailableError(f"no {name}")
+
+    monkeypatch.setattr(engines, "check_backend", missing)
+    monkeypatch.setattr(engines, "usual_backends", lambda: ["openvino", "tensorrt"])
+    done = run("compile", "nano", "--size", "64x64")
+    assert done.exit_code == 1
+    assert "no backend builds engines here: no openvino; no tensorrt\n" in done.stderr
 
 
 RTX_FOR_HOPPER = ("--backend", "tensorrt-rtx", "--compute-capability", "9.0")
