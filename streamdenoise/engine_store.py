@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from streamdenoise.errors import ConfigError, EngineBuildError
+from streamdenoise.errors import BuildStoppedError, ConfigError, EngineBuildError
 
 log = logging.getLogger(__name__)
 
@@ -236,7 +236,8 @@ class EngineStore:
             stopped: asked while this waits; ends that when it says so.
 
         Raises:
-            EngineBuildError: what was built is empty, or waiting was stopped.
+            EngineBuildError: what was built is empty.
+            BuildStoppedError: waiting was stopped.
         """
         found = self.find(spec)
         if found is not None:
@@ -406,7 +407,7 @@ def _locked(path: Path, stopped: Callable[[], bool] | None) -> Iterator[None]:
     """Hold a lock that the system takes away from a process that dies.
 
     Raises:
-        EngineBuildError: `stopped` said so while another process held it.
+        BuildStoppedError: `stopped` said so while another process held it.
     """
     lock = FileLock(path)
     told = False
@@ -419,7 +420,7 @@ def _locked(path: Path, stopped: Callable[[], bool] | None) -> Iterator[None]:
                 log.warning("another process builds %s: waiting for it", path.stem)
                 told = True
         if stopped is not None and stopped():
-            raise EngineBuildError(
+            raise BuildStoppedError(
                 f"stopped while another process builds {path.stem}; nothing was kept"
             )
         time.sleep(_LOCK_POLL_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -12,18 +13,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
+# Before OpenCV, whose X11 libraries PyAV's grabbing of the screen does not survive.
+# Machines for training and engines have no PyAV: what needs it fails there, alone.
+with contextlib.suppress(ImportError):
+    import av
+    from av.codec.hwaccel import HWAccel, HWDeviceType
+
 import cv2
 import numpy as np
 import pytest
 
 from streamdenoise.engine_store import FOLDER_VARIABLE
-
-try:
-    import av
-    from av.codec.hwaccel import HWAccel, HWDeviceType
-except ImportError:
-    # Machines for training and engines have none: what needs it fails there, alone.
-    pass
 
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 RATE = Fraction(30000, 1001)

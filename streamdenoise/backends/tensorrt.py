@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamdenoise.backends.backend import EngineOptions, OnBuild, StepRequest
-from streamdenoise.engine_store import default_folder, write_whole
+from streamdenoise.engine_store import (
+    SMALLEST_DYNAMIC_SIDE,
+    default_folder,
+    write_whole,
+)
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
@@ -29,9 +33,6 @@ _LIBRARIES = {
     "tensorrt-rtx": ("tensorrt_rtx", "TensorRT-RTX"),
 }
 """Flavour -> Python package of the API, and its name for people."""
-
-_SMALLEST = 64
-"""Side of the smallest picture that engines for many sizes take, in pixels."""
 
 budget_log = logging.getLogger("streamdenoise.budget")
 
@@ -94,10 +95,11 @@ def build(
     Raises:
         EngineBuildError: the library refuses the model, or the build was stopped.
     """
-    if options.dynamic and min(request.height, request.width) < _SMALLEST:
+    least = SMALLEST_DYNAMIC_SIDE
+    if options.dynamic and min(request.height, request.width) < least:
         raise ConfigError(
             f"an engine for all sizes up to {request.width}x{request.height} cannot be "
-            f"built: sides are at least {_SMALLEST} pixels; give a larger --size"
+            f"built: sides are at least {least} pixels; give a larger --size"
         )
     trt = _library(flavour)
     if flavour == "torch-tensorrt":
@@ -256,7 +258,11 @@ def _profile(builder: Any, network: Any, request: StepRequest, dynamic: bool) ->
     """Shapes of the inputs that the graph leaves free: one size, or all up to it."""
     profile = builder.create_optimization_profile()
     largest = _shapes(request, request.height, request.width)
-    smallest = _shapes(request, _SMALLEST, _SMALLEST) if dynamic else largest
+    smallest = (
+        _shapes(request, SMALLEST_DYNAMIC_SIDE, SMALLEST_DYNAMIC_SIDE)
+        if dynamic
+        else largest
+    )
     for i in range(network.num_inputs):
         tensor = network.get_input(i)
         if -1 in tuple(tensor.shape):
