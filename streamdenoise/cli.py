@@ -658,10 +658,8 @@ def stop_by_signal() -> Iterator["StopSwitch"]:
     try:
         yield switch
     except BuildStoppedError as exc:
-        if not received:
-            raise
         typer.echo(f"stopped: {exc}", err=True)
-        raise typer.Exit(128 + received[0]) from exc
+        raise typer.Exit(128 + received[0] if received else 0) from exc
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)

@@ -14,9 +14,9 @@ from streamdenoise.backends import (
     Backend,
     Engines,
     OnBuild,
-    engine_is_ready,
     explained,
     load_backend,
+    refuse_engine,
     step_request,
     usual_backends,
 )
@@ -29,6 +29,7 @@ from streamdenoise.errors import (
     BuildStoppedError,
     ConfigError,
     DeviceMemoryError,
+    EngineMissingError,
     EngineRefusedError,
 )
 from streamdenoise.guard import check_engine
@@ -122,16 +123,12 @@ class EngineLoader:
         reasons: list[str] = []
         for name in usual_backends():
             try:
-                if not self._wait and not engine_is_ready(
-                    name, self._artefact, height, width, depth, self._store
-                ):
-                    if self._builder is None:  # else a faster one is on its way
-                        self._build(name, height, width, depth)
-                        reasons.append(
-                            f"{name} is being built and takes over when ready"
-                        )
-                    continue
-                engine = self._load(name, height, width, depth)
+                engine = self._load(name, height, width, depth, self._wait)
+            except EngineMissingError as exc:
+                if self._builder is None:  # else a faster one is on its way
+                    self._build(name, (height, width), exc.size, depth)
+                    reasons.append(f"{name} is being built and takes over when ready")
+                continue
             except EngineRefusedError as exc:
                 log.warning("%s", exc)
                 reasons.append(str(exc))
@@ -169,70 +166,106 @@ class EngineLoader:
         if builder is not None:
             builder.stop()
 
-    def _build(self, name: str, height: int, width: int, depth: int) -> None:
+    def _build(
+        self, name: str, size: tuple[int, int], missing: tuple[int, int], depth: int
+    ) -> None:
+        """Build the engine for `missing`, a tile's size perhaps, and load it whole."""
         log.warning("the engine of %s is being built; this takes a while", name)
         command = [
             *(sys.executable, "-m", "streamdenoise", "compile"),
             str(self._artefact.path or self._artefact.name),
-            *("--size", f"{width}x{height}", "--depth", str(depth)),
+            *("--size", f"{missing[1]}x{missing[0]}", "--depth", str(depth)),
             *("--backend", name, "--quiet"),
         ]
         self._builder = _BackgroundBuild(
-            command, self._store, lambda: self._load(name, height, width, depth)
+            command, self._store, lambda: self._load(name, *size, depth, False)
         )
         self._builder.start()
 
-    def _load(self, name: str, height: int, width: int, depth: int) -> Backend:
+    def _load(
+        self, name: str, height: int, width: int, depth: int, may_build: bool = True
+    ) -> Backend:
         """Whole, or in tiles as large as fit into memory."""
         tile = self._tile
         while True:
+            size = (height, width) if tile is None else tile_for(height, width, tile)
             try:
-                return self._load_tiled(name, height, width, depth, tile)
+                engine = self._load_guarded(name, *size, depth, may_build)
             except DeviceMemoryError as exc:
                 smaller = (tile or max(height, width)) // 16 * 8
                 if self._tile is not None or smaller < _SMALLEST_TILE:
                     raise
                 log.warning("%s; trying tiles of %d pixels", exc, smaller)
                 tile = smaller
-
-    def _load_tiled(
-        self, name: str, height: int, width: int, depth: int, tile: int | None
-    ) -> Backend:
-        size = (height, width) if tile is None else tile_for(height, width, tile)
-        try:
-            engine = self._load_guarded(name, *size, depth)
-        except EngineRefusedError as exc:
-            if BACKENDS[name].engines is Engines.NONE:
-                raise
-            log.warning("%s; building its engine anew", exc)
-            engine = self._load_guarded(name, *size, depth, rebuild=True)
-        if size == (height, width):
-            return engine
-        request = step_request(
-            name, self._artefact, height, width, depth, self._threads
-        )
-        return TiledBackend(request, engine, size)
+                continue
+            if size == (height, width):
+                return engine
+            request = step_request(
+                name, self._artefact, height, width, depth, self._threads
+            )
+            return TiledBackend(request, engine, size)
 
     def _load_guarded(
-        self, name: str, height: int, width: int, depth: int, rebuild: bool = False
+        self, name: str, height: int, width: int, depth: int, may_build: bool
     ) -> Backend:
-        """An engine that has shown on the known clip that it is sound."""
-        engine = load_backend(
-            *(name, self._artefact, height, width, depth, self._threads),
-            store=self._store,
-            rebuild=rebuild,
-            on_build=self._on_build,
-        )
-        shapes = layout_shapes(self._artefact.layout, height, width)
+        """An engine that has shown on the known clip that it is sound.
+
+        One that is stored and is not gets a second chance, built anew.
+        """
+        key = (name, self._artefact, height, width, depth)
+
+        def load(rebuild: bool) -> Backend:
+            engine = load_backend(
+                *(*key, self._threads),
+                store=self._store,
+                rebuild=rebuild,
+                may_build=may_build,
+                on_build=self._on_build,
+            )
+            return guarded(engine, name, self._artefact, height, width, depth)
+
         try:
-            with explained(name):
-                precision = BACKENDS[name].precision
-                psnr = check_engine(engine, self._artefact, shapes, depth, precision)
-        except BaseException:
-            engine.close()
+            return load(rebuild=False)
+        except EngineRefusedError as exc:
+            if BACKENDS[name].engines is Engines.NONE or exc.is_known:
+                raise
+            log.warning("%s; it is not used again", exc)
+        try:
+            return load(rebuild=True)
+        except EngineRefusedError as exc:
+            if BACKENDS[name].engines is Engines.REQUIRED:
+                refuse_engine(*key, self._store, str(exc))
             raise
-        log.info("%s has %.1f dB against the model on the known clip", name, psnr)
-        return engine
+
+
+def guarded(
+    engine: Backend, name: str, artefact: Artefact, height: int, width: int, depth: int
+) -> Backend:
+    """The engine, after it has shown on the known clip that it is sound.
+
+    Args:
+        engine: fresh; closed if it is not sound.
+        name: key of `BACKENDS`.
+        artefact: the model.
+        height: of luma in pixels.
+        width: the same.
+        depth: bits per sample.
+
+    Raises:
+        EngineRefusedError: its pictures are wrong.
+        BackendError: it does not run.
+    """
+    shapes = layout_shapes(artefact.layout, height, width)
+    try:
+        with explained(name):
+            psnr = check_engine(
+                engine, artefact, shapes, depth, BACKENDS[name].precision
+            )
+    except BaseException:
+        engine.close()
+        raise
+    log.info("%s has %.1f dB against the model on the known clip", name, psnr)
+    return engine
 
 
 class _BackgroundBuild(Thread):

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -38,6 +38,7 @@ _AMPERE = 80
 """Compute capability from which on engines may be for any GPU."""
 
 _SUFFIX = ".engine.json"
+_REFUSED = ".refused"
 _LOCK_POLL_S = 0.2
 _ABANDONED_S = 3600.0
 """A part file of this age is what a killed build left."""
@@ -300,6 +301,7 @@ class EngineStore:
             write_whole(self.folder / file, data)
             text = json.dumps(manifest, indent=2) + "\n"
             write_whole(self.folder / f"{spec.file_name}{_SUFFIX}", text.encode())
+            (self.folder / f"{spec.file_name}{_REFUSED}").unlink(missing_ok=True)
         except OSError as exc:
             # It can be used all the same, this time.
             log.warning(
@@ -308,35 +310,55 @@ class EngineStore:
                 exc.strerror,
             )
 
-    def discard(self, spec: EngineSpec) -> None:
-        """Delete the engine of exactly this name, if any: the next one is built anew.
+    def discard(self, wanted: EngineSpec) -> None:
+        """Delete every engine that `find` would take: the next one is built anew.
 
-        For one that its runtime could not load, though it is whole. What cannot be
-        deleted is told and stays.
+        For those that proved to be no good, though they are whole. What another process
+        is building, or what cannot be deleted, stays.
         """
-        for folder in self.folders:
-            for suffix in (_SUFFIX, ".engine"):
-                _delete(folder / f"{spec.file_name}{suffix}")
+
+        def serves(stored: StoredEngine) -> bool:
+            return stored.spec is not None and not stored.spec.misfit(wanted)
+
+        for stored in self.engines():
+            if serves(stored):
+                _delete_engine(stored.path, serves)
+
+    def refuse(self, spec: EngineSpec, reason: str) -> None:
+        """Remember that even a new engine is no good, until another one is built."""
+        with suppress(OSError):
+            (self.folder / f"{spec.file_name}{_REFUSED}").write_text(
+                f"{spec.runtime}\n{reason}"
+            )
+
+    def refusal(self, spec: EngineSpec) -> str:
+        """Why a new engine of this runtime was no good; empty if none was refused."""
+        with suppress(OSError):
+            text = (self.folder / f"{spec.file_name}{_REFUSED}").read_text()
+            runtime, _, reason = text.partition("\n")
+            return reason if runtime == spec.runtime else ""
+        return ""
 
     def verify(self) -> list[tuple[StoredEngine, str]]:
         """Read every engine; beside each what is wrong with it, or nothing."""
         return [(stored, stored.check()) for stored in self.engines()]
 
-    def prune(self, unwanted: Iterable[Path] = ()) -> list[Path]:
-        """Delete broken engines, what killed builds left, and `unwanted` ones.
+    def prune(
+        self, is_unwanted: Callable[[StoredEngine], bool] = lambda stored: False
+    ) -> list[Path]:
+        """Delete broken engines, what killed builds left, and what is not wanted.
 
         What another process is building, or what cannot be deleted, is told and stays.
 
         Args:
-            unwanted: manifests of engines to delete too.
+            is_unwanted: says of an engine that is whole whether to delete it too.
 
         Returns:
             What was deleted.
         """
-        unwanted = set(unwanted)
 
-        def is_good(manifest: Path) -> bool:
-            return manifest not in unwanted and not _read_manifest(manifest).check()
+        def is_bad(stored: StoredEngine) -> bool:
+            return bool(stored.check()) or is_unwanted(stored)
 
         deleted, manifests = [], set[Path]()
         for folder in self.folders:
@@ -346,20 +368,28 @@ class EngineStore:
                 engine.with_name(f"{engine.name}.json")
                 for engine in folder.glob("*.engine")
             )
+            deleted += filter(_delete, folder.glob(f"*{_REFUSED}"))
         for manifest in manifests:
-            if is_good(manifest):
-                continue
-            engine = manifest.with_suffix("")
-            try:
-                with FileLock(engine.with_suffix(".lock")).acquire(timeout=0):
-                    # Another process may have just finished it.
-                    if not is_good(manifest):
-                        deleted += filter(_delete, (manifest, engine))
-            except Timeout:
-                log.warning("%s stays: another process builds it", engine.name)
-            except OSError as exc:
-                log.warning("%s cannot be deleted (%s)", engine, exc.strerror)
+            if is_bad(_read_manifest(manifest)):
+                deleted += _delete_engine(manifest, is_bad)
         return sorted(deleted)
+
+
+def _delete_engine(
+    manifest: Path, is_bad: Callable[[StoredEngine], bool]
+) -> list[Path]:
+    """Delete a manifest and its engine, if still bad under the lock; returns what."""
+    engine = manifest.with_suffix("")
+    try:
+        with FileLock(engine.with_suffix(".lock")).acquire(timeout=0):
+            # Another process may have just finished it.
+            if is_bad(_read_manifest(manifest)):
+                return list(filter(_delete, (manifest, engine)))
+    except Timeout:
+        log.warning("%s stays: another process builds it", engine.name)
+    except OSError as exc:
+        log.warning("%s cannot be deleted (%s)", engine, exc.strerror)
+    return []
 
 
 def default_folder() -> Path:

@@ -16,8 +16,13 @@ from streamdenoise.backends import (
     usual_backends,
 )
 from streamdenoise.backends.backend import OnBuild
-from streamdenoise.engine_store import EngineStore, StoredEngine
-from streamdenoise.errors import BackendError, BackendUnavailableError, ConfigError
+from streamdenoise.engine_store import FOLDER_VARIABLE, EngineStore, StoredEngine
+from streamdenoise.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ConfigError,
+    EngineBuildError,
+)
 from streamdenoise.table import align
 
 _HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
@@ -74,10 +79,14 @@ def make_engine(
     took = time.monotonic() - start
     digest = hashlib.sha256(engine).hexdigest()
     kept = [s.path.parent for s in store.engines() if s.sha256 == digest]
-    folder = kept[0] if kept else store.folder
+    if not kept:
+        raise EngineBuildError(
+            f"the engine of {artefact.name} was built but could not be kept in "
+            f"{store.folder}; make room there, or set {FOLDER_VARIABLE} to another"
+        )
     return (
         f"{name} engine of {artefact.name} for {width}x{height}, "
-        f"{len(engine) / 2**20:.1f} MiB, in {folder} ({took:.1f} s)"
+        f"{len(engine) / 2**20:.1f} MiB, in {kept[0]} ({took:.1f} s)"
     )
 
 
@@ -150,8 +159,7 @@ def prune_engines(everything: bool = False) -> str:
     may be of an older version, but also of a model of the user's own.
     """
     store = EngineStore()
-    unwanted = [s.path for s, _ in store.verify() if everything or _outdated(s)]
-    deleted = store.prune(unwanted)
+    deleted = store.prune(lambda stored: everything or bool(_outdated(stored)))
     lines = [f"deleted {path.name}" for path in deleted]
     return "\n".join(lines or [f"nothing to delete in {_folders(store)}"]) + "\n"
 

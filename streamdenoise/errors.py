@@ -10,6 +10,8 @@ StreamDenoiseError
 │   ├── EngineMismatchError       an engine does not fit its manifest
 │   ├── EngineBuildError          an engine could not be built
 │   │   └── BuildStoppedError         ... because it was not wanted any more
+│   ├── EngineLoadError           a runtime cannot read an engine
+│   ├── EngineMissingError        an engine would have to be built first
 │   ├── EngineRefusedError        an engine computes something else than it should
 │   └── DeviceMemoryError         the device has too little memory
 ├── CheckpointError (ValueError)
@@ -81,8 +83,32 @@ class BuildStoppedError(EngineBuildError):
     """A build was stopped by who had asked for it."""
 
 
+class EngineLoadError(BackendError):
+    """A runtime cannot read an engine."""
+
+
+class EngineMissingError(BackendError):
+    """An engine would have to be built first.
+
+    Attributes:
+        size: height and width that it is missing for, in pixels.
+    """
+
+    def __init__(self, message: str, size: tuple[int, int]) -> None:
+        super().__init__(message)
+        self.size = size
+
+
 class EngineRefusedError(BackendError):
-    """An engine runs, but its pictures are not those of the model."""
+    """An engine runs, but its pictures are not those of the model.
+
+    Attributes:
+        is_known: whether a new one was refused already, in an earlier run.
+    """
+
+    def __init__(self, message: str, is_known: bool = False) -> None:
+        super().__init__(message)
+        self.is_known = is_known
 
 
 class DeviceMemoryError(BackendError):

@@ -48,7 +48,8 @@ def bar_line(done: int, total: int, rate: float, unit: str) -> str:
 class BuildProgress:
     """Shows how far the build of an engine is, and stops it when asked to.
 
-    Steps are few and of very different lengths, so there is a bar of none of them.
+    Steps are few and of very different lengths, so there is a bar of none of them. The
+    line goes with the last step of each phase.
     """
 
     def __init__(
@@ -70,13 +71,10 @@ class BuildProgress:
         if self._shown:
             elapsed = _clock_time(time.monotonic() - self._start)
             self._line.draw(f"building, {elapsed}: {phase} {step + 1}/{steps}")
-            if step + 1 == steps:
-                self._line.clear()
-        return not self._stopped()
-
-    def close(self) -> None:
-        """Leave a clean line behind."""
-        self._line.clear()
+        stopped = self._stopped()
+        if stopped or step + 1 == steps:
+            self._line.clear()
+        return not stopped
 
 
 class Progress:

@@ -17,16 +17,21 @@ from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import (
     BACKENDS,
     Backend,
+    Engines,
     LaneInput,
     explained,
     load_backend,
     usual_backends,
 )
-from streamdenoise.blocks import layout_shapes
 from streamdenoise.denoiser import Denoiser
-from streamdenoise.errors import BackendError, BackendUnavailableError, ConfigError
+from streamdenoise.engine_loader import guarded
+from streamdenoise.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ConfigError,
+    EngineRefusedError,
+)
 from streamdenoise.frame import bit_depth
-from streamdenoise.guard import check_engine
 
 if TYPE_CHECKING:
     from streamdenoise.backends.torch_device import TorchDeviceBackend
@@ -77,7 +82,6 @@ class StreamBatch:
         multiple, depth = artefact.multiple, bit_depth(pix_fmt)
         height, width = (-(-side // multiple) * multiple for side in (height, width))
         self._key = (height, width, depth)
-        self._engine, name = _load(artefact, backend, height, width, depth, streams)
         self._wait_s = wait_s
         self._changed = Condition()
         self._given: dict[int, LaneInput] = {}
@@ -88,9 +92,10 @@ class StreamBatch:
         self.calls = 0
         """How many steps the engine has done."""
         self.denoisers = [
-            Denoiser(artefact, loader=_LaneLoader(self, i, name), **options)
+            Denoiser(artefact, loader=_LaneLoader(self, i), **options)
             for i in range(streams)
         ]
+        self._engine = _load(artefact, backend, height, width, depth, streams)
 
     def __enter__(self) -> Self:
         return self
@@ -127,13 +132,19 @@ class StreamBatch:
             if not self._given:
                 self._begun_s = time.monotonic()
             self._given[index] = given
-            while index not in self._results:
-                left = self._begun_s + self._wait_s - time.monotonic()
-                if self._open <= self._given.keys() or left <= 0:
-                    self._run()
-                else:
-                    self._changed.wait(left)
-            result = self._results.pop(index)
+            try:
+                while index not in self._results:
+                    left = self._begun_s + self._wait_s - time.monotonic()
+                    if self._open <= self._given.keys() or left <= 0:
+                        self._run()
+                    else:
+                        self._changed.wait(left)
+                result = self._results[index]
+            finally:
+                # Also where this thread was interrupted: or the next frame would get
+                # the result of this one.
+                self._given.pop(index, None)
+                self._results.pop(index, None)
         if isinstance(result, BaseException):
             raise result
         return result
@@ -208,8 +219,7 @@ class _LaneLoader:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, batch: StreamBatch, index: int, backend: str) -> None:
-        self.backend = backend
+    def __init__(self, batch: StreamBatch, index: int) -> None:
         self._batch = batch
         self._index = index
 
@@ -225,30 +235,39 @@ class _LaneLoader:
 
 def _load(
     artefact: Artefact, backend: str, height: int, width: int, depth: int, streams: int
-) -> tuple["TorchDeviceBackend", str]:
-    """The named backend, or the first that works and takes batches; and its name."""
-    named = backend != "auto"
-    names = [n for n in usual_backends() if BACKENDS[n].takes_batches]
-    shapes = layout_shapes(artefact.layout, height, width)
+) -> "TorchDeviceBackend":
+    """The named backend, or the first that works and takes batches."""
+    if backend != "auto":
+        return _load_sound(backend, artefact, height, width, depth, streams)
     reasons = []
-    for name in [backend] if named else names:
-        try:
-            engine: Any = load_backend(
-                name, artefact, height, width, depth, streams=streams
-            )
-            try:
-                with explained(name):
-                    precision = BACKENDS[name].precision
-                    check_engine(engine, artefact, shapes, depth, precision)
-            except BaseException:
-                engine.close()
-                raise
-        except BackendError as exc:
-            if named:
-                raise
-            reasons.append(str(exc))
+    for name in usual_backends():
+        if not BACKENDS[name].takes_batches:
             continue
-        return engine, name
+        try:
+            return _load_sound(name, artefact, height, width, depth, streams)
+        except BackendError as exc:
+            reasons.append(str(exc))
     raise BackendUnavailableError(
         f"no backend that takes batches works here: {'; '.join(reasons)}"
     )
+
+
+def _load_sound(
+    name: str, artefact: Artefact, height: int, width: int, depth: int, streams: int
+) -> Any:
+    """A guarded engine, built anew if the stored one is no good."""
+    entry = BACKENDS.get(name)
+    if entry is not None and not entry.takes_batches:
+        having = ", ".join(n for n, e in BACKENDS.items() if e.takes_batches)
+        raise ConfigError(
+            f"{name} takes one stream a call; those with batches: {having}"
+        )
+    size = (height, width, depth)
+    try:
+        engine = load_backend(name, artefact, *size, streams=streams)
+        return guarded(engine, name, artefact, *size)
+    except EngineRefusedError:
+        if BACKENDS[name].engines is Engines.NONE:
+            raise
+    engine = load_backend(name, artefact, *size, streams=streams, rebuild=True)
+    return guarded(engine, name, artefact, *size)

@@ -20,6 +20,7 @@ from streamdenoise import backends, cli, engines
 from streamdenoise.artefact import WEIGHTS, Artefact, open_artefact
 from streamdenoise.backends import (
     BACKENDS,
+    Backend,
     EngineOptions,
     Engines,
     backend_for,
@@ -37,7 +38,7 @@ from streamdenoise.errors import (
     EngineBuildError,
     EngineRefusedError,
 )
-from streamdenoise.guard import SIDE, check_engine, known_frame
+from streamdenoise.guard import LEAST_PSNR_DB, SIDE, check_engine, known_frame
 from streamdenoise.machine import has_cuda
 from streamdenoise.metrics import psnr_db
 
@@ -228,7 +229,7 @@ def stored_under_the_name_of_nano(store: EngineStore, engine: bytes) -> None:
     nano = open_artefact("nano")
     request = backends.step_request("openvino", nano, 256, 256, 8, None)
     spec = backends._spec("openvino", request, module, EngineOptions())
-    store.prune([stored.path for stored in store.engines()])
+    store.prune(lambda stored: True)
     store.find_or_build(spec, lambda: engine)
 
 
@@ -245,7 +246,7 @@ def test_an_engine_of_other_weights_is_refused_with_figures_and_replaced(
     found = [record.message for record in caplog.records]
     assert len(found) == 1
     assert re.search(r"refused: .* [0-9.]+ dB against .* int8 should have 42", found[0])
-    assert "building its engine anew" in found[0]
+    assert "it is not used again" in found[0]
     assert store.engines() == []
 
 
@@ -256,7 +257,7 @@ def test_an_engine_that_its_runtime_cannot_read_is_replaced(
     stored_under_the_name_of_nano(store, b"whole, but no engine")
     backend = load_backend("openvino", open_artefact("nano"), 256, 256, store=store)
     backend.step(clip(1, 256, 256)[0], SIGMA)
-    assert "cannot be loaded" in caplog.text
+    assert "openvino cannot load its engine" in caplog.text
     assert store.engines() == []
 
 
@@ -426,13 +427,85 @@ def test_a_model_from_a_file_is_what_is_built_in_the_background(
     mine = (tmp_path / "nano-awgn.json").rename(tmp_path / "mine.json")
     loader = EngineLoader(open_artefact(str(mine)), wait=False, store=store)
     backend = loader.load(64, 64, 8)
+    better = wait_for_better(loader)
+    assert better.name == "openvino"
+    for each in (backend, better, loader):
+        each.close()
+
+
+def wait_for_better(loader: EngineLoader) -> Backend:
     deadline = time.monotonic() + 50
     while (better := loader.better()) is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    return better
+
+
+def test_a_stored_engine_that_is_no_good_is_built_anew_in_the_background(
+    store: EngineStore, slow_openvino: None
+) -> None:
+    other = open_artefact("nano-awgn")
+    engine = build_engine("openvino", other, 256, 256, 8, store=store)
+    stored_under_the_name_of_nano(store, engine)
+    loader = EngineLoader(open_artefact("nano"), wait=False, store=store)
+    backend = loader.load(256, 256, 8)
+    assert backend.name == "openvino-fp32"
+    better = wait_for_better(loader)
     assert better.name == "openvino"
-    for each in (backend, better, loader):
+    assert len(store.engines()) == 1
+    for each in (backend, better):
         each.close()
+
+
+def test_the_engine_of_a_tile_is_what_is_built_in_the_background(
+    store: EngineStore, slow_openvino: None
+) -> None:
+    loader = EngineLoader(open_artefact("nano"), tile=256, wait=False, store=store)
+    backend = loader.load(320, 480, 8)
+    better = wait_for_better(loader)
+    (stored,) = store.engines()
+    assert stored.spec is not None
+    assert (stored.spec.height, stored.spec.width) == (256, 256)
+    assert better.step(clip(1, 320, 480)[0], SIGMA)[0].shape == (320, 480)
+    again = EngineLoader(open_artefact("nano"), tile=256, wait=False, store=store)
+    assert again.load(320, 480, 8).name == "openvino"
+    for each in (backend, better):
+        each.close()
+
+
+def test_an_engine_that_is_refused_again_is_not_built_at_every_start(
+    store: EngineStore, slow_openvino: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No sound engine reaches this limit, so even a new one is refused."""
+    monkeypatch.setitem(LEAST_PSNR_DB, "int8", 90.0)
+    artefact, built = open_artefact("nano"), []
+
+    def note(phase: str, step: int, steps: int) -> bool:
+        built.append(phase)
+        return True
+
+    for _ in range(2):
+        loader = EngineLoader(artefact, store=store, on_build=note)
+        backend = loader.load(256, 256, 8)
+        assert backend.name == "openvino-fp32"
+        assert "dB against the model's own" in loader.notes[0]
+        backend.close()
+        stamps = [s.path.stat().st_mtime_ns for s in store.engines()]
+        built.append(str(stamps))
+    assert built[0] == built[1]
+    assert any(path.suffix == ".refused" for path in store.prune())
+
+
+def test_an_engine_that_cannot_be_kept_is_an_error(
+    store: EngineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = run("compile", "nano", "--size", "64x64")
+    assert done.exit_code == 1
+    assert "was built but could not be kept in" in done.stderr
 
 
 def test_waiting_builds_first(store: EngineStore, slow_openvino: None) -> None:
@@ -588,7 +661,7 @@ def test_every_folder_of_the_store_is_listed(
     assert "TensorRT 10.15 or later" in listed
     assert "sm_80 or later" in listed
     for store in (EngineStore(Path("engines")), cache):
-        store.prune([stored.path for stored in store.engines()])
+        store.prune(lambda stored: True)
     assert run("engines", "list").stdout == f"no engines in engines or {cache.folder}\n"
 
 

@@ -144,7 +144,6 @@ def test_an_interrupted_stream_does_not_hang_the_others(
         def interrupt(given: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(batch._engine, "step_lanes", interrupt)
         seen: list[type[BaseException]] = []
 
         def work(i: int) -> None:
@@ -153,11 +152,25 @@ def test_an_interrupted_stream_does_not_hang_the_others(
             except BaseException as exc:
                 seen.append(type(exc))
 
-        run_together([lambda: work(0), lambda: work(1)])
+        with monkeypatch.context() as patch:
+            patch.setattr(batch._engine, "step_lanes", interrupt)
+            run_together([lambda: work(0), lambda: work(1)])
         assert sorted(kind.__name__ for kind in seen) == [
             "BackendError",
             "KeyboardInterrupt",
         ]
+        # The next frames get their own results.
+        later = clip(1, 2)
+        got: dict[int, np.ndarray] = {}
+
+        def step(i: int) -> None:
+            got[i] = lanes[i].step(later[i], SIGMA)[0]
+
+        run_together([lambda: step(0), lambda: step(1)])
+        alone = load_backend("eager", open_artefact("nano"), H, W, 8)
+        for i in range(2):
+            alone.reset()
+            assert (alone.step(later[i], SIGMA)[0] != got[i]).mean() < 1e-3
 
 
 def test_an_error_reaches_every_stream_of_the_batch() -> None:

@@ -26,7 +26,9 @@ from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
     ConfigError,
-    DeviceMemoryError,
+    EngineLoadError,
+    EngineMissingError,
+    EngineRefusedError,
     StreamDenoiseError,
 )
 from streamdenoise.machine import has_cuda
@@ -43,9 +45,9 @@ __all__ = [
     "backend_for",
     "build_engine",
     "check_backend",
-    "engine_is_ready",
     "explained",
     "load_backend",
+    "refuse_engine",
     "step_request",
     "usual_backends",
 ]
@@ -221,6 +223,7 @@ def load_backend(
     streams: int = 1,
     store: EngineStore | None = None,
     rebuild: bool = False,
+    may_build: bool = True,
     on_build: OnBuild | None = None,
 ) -> Backend:
     """Load one backend by name; never another one in its place.
@@ -235,10 +238,13 @@ def load_backend(
         streams: how many of this size one call advances.
         store: where engines are; None takes the usual one.
         rebuild: throw away the engine that is stored, as it proved to be wrong.
+        may_build: whether an engine that is missing is built.
         on_build: told how far a build is; may stop it.
 
     Raises:
         ConfigError: no backend has this name, or it takes no batches.
+        EngineMissingError: one is missing, and may not be built.
+        EngineRefusedError: the last one that was built was refused.
         BackendUnavailableError: its package or the artefact's file is missing.
         EngineMismatchError: the artefact's file is not the one that was compiled.
         BackendError: it would not compile the model.
@@ -253,17 +259,21 @@ def load_backend(
         spec = _spec(name, request, module, EngineOptions())
         if rebuild:
             store.discard(spec)
+        elif refusal := store.refusal(spec):
+            raise EngineRefusedError(refusal, is_known=True)
         engine = store.find(spec)
         if engine is not None:
             try:
                 return module.load(name, request, engine=engine, **entry.options)
-            except DeviceMemoryError:
-                raise
-            except Exception as exc:  # whatever the runtime raises
-                log.warning("the engine of %s cannot be loaded (%s)", name, exc)
+            except EngineLoadError as exc:
+                log.warning("%s", exc)
                 store.discard(spec)
         if entry.engines is Engines.OPTIONAL:
             return module.load(name, request, **entry.options)
+        if not may_build:
+            raise EngineMissingError(
+                f"{name} has no engine for {width}x{height} yet", (height, width)
+            )
         log.warning("building the engine of %s; this may take minutes", name)
         engine = build_engine(
             *(name, artefact, height, width, depth),
@@ -272,6 +282,27 @@ def load_backend(
             on_build=on_build,
         )
         return module.load(name, request, engine=engine, **entry.options)
+
+
+def refuse_engine(
+    name: str,
+    artefact: Artefact,
+    height: int,
+    width: int,
+    depth: int,
+    store: EngineStore,
+    reason: str,
+) -> None:
+    """Remember that a new engine is no good either, so that it is not built again.
+
+    Args:
+        reason: for people.
+
+    The others are as in `load_backend`.
+    """
+    module = importlib.import_module(BACKENDS[name].module)
+    request = step_request(name, artefact, height, width, depth, None)
+    store.refuse(_spec(name, request, module, EngineOptions()), reason)
 
 
 def check_backend(name: str, artefact: Artefact) -> None:
@@ -330,34 +361,12 @@ def build_engine(
             return module.build(request, options, on_build, **entry.options)
 
         def stopped() -> bool:
-            return on_build is not None and not on_build("waiting", 0, 1)
+            return on_build is not None and not on_build("waiting", 0, 2)
 
         about = {"streamdenoise": version("streamdenoise")}
         if hasattr(module, "about"):
             about |= module.about(**entry.options)
         return (store or EngineStore()).find_or_build(spec, build, about, stopped)
-
-
-def engine_is_ready(
-    name: str,
-    artefact: Artefact,
-    height: int,
-    width: int,
-    depth: int,
-    store: EngineStore,
-) -> bool:
-    """Whether `load_backend` would not have to build anything first.
-
-    Raises: what `load_backend` raises, apart from what the runtime itself does.
-    """
-    entry = _entry(name)
-    if entry.engines is not Engines.REQUIRED:
-        return True
-    request = step_request(name, artefact, height, width, depth, None)
-    with explained(name):
-        module = importlib.import_module(entry.module)
-        spec = _spec(name, request, module, EngineOptions())
-        return store.find(spec) is not None
 
 
 def _entry(name: str) -> BackendEntry:

@@ -20,7 +20,7 @@ from streamdenoise.backends.backend import (  # noqa: E402
 )
 from streamdenoise.backends.host_state import HostState  # noqa: E402
 from streamdenoise.blocks import gather_blocks, scatter_blocks  # noqa: E402
-from streamdenoise.errors import ConfigError  # noqa: E402
+from streamdenoise.errors import ConfigError, EngineLoadError  # noqa: E402
 from streamdenoise.machine import cpu_name  # noqa: E402
 
 
@@ -171,5 +171,9 @@ def load(
     """
     if engine is None:
         return OpenVinoBackend(name, request, _compile(request, profile))
-    compiled = ov.Core().import_model(engine, "CPU", _config(request))
+    try:
+        compiled = ov.Core().import_model(engine, "CPU", _config(request))
+    except RuntimeError as exc:
+        reason = " ".join(str(exc).split())[:200]
+        raise EngineLoadError(f"{name} cannot load its engine: {reason}") from exc
     return OpenVinoBackend(name, request, compiled)

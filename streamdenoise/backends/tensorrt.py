@@ -22,6 +22,7 @@ from streamdenoise.errors import (
     ConfigError,
     DeviceMemoryError,
     EngineBuildError,
+    EngineLoadError,
 )
 from streamdenoise.machine import cuda_facts, has_cuda
 
@@ -170,7 +171,7 @@ def load(name: str, request: StepRequest, engine: bytes, flavour: str) -> Any:
         faults = "; ".join(logger.errors[-2:])
         if "out of memory" in faults.lower():
             raise _short_of_memory(name, request)
-        raise BackendError(f"{name} cannot load its engine: {faults}")
+        raise EngineLoadError(f"{name} cannot load its engine: {faults}")
     budget_log.info(
         "%s: the network needs %.0f MiB of GPU memory for %dx%d, beside its weights",
         name,
