@@ -29,25 +29,11 @@ def quantize_openvino(
 
     `inputs` are those of `streamdenoise.compile.calibration_inputs`.
     """
-    from streamdenoise.backends.openvino import ov  # isort: skip  (silences reporting)
-    import nncf
-    from nncf.quantization.advanced_parameters import OverflowFix
+    from streamdenoise.backends.openvino import ov
 
     model = ov.Core().read_model(onnx_path)
-    quantized = nncf.quantize(
-        model,
-        nncf.Dataset(inputs),
-        subset_size=len(inputs),
-        preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(
-            names=_kept_in_float(model, net), types=_KEPT_IN_FLOAT, validate=False
-        ),
-        # The fix takes a bit from the weights of layers that it holds for the first
-        # ones, the head among them: most of what INT8 lost. It is for processors whose
-        # sums of two products may overflow; kernels for those lose no more without it.
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            overflow_fix=OverflowFix.DISABLE
-        ),
+    quantized = _quantize(
+        model, inputs, "mixed", _kept_in_float(model, net), _KEPT_IN_FLOAT
     )
     _unite_ranges(quantized)
     _round_once(quantized)
@@ -78,32 +64,49 @@ def quantize_onnx(
         inputs: see `streamdenoise.compile.calibration_inputs`.
         path: of the new file.
     """
-    import nncf
     import onnx
-    from nncf.quantization.advanced_parameters import OverflowFix
 
     model = onnx.load(onnx_path)
     shapes = {each.name: tuple(each.dims) for each in model.graph.initializer}
     precise = _precise_shapes(net)
-    quantized = nncf.quantize(
+    names = [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and shapes.get(node.input[1]) in precise
+    ]
+    quantized = _quantize(model, inputs, "performance", names, _KEPT_IN_FLOAT_ONNX)
+    onnx.save(quantized, path)
+
+
+def _quantize(
+    model: Any,
+    inputs: list[dict[str, np.ndarray]],
+    preset: str,
+    names: list[str],
+    types: list[str],
+) -> Any:
+    """NNCF's quantisation of all but the layers of these names and types.
+
+    `preset` is ``mixed``, or ``performance`` where all ranges shall be symmetric.
+    """
+    # Imported first, so that OpenVINO does not report its use.
+    import streamdenoise.backends.openvino  # noqa: F401  # isort: skip
+    import nncf
+    from nncf.quantization.advanced_parameters import OverflowFix
+
+    return nncf.quantize(
         model,
         nncf.Dataset(inputs),
         subset_size=len(inputs),
-        preset=nncf.QuantizationPreset.PERFORMANCE,
-        ignored_scope=nncf.IgnoredScope(
-            names=[
-                node.name
-                for node in model.graph.node
-                if node.op_type == "Conv" and shapes.get(node.input[1]) in precise
-            ],
-            types=_KEPT_IN_FLOAT_ONNX,
-            validate=False,
-        ),
+        preset=nncf.QuantizationPreset(preset),
+        ignored_scope=nncf.IgnoredScope(names=names, types=types, validate=False),
+        # The fix takes a bit from the weights of layers that it holds for the first
+        # ones, the head among them: most of what INT8 lost. It is for processors whose
+        # sums of two products may overflow; kernels for those lose no more without it.
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             overflow_fix=OverflowFix.DISABLE
         ),
     )
-    onnx.save(quantized, path)
 
 
 def _precise_shapes(net: RecurrentDenoiser) -> set[tuple[int, ...]]:
