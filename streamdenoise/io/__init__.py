@@ -10,14 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
-from streamdenoise.config import Hwaccel
+from streamdenoise.config import Hwaccel, Transport
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
+from streamdenoise.stream_url import StreamURL
 
 if TYPE_CHECKING:
     from streamdenoise.config import EncoderConfig
+    from streamdenoise.io.interruption import Interruption
 
-__all__ = ["Sink", "Source", "open_sink", "open_source"]
+__all__ = ["Sink", "Source", "is_network", "open_sink", "open_source"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
@@ -106,15 +108,22 @@ class Sink(Protocol):
         ...
 
 
+def is_network(target: str) -> bool:
+    """Whether `target` is a URL, of a server or another machine."""
+    return _SCHEME.match(target) is not None
+
+
 def open_source(
-    uri: str,
+    uri: "str | StreamURL",
     *,
     start_s: float = 0.0,
     duration_s: float | None = None,
     pix_fmt: str | None = None,
+    size: tuple[int, int] | None = None,
     timeout_s: float = 10.0,
     live: bool | None = None,
     hwaccel: Hwaccel = Hwaccel.NONE,
+    transport: Transport = Transport.AUTO,
 ) -> Source:
     """Open what `uri` names and read up to its first frame.
 
@@ -126,9 +135,12 @@ def open_source(
         duration_s: Leave out frames from `start_s` + `duration_s` on.
         pix_fmt: Format of the frames, one of `PIX_FMTS`; None keeps the stream's own
             where it is one of them, and takes the nearest where not.
+        size: Width and height that the frames of a camera or stream are scaled to; None
+            keeps the first one's.
         timeout_s: Longest wait for a connection and for each frame, in seconds.
         live: True gives a file or test pattern at its own pace, as a camera would.
         hwaccel: Where files and streams are decoded.
+        transport: How RTSP comes in.
 
     Raises:
         SourceOpenError: It cannot be opened, or holds no picture.
@@ -138,7 +150,23 @@ def open_source(
         raise ConfigError(
             f"pix_fmt {pix_fmt!r} is not supported; use one of {', '.join(PIX_FMTS)}"
         )
-    source = _open_source(uri, start_s, duration_s, pix_fmt, timeout_s, hwaccel)
+    if isinstance(uri, StreamURL) or is_network(uri) or uri.endswith(".sdp"):
+        from streamdenoise.io.network_source import NetworkSource
+
+        source: Source = NetworkSource(
+            uri if isinstance(uri, StreamURL) else StreamURL.parse(uri),
+            start_s=start_s,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+            size=size,
+            timeout_s=timeout_s,
+            hwaccel=hwaccel,
+            transport=transport,
+        )
+    else:
+        source = _open_local(
+            uri, start_s, duration_s, pix_fmt, size, timeout_s, hwaccel
+        )
     if live and not source.info.is_live:
         from streamdenoise.io.paced_source import PacedSource
 
@@ -146,11 +174,12 @@ def open_source(
     return source
 
 
-def _open_source(
+def _open_local(
     uri: str,
     start_s: float,
     duration_s: float | None,
     pix_fmt: str | None,
+    size: tuple[int, int] | None,
     timeout_s: float,
     hwaccel: Hwaccel,
 ) -> Source:
@@ -170,6 +199,7 @@ def _open_source(
             uri,
             duration_s=duration_s,
             pix_fmt=pix_fmt,
+            size=size,
             timeout_s=timeout_s,
             hwaccel=hwaccel,
         )
@@ -178,17 +208,6 @@ def _open_source(
 
         return TestPatternSource(
             uri, start_s=start_s, duration_s=duration_s, pix_fmt=pix_fmt
-        )
-    if _SCHEME.match(uri):
-        from streamdenoise.io.network_source import NetworkSource
-
-        return NetworkSource(
-            uri,
-            start_s=start_s,
-            duration_s=duration_s,
-            pix_fmt=pix_fmt,
-            timeout_s=timeout_s,
-            hwaccel=hwaccel,
         )
     path = Path(uri)
     if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
@@ -208,7 +227,7 @@ def _open_source(
 
 
 def open_sink(
-    target: str,
+    target: "str | StreamURL",
     info: StreamInfo,
     *,
     encoder: "EncoderConfig | None" = None,
@@ -216,13 +235,16 @@ def open_sink(
     overwrite: bool = False,
     start_s: float = 0.0,
     duration_s: float | None = None,
+    interruption: "Interruption | None" = None,
 ) -> Sink:
     """Open `target` for frames that look like `info`.
 
     Args:
         target: A video file (mp4, m4v, mov, mkv, webm, avi, ts, y4m); an image; a
             folder, or a pattern such as ``out/%05d.png``, for one image a frame; ``-``
-            for yuv4mpegpipe on stdout; ``rtsp://`` to publish; ``null:`` for nothing.
+            for yuv4mpegpipe on stdout; ``rtsp://``, ``rtmp://``, ``srt://``,
+            ``udp://`` and ``tcp://`` to publish; ``virtualcam:``, or
+            ``virtualcam:/dev/video9``, for other programs; ``null:`` for nothing.
         info: Size, format, rate, time base and colour tags of the frames.
         encoder: Codec and quality; None takes what suits the container.
         copy_from: The input file whose audio, subtitles, attachments, chapters,
@@ -232,12 +254,23 @@ def open_sink(
         start_s: The `start_s` that the source was opened with: the output is shifted
             so that it begins near 0.
         duration_s: The `duration_s` that the source was opened with.
+        interruption: Ends the waits for a network when it is set.
 
     Raises:
         SinkError: It cannot be written, or exists and `overwrite` is False.
+        ConfigError: It is an address that can never be published to.
     """
     from streamdenoise.config import EncoderConfig
 
+    if isinstance(target, StreamURL) or is_network(target):
+        from streamdenoise.io.publish_sink import PublishSink
+
+        return PublishSink(
+            target,
+            info,
+            encoder or EncoderConfig(preset="veryfast"),
+            interruption=interruption,
+        )
     if target == "null:":
         from streamdenoise.io.null_sink import NullSink
 
@@ -246,10 +279,10 @@ def open_sink(
         from streamdenoise.io.y4m_sink import Y4MSink
 
         return Y4MSink.to_stdout(info)
-    if _SCHEME.match(target):
-        from streamdenoise.io.publish_sink import PublishSink
+    if target.startswith("virtualcam:"):
+        from streamdenoise.io.virtualcam_sink import VirtualCamSink
 
-        return PublishSink(target, info, encoder or EncoderConfig(preset="veryfast"))
+        return VirtualCamSink(target.removeprefix("virtualcam:") or None, info)
     path = Path(target)
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES or path.is_dir() or target.endswith(("/", "\\")):

@@ -38,6 +38,7 @@ def open_camera(
     *,
     duration_s: float | None = None,
     pix_fmt: str | None = None,
+    size: tuple[int, int] | None = None,
     timeout_s: float = 10.0,
     hwaccel: Hwaccel = Hwaccel.NONE,
 ) -> "Source":
@@ -63,12 +64,15 @@ def open_camera(
                 uri,
                 duration_s=duration_s,
                 pix_fmt=pix_fmt,
+                size=size,
                 timeout_s=timeout_s,
                 hwaccel=hwaccel,
             )
         except SourceOpenError as exc:
             why = str(exc)
-    return OpenCVCameraSource(number, uri, why, duration_s=duration_s, pix_fmt=pix_fmt)
+    return OpenCVCameraSource(
+        number, uri, why, duration_s=duration_s, pix_fmt=pix_fmt, size=size
+    )
 
 
 class CaptureSource(PyAVSource):
@@ -86,6 +90,7 @@ class CaptureSource(PyAVSource):
         *,
         duration_s: float | None = None,
         pix_fmt: str | None = None,
+        size: tuple[int, int] | None = None,
         timeout_s: float = 10.0,
         hwaccel: Hwaccel = Hwaccel.NONE,
     ) -> None:
@@ -112,6 +117,7 @@ class CaptureSource(PyAVSource):
             is_live=True,
             duration_s=duration_s,
             pix_fmt=pix_fmt,
+            size=size,
             timeout_s=timeout_s,
             hwaccel=hwaccel,
         )
@@ -132,6 +138,7 @@ class OpenCVCameraSource:
         *,
         duration_s: float | None = None,
         pix_fmt: str | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self._name = name
         self._pix_fmt = pix_fmt or "yuv420p"
@@ -151,12 +158,13 @@ class OpenCVCameraSource:
                 f"{name} cannot be opened, neither by FFmpeg ({why}) nor by OpenCV; "
                 "check that it is plugged in, allowed and not used by another program"
             )
+        self._size = size or (picture.shape[1], picture.shape[0])
         self._first = picture
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         color = convert_picture((picture,), "rgb24", self._pix_fmt, _RGB)[1]
         self.info = StreamInfo(
-            width=picture.shape[1],
-            height=picture.shape[0],
+            width=self._size[0],
+            height=self._size[1],
             pix_fmt=self._pix_fmt,
             frame_rate=Fraction(rate).limit_denominator(1001) if rate > 0 else None,
             time_base=_MICROSECOND,
@@ -178,6 +186,8 @@ class OpenCVCameraSource:
             elapsed = captured_at - zero
             if self._duration_s is not None and elapsed >= self._duration_s:
                 return
+            if picture.shape[1::-1] != self._size:
+                picture = cv2.resize(picture, self._size)
             rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
             planes, color = convert_picture((rgb,), "rgb24", self._pix_fmt, _RGB)
             yield Frame(

@@ -1,17 +1,35 @@
 """FFmpeg's errors in words for a one-line message."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import av.error
+
+from streamdenoise.masking import mask_credentials, mask_exception
 
 # PyAV raises its own tree, and plain OSError and ValueError from file objects.
 FFMPEG_ERRORS = (av.error.FFmpegError, OSError, ValueError, MemoryError)
 
 
 def reason(exc: BaseException) -> str:
-    """What happened, without error numbers, class names and credentials' place."""
+    """What happened, without error numbers, class names and credentials."""
     if isinstance(exc, av.error.ExitError):
         return "no answer in time"
     if isinstance(exc, av.error.HTTPUnauthorizedError):
         return "user name or password refused"
     text = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
-    text = str(text).splitlines()[0].strip().rstrip(".")
+    text = mask_credentials(str(text)).splitlines()[0].strip().rstrip(".")
     return text[:1].lower() + text[1:]
+
+
+@contextmanager
+def masked_errors() -> Iterator[None]:
+    """Let no exception out of the block that shows credentials, nor its causes.
+
+    FFmpeg's exceptions hold the whole address, which every traceback would print.
+    """
+    try:
+        yield
+    except BaseException as exc:
+        mask_exception(exc)
+        raise

@@ -1,6 +1,7 @@
 """Video files: encoded pictures, and everything else from the input."""
 
 import contextlib
+import errno
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.carried_streams import CarriedStreams
+from streamdenoise.io.disk_sync import DiskSync
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.partial_file import PartialFile
 from streamdenoise.io.video_encoder import VideoEncoder
@@ -33,6 +35,10 @@ _ASPECT_CODECS = ("libx264", "libx265", "mpeg4", "mpeg2video")
 
 _MAX_TIMESCALE = (1 << 31) - 1
 
+# Of a live recording, what reaches the disk at once: fragments of MP4, and Matroska's
+# clusters, which would be of 5 s.
+_LIVE_BLOCK_S = 0.4
+
 
 class FileSink:
     """Encodes to a temporary name and renames at the end.
@@ -40,6 +46,8 @@ class FileSink:
     The file is playable at any moment, even after a crash: Matroska by nature, MP4 and
     MOV because they are written in fragments, which `close` turns into a plain file
     (not where the input has cover art, which fragments cannot hold).
+    Of a live recording, a crash loses the last 0.4 s and what the encoder still holds
+    (14 frames of x264 with the preset ``veryfast``), and a cut of the power 2 s more.
     Timestamps are those of the frames (Matroska stores milliseconds, AVI a constant
     rate). Audio, subtitles, attachments, chapters and tags come from `copy_from`.
     """
@@ -69,8 +77,10 @@ class FileSink:
         self._closed = False
         self._last = Fraction(0)
         self._shift = Fraction(start_s).limit_denominator(10**6)
+        self._is_live = info.is_live
         self._carried: CarriedStreams | None = None
         self._container: OutputContainer | None = None
+        self._sync: DiskSync | None = None
         try:
             self._open(info, encoder, copy_from, start_s, duration_s)
         except BaseException as exc:
@@ -126,6 +136,13 @@ class FileSink:
         self._note_aspect(info)
         # Writes the header: what the muxer refuses is known before the first frame.
         container.start_encoding()
+        if self._is_live:
+            self._sync = DiskSync(self._partial.path)
+
+    @property
+    def partial_path(self) -> Path:
+        """The name of the file until it is finished."""
+        return self._partial.path
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -168,6 +185,8 @@ class FileSink:
             self._finish()
         except FFMPEG_ERRORS:
             self._release()
+            if not _holds_a_picture(self._partial.path):
+                self._frames = 0
         if self._frames == 0:
             self._partial.discard()
         else:
@@ -208,6 +227,12 @@ class FileSink:
             self._carried.close()
         if container is not None:
             container.close()
+        self._end_sync()
+
+    def _end_sync(self) -> None:
+        sync, self._sync = self._sync, None
+        if sync is not None:
+            sync.close()
 
     def _cover_all(self, packets: list[av.Packet]) -> None:
         """Let the last packet last until the end of the picture shown last.
@@ -229,6 +254,7 @@ class FileSink:
         if container is not None:
             with contextlib.suppress(*FFMPEG_ERRORS):
                 container.close()
+        self._end_sync()
 
     def _time_base(self, info: StreamInfo) -> Fraction:
         if self._format == "avi" and info.frame_rate:
@@ -240,13 +266,16 @@ class FileSink:
         options = {"flush_packets": "1"}
         if self._format in ("mp4", "mov"):
             options["movflags"] = "+hybrid_fragmented+delay_moov+frag_keyframe"
-            options["frag_duration"] = str(2 * av.time_base)
+            fragment_s = _LIVE_BLOCK_S if self._is_live else 2
+            options["frag_duration"] = f"{fragment_s * av.time_base:.0f}"
             # Edit lists count in this unit: another one would round the first pts.
             options["movie_timescale"] = str(min(time_base.denominator, _MAX_TIMESCALE))
         elif self._format in ("matroska", "webm"):
             # Sound may begin a few ms before the first picture: the muxer would shift
             # all pictures by that, but the format can store it.
             options["avoid_negative_ts"] = "disabled"
+            if self._is_live:
+                options["cluster_time_limit"] = f"{_LIVE_BLOCK_S * 1000:.0f}"
         return options
 
     def _note_aspect(self, info: StreamInfo) -> None:
@@ -264,6 +293,8 @@ class FileSink:
     def _open_message(
         self, config: EncoderConfig, info: StreamInfo, exc: BaseException
     ) -> str:
+        if is_disk_full(exc):
+            return f"{self._path} cannot be written: {reason(exc)}; free some space"
         opened = getattr(self, "_encoder", None)
         header = opened is not None and opened.stream.codec_context.is_open
         if header or (isinstance(exc, ValueError) and "does not support" in str(exc)):
@@ -283,3 +314,15 @@ class FileSink:
             f"{self._path} cannot be finished: {reason(exc)}; "
             f"what is written so far is kept as {self._partial.path}"
         )
+
+
+def is_disk_full(exc: BaseException | None) -> bool:
+    """Whether the disk, or the user's share of it, has no room."""
+    return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _holds_a_picture(path: Path) -> bool:
+    """Whether a file that could not be finished is worth keeping."""
+    with contextlib.suppress(*FFMPEG_ERRORS), av.open(f"file:{path}") as container:
+        return next(container.decode(video=0), None) is not None
+    return False

@@ -1,17 +1,37 @@
-"""RTSP cameras and other streams that arrive over the network."""
+"""Cameras and other streams that arrive over the network."""
+
+import errno
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 
 import av
 import av.error
 from av.container import InputContainer
 
-from streamdenoise.config import Hwaccel
-from streamdenoise.errors import SourceOpenError, mask_credentials
+from streamdenoise.config import Hwaccel, Transport
+from streamdenoise.errors import SourceOpenError, SourceRefusedError
+from streamdenoise.frame import Frame
 from streamdenoise.io.container_video import main_video, video_duration
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, masked_errors, reason
+from streamdenoise.io.ffmpeg_reader import FFmpegReader
 from streamdenoise.io.pyav_source import PyAVSource
+from streamdenoise.stream_url import StreamURL
 
-# Asking again over UDP cannot help where the server did answer.
-_FINAL_ERRORS = (av.error.HTTPClientError, av.error.ConnectionRefusedError)
+# These are sent as they happen, whatever duration they claim.
+_LIVE_SCHEMES = (
+    *("rtsp", "rtsps", "rtmp", "rtmps", "rtmpt", "rtmpe"),
+    *("udp", "rtp", "srtp", "tcp", "srt"),
+)
+
+# Playlists of segments: all pictures of some seconds arrive at once.
+_SEGMENTED = ("hls", "dash")
+
+_REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
+
+
+_FEW_PROBES = {"flags": "low_delay", "fpsprobesize": "5"}
 
 
 class NetworkSource(PyAVSource):
@@ -19,64 +39,155 @@ class NetworkSource(PyAVSource):
 
     RTSP is asked for over TCP first, then over UDP where the server has no TCP. A
     reconnecting source is one that opens a new `NetworkSource` after
-    `SourceLostError`; this one never tries by itself. User names and passwords are
-    masked in everything that it says.
+    `SourceLostError`; this one never tries by itself. Live playlists are given at
+    their own pace. User names and passwords are masked in everything that it says.
+
+    Args:
+        url: Any address that FFmpeg reads.
+        transport: How RTSP carries its packets.
+        timeout_s: Longest wait for a connection, for an answer and for each picture,
+            in seconds.
+        pix_fmt: Format of the frames, one of `PIX_FMTS`; None takes the nearest.
+        size: Width and height that frames are scaled to; None keeps the first one's.
+        start_s: Leave out frames before this time in seconds; not of live streams.
+        duration_s: Leave out frames from `start_s` + `duration_s` on.
+        hwaccel: Where it is decoded.
+
+    Raises:
+        SourceRefusedError: User name or password are wrong.
+        SourceOpenError: Anything else; a later try may work.
     """
 
     def __init__(
         self,
-        url: str,
+        url: StreamURL | str,
         *,
+        transport: Transport = Transport.AUTO,
+        timeout_s: float = 10.0,
+        pix_fmt: str | None = None,
+        size: tuple[int, int] | None = None,
         start_s: float = 0.0,
         duration_s: float | None = None,
-        pix_fmt: str | None = None,
-        timeout_s: float = 10.0,
         hwaccel: Hwaccel = Hwaccel.NONE,
     ) -> None:
-        name = mask_credentials(url)
-        container = _connect(url, name, timeout_s)
-        stream = main_video(container)
-        if stream is None:
-            container.close()
-            raise SourceOpenError(f"{name} carries no video; check the address")
-        # A file behind http:// has a length and may be waited for; a camera has not.
-        is_live = video_duration(stream) is None or url.startswith("rtsp")
-        super().__init__(
-            container,
-            stream,
-            name,
-            is_live=is_live,
-            start_s=0.0 if is_live else start_s,
-            duration_s=duration_s,
-            pix_fmt=pix_fmt,
-            timeout_s=timeout_s,
-            hwaccel=hwaccel,
+        address = url if isinstance(url, StreamURL) else StreamURL(url)
+        self._closed = threading.Event()
+        self._through: FFmpegReader | None = None
+        if address.scheme in FFmpegReader.schemes:
+            self._through = FFmpegReader(address, timeout_s)
+        try:
+            with masked_errors():
+                container = _connect(address, transport, timeout_s, self._through)
+            stream = main_video(container)
+            if stream is None:
+                container.close()
+                raise SourceOpenError(f"{address} carries no video; check the address")
+            # A file behind http:// has a length and may be waited for; a camera not.
+            is_live = address.scheme in _LIVE_SCHEMES or video_duration(stream) is None
+            self._is_paced = is_live and container.format.name.startswith(_SEGMENTED)
+            super().__init__(
+                container,
+                stream,
+                str(address),
+                is_live=is_live,
+                start_s=0.0 if is_live else start_s,
+                duration_s=duration_s,
+                pix_fmt=pix_fmt,
+                size=size,
+                timeout_s=timeout_s,
+                hwaccel=hwaccel,
+                comes_in_bursts=self._is_paced,
+            )
+        except BaseException:
+            self._close_through()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = super().__iter__()
+        return self._paced(frames) if self._is_paced else frames
+
+    def close(self) -> None:
+        self._closed.set()
+        super().close()
+        self._close_through()
+
+    def _close_through(self) -> None:
+        if self._through is not None:
+            self._through.close()
+
+    def _paced(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Each frame at its own time, as if it came by itself."""
+        zero = -float("inf")
+        for frame in frames:
+            now = time.monotonic()
+            ahead_s = zero + frame.time_s - now
+            if not 0 <= ahead_s <= self._timeout_s:
+                # The first, one after a gap, or one of another clock: count from it.
+                zero, ahead_s = now - frame.time_s, 0.0
+            if self._closed.wait(ahead_s):
+                return
+            yield replace(frame, captured_at=time.monotonic())
+
+
+def _connect(
+    address: StreamURL,
+    transport: Transport,
+    timeout_s: float,
+    through: FFmpegReader | None,
+) -> InputContainer:
+    begin = time.monotonic()
+    try:
+        if through is not None:
+            return av.open(through, "r", format="mpegts", options=_FEW_PROBES)
+        return av.open(
+            address.reveal(),
+            "r",
+            options=_options(address.scheme, transport),
+            timeout=(timeout_s, timeout_s),
         )
+    except _REFUSED as exc:
+        raise SourceRefusedError(
+            f"{address} cannot be opened: {reason(exc)}; "
+            "correct the user name and the password"
+        ) from exc
+    except av.error.ProtocolNotFoundError as exc:
+        raise SourceOpenError(
+            f"{address} cannot be opened: this FFmpeg does not speak "
+            f"{address.scheme}; have a server such as MediaMTX turn it into rtsp"
+        ) from exc
+    except FFMPEG_ERRORS as exc:
+        # What was cut short looks like nonsense to FFmpeg.
+        is_late = time.monotonic() - begin > timeout_s
+        why = "no answer in time" if is_late else reason(exc)
+        if through is not None:
+            why = through.message or why
+        if getattr(exc, "errno", None) == errno.EPROTONOSUPPORT:
+            why = f"the server does not offer --transport {transport}"
+        raise SourceOpenError(
+            f"{address} cannot be opened: {why}; "
+            "check the address and that the server runs"
+        ) from exc
 
 
-def _connect(url: str, name: str, timeout_s: float) -> InputContainer:
+def _options(scheme: str, transport: Transport) -> dict[str, str]:
     # Not `nobuffer`: it throws the probed packets away, and with them the first key
     # frame, so that the picture appears seconds later.
     options = {"flags": "low_delay"}
-    transports: tuple[str | None, ...] = (None,)
-    if url.startswith(("rtsp://", "rtsps://")):
-        transports = ("tcp", "udp")
-    failure: Exception | None = None
-    for transport in transports:
-        if transport is not None:
-            options["rtsp_transport"] = transport
-        try:
-            return av.open(url, "r", options=options, timeout=(timeout_s, timeout_s))
-        except _FINAL_ERRORS as exc:
-            failure = exc
-            break
-        except FFMPEG_ERRORS as exc:
-            # Over TCP's own reason is the better one: UDP mostly just stays silent.
-            failure = failure or exc
-            if isinstance(exc, av.error.ExitError):
-                break
-    assert failure is not None
-    raise SourceOpenError(
-        f"{name} cannot be opened: {reason(failure)}; "
-        "check the address, the password and that the server runs"
-    ) from failure
+    if scheme in ("udp", "rtp"):
+        options["overrun_nonfatal"] = "1"  # a burst is no reason to give up
+    if scheme.startswith("rtmp"):
+        options["analyzeduration"] = "1000000"  # sound that never comes is waited for
+    if not scheme:  # an .sdp file, which names addresses of its own
+        options["protocol_whitelist"] = "file,rtp,udp,crypto,data"
+    if scheme in ("rtsp", "rtsps"):
+        # Sound is not used, and would have the picture wait for the server's clock.
+        options["allowed_media_types"] = "video"
+        # Pictures to guess the rate by: the usual 20 cost most of a second, each time.
+        options["fpsprobesize"] = "5"
+        if transport is Transport.AUTO:
+            # In one conversation: the password is sent once, whatever the way.
+            options["rtsp_transport"] = "tcp+udp"
+            options["rtsp_flags"] = "prefer_tcp"
+        else:
+            options["rtsp_transport"] = transport.value
+    return options

@@ -1,104 +1,143 @@
-"""Publishing to an RTSP server, which then serves the clean stream to others."""
+"""Publishing to a server, or to another machine, which then shows the clean stream."""
 
-import socket
+from collections.abc import Iterable
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import av
-import av.error
 
 from streamdenoise.config import NVENC_CODECS, EncoderConfig
-from streamdenoise.errors import SinkError, mask_credentials
+from streamdenoise.errors import ConfigError, SinkError, SinkRefusedError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg_publisher import FFmpegPublisher
+from streamdenoise.io.interruption import Interruption
+from streamdenoise.io.publisher import Publisher, PyAVPublisher, RefusedError
+from streamdenoise.io.publisher_process import TIME_BASE
 from streamdenoise.io.video_encoder import VideoEncoder
+from streamdenoise.stream_url import StreamURL
 
-_TIMEOUT_S = 10.0
+_GOODBYE_S = 1.0
 
-# RTP's clock for video; finer than any camera's timestamps.
-_TIME_BASE = Fraction(1, 90000)
+# RTMP counts milliseconds in 31 bits.
+_RTMP_LONGEST_S = 2**31 // 1000
 
 
 class PublishSink:
-    """Encodes without delay and announces the stream to an RTSP server (RECORD).
+    """Encodes without delay and publishes; a key frame every 2 s lets viewers join.
 
-    A key frame every two seconds lets viewers join.
+    The network is another process's business: nothing that it does can hold up more
+    than the thread that uses this, and that one not longer than the time-out.
+
+    Args:
+        url: ``rtsp(s)://`` (announced to a server), ``rtmp(s)://``, ``srt://``,
+            ``udp://``, ``tcp://`` (MPEG-TS).
+        info: Of the frames.
+        encoder: H.264 or H.265, in software or by NVENC.
+        timeout_s: Longest wait for the connection, and for each frame to be taken.
+        interruption: Ends all waits, of the constructor too, when it is set.
 
     Raises:
+        ConfigError: Such an address or codec can never be published to or with.
+        SinkRefusedError: The server refuses the user or the password.
         SinkError: The server cannot be reached, or refuses the stream.
     """
 
-    def __init__(self, url: str, info: StreamInfo, encoder: EncoderConfig) -> None:
-        self._name = mask_credentials(url)
+    def __init__(
+        self,
+        url: StreamURL | str,
+        info: StreamInfo,
+        encoder: EncoderConfig,
+        *,
+        timeout_s: float = 10.0,
+        interruption: Interruption | None = None,
+    ) -> None:
+        if isinstance(url, str):
+            url = StreamURL(url)
+        self._name = str(url)
+        self._scheme = url.scheme
         self._closed = False
-        if not url.startswith(("rtsp://", "rtsps://")):
-            raise SinkError(
-                f"{self._name} cannot be published to; use rtsp:// or a file name"
-            )
+        self._begin: Fraction | None = None
+        self._interruption = interruption or Interruption()
         if encoder.codec not in ("x264", "x265", *NVENC_CODECS):
-            raise SinkError(
-                f"{encoder.codec} cannot be published over RTSP; use --codec x264"
+            raise ConfigError(
+                f"{encoder.codec} cannot be published to {self._name}; use --codec x264"
             )
-        _check_server(url, self._name)
+        self._publisher = self._make_publisher(url, timeout_s)
         try:
-            self._container = av.open(
-                url,
-                "w",
-                format="rtsp",
-                container_options={"rtsp_transport": "tcp"},
-                timeout=_TIMEOUT_S,
-            )
-            rate = info.frame_rate or Fraction(25)
             self._encoder = VideoEncoder(
-                self._container,
+                self._publisher.container,
                 info,
                 encoder,
-                time_base=_TIME_BASE,
+                time_base=TIME_BASE,
                 low_delay=True,
             )
+            rate = info.frame_rate or Fraction(25)
             self._encoder.stream.codec_context.gop_size = max(1, round(2 * rate))
-            self._container.start_encoding()
+            self._publisher.connect()
+        except RefusedError as exc:
+            self._publisher.close(0)
+            raise SinkRefusedError(
+                f"{self._name} cannot be published to: {exc}; "
+                "correct it in the address and start again"
+            ) from exc
         except FFMPEG_ERRORS as exc:
+            self._publisher.close(0)
             raise SinkError(
                 f"{self._name} cannot be published to: {reason(exc)}; "
-                "check that an RTSP server runs there and lets you publish"
+                "check that a server runs there and lets you publish"
             ) from exc
+        except BaseException:
+            self._publisher.close(0)
+            raise
+
+    def _make_publisher(self, url: StreamURL, timeout_s: float) -> Publisher:
+        for kind in (PyAVPublisher, FFmpegPublisher):
+            if self._scheme in kind.schemes:
+                return kind(url.reveal(), self._scheme, timeout_s, self._interruption)
+        raise ConfigError(
+            f"{self._name} cannot be published to; use rtsp://, rtmp://, srt://, "
+            "udp://, tcp:// or a file name"
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(f"{self._name}: {note}" for note in self._encoder.notes)
 
+    def interrupt(self) -> None:
+        """End what this waits for, from any thread; nothing can be written any more."""
+        self._interruption.set()
+
     def write(self, frame: Frame) -> None:
         if self._closed:
             raise ValueError("the sink is closed")
         self._encoder.check(frame)
-        try:
-            self._container.mux(list(self._encoder.encode(frame, Fraction(0))))
-        except FFMPEG_ERRORS as exc:
+        moment = frame.pts * frame.time_base
+        if self._begin is None:
+            self._begin = moment
+        if self._scheme.startswith("rtmp") and moment - self._begin > _RTMP_LONGEST_S:
             raise SinkError(
-                f"{self._name} stopped taking the stream: {reason(exc)}; "
-                "check the server and start again"
-            ) from exc
+                f"{self._name} has been published to for 24 days, which is as far as "
+                "RTMP's timestamps reach; connect again"
+            )
+        self._send(self._encoder.encode(frame, self._begin))
 
     def close(self) -> None:
+        """Say goodbye, within little more than a second.
+
+        Nothing is left to be sent: each frame came out of the encoder at once.
+        """
         if self._closed:
             return
         self._closed = True
-        try:
-            self._container.mux(list(self._encoder.flush()))
-            self._container.close()
-        except FFMPEG_ERRORS as exc:
-            raise SinkError(
-                f"{self._name} ended before the stream did: {reason(exc)}"
-            ) from exc
+        self._publisher.close(_GOODBYE_S)
 
     def abort(self) -> None:
-        try:
-            self.close()
-        except SinkError:
-            return  # the failure that led here is the one to tell
+        """Leave at once, without a goodbye."""
+        if not self._closed:
+            self._closed = True
+            self._publisher.close(0)
 
     def __enter__(self) -> Self:
         return self
@@ -114,27 +153,11 @@ class PublishSink:
         else:
             self.abort()
 
-
-def _check_server(url: str, name: str) -> None:
-    """Ask for the server's options first, because FFmpeg's publishing has no time-out.
-
-    Raises:
-        SinkError: Nothing answers there, or something that is not an RTSP server.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "rtsp":
-        return  # the question would have to be encrypted
-    plain = f"rtsp://{parts.hostname}:{parts.port or 554}{parts.path}"
-    question = f"OPTIONS {plain} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode()
-    try:
-        address = (parts.hostname or "", parts.port or 554)
-        with socket.create_connection(address, _TIMEOUT_S) as connection:
-            connection.sendall(question)
-            answer = connection.recv(64)
-    except OSError as exc:
-        raise SinkError(
-            f"{name} cannot be published to: {reason(exc)}; "
-            "check that an RTSP server runs there and lets you publish"
-        ) from exc
-    if not answer.startswith(b"RTSP/"):
-        raise SinkError(f"{name} is not an RTSP server; check the address and port")
+    def _send(self, packets: Iterable[av.Packet]) -> None:
+        try:
+            self._publisher.send(packets)
+        except FFMPEG_ERRORS as exc:
+            raise SinkError(
+                f"{self._name} stopped taking the stream: {reason(exc)}; "
+                "check the server"
+            ) from exc

@@ -4,6 +4,7 @@ import itertools
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -15,15 +16,18 @@ import av.error
 from av.container import InputContainer
 
 from streamdenoise.config import Hwaccel
-from streamdenoise.errors import SourceLostError, SourceOpenError
+from streamdenoise.errors import SourceError, SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io.catch_up import CatchUp
 from streamdenoise.io.container_video import video_duration, video_start
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.nvdec import open_nvdec
 from streamdenoise.io.picture_limits import MAX_AREA_PX, size_fault
 from streamdenoise.io.pixel_formats import PixelConverter, nearest_pix_fmt, same_samples
+from streamdenoise.io.stream_watchdog import StreamWatchdog
 from streamdenoise.io.timestamps import TimestampRepair
 from streamdenoise.io.video_decoder import VideoDecoder
+from streamdenoise.masking import mask_exception
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +37,37 @@ _EPSILON = Fraction(1, 500_000)
 # Devices that have no picture yet say so; a fraction of a frame time is a good wait.
 _DEVICE_WAIT_S = 0.002
 
+# Formats without times: FFmpeg makes them up, at 25 a second.
+_WITHOUT_CLOCK = ("mpjpeg",)
+_ARRIVAL_TIME_BASE = Fraction(1, 90000)
+
+_LOG_INTERVAL_S = 5.0
+
 
 class PyAVSource:
     """Decodes one video stream of an open container; owns the container.
 
     Packets that cannot be decoded are skipped and counted, frames of another size are
     scaled to the first one's, and both are told in `info.notes`, as is a GPU that was
-    asked for and cannot decode it.
+    asked for and cannot decode it. A live stream starts with a key picture; a
+    `StreamWatchdog` decides when it is lost; what is too slow for it leaves out packets
+    up to the next key frame.
+
+    Args:
+        container: Closed with the source, and if it cannot be opened.
+        stream: The one of its streams that is decoded.
+        name: What messages call it, without credentials.
+        is_live: It never ends by itself: an end is a loss.
+        start_s: Leave out frames before this time, in seconds from the first one.
+        duration_s: Leave out frames from `start_s` + `duration_s` on.
+        pix_fmt: Format of the frames, one of `PIX_FMTS`; None takes the nearest.
+        size: Width and height that frames are scaled to; None keeps the first one's.
+        timeout_s: Longest wait for a picture, in seconds.
+        hwaccel: Where it is decoded.
+        comes_in_bursts: A live stream that is fetched in pieces of seconds.
+
+    Raises:
+        SourceOpenError: There is no decoder, or no picture came.
     """
 
     def __init__(
@@ -52,8 +80,10 @@ class PyAVSource:
         start_s: float = 0.0,
         duration_s: float | None = None,
         pix_fmt: str | None = None,
+        size: tuple[int, int] | None = None,
         timeout_s: float = 10.0,
         hwaccel: Hwaccel = Hwaccel.NONE,
+        comes_in_bursts: bool = False,
     ) -> None:
         self._container = container
         self._stream = stream
@@ -61,16 +91,23 @@ class PyAVSource:
         self._is_live = is_live
         self._timeout_s = timeout_s
         self._hwaccel = hwaccel
+        self._comes_in_bursts = comes_in_bursts
+        self._is_open = False
+        self._left_out = 0
         self._notes: list[str] = []
         self._frames: Iterator[Frame] = iter(())
         try:
-            self._open(start_s, duration_s, pix_fmt)
+            self._open(start_s, duration_s, pix_fmt, size)
         except BaseException:
             container.close()
             raise
 
     def _open(
-        self, start_s: float, duration_s: float | None, pix_fmt: str | None
+        self,
+        start_s: float,
+        duration_s: float | None,
+        pix_fmt: str | None,
+        size: tuple[int, int] | None,
     ) -> None:
         stream, context = self._stream, self._stream.codec_context
         if context is None:
@@ -85,9 +122,19 @@ class PyAVSource:
         context.options = {"max_pixels": str(MAX_AREA_PX)}
         # Frame threads delay every picture by their number: good for files only.
         stream.thread_type = "SLICE" if self._is_live else "AUTO"
-        self._decoder = VideoDecoder(stream, self._hardware(), self._fell_back)
+        # A bound method would be a cycle, and keep the decoder's threads after us.
+        fell_back = weakref.WeakMethod(self._fell_back)
+
+        def tell(why: str, began: bool) -> None:
+            if (method := fell_back()) is not None:
+                method(why, began)
+
+        self._decoder = VideoDecoder(stream, self._hardware(), tell)
+        self._has_clock = self._container.format.name not in _WITHOUT_CLOCK
         rate = stream.average_rate or stream.guessed_rate or None
-        time_base = stream.time_base or Fraction(1, 90000)
+        time_base = stream.time_base or _ARRIVAL_TIME_BASE
+        if not self._has_clock:
+            rate, time_base = None, _ARRIVAL_TIME_BASE
         self._begin = video_start(stream) + Fraction(start_s).limit_denominator(10**6)
         self._start_s = start_s
         self._end: Fraction | None = None
@@ -96,26 +143,21 @@ class PyAVSource:
             self._end = self._begin + duration
         self._timestamps = TimestampRepair(time_base, rate)
         decoded = self._positioned(time_base, rate)
-        try:
-            first = next(decoded, None)
-        except SourceLostError as exc:
-            raise SourceOpenError(
-                f"{self._name}: no picture came ({reason(exc.__cause__ or exc)}); "
-                "check that the source is running"
-            ) from exc
+        first = next(decoded, None)
         if first is None:
             raise SourceOpenError(self._nothing_message())
         fault = size_fault(first.width, first.height)
         if fault is not None:
             raise SourceOpenError(f"{self._name}: {fault}")
         target = pix_fmt or nearest_pix_fmt(first.format.name)
-        self._converter = PixelConverter(first.width, first.height, target)
+        width, height = size or (first.width, first.height)
+        self._converter = PixelConverter(width, height, target)
         # Live clocks count from anywhere, such as 1970: ours from the first frame.
         self._zero = first.pts if self._is_live and first.pts is not None else 0
         self._note_stream(first, target)
         self.info = StreamInfo(
-            width=first.width,
-            height=first.height,
+            width=width,
+            height=height,
             pix_fmt=target,
             frame_rate=rate,
             time_base=time_base,
@@ -126,11 +168,17 @@ class PyAVSource:
             sample_aspect=stream.sample_aspect_ratio or None,
         )
         self._frames = self._converted(itertools.chain([first], decoded))
+        self._is_open = True
 
     @property
     def skipped(self) -> int:
-        """Frames that could not be decoded so far."""
-        return self._decoder.skipped
+        """Packets that could not be decoded so far, or not in time."""
+        return self._decoder.skipped + self._left_out
+
+    @property
+    def damaged(self) -> int:
+        """Pictures so far that the decoder had to patch up."""
+        return self._decoder.damaged
 
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
@@ -180,7 +228,7 @@ class PyAVSource:
     ) -> Iterator[av.VideoFrame]:
         """Decoded frames from the first one at or after the start."""
         if self._start_s <= 0:
-            yield from self._trimmed(self._timestamps(self._decoded()))
+            yield from self._trimmed(self._timestamps(self._decoded(rate)))
             return
         # Some containers seek to a packet that no decoder can begin with: try earlier.
         for margin_s in (0, 10, None):
@@ -188,7 +236,7 @@ class PyAVSource:
                 continue
             self._decoder.restart()
             self._timestamps = TimestampRepair(time_base, rate)
-            frames = self._timestamps(self._decoded())
+            frames = self._timestamps(self._decoded(rate))
             first = next(frames, None)
             if first is None:
                 continue
@@ -227,38 +275,100 @@ class PyAVSource:
                 return
             yield frame
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
+    def _decoded(self, rate: Fraction | None) -> Iterator[av.VideoFrame]:
+        if self._is_live:
+            yield from self._decoded_live(rate)
+            return
         for packet in self._packets():
             yield from self._decoder.decode(packet)
         # A read that failed leaves pictures in the decoder; after a clean end: none.
         yield from self._decoder.decode(None)
 
+    def _decoded_live(self, rate: Fraction | None) -> Iterator[av.VideoFrame]:
+        watchdog = StreamWatchdog(
+            self._timeout_s, rate, comes_in_bursts=self._comes_in_bursts
+        )
+        # Without the pictures that they refer to, the first ones are grey smears.
+        has_begun = False
+        for packet in self._in_time(self._packets()):
+            pts_s = _seconds(packet.pts, packet) if self._has_clock else None
+            fault = watchdog.packet(pts_s)
+            if fault is not None:
+                raise self._lost(fault)
+            for frame in self._decoder.decode(packet):
+                has_begun = has_begun or packet.is_keyframe or bool(frame.key_frame)
+                if not has_begun:
+                    continue
+                watchdog.picture()
+                if not self._has_clock:
+                    frame.pts = int(time.monotonic() / _ARRIVAL_TIME_BASE)
+                    frame.time_base = _ARRIVAL_TIME_BASE
+                yield frame
+
+    def _in_time(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+        """Without those that would come too late, up to the next key frame."""
+        catch_up = CatchUp()
+        is_skipping = False
+        told = 0.0
+        while True:
+            before = time.monotonic()
+            packet = next(packets, None)
+            if packet is None:
+                return
+            now = time.monotonic()
+            time_s = _seconds(packet.dts, packet)
+            if time_s is None or self._comes_in_bursts:
+                yield packet
+                continue
+            is_skipping = catch_up.packet(time_s, now - before) or is_skipping
+            if is_skipping and packet.is_keyframe:
+                is_skipping = False
+                if now > told + _LOG_INTERVAL_S:
+                    told = now
+                    log.warning(
+                        "%s: decoding is too slow, %d pictures were left out so far",
+                        self._name,
+                        self._left_out,
+                    )
+            self._left_out += is_skipping
+            if not is_skipping:
+                yield packet
+
     def _packets(self) -> Iterator[av.Packet]:
         wait = threading.Event()
         deadline = time.monotonic() + self._timeout_s
+        # A camera's sound goes on when its picture has stopped: do not wait inside.
+        streams = () if self._is_live else (self._stream,)
         while True:
-            packets = self._container.demux(self._stream)
+            packets = self._container.demux(*streams)
             try:
                 for packet in packets:
-                    deadline = time.monotonic() + self._timeout_s
-                    yield packet
+                    is_late = self._is_live and time.monotonic() > deadline
+                    if packet.stream_index == self._stream.index:
+                        yield packet
+                        deadline = time.monotonic() + self._timeout_s
+                    # FFmpeg gives what it has before it tells of a time-out.
+                    if is_late:
+                        raise self._lost("no answer in time")
             except av.error.BlockingIOError:
                 # A capture device without a picture yet.
                 if time.monotonic() > deadline:
-                    raise SourceLostError(
-                        self._lost_message("it fell silent")
-                    ) from None
+                    raise self._lost("it fell silent") from None
                 wait.wait(_DEVICE_WAIT_S)
                 continue
             except (av.error.ExitError, TimeoutError) as exc:
-                raise SourceLostError(self._lost_message(reason(exc))) from exc
+                mask_exception(exc)  # the address is in it
+                raise self._lost(reason(exc)) from exc
+            except SourceError:
+                raise
             except FFMPEG_ERRORS as exc:
+                mask_exception(exc)
                 if self._is_live:
-                    raise SourceLostError(self._lost_message(reason(exc))) from exc
+                    raise self._lost(reason(exc)) from exc
                 self._notes.append(f"{self._name}: reading stopped: {reason(exc)}")
                 return
             if self._is_live:
-                raise SourceLostError(self._lost_message("the other side ended it"))
+                raise self._lost("the other side ended it")
             return
 
     def _converted(self, frames: Iterator[av.VideoFrame]) -> Iterator[Frame]:
@@ -354,8 +464,13 @@ class PyAVSource:
                 "the file is truncated or damaged there"
             )
 
-    def _lost_message(self, why: str) -> str:
-        return (
+    def _lost(self, why: str) -> SourceError:
+        if not self._is_open:
+            return SourceOpenError(
+                f"{self._name}: no picture came ({why}); "
+                "check that the source is running"
+            )
+        return SourceLostError(
             f"{self._name}: the stream was lost ({why}); "
             "check the source and start again"
         )
@@ -372,3 +487,9 @@ class PyAVSource:
             f"{self._name}: none of its video can be decoded "
             f"({self.skipped} packets tried); it may be damaged or encrypted"
         )
+
+
+def _seconds(ticks: int | None, packet: av.Packet) -> float | None:
+    if ticks is None or packet.time_base is None:
+        return None
+    return float(ticks * packet.time_base)

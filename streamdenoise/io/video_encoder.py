@@ -23,6 +23,9 @@ from streamdenoise.io.picture_conversion import convert_picture
 from streamdenoise.io.pixel_formats import same_samples
 from streamdenoise.io.planes import SEMI_PLANAR, frame_of
 
+# No encoder shows a picture so much later than it decodes it.
+_LONGEST_DELAY_S = 30
+
 
 class VideoEncoder:
     """One video stream of an output container, fed with `Frame`s.
@@ -133,7 +136,26 @@ class VideoEncoder:
 
     def flush(self) -> Iterator[av.Packet]:
         """The packets that the encoder still holds."""
-        yield from self.stream.encode(None)
+        packets = list(self.stream.encode(None))
+        _mend_dts(packets, self._time_base)
+        yield from packets
+
+
+def _mend_dts(packets: list[av.Packet], time_base: Fraction) -> None:
+    """Give packets in decoding order a dts where the encoder made none up.
+
+    libx265 leaves it to chance when it is given fewer frames than it holds back.
+    """
+    times = [packet.pts for packet in packets if packet.pts is not None]
+    longest = _LONGEST_DELAY_S / time_base
+    if len(times) < len(packets) or all(
+        packet.dts is not None and 0 <= pts - packet.dts <= longest
+        for pts, packet in zip(times, packets, strict=True)
+    ):
+        return
+    ahead = max(b - a for a, b in zip(times, sorted(times), strict=True))
+    for packet, moment in zip(packets, sorted(times), strict=True):
+        packet.dts = moment - ahead
 
 
 def _padded(

@@ -1,0 +1,158 @@
+"""SRT, which the FFmpeg inside PyAV lacks, through an FFmpeg program that has it."""
+
+import functools
+import io
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterable
+
+import av
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.io.interruption import Interruption
+from streamdenoise.io.publisher import RefusedError
+from streamdenoise.io.timed_process import TimedProcess
+
+# A passphrase; a user in the address; and a stream's id with a password, in the form
+# publish:path:user:password of some servers.
+SECRET_IN_SRT = re.compile(
+    r"[?&]passphrase=|^srt://[^/?#]*@|[?&](srt_)?streamid=[^&:]*:[^&:]*:[^&]*:", re.I
+)
+
+_REFUSED = re.compile(r"ERROR:(UNSECURE|BADSECRET)")
+
+_TS_PACKETS = "1316"
+
+
+class FFmpegPublisher:
+    """A `Publisher` by the program `ffmpeg`.
+
+    It gets a transport stream that it passes on without looking at it: so it connects
+    before the first packet, and holds none back.
+    """
+
+    schemes = ("srt",)
+
+    def __init__(
+        self, url: str, scheme: str, timeout_s: float, interruption: Interruption
+    ) -> None:
+        program = ffmpeg_with(scheme)
+        if program is None:
+            raise ConfigError(
+                f"{scheme}:// cannot be published to: no ffmpeg with {scheme} is "
+                "found; install FFmpeg, or pip install imageio-ffmpeg"
+            )
+        if SECRET_IN_SRT.search(url):
+            raise ConfigError(
+                f"{scheme}:// with a password cannot be published to: other users "
+                "would see it among ffmpeg's arguments; publish over rtsps:// or "
+                "rtmps://, or to a server on this machine that encrypts it"
+            )
+        self._command = [
+            *(program, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info"),
+            *("-f", "data", "-raw_packet_size", _TS_PACKETS, "-i", "pipe:0"),
+            *("-map", "0", "-c", "copy", "-flush_packets", "1", "-f", "data", url),
+        ]
+        self._timeout_s = timeout_s
+        self._interruption = interruption
+        self._process: TimedProcess | None = None
+        self._reader: threading.Thread | None = None
+        self._why = ""
+        self._buffer = io.BytesIO()
+        self.container = av.open(
+            self._buffer,
+            "w",
+            format="mpegts",
+            container_options={
+                "flush_packets": "1",
+                "muxdelay": "0",
+                "muxpreload": "0",
+            },
+        )
+
+    def connect(self) -> None:
+        self.container.start_encoding()
+        self._process = process = TimedProcess(
+            self._command, self._interruption, answers="stderr"
+        )
+        with process.within(self._timeout_s):
+            while not (line := process.read_line()).startswith("Output #0"):
+                if not line:
+                    self._fail()
+                self._note(line)
+        self._reader = threading.Thread(target=self._read_on, name="srt-messages")
+        self._reader.start()
+
+    def send(self, packets: Iterable[av.Packet]) -> None:
+        assert self._process is not None
+        self.container.mux(list(packets))
+        try:
+            with self._process.within(self._timeout_s):
+                self._process.write(self._buffer.getvalue())
+        except OSError:
+            self._fail()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+
+    def close(self, grace_s: float) -> None:
+        if self._process is not None:
+            self._process.end(grace_s)
+        if self._reader is not None:
+            self._reader.join()
+        self.container.close()  # or the encoder's memory waits for the collector
+
+    def _read_on(self) -> None:
+        """Read messages until it ends, or it would wait for them to be read."""
+        assert self._process is not None
+        while line := self._process.read_line():
+            self._note(line)
+
+    def _note(self, line: str) -> None:
+        if _REFUSED.search(line):
+            self._why = "refused"
+        elif self._why != "refused" and "rror" in line:
+            self._why = line.rpartition(": ")[2]
+
+    def _fail(self) -> None:
+        if self._interruption.is_set:
+            raise ConnectionError("interrupted")
+        if self._why == "refused":
+            raise RefusedError("password refused")
+        late = self._process is not None and self._process.is_late
+        raise ConnectionError("no answer in time" if late else self._why or "it ended")
+
+
+@functools.cache
+def ffmpeg_with(protocol: str, *, reads: bool = False) -> str | None:
+    """The path of an FFmpeg program that can write to `protocol`, or None.
+
+    With `reads`, that can read from it.
+    """
+    for program in _programs():
+        try:
+            told = subprocess.run(
+                [program, "-hide_banner", "-protocols"],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            ).stdout
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        inputs, _, outputs = told.partition("Output:")
+        if protocol in (inputs if reads else outputs).split():
+            return program
+    return None
+
+
+def _programs() -> Iterable[str]:
+    if program := shutil.which("ffmpeg"):
+        yield program
+    try:
+        import imageio_ffmpeg
+
+        yield imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError):
+        return

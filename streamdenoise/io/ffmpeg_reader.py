@@ -1,0 +1,81 @@
+"""Streams that the FFmpeg inside PyAV cannot fetch, through a program that can."""
+
+import io
+import subprocess
+import tempfile
+
+from streamdenoise.errors import SourceOpenError
+from streamdenoise.io.ffmpeg_publisher import SECRET_IN_SRT, ffmpeg_with
+from streamdenoise.io.timed_reader import TimedReader
+from streamdenoise.stream_url import StreamURL
+
+
+class FFmpegReader(io.RawIOBase):
+    """The stream's bytes, which are MPEG-TS; the program does not look at them.
+
+    Args:
+        url: Where ``ffmpeg`` is to fetch it.
+        timeout_s: Longest silence in seconds; a read that takes longer raises
+            `TimeoutError`.
+
+    Raises:
+        SourceOpenError: There is no such program, or the address holds a secret, which
+            other users would see among its arguments.
+    """
+
+    schemes = ("srt",)
+
+    def __init__(self, url: StreamURL, timeout_s: float) -> None:
+        program = ffmpeg_with(url.scheme, reads=True)
+        if program is None:
+            raise SourceOpenError(
+                f"{url} cannot be opened: no ffmpeg with {url.scheme} is found; "
+                "install FFmpeg, or pip install imageio-ffmpeg"
+            )
+        if SECRET_IN_SRT.search(url.reveal()):
+            raise SourceOpenError(
+                f"{url} cannot be opened: other users would see its password among "
+                "ffmpeg's arguments; have a server such as MediaMTX turn it into rtsp"
+            )
+        # Not a pipe, which nobody would read until it is full.
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [
+                *(program, "-hide_banner", "-nostdin", "-loglevel", "error"),
+                *("-f", "data", "-raw_packet_size", "1316", "-i", url.reveal()),
+                *("-map", "0", "-c", "copy", "-flush_packets", "1"),
+                *("-f", "data", "pipe:1"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._messages,
+            bufsize=0,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        self._pipe = TimedReader(
+            self._process.stdout.fileno(), timeout_s, close_fd=False
+        )
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._pipe.readinto(buffer)
+
+    @property
+    def message(self) -> str:
+        """The last words of the program, if it had any."""
+        self._messages.seek(0)
+        lines = self._messages.read().decode(errors="replace").splitlines()
+        return lines[-1].rpartition(": ")[2].lower() if lines else ""
+
+    def close(self) -> None:
+        """End the program; any number of times."""
+        if not self.closed:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._messages.close()
+        super().close()

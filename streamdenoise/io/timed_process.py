@@ -1,0 +1,96 @@
+"""A child process that answers in time, or is killed."""
+
+import io
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from streamdenoise.io.interruption import Interruption
+
+
+class TimedProcess:
+    """A child with pipes to and from it, whose every wait has an end.
+
+    Reads and writes block, which works the same on all systems; what ends them is that
+    the child is killed. It leaves the terminal's process group: Ctrl-C is for the
+    parent, which then lets the child say goodbye.
+
+    Args:
+        command: The program and its arguments, which other users can see.
+        interruption: Kills the child when it is set.
+        answers: Where the child answers, ``stdout`` or ``stderr``.
+
+    Raises:
+        OSError: The program cannot be started.
+    """
+
+    def __init__(
+        self, command: list[str], interruption: Interruption, answers: str = "stdout"
+    ) -> None:
+        self.is_late = False
+        """Whether it was killed because it did not answer in time."""
+        self._interruption = interruption
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            command,
+            stdin=pipe,
+            stdout=pipe if answers == "stdout" else nowhere,
+            stderr=pipe if answers == "stderr" else nowhere,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._stdin: Any = self._process.stdin
+        self._answers = io.BufferedReader(getattr(self._process, answers))
+        interruption.add(self._process.kill)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Kill the child when the block lasts longer, which ends the block's waits."""
+        timer = threading.Timer(seconds, self._kill_late)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data`.
+
+        Raises:
+            OSError: The child has ended.
+        """
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._stdin.write(rest) :]
+
+    def read_line(self) -> str:
+        """The next line of its answers, without its end; empty when it has ended.
+
+        Another thread than the one that calls `end` may read: it gets no more then.
+        """
+        try:
+            line = self._answers.readline()
+        except ValueError:  # closed between two lines
+            return ""
+        return line.decode(errors="replace").rstrip("\r\n")
+
+    def end(self, grace_s: float = 0.0) -> None:
+        """Tell the child that nothing follows, and see it end, killed if need be.
+
+        Args:
+            grace_s: Seconds that it may take before it is killed.
+        """
+        if not grace_s:
+            self._process.kill()
+        with self.within(grace_s or 1.0):
+            self._stdin.close()
+            self._process.wait()
+        self._interruption.remove(self._process.kill)
+        self._answers.close()
+
+    def _kill_late(self) -> None:
+        self.is_late = True
+        self._process.kill()

@@ -1,0 +1,99 @@
+"""A virtual camera: other programs see the clean stream as a webcam."""
+
+import sys
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from streamdenoise.errors import SinkError
+from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io.picture_conversion import convert_picture
+
+_HOW_TO = {
+    "linux": "load the v4l2loopback kernel module (sudo modprobe v4l2loopback)",
+    "win32": "install OBS Studio, which brings one",
+    "darwin": "install OBS Studio, and start its virtual camera once",
+}
+
+
+class VirtualCamSink:
+    """Sends frames as I420 to a camera of pyvirtualcam's, at the pace they come.
+
+    Odd sizes get one more row or column, for I420 has only even ones.
+
+    Args:
+        device: The camera, such as ``/dev/video9``; None takes the first one.
+        info: Of the frames.
+
+    Raises:
+        SinkError: pyvirtualcam is not installed, or there is no such camera.
+    """
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, device: str | None, info: StreamInfo) -> None:
+        try:
+            import pyvirtualcam
+        except ImportError as exc:
+            raise SinkError(
+                "virtualcam: needs pyvirtualcam; "
+                "pip install 'streamdenoise[virtualcam]'"
+            ) from exc
+        self._info = info
+        self._name = f"virtualcam:{device or ''}"
+        rate = info.frame_rate or Fraction(25)
+        try:
+            self._camera: Any = pyvirtualcam.Camera(
+                width=info.width + info.width % 2,
+                height=info.height + info.height % 2,
+                fps=float(rate),
+                fmt=pyvirtualcam.PixelFormat.I420,
+                device=device,
+            )
+        except Exception as exc:  # its backends raise what they like
+            what = "; ".join(str(exc).splitlines()).strip(" .")
+            how = _HOW_TO.get(sys.platform, "install one that pyvirtualcam knows")
+            raise SinkError(f"{self._name} cannot be opened: {what}; {how}") from exc
+
+    def write(self, frame: Frame) -> None:
+        if self._camera is None:
+            raise ValueError("the sink is closed")
+        info = self._info
+        found = (frame.width, frame.height, frame.pix_fmt)
+        if found != (info.width, info.height, info.pix_fmt):
+            raise ValueError(
+                f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
+                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
+            )
+        planes, _ = convert_picture(frame.planes, frame.pix_fmt, "yuv420p", frame.color)
+        # The chroma planes of odd sizes are rounded up already.
+        luma = np.pad(planes[0], [(0, side % 2) for side in planes[0].shape], "edge")
+        picture = np.concatenate([luma.ravel(), planes[1].ravel(), planes[2].ravel()])
+        try:
+            self._camera.send(picture)
+        except (OSError, RuntimeError) as exc:
+            raise SinkError(
+                f"{self._name} does not take pictures any more: {exc}; start again"
+            ) from exc
+
+    def close(self) -> None:
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()
+
+    def abort(self) -> None:
+        """The same as `close`: a camera keeps nothing."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,184 @@
+"""The log on stderr, as text or as JSON, and tracebacks; all without credentials."""
+
+import contextlib
+import copy
+import json
+import logging
+import math
+import sys
+import threading
+import traceback
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, TextIO
+
+from streamdenoise.masking import mask_credentials, mask_exception
+
+log = logging.getLogger(__name__)
+
+_RECORD_FIELDS = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
+
+
+class LogFormat(StrEnum):
+    """How a line of the log looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class MaskingFormatter(logging.Formatter):
+    """Masks the whole of what is written, exceptions too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask_credentials(super().format(_formattable(record)))
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, extras, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record = _formattable(record)
+        extras = {
+            key: value
+            for key, value in record.__dict__.items()
+            if key not in _RECORD_FIELDS
+        }
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line = {
+            **extras,
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        elif record.exc_text:
+            line["exception"] = record.exc_text
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return json.dumps(_masked(line))
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stderr` is at the moment."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Do nothing: the usual remark goes to the same stderr, and unmasked."""
+
+
+def configure_logging(
+    level: int | str = logging.WARNING, log_format: LogFormat | str = LogFormat.TEXT
+) -> None:
+    """Write the log to stderr; called again, it changes level and format.
+
+    Args:
+        level: Least severe level that is written, as `logging` names it.
+        log_format: ``text`` or ``json``.
+
+    Raises:
+        ValueError: There is no such level or format.
+    """
+    if LogFormat(log_format) is LogFormat.JSON:
+        formatter: logging.Formatter = JSONFormatter()
+    else:
+        formatter = MaskingFormatter("%(levelname)s: %(message)s")
+    root = logging.getLogger()
+    root.setLevel(level)
+    handlers = [each for each in root.handlers if isinstance(each, StderrHandler)]
+    handler = handlers[0] if handlers else StderrHandler()
+    handler.setFormatter(formatter)
+    if not handlers:
+        root.addHandler(handler)
+
+
+def logs_json() -> bool:
+    """Whether programs read the log: nothing else may go to stderr then."""
+    return any(
+        isinstance(handler.formatter, JSONFormatter)
+        for handler in logging.getLogger().handlers
+    )
+
+
+def install_hooks() -> None:
+    """Log what nobody caught, masked, instead of printing it; for a process of our own.
+
+    Sets `sys.excepthook`, `threading.excepthook` and `sys.unraisablehook`.
+    """
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_from_thread
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_uncaught(
+    kind: type[BaseException], exc: BaseException, trace: TracebackType | None
+) -> None:
+    _log_exception("uncaught exception", (kind, exc, trace))
+
+
+def _log_from_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is SystemExit:
+        return  # as threading's own hook does
+    name = args.thread.name if args.thread is not None else "unknown"
+    exc = args.exc_value or args.exc_type()
+    text = f"uncaught exception in thread {name}"
+    _log_exception(text, (args.exc_type, exc, args.exc_traceback))
+
+
+def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:
+    exc = args.exc_value or args.exc_type()
+    text = args.err_msg or "exception ignored in"
+    _log_exception(f"{text}: {args.object!r}", (args.exc_type, exc, args.exc_traceback))
+
+
+def _log_exception(
+    text: str, exc_info: tuple[type[BaseException], BaseException, TracebackType | None]
+) -> None:
+    """Write it, even where logging is switched off or cannot be used any more."""
+    with contextlib.suppress(Exception):  # stderr may be gone
+        text = mask_credentials(text)
+        mask_exception(exc_info[1])  # for handlers that are not ours
+        if log.isEnabledFor(logging.CRITICAL) and log.hasHandlers():
+            log.critical("%s", text, exc_info=exc_info)
+            return
+        lines = traceback.format_exception(*exc_info)
+        sys.stderr.write(mask_credentials(f"{text}\n{''.join(lines)}"))
+
+
+def _formattable(record: logging.LogRecord) -> logging.LogRecord:
+    """A copy whose message can be made, from arguments that do not fit too."""
+    record = copy.copy(record)
+    try:
+        message = record.getMessage()
+    except Exception:  # whatever an argument's own str() raises
+        message = f"{record.msg!s} (with arguments that do not fit)"
+    record.msg, record.args = message, None
+    return record
+
+
+def _masked(value: object, depth: int = 8) -> Any:
+    """`value` as JSON can hold it, without credentials."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if depth and isinstance(value, dict):
+        return {_text(key): _masked(each, depth - 1) for key, each in value.items()}
+    if depth and isinstance(value, list | tuple | set | frozenset):
+        return [_masked(each, depth - 1) for each in value]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    try:
+        return mask_credentials(str(value))
+    except Exception:  # whatever its own str() raises
+        return f"<{type(value).__name__}>"
