@@ -1,0 +1,129 @@
+"""Frames through a network of single pictures: no past, grey or RGB."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from streamdenoise.artefact import Artefact
+from streamdenoise.color import rgb_to_yuv420, with_chroma, yuv420_to_rgb
+from streamdenoise.denoiser import Denoiser
+from streamdenoise.frame import ColorInfo, Frame, bit_depth
+
+_QUIET = 0.25 / 255
+"""Below this noise, networks that are told of it have nothing to do."""
+_LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
+
+
+class PictureDenoiser(Denoiser):
+    """Cleans each frame by itself, like a `Denoiser` that is always fresh.
+
+    Networks for grey see the luma of colour, and give grey. Networks for RGB get it
+    from video by way of 8 bits.
+    """
+
+    takes_pictures = True
+
+    def __init__(self, artefact: Artefact, **options: Any) -> None:
+        """See `Denoiser`."""
+        super().__init__(artefact, **options)
+        self._notes: dict[str, None] = {}
+        if self._told is not None and not artefact.takes_sigma:
+            self._note(f"{artefact.name} is told no noise level: --sigma is ignored")
+
+    def _note(self, note: str) -> None:
+        self._notes[note] = None
+
+    @property
+    def backend_notes(self) -> tuple[str, ...]:
+        """Why other backends do not work, and what was done to the pictures."""
+        return (*super().backend_notes, *self._notes)
+
+    @property
+    def psnr_estimate(self) -> None:
+        """Not known of these networks."""
+        return None
+
+    def prepare(self, width: int, height: int, pix_fmt: str) -> None:
+        """See `Denoiser.prepare`."""
+        shape = (height, width)
+        planes = [np.zeros(shape, np.uint8)] * (1 if self.layout == "gray" else 3)
+        self._step(planes, np.full(len(planes), 0.1, np.float32), bit_depth(pix_fmt))
+        self.reset()
+
+    def process(self, frame: Frame) -> list[Frame]:
+        """Denoise one frame.
+
+        Args:
+            frame: any of `PIX_FMTS`.
+
+        Returns:
+            One frame of the same format, size and pts.
+        """
+        if self.strength == 0:
+            return [frame]
+        key = (frame.pix_fmt, frame.height, frame.width)
+        if key != self._stream_key:
+            self.reset()
+            self._stream_key = key
+        if self.layout == "gray":
+            return [self._as_grey(frame)]
+        return [self._as_rgb(frame)]
+
+    def _as_grey(self, frame: Frame) -> Frame:
+        depth = bit_depth(frame.pix_fmt)
+        luma = frame.planes[0]
+        if frame.pix_fmt == "rgb24":
+            if (luma != luma[..., :1]).any():
+                self._note_grey()
+            luma = cv2.transform(luma, _LUMA)
+        (clean,) = self._cleaned([luma], depth, frame.color)
+        if frame.pix_fmt == "rgb24":
+            return frame.with_planes((cv2.merge(3 * [clean]),))
+        if len(frame.planes) > 1:
+            self._note_grey()
+        planes = (clean,) if len(frame.planes) == 1 else with_chroma((clean,), depth)
+        return frame.with_planes(planes)
+
+    def _note_grey(self) -> None:
+        self._note(f"{self.model} works on grey: colour was converted to grey")
+
+    def _as_rgb(self, frame: Frame) -> Frame:
+        depth = bit_depth(frame.pix_fmt)
+        if len(frame.planes) == 3:
+            rgb = yuv420_to_rgb(frame.planes, frame.color, depth)
+            clean = self._cleaned(cv2.split(rgb), 8, ColorInfo(matrix=0, range=2))
+            return frame.with_planes(
+                rgb_to_yuv420(cv2.merge(clean), frame.color, depth)
+            )
+        if frame.pix_fmt == "rgb24":
+            clean = self._cleaned(cv2.split(frame.planes[0]), depth, frame.color)
+            return frame.with_planes((cv2.merge(clean),))
+        clean = self._cleaned(3 * frame.planes, depth, frame.color)
+        mean = cv2.transform(cv2.merge(clean), np.full((1, 3), 1 / 3, np.float32))
+        return frame.with_planes((mean,))
+
+    def _cleaned(
+        self, planes: Sequence[np.ndarray], depth: int, color: ColorInfo
+    ) -> tuple[np.ndarray, ...]:
+        """Planes of one size: one of grey, or R, G and B."""
+        level = self._level(planes, (1 << depth) - 1, color)
+        self.sigma = self._luma_sigma = 255 * level
+        if self._artefact.takes_sigma and level * self.strength < _QUIET:
+            return tuple(planes)
+        return self._step(planes, np.full(len(planes), level, np.float32), depth)
+
+    def _level(
+        self, planes: Sequence[np.ndarray], peak: int, color: ColorInfo
+    ) -> float:
+        """The noise std in [0, 1], of luma or of R, G and B: told or estimated."""
+        if self._told is not None:
+            return self._told / 255
+        seen = planes
+        if len(planes) == 3 and planes[0].dtype == np.uint8:
+            seen = [cv2.merge(planes)]
+        full_range = len(planes) == 3 or color.range == 2
+        sigmas = self._estimator.update(seen, peak, full_range)
+        return math.sqrt(float(np.square(sigmas).mean()))

@@ -1,0 +1,28 @@
+"""Four convolutions and a linear one: the first network of many courses."""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from train.classic.network import PictureNetwork, convolution
+
+
+class Cnn4Dn(PictureNetwork):
+    """3x3 convolutions of 8, 16, 8 and 4 channels with ReLU, then a linear one.
+
+    No paper; the plain regression CNN of Jain and Seung, "Natural image denoising with
+    convolutional networks", NIPS 2008, with the layers that courses give it.
+    """
+
+    default_width = 8
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        widths = [channels, width, 2 * width, width, max(1, width // 2)]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [convolution(before, after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, convolution(widths[-1], channels))
+
+    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        return self.layers(noisy)

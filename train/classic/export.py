@@ -1,0 +1,121 @@
+"""From a checkpoint of a textbook network to a model that backends run."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamdenoise.compile import guard_reference, trace_onnx, write_artefact
+from streamdenoise.errors import ConfigError
+from streamdenoise.model import MULTIPLE
+from streamdenoise.packing import blocks_to_planes, planes_to_blocks
+from train.classic.checkpoint import load_network
+from train.classic.network import PictureNetwork
+from train.classic.networks import kmac_per_pixel, parameters
+
+
+class PictureGraph(nn.Module):
+    """What backends run: `streamdenoise.model.DeployedGraph` without a state."""
+
+    input_names = ("pixels", "peak", "sigma", "strength")
+
+    def __init__(self, net: PictureNetwork, layout: str) -> None:
+        super().__init__()
+        self.net, self.layout = net, layout
+
+    def initial_state(self, height: int, width: int) -> tuple[Tensor, ...]:
+        """None: pictures have no past."""
+        return ()
+
+    def forward(
+        self, pixels: Tensor, peak: Tensor, sigma: Tensor, strength: Tensor
+    ) -> tuple[Tensor]:
+        """Run a step.
+
+        Args:
+            pixels: ``(1, H/4, W/4, C)`` in 0 to peak.
+            peak: ``(1, 1, 1, 1)``, 255 or 1023.
+            sigma: of each plane, ``(1, P)`` in [0, 1].
+            strength: ``(1, 1, 1, 1)``; a factor on the noise level, or, where that is
+                not told to the network, the share of its result, 1 at most.
+
+        Returns:
+            The pixels denoised, rounded and clipped to [0, peak].
+        """
+        (noisy,) = blocks_to_planes(pixels * (1.0 / peak), self.layout)
+        level = sigma.mean(1)[:, None, None, None]
+        if self.net.takes_sigma:
+            clean = self.net.whole(noisy, level * strength)
+        else:
+            clean = noisy + strength.clamp(max=1.0) * (
+                self.net.whole(noisy, level) - noisy
+            )
+        rounded = torch.round(clean.clamp(0.0, 1.0) * peak)
+        return (planes_to_blocks((rounded,)),)
+
+
+def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) -> Path:
+    """Compile a checkpoint of a textbook network; the model has the name of the file.
+
+    Args:
+        path: what `streamdenoise train classic` wrote.
+        out_dir: where the files go.
+        calibration: must be None, as these networks are compiled in FP32 only.
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        CheckpointError: `path` is not a checkpoint.
+        ConfigError: calibration was asked for.
+        SinkError: the files cannot be written.
+    """
+    if calibration is not None:
+        raise ConfigError(
+            f"{path} is a textbook network, which is compiled in FP32 only; leave out "
+            "--calibration"
+        )
+    net, spec, provenance = load_network(path)
+    graph = PictureGraph(net, spec.layout).eval()
+    about = {
+        **provenance,
+        "name": path.stem,
+        "network": spec.name,
+        "layout": spec.layout,
+        "params": parameters(net),
+        "kmac_per_px": round(kmac_per_pixel(spec), 2),
+        "multiple": math.lcm(MULTIPLE, net.multiple),
+        "state": {},
+        "takes_sigma": net.takes_sigma,
+        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+
+    def write_files(fresh: Path) -> dict[str, Path]:
+        files = {
+            "onnx": fresh / f"{path.stem}.onnx",
+            "guard": fresh / f"{path.stem}-guard.npz",
+        }
+        _export_onnx(graph, about["multiple"], files["onnx"])
+        np.savez_compressed(files["guard"], *guard_reference(graph))
+        return files
+
+    return write_artefact(out_dir, about, write_files)
+
+
+def _export_onnx(graph: PictureGraph, multiple: int, path: Path) -> None:
+    channels = 48 if graph.layout == "rgb" else 16
+    blocks = multiple // 4
+    inputs = (
+        torch.full((1, 2 * blocks, 3 * blocks, channels), 128.0),
+        torch.full((1, 1, 1, 1), 255.0),
+        torch.full((1, channels // 16), 0.05),
+        torch.ones((1, 1, 1, 1)),
+    )
+    high = torch.export.Dim("high", min=1, max=4096)
+    wide = torch.export.Dim("wide", min=1, max=4096)
+    shapes = ({1: blocks * high, 2: blocks * wide}, None, None, None)
+    names: list[str] = list(graph.input_names)
+    trace_onnx(graph, inputs, shapes, names, ["pixels_out"], path)

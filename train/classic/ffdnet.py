@@ -1,0 +1,37 @@
+"""FFDNet: four sub-images and a map of the noise level."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.classic.network import PictureNetwork, convolution
+
+
+class FfdNet(PictureNetwork):
+    """15 convolutions for grey, 12 for colour, at half the size.
+
+    Zhang et al., "FFDNet: toward a fast and flexible solution for CNN-based image
+    denoising", TIP 2018, section III and figure 1; 64 channels for grey there, 96 for
+    colour. As in their final networks, batch normalisation is merged into the
+    convolutions, here from the start.
+    """
+
+    multiple = 2
+    takes_sigma = True
+    default_width = 64
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        count = 15 if channels == 1 else 12
+        layers: list[nn.Module] = [convolution(4 * channels + 1, width), nn.ReLU()]
+        for _ in range(count - 2):
+            layers += [convolution(width, width), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, convolution(width, 4 * channels))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+
+    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        x = F.pixel_unshuffle(noisy, 2)
+        level = sigma.expand(-1, 1, *x.shape[-2:])
+        return F.pixel_shuffle(self.layers(torch.cat([x, level], 1)), 2)

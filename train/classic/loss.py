@@ -1,0 +1,22 @@
+"""What a network of pictures can learn by; all are means over samples."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from train.loss import charbonnier_loss
+
+
+def _charbonnier(denoised: Tensor, clean: Tensor) -> Tensor:
+    return charbonnier_loss(denoised, clean, denoised.shape[-1], 0.0)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": F.mse_loss,
+    "bce": F.binary_cross_entropy,
+    "l1": F.l1_loss,
+    "charbonnier": _charbonnier,
+}
+"""By the name that ``--loss`` takes. Networks that learn by ``bce`` end in a sigmoid.
+"""

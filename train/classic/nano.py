@@ -1,0 +1,41 @@
+"""Our own network, for one picture."""
+
+from torch import Tensor
+
+from streamdenoise.model import MULTIPLE, ModelSpec, RecurrentDenoiser
+from streamdenoise.packing import pack, packed_sigma, unpack
+from train.classic.network import PictureNetwork
+
+
+class Nano(PictureNetwork):
+    """The video network's first step: no past, so a picture by itself.
+
+    `streamdenoise.model`, with the widths of the shipped models. Its motion gate has
+    nothing to do.
+    """
+
+    multiple = MULTIPLE
+    takes_sigma = True
+    default_width = 48
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        low = 5 * width // 3
+        self.net = RecurrentDenoiser(
+            ModelSpec(
+                layout="rgb" if channels == 3 else "gray",
+                width=width,
+                width_low=low,
+                hidden=min(16, width),
+                hidden_low=min(32, low),
+            )
+        )
+
+    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        count, channels, height, width = noisy.shape
+        state = self.net.initial_state(height, width, count, str(noisy.device))
+        told = packed_sigma(
+            sigma[:, 0, 0].expand(count, channels), self.net.spec.layout
+        )
+        packed, _ = self.net(pack((noisy,)), told, *state)
+        return unpack(packed)[0]

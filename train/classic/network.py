@@ -1,0 +1,54 @@
+"""What all textbook networks share: any size comes in, the same size goes out."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PictureNetwork(nn.Module):
+    """A denoiser of single pictures.
+
+    Attributes:
+        squashed: whether the output goes through a sigmoid, as binary cross entropy
+            needs it.
+    """
+
+    multiple = 1
+    """Sides that `denoise` takes are multiples of this; `forward` pads and crops."""
+    takes_sigma = False
+    """Whether the noise level is an input."""
+    default_width = 32
+    """Channels that a network's other widths are multiples of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.squashed = False
+
+    def forward(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """Denoise pictures of any size.
+
+        Args:
+            noisy: ``(N, C, H, W)``, nominally in [0, 1].
+            sigma: ``(N, 1, 1, 1)`` noise std in [0, 1]; not every network looks at it.
+
+        Returns:
+            The same shape, not clipped.
+        """
+        height, width = noisy.shape[-2:]
+        missing = (0, -width % self.multiple, 0, -height % self.multiple)
+        padded = F.pad(noisy, missing, mode="replicate") if any(missing) else noisy
+        return self.whole(padded, sigma)[..., :height, :width]
+
+    def whole(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """The same for sides that are multiples of `multiple`."""
+        denoised = self.denoise(noisy, sigma)
+        return torch.sigmoid(denoised) if self.squashed else denoised
+
+    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """What a network is: see `forward`, for sides that are multiples."""
+        raise NotImplementedError
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size, or divides it by `stride`."""
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1)

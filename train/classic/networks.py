@@ -1,0 +1,111 @@
+"""The table of networks, and what they cost."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from streamdenoise.errors import ConfigError
+from train.classic.autoencoder_mnist import AutoencoderMnist
+from train.classic.autoencoder_pool import AutoencoderPool
+from train.classic.autoencoder_strided import AutoencoderStrided
+from train.classic.cnn4dn import Cnn4Dn
+from train.classic.dncnn import DnCnn
+from train.classic.ffdnet import FfdNet
+from train.classic.nano import Nano
+from train.classic.network import PictureNetwork
+from train.classic.resnet import ResNet
+from train.classic.unet import UNet
+
+NETWORKS: dict[str, type[PictureNetwork]] = {
+    "cnn4dn": Cnn4Dn,
+    "autoencoder_pool": AutoencoderPool,
+    "autoencoder_strided": AutoencoderStrided,
+    "autoencoder_mnist": AutoencoderMnist,
+    "unet": UNet,
+    "resnet": ResNet,
+    "dncnn": DnCnn,
+    "ffdnet": FfdNet,
+    "nano": Nano,
+}
+"""All that `streamdenoise train classic` can train; each takes 1 or 3 channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """Everything that is needed to build a network; travels with its weights."""
+
+    name: str
+    """A key of `NETWORKS`."""
+    channels: int = 1
+    """1 for grey, 3 for colour."""
+    width: int = 0
+    """Channels inside, see `PictureNetwork.default_width`; 0 for that."""
+    squashed: bool = False
+    """See `PictureNetwork`."""
+
+    def __post_init__(self) -> None:
+        if self.name not in NETWORKS:
+            raise ConfigError(
+                f"no network is named {self.name!r}: choose {', '.join(NETWORKS)}"
+            )
+        if self.width < 0 or 0 < self.width < 4:
+            raise ConfigError(f"width must be 4 channels or more, got {self.width}")
+
+    @property
+    def layout(self) -> str:
+        """``gray`` or ``rgb``."""
+        return "gray" if self.channels == 1 else "rgb"
+
+    def build(self) -> PictureNetwork:
+        """A network with weights drawn by PyTorch's generator."""
+        kind = NETWORKS[self.name]
+        net = kind(self.channels, self.width or kind.default_width)  # type: ignore[call-arg]
+        net.squashed = self.squashed
+        return net
+
+
+def parameters(net: nn.Module) -> int:
+    """How many numbers a network has learnt."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+@torch.no_grad()
+def kmac_per_pixel(spec: NetworkSpec) -> float:
+    """Thousands of multiply-accumulates of the convolutions per pixel."""
+    net, side, macs = spec.build().eval(), 64, 0
+
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor], out: torch.Tensor) -> None:
+        nonlocal macs
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        positions = inputs[0] if transposed else out
+        weights = layer.get_parameter("weight").numel()
+        macs += weights * positions[0, 0].numel()
+
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.register_forward_hook(count)
+    net(torch.zeros(1, spec.channels, side, side), torch.full((1, 1, 1, 1), 0.1))
+    return macs / side**2 / 1000
+
+
+def receptive_field(spec: NetworkSpec, side: int = 96, draws: int = 3) -> int:
+    """Side in pixels of what one output pixel depends on, `side` at most.
+
+    Found by the gradient of the middle pixel in networks with random weights; several
+    are drawn, as units that are off hide what is behind them. Narrow ones see as far.
+    """
+    middle = side // 2
+    touched = torch.zeros(side, side, dtype=torch.bool)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for _ in range(draws):
+            net = replace(spec, width=16).build().eval()
+            noisy = torch.rand(1, spec.channels, side, side, requires_grad=True)
+            net(noisy, torch.full((1, 1, 1, 1), 0.1))[
+                ..., middle, middle
+            ].sum().backward()
+            assert noisy.grad is not None
+            touched |= (noisy.grad != 0).any(1)[0]
+    places = touched.nonzero()
+    return int((places.amax(0) - places.amin(0)).max()) + 1

@@ -1,0 +1,104 @@
+"""Noise for single pictures, with an explicit ``torch.Generator``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from streamdenoise.errors import ConfigError
+from train.noise import Camera, normal
+from train.planes import Rgb
+
+_LUMA = torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]
+
+
+def gaussian(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """White noise of std `sigma`."""
+    return clean + sigma * normal(clean.shape, generator)
+
+
+def poisson(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """Shot noise whose std in white is `sigma`: white is ``1 / sigma**2`` photons."""
+    photon = sigma.square().clamp(min=1e-8)
+    return torch.poisson(clean.clamp(min=0) / photon, generator) * photon
+
+
+def salt_pepper(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """Black or white pixels, all channels of one alike; `sigma` is their share."""
+    shape = (len(clean), 1, *clean.shape[2:])
+    drawn = torch.rand(shape, generator=generator)
+    noisy = torch.where(drawn < sigma / 2, torch.zeros(()), clean)
+    return torch.where(drawn > 1 - sigma / 2, torch.ones(()), noisy)
+
+
+def speckle(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """Multiplied noise: its std is `sigma` times the brightness."""
+    return clean * (1 + sigma * normal(clean.shape, generator))
+
+
+def camera(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """`train.noise.Camera`, up to `sigma` at middle grey; grey is the luma of it."""
+    pictures = []
+    for picture, level in zip(clean, sigma.flatten().tolist(), strict=True):
+        # Video compression needs more than a picture.
+        recipe = Camera(sigma_max=255 * level, h264=0.0)
+        rgb = picture[None].expand(1, 3, *picture.shape[1:]).clone()
+        ((noisy,), _) = recipe(rgb, Rgb(), generator)
+        grey = len(picture) == 1
+        pictures.append((noisy[0] * _LUMA).sum(0, True) if grey else noisy[0])
+    return torch.stack(pictures)
+
+
+NOISES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
+    "gaussian": gaussian,
+    "poisson": poisson,
+    "salt-pepper": salt_pepper,
+    "speckle": speckle,
+    "camera": camera,
+}
+"""By the name that ``--noise`` takes; each gets levels ``(N, 1, 1, 1)`` in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureNoise:
+    """Which noise, and how much."""
+
+    kind: str = "gaussian"
+    sigma: tuple[float, float] = (25.0, 25.0)
+    """Lowest and highest level in 8-bit levels; each picture's is drawn between."""
+    clip: bool = True
+    """Clip to [0, 1], as files do; published figures are without."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in NOISES:
+            raise ConfigError(
+                f"no noise is named {self.kind!r}: choose {', '.join(NOISES)}"
+            )
+        low, high = self.sigma
+        if not 0 <= low <= high <= 255 or high == 0:
+            raise ConfigError(
+                f"sigma {low:g}-{high:g} is no range in 0 to 255 (8-bit levels); give "
+                "--sigma 25, or 0-55; a std of 0.5 of full scale is 127.5"
+            )
+
+    def add(self, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw a level for each picture, and noise.
+
+        Args:
+            clean: ``(N, C, H, W)``.
+            generator: source of all randomness.
+
+        Returns:
+            The noisy pictures, and the noise std ``(N, 1, 1, 1)`` that networks are
+            told: that of Gaussian noise, else of what was added.
+        """
+        low, high = (level / 255 for level in self.sigma)
+        shape = (len(clean), 1, 1, 1)
+        sigma = low + (high - low) * torch.rand(shape, generator=generator)
+        noisy = NOISES[self.kind](clean, sigma, generator)
+        if self.clip:
+            noisy = noisy.clamp(0, 1)
+        if self.kind != "gaussian":
+            sigma = (noisy - clean).square().mean((1, 2, 3), keepdim=True).sqrt()
+        return noisy, sigma

@@ -1,0 +1,179 @@
+"""The textbook networks on the usual benchmarks, beside published figures.
+
+    python -m train.classic.numbers digits --minutes 10 -o train/runs/digits
+    python -m train.classic.numbers photos --minutes 60 -o train/runs/photos
+
+`digits`: MNIST with noise of std 0.5 clipped to [0, 1], 80:20, batches of 32; each
+autoencoder by two losses, and `nano`. `photos`: trained on grey photographs with noise
+of sigma 0 to 55, tested on whole pictures of Set12 and Kodak24, noise neither clipped
+nor rounded. Every run gets the same CPU minutes. A run that was stopped goes on when
+started again; one that is done is only measured. With ``--readme`` the table is put
+into ``train/classic/README.md``.
+"""
+
+import argparse
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from streamdenoise.checkpoint import replaced_whole
+from streamdenoise.errors import ConfigError, StreamDenoiseError
+from train.classic.config import ClassicConfig
+from train.classic.data import read_pictures
+from train.classic.network import PictureNetwork
+from train.classic.noise import PictureNoise
+from train.classic.report import write_report
+from train.classic.scores import means, scores, with_noise
+from train.classic.train import Result, train_classic
+
+README = Path(__file__).with_name("README.md")
+
+AUTOENCODERS = ("autoencoder_pool", "autoencoder_strided", "autoencoder_mnist")
+DENOISERS = ("dncnn", "ffdnet", "unet", "nano")
+SIGMAS = (15, 25, 50)
+COURSE_PSNR = 17.74
+"""What a well-known course project has for its pooled autoencoder, in dB."""
+
+PUBLISHED = {
+    ("Set12", "DnCNN-S"): (32.86, 30.44, 27.18),
+    ("Set12", "DnCNN-B"): (32.68, 30.36, 27.21),
+    ("Set12", "FFDNet"): (32.75, 30.43, 27.32),
+    ("Set12", "DRUNet"): (33.25, 30.94, 27.90),
+}
+"""Grey PSNR in dB at `SIGMAS`, as Zhang et al. print them in the papers of DnCNN (TIP
+2017), FFDNet (TIP 2018) and DRUNet (PAMI 2021). Of grey Kodak24 none is known to us."""
+
+Row = tuple[str, ...]
+
+
+def digits(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
+    """Train on MNIST and score; the table, its header first."""
+    shared = ClassicConfig(
+        networks=AUTOENCODERS,
+        output=output / "mse",
+        data=str(data / "mnist"),
+        noise=PictureNoise("gaussian", (127.5, 127.5)),
+        epochs=0,
+        minutes=minutes,
+        threads=threads,
+        resume=True,
+    )
+    rows = [_header("loss", "PSNR noisy", "PSNR", "SSIM")]
+    rows.append(("*course project, pooled*", *[""] * 5, f"{COURSE_PSNR}", ""))
+    for config in (
+        replace(shared, networks=(*AUTOENCODERS, "nano")),
+        replace(shared, loss="bce", output=output / "bce"),
+    ):
+        comparison = train_classic(config, tell)
+        write_report(comparison, config.output)
+        for result in comparison.results:
+            mean = result.mean
+            assert mean.ssim is not None
+            figures = (f"{mean.psnr_noisy:.2f}", f"{mean.psnr:.2f}", f"{mean.ssim:.4f}")
+            rows.append((*_about(result), config.loss, *figures))
+    return rows
+
+
+def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
+    """Train on photographs, score on Set12 and Kodak24; the table, its header first."""
+    config = ClassicConfig(
+        networks=DENOISERS,
+        output=output,
+        data=str(data / "train" / "stills"),
+        noise=PictureNoise("gaussian", (0.0, 55.0), clip=False),
+        epochs=0,
+        minutes=minutes,
+        threads=threads,
+        resume=True,
+    )
+    comparison = train_classic(config, tell)
+    write_report(comparison, output)
+    sets = ("Set12", "Kodak24")
+    rows = [_header(*(f"{name} {sigma}" for name in sets for sigma in SIGMAS))]
+    for result in comparison.results:
+        tell(f"scoring {result.run.name}")
+        figures = [
+            f"{_psnr(result.net, data / 'test' / 'images' / name, sigma):.2f}"
+            for name in sets
+            for sigma in SIGMAS
+        ]
+        rows.append((*_about(result), *figures))
+    for method in dict.fromkeys(method for _, method in PUBLISHED):
+        known = [PUBLISHED.get((name, method), ("",) * len(SIGMAS)) for name in sets]
+        figures = [str(figure) for each in known for figure in each]
+        rows.append((f"*{method}, published*", "", "", "", *figures))
+    return rows
+
+
+def _psnr(net: PictureNetwork, folder: Path, sigma: int) -> float:
+    """Mean over the grey pictures of a folder, in dB."""
+    noise = PictureNoise("gaussian", (sigma, sigma), clip=False)
+    held = with_noise(read_pictures(str(folder), 1), noise, sigma)
+    return means(scores(net, held)).psnr
+
+
+def _header(*figures: str) -> Row:
+    return ("network", "parameters", "kMAC/px", "CPU minutes", *figures)
+
+
+def _about(result: Result) -> Row:
+    cost = (f"{result.params:,}", f"{result.kmac:.1f}", f"{result.cpu_s / 60:.1f}")
+    return (f"`{result.run.name}`", *cost)
+
+
+def markdown(rows: list[Row]) -> str:
+    """A table; its first column is text, the others numbers."""
+    header, *body = rows
+    lines = [header, ("---", *["---:"] * (len(header) - 1)), *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def write_readme(name: str, table: str, readme: Path = README) -> None:
+    """Put a table between the two marks of its name.
+
+    Raises:
+        ConfigError: the marks are not there.
+    """
+    first, last = (f"<!-- {name}: {word} -->\n" for word in ("begin", "end"))
+    before, begin, rest = readme.read_text().partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end:
+        raise ConfigError(f"{readme} has no place for a table: {first.strip()}")
+    with replaced_whole(readme) as partial:
+        partial.write_text(f"{before}{first}{table}{last}{after}")
+
+
+def tell(line: str) -> None:
+    """A line of progress, beside what goes to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+TABLES = {"digits": digits, "photos": photos}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Numbers of the textbook networks.")
+    parser.add_argument("table", choices=list(TABLES))
+    parser.add_argument("--minutes", type=float, required=True, help="of each run")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--readme", action="store_true")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        made = TABLES[options.table]
+        rows = made(options.minutes, options.output, options.threads, options.data)
+        table = markdown(rows)
+        print(table, end="")
+        if options.readme:
+            write_readme(options.table, table)
+    except StreamDenoiseError as exc:
+        sys.exit(f"error: {exc}")
+
+
+if __name__ == "__main__":
+    main()

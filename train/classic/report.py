@@ -1,0 +1,195 @@
+"""The report of a comparison: one page that needs nothing else, and its pictures."""
+
+import base64
+import html
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamdenoise.bench_report import figure_type
+from streamdenoise.checkpoint import replaced_whole
+from streamdenoise.table import align
+from train.classic.config import ClassicConfig
+from train.classic.scores import Score, denoised
+from train.classic.train import Comparison, Result, train_classic
+from train.classic.trainer import OnEpoch
+
+_SHOWN, _SHOWN_LARGE = 6, 3
+"""Test pictures that are shown of each network, small ones and photographs."""
+_LEAST_SIDE = 112
+"""Small pictures are enlarged to this, pixel by pixel."""
+_ERROR_GAIN = 2.0
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem;
+  padding: 0 1rem; color: #1d2330; background: #fff; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #d8dce6; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; image-rendering: pixelated; }
+h2 { margin-top: 2.5rem; } figure { margin: 0 0 .8rem; } small { color: #5a6274; }
+"""
+
+
+def train_and_report(config: ClassicConfig, on_progress: OnEpoch) -> str:
+    """Train all runs and write the report; see `train_classic` for the errors.
+
+    Returns:
+        The table of networks, for the terminal, and where the report is.
+    """
+    comparison = train_classic(config, on_progress)
+    page = write_report(comparison, config.output)
+    lines = align(table_rows(comparison.results))
+    files = [str(result.checkpoint) for result in comparison.results]
+    return "\n".join([*lines, "", *files, str(page)]) + "\n"
+
+
+def write_report(comparison: Comparison, folder: Path) -> Path:
+    """Write ``report.html`` and its PNGs: ``NAME.png``, ``NAME-curves.png``.
+
+    Returns:
+        The page, which has the pictures in it.
+
+    Raises:
+        SinkError: the folder cannot be written to.
+    """
+    parts = [_table(comparison.results)]
+    large = comparison.test[0].clean.shape[-1] > _LEAST_SIDE
+    shown = _SHOWN_LARGE if large else _SHOWN
+    shown = min(shown, sum(len(group.clean) for group in comparison.test))
+    for result in comparison.results:
+        strips = [_strip(comparison, result, i) for i in range(shown)]
+        drawn = np.concatenate(_same_width([strip for strip, _ in strips]))
+        _write(folder / f"{result.run.name}.png", drawn)
+        curves = folder / f"{result.run.name}-curves.png"
+        _draw_curves(result, curves)
+        parts += [
+            f"<h2>{html.escape(result.run.name)}</h2>",
+            f"<img alt='loss curves' src='{_data_uri(curves.read_bytes())}'>",
+            "<p>original | noisy | denoised | error "
+            f"(grey is none, {_ERROR_GAIN:g} times)</p>",
+            *(
+                f"<figure><img alt='test picture' src='{_data_uri(_png(strip))}'>"
+                f"<figcaption><small>{_caption(score)}</small></figcaption></figure>"
+                for strip, score in strips
+            ),
+            f"<p>Mean of {len(result.scores)} test pictures: "
+            f"{_caption(result.mean)}</p>",
+        ]
+    config = comparison.config
+    low, high = config.noise.sigma
+    level = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in comparison.notes)
+    page = (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'>"
+        f"<title>Denoisers on {html.escape(config.data)}</title>"
+        f"<style>{_STYLE}</style>"
+        f"<h1>Denoisers on {html.escape(config.data)}</h1>"
+        f"<p>{config.noise.kind} noise of level {level} (8-bit levels), "
+        f"{'' if config.noise.clip else 'not '}clipped; loss {config.loss}; "
+        f"{config.split:.0%} of the pictures to train, seed {config.seed}. PSNR in dB "
+        "of each picture, then the mean.</p>"
+        f"<ul>{notes}</ul>{''.join(parts)}</html>\n"
+    )
+    path = folder / "report.html"
+    with replaced_whole(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return path
+
+
+def table_rows(results: list[Result]) -> list[tuple[str, ...]]:
+    """The table of networks, its header first."""
+    header = ("network", "parameters", "kMAC/px", "epochs", "CPU s")
+    rows: list[tuple[str, ...]] = [(*header, "MSE", "PSNR noisy", "PSNR", "SSIM")]
+    for result in results:
+        mean = result.mean
+        rows.append(
+            (
+                *(result.run.name, f"{result.params:,}", f"{result.kmac:.1f}"),
+                *(str(len(result.points)), f"{result.cpu_s:.0f}"),
+                *(f"{mean.mse:.5f}", f"{mean.psnr_noisy:.2f}", f"{mean.psnr:.2f}"),
+                "" if mean.ssim is None else f"{mean.ssim:.4f}",
+            )
+        )
+    return rows
+
+
+def _table(results: list[Result]) -> str:
+    header, *rows = table_rows(results)
+    lines = ["".join(f"<th>{cell}</th>" for cell in header)]
+    lines += ["".join(f"<td>{html.escape(c)}</td>" for c in row) for row in rows]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _caption(score: Score) -> str:
+    similar = "" if score.ssim is None else f", SSIM {score.ssim:.4f}"
+    return (
+        f"MSE {score.mse:.5f}, PSNR {score.psnr_noisy:.2f} to {score.psnr:.2f} dB"
+        f"{similar}"
+    )
+
+
+def _strip(
+    comparison: Comparison, result: Result, index: int
+) -> tuple[np.ndarray, Score]:
+    """A test picture's four views side by side, ``(H, W, 3)`` uint8, and its score."""
+    score = result.scores[index]
+    for group in comparison.test:
+        if index < len(group.clean):
+            break
+        index -= len(group.clean)
+    out = denoised(result.net, group)[index]
+    clean, noisy = group.clean[index], group.noisy[index]
+    error = 0.5 + _ERROR_GAIN * (out - clean)
+    views = [
+        view.clamp(0, 1).permute(1, 2, 0).numpy() for view in (clean, noisy, out, error)
+    ]
+    gap = np.ones((clean.shape[1], 2, clean.shape[0]), np.float32)
+    strip = np.concatenate([part for view in views for part in (view, gap)][:-1], 1)
+    strip = np.repeat((255 * strip).round().astype(np.uint8), 4 - strip.shape[2], 2)
+    scale = max(1, _LEAST_SIDE // clean.shape[1])
+    return strip.repeat(scale, 0).repeat(scale, 1), score
+
+
+def _same_width(strips: list[np.ndarray]) -> list[np.ndarray]:
+    """White beside the narrower ones, and a little below each."""
+    width = max(strip.shape[1] for strip in strips)
+    return [
+        np.pad(
+            strip, ((0, 4), (0, width - strip.shape[1]), (0, 0)), constant_values=255
+        )
+        for strip in strips
+    ]
+
+
+def _draw_curves(result: Result, path: Path) -> None:
+    figure = figure_type()(figsize=(8, 3), layout="constrained")
+    losses, psnr = figure.subplots(1, 2)
+    epochs = [point.epoch for point in result.points]
+    for name in ("train", "validation", "test"):
+        values = [getattr(point, f"{name}_loss") for point in result.points]
+        losses.plot(epochs, values, label=name, marker="." if len(epochs) < 20 else "")
+    losses.set_yscale("log")
+    losses.set_ylabel("loss")
+    losses.legend()
+    psnr.plot(epochs, [point.test_psnr for point in result.points], color="tab:green")
+    psnr.set_ylabel("PSNR of test, dB")
+    for axes in (losses, psnr):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3, which="both")
+    figure.savefig(path, dpi=100)
+
+
+def _png(picture: np.ndarray) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    with replaced_whole(path) as partial:
+        partial.write_bytes(_png(picture))
+
+
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

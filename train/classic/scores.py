@@ -1,0 +1,81 @@
+"""How good a network is on pictures that it has not seen."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamdenoise.metrics import psnr_db, ssim
+from train.classic.data import Pictures, by_shape
+from train.classic.network import PictureNetwork
+from train.classic.noise import PictureNoise
+
+_LEAST_FOR_SSIM = 11
+
+
+class Noisy(NamedTuple):
+    """Pictures of one size, with noise that stays the same."""
+
+    clean: Tensor
+    noisy: Tensor
+    sigma: Tensor
+
+
+def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy]:
+    """Draw the noise of pictures to be tested on, once."""
+    generator = torch.Generator().manual_seed(seed)
+    return [Noisy(clean, *noise.add(clean, generator)) for clean in by_shape(pictures)]
+
+
+@torch.inference_mode()
+def denoised(net: PictureNetwork, held: Noisy) -> Tensor:
+    """What the network makes of it, clipped to [0, 1]."""
+    return net(held.noisy, held.sigma).clamp(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One picture, with noise and without, on samples in [0, 1]."""
+
+    mse: float
+    psnr_noisy: float
+    """Of the input, in dB."""
+    psnr: float
+    """Of the output, in dB."""
+    ssim: float | None
+    """Of luma or of the mean of R, G and B; None for pictures smaller than 11x11."""
+
+    @classmethod
+    def of(cls, clean: Tensor, noisy: Tensor, out: Tensor) -> "Score":
+        """Score ``(C, H, W)`` each."""
+        a, b, c = (picture.double().numpy() for picture in (clean, noisy, out))
+        large = min(a.shape[1:]) >= _LEAST_FOR_SSIM
+        return cls(
+            mse=float(np.square(c - a).mean()),
+            psnr_noisy=psnr_db(a, b, 1.0),
+            psnr=psnr_db(a, c, 1.0),
+            ssim=ssim(a.mean(0), c.mean(0), 1.0) if large else None,
+        )
+
+
+def scores(net: PictureNetwork, held: list[Noisy]) -> list[Score]:
+    """Score every picture, in order."""
+    found = []
+    for group in held:
+        for each in zip(group.clean, group.noisy, denoised(net, group), strict=True):
+            found.append(Score.of(*each))
+    return found
+
+
+def means(all_scores: list[Score]) -> Score:
+    """The mean of each figure; dB are averaged as dB, pictures without one left out."""
+    known = [score.ssim for score in all_scores if score.ssim is not None]
+    return Score(
+        *(
+            float(np.mean([getattr(score, key) for score in all_scores]))
+            for key in ("mse", "psnr_noisy", "psnr")
+        ),
+        ssim=float(np.mean(known)) if known else None,
+    )

@@ -1,0 +1,179 @@
+"""Train networks on the same pictures and noise, and compare them."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from streamdenoise.bench_report import figure_type
+from streamdenoise.checkpoint import replaced_whole
+from streamdenoise.errors import ConfigError
+from train.classic.checkpoint import load_network
+from train.classic.config import ClassicConfig, Run
+from train.classic.data import Batches, Pictures, read_pictures, split
+from train.classic.network import PictureNetwork
+from train.classic.networks import (
+    NETWORKS,
+    kmac_per_pixel,
+    parameters,
+    receptive_field,
+)
+from train.classic.scores import Noisy, Score, means, scores, with_noise
+from train.classic.trainer import OnEpoch, Point, Trainer
+
+_TEST_SIDE = 256
+"""Of larger test pictures the middle is scored, and the same is shown."""
+_CURVES_SIDE = 96
+"""After every epoch less is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run that is done."""
+
+    run: Run
+    net: PictureNetwork
+    """Its best weights."""
+    checkpoint: Path
+    params: int
+    kmac: float
+    """Thousands of multiply-accumulates per pixel."""
+    points: list[Point]
+    scores: list[Score]
+    """Of all test pictures, in order."""
+
+    @property
+    def mean(self) -> Score:
+        """Over the test pictures."""
+        return means(self.scores)
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time of the training."""
+        return self.points[-1].cpu_s
+
+    def about(self) -> dict[str, Any]:
+        """What ``results.json`` says of it."""
+        return {
+            "name": self.run.name,
+            **asdict(self.run.spec),
+            "lr": self.run.lr,
+            "batch": self.run.batch,
+            "params": self.params,
+            "kmac_per_px": round(self.kmac, 2),
+            "epochs": len(self.points),
+            "cpu_s": round(self.cpu_s, 1),
+            "pictures": len(self.scores),
+            **asdict(self.mean),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All runs of a call, and what they were tested on."""
+
+    config: ClassicConfig
+    results: list[Result]
+    test: list[Noisy]
+    notes: list[str]
+
+
+def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
+    """Train every run, one after the other.
+
+    Args:
+        config: what to train.
+        on_progress: told of notes and epochs, a line each.
+
+    Returns:
+        What they achieve on the test pictures; also written to ``results.json``.
+
+    Raises:
+        ConfigError: the data does not fit, or a run is there already.
+        SourceOpenError: an IDX file cannot be used.
+        DivergedError: a loss became NaN.
+        SinkError: the folder cannot be written to.
+    """
+    figure_type()  # that no training ends without its report
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    cv2.setNumThreads(1)
+    pictures = read_pictures(
+        config.data,
+        config.channels,
+        resize=config.resize,
+        least=config.crop or 1,
+    )
+    notes = [*pictures.notes, *_check(config, pictures)]
+    for note in notes:
+        on_progress(f"note: {note}")
+    learnt, validation, test = split(pictures, config.split, config.seed)
+    chosen_by = with_noise(validation.cropped(_CURVES_SIDE), config.noise, 1)
+    watched = with_noise(test.cropped(_CURVES_SIDE), config.noise, 2)
+    tested = with_noise(test.cropped(_TEST_SIDE), config.noise, 3)
+    results = []
+    for run in config.runs:
+        augment = pictures.are_photos if config.augment is None else config.augment
+        batches = Batches(
+            learnt,
+            run.batch,
+            crop=config.crop if pictures.are_photos else 0,
+            crops=config.crops if pictures.are_photos else 1,
+            augment=augment,
+            seed=config.seed,
+        )
+        folder = config.output / run.name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise ConfigError(f"cannot write to {folder}: {exc}; change -o") from exc
+        trainer = Trainer(run, config, batches, folder)
+        trainer.train(chosen_by, watched, on_progress)
+        net, _, _ = load_network(trainer.checkpoint)
+        results.append(
+            Result(
+                *(run, net, trainer.checkpoint, parameters(net)),
+                *(kmac_per_pixel(run.spec), trainer.points, scores(net, tested)),
+            )
+        )
+        with replaced_whole(config.output / "results.json") as partial:
+            about = [result.about() for result in results]
+            partial.write_text(json.dumps(about, indent=2) + "\n")
+    return Comparison(config, results, tested, notes)
+
+
+def _check(config: ClassicConfig, pictures: Pictures) -> list[str]:
+    """Notes on what fits badly.
+
+    Raises:
+        ConfigError: it does not fit at all.
+    """
+    if config.loss == "bce" and not pictures.is_nominal:
+        raise ConfigError(
+            f"--loss bce needs samples in 0 to 1, and those of {config.data} are "
+            "outside; scale them, or choose --loss mse"
+        )
+    shapes = {array.shape for array in pictures.arrays}
+    if pictures.are_photos and not config.crop and len(shapes) > 1:
+        raise ConfigError(
+            f"--crop 0 takes whole pictures, and those of {config.data} have "
+            f"{len(shapes)} sizes; add --resize 256, or give --crop 64"
+        )
+    seen = config.crop if pictures.are_photos and config.crop else pictures.smallest
+    specs = {run.spec.name: run.spec for run in config.runs}
+    notes = []
+    for name, spec in specs.items():
+        field = receptive_field(spec)
+        if field > seen:
+            notes.append(
+                f"{name} looks at {field} pixels a side, more than the {seen} that it "
+                "learns from: beyond the border it sees zeros"
+            )
+    blind = [n for n in specs if not NETWORKS[n].takes_sigma]
+    low, high = config.noise.sigma
+    if blind and low != high:
+        notes.append(f"{', '.join(blind)} must guess the level of the noise")
+    return notes

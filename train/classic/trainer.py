@@ -1,0 +1,237 @@
+"""One run: epochs of batches, curves, early stopping, and going on after a stop."""
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from streamdenoise.checkpoint import replaced_whole
+from streamdenoise.errors import ConfigError, DivergedError
+from train.board import Board
+from train.classic.checkpoint import save_network
+from train.classic.config import ClassicConfig, Run
+from train.classic.data import Batches
+from train.classic.loss import LOSSES
+from train.classic.network import PictureNetwork
+from train.classic.scores import Noisy
+from train.saving import commit, read_last
+
+OnEpoch = Callable[[str], None]
+
+_WARMUP = 50
+"""Steps in which the learning rate rises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of the curves: the state after an epoch."""
+
+    epoch: int
+    cpu_s: float
+    """CPU time until then, of all threads."""
+    lr: float
+    train_loss: float
+    """Mean over the epoch's batches, while the weights changed."""
+    validation_loss: float
+    test_loss: float
+    test_psnr: float
+    """In dB, mean over pictures."""
+
+
+class Trainer:
+    """A network that learns, and how far it is."""
+
+    def __init__(
+        self, run: Run, config: ClassicConfig, batches: Batches, folder: Path
+    ) -> None:
+        """Start, or go on from the folder's ``last.pt``.
+
+        Raises:
+            ConfigError: there is one and it shall not be gone on from, or it was
+                trained otherwise.
+        """
+        self.run, self.config, self.folder = run, config, folder
+        self._batches = batches
+        self._last = folder / "last.pt"
+        torch.manual_seed(config.seed)
+        self.net: PictureNetwork = run.spec.build()
+        self.net.to(memory_format=torch.channels_last)  # pyright: ignore
+        self._optimizer = torch.optim.Adam(self.net.parameters(), run.lr)
+        self._loss = LOSSES[config.loss]
+        self.points: list[Point] = []
+        self._steps = 0
+        self._best, self._best_epoch = math.inf, 0
+        self._spent_s = 0.0
+        saved = read_last(self._last)
+        if saved is not None:
+            self._go_on(saved)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the best weights so far, by the loss on the validation pictures."""
+        return self.folder / f"{self.run.name}.safetensors"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the epochs or the time are over, or it stopped early."""
+        config, done = self.config, len(self.points)
+        tired = 0 < config.patience <= done - self._best_epoch and not config.minutes
+        return tired or self._progress >= 1
+
+    @property
+    def _progress(self) -> float:
+        config = self.config
+        by_epoch = len(self.points) / config.epochs if config.epochs else 0.0
+        if not config.minutes:
+            return by_epoch
+        return max(by_epoch, self._spent_s / (60 * config.minutes))
+
+    def train(
+        self, validation: list[Noisy], test: list[Noisy], on_epoch: OnEpoch
+    ) -> None:
+        """Learn until `is_done`; every epoch is saved.
+
+        Raises:
+            DivergedError: the loss is no number any more; what was saved stays.
+            SinkError: the folder cannot be written to.
+        """
+        with Board(self.folder / "tensorboard", len(self.points)) as board:
+            while not self.is_done:
+                point = self._epoch(validation, test)
+                self.points.append(point)
+                if point.validation_loss < self._best:
+                    self._best, self._best_epoch = point.validation_loss, point.epoch
+                    self._save_network()
+                self._save_last()
+                board.scalars(
+                    point.epoch,
+                    {
+                        "loss/train": point.train_loss,
+                        "loss/validation": point.validation_loss,
+                        "loss/test": point.test_loss,
+                        "psnr/test": point.test_psnr,
+                    },
+                )
+                on_epoch(
+                    f"{self.run.name}: epoch {point.epoch}, {point.cpu_s / 60:.1f} CPU "
+                    f"minutes, loss {point.train_loss:.5f}, "
+                    f"test {point.test_loss:.5f}, {point.test_psnr:.2f} dB"
+                )
+
+    def _epoch(self, validation: list[Noisy], test: list[Noisy]) -> Point:
+        number = len(self.points)
+        seed = (self.config.seed << 20) + number
+        generator = torch.Generator().manual_seed(seed)
+        before, started = self._spent_s, time.process_time()
+        total, count = 0.0, 0
+        self.net.train()
+        for clean in self._batches.epoch(number):
+            noisy, sigma = self.config.noise.add(clean, generator)
+            loss = self._step(clean, noisy, sigma, number)
+            total, count = total + loss * len(clean), count + len(clean)
+            self._spent_s = before + time.process_time() - started
+            if self.config.minutes and self._progress >= 1:
+                break
+        validation_loss, _ = self._held_out(validation)
+        test_loss, test_psnr = self._held_out(test)
+        return Point(
+            *(number + 1, self._spent_s, self._lr(), total / count),
+            *(validation_loss, test_loss, test_psnr),
+        )
+
+    def _lr(self) -> float:
+        """Warm-up, then a cosine to a hundredth."""
+        warm = min(1.0, (self._steps + 1) / _WARMUP)
+        turn = 0.5 * (1 + math.cos(math.pi * min(1.0, self._progress)))
+        return self.run.lr * warm * (0.01 + 0.99 * turn)
+
+    def _step(self, clean: Tensor, noisy: Tensor, sigma: Tensor, epoch: int) -> float:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._lr()
+        self._optimizer.zero_grad(set_to_none=True)
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        loss = self._loss(self.net(noisy, sigma), clean)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        if not math.isfinite(loss.item()) or not norm.isfinite():
+            raise DivergedError(
+                f"{self.run.name}: loss {loss.item():.3g}, gradients {norm:.3g} in "
+                f"epoch {epoch + 1}; {self.folder} is as it was saved last: start "
+                "again with a lower --lr"
+            )
+        self._optimizer.step()
+        self._steps += 1
+        return loss.item()
+
+    @torch.inference_mode()
+    def _held_out(self, held: list[Noisy]) -> tuple[float, float]:
+        """Mean loss, and mean PSNR in dB."""
+        self.net.eval()
+        loss, psnr, count = 0.0, 0.0, 0
+        for clean, noisy, sigma in held:
+            out = self.net(noisy, sigma)
+            loss += self._loss(out, clean).item() * len(clean)
+            mse = (out.clamp(0, 1) - clean).square().mean((1, 2, 3)).clamp(min=1e-10)
+            psnr -= 10 * mse.log10().sum().item()
+            count += len(clean)
+        return loss / count, psnr / count
+
+    def _save_network(self) -> None:
+        point = self.points[-1]
+        provenance = {
+            **self.config.describe(self.run),
+            "epochs": point.epoch,
+            "steps": self._steps,
+            "cpu_minutes": round(point.cpu_s / 60, 2),
+            "commit": commit(),
+        }
+        save_network(self.checkpoint, self.net, self.run.spec, provenance)
+
+    def _save_last(self) -> None:
+        table = io.StringIO()
+        rows = [asdict(point) for point in self.points]
+        writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        with replaced_whole(self.folder / "curves.csv") as partial:
+            partial.write_text(table.getvalue())
+        with replaced_whole(self._last) as partial:
+            torch.save(
+                {
+                    "net": self.net.state_dict(),
+                    "optimizer": self._optimizer.state_dict(),
+                    "points": rows,
+                    "steps": self._steps,
+                    "best": (self._best, self._best_epoch),
+                    "spent_s": self._spent_s,
+                    "about": self.config.describe(self.run),
+                },
+                partial,
+            )
+
+    def _go_on(self, saved: dict[str, Any]) -> None:
+        if not self.config.resume:
+            raise ConfigError(
+                f"{self.folder} has a run already; add --resume to go on with it, or "
+                "give another -o"
+            )
+        about, wanted = saved.get("about", {}), self.config.describe(self.run)
+        other = [key for key, value in wanted.items() if about.get(key) != value]
+        if other:
+            raise ConfigError(
+                f"{self.folder} was trained with another {', '.join(other)}: cannot go "
+                "on from it; give the same options, or another -o"
+            )
+        self.net.load_state_dict(saved["net"])
+        self._optimizer.load_state_dict(saved["optimizer"])
+        self.points = [Point(**row) for row in saved["points"]]
+        self._steps = saved["steps"]
+        self._best, self._best_epoch = saved["best"]
+        self._spent_s = saved["spent_s"]
