@@ -47,6 +47,11 @@ class Artefact:
         return list(self.manifest["state"])
 
     @property
+    def takes_sigma(self) -> bool:
+        """Whether the noise level is told to the network; else it finds it itself."""
+        return self.manifest.get("takes_sigma", True)
+
+    @property
     def sigma_scales(self) -> tuple[int, ...]:
         """Scales at which its noise is estimated, see `streamdenoise.sigma`."""
         return tuple(self.manifest.get("sigma_scales", (1,)))
@@ -56,8 +61,13 @@ class Artefact:
         """How many noise levels a step is told: one a plane."""
         return {"yuv420": 3, "rgb": 3, "gray": 1}[self.layout]
 
+    def pixels_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """Shape of a frame's blocks, see `streamdenoise.blocks`."""
+        channels = {"yuv420": 24, "rgb": 48, "gray": 16}[self.layout]
+        return 1, height // 4, width // 4, channels
+
     def state_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
-        """Shapes of the state of one stream; the first is that of a frame's blocks."""
+        """Shapes of the state of one stream; models of pictures have none."""
         return [
             (1, height // scale, width // scale, channels)
             for channels, scale in self.manifest["state"].values()
@@ -96,6 +106,17 @@ class Artefact:
 def shipped_models() -> list[str]:
     """Names of the models that come with the package."""
     return sorted(path.stem for path in WEIGHTS.glob("*.json"))
+
+
+def is_compiled(checkpoint: Path) -> bool:
+    """Whether a manifest beside a checkpoint, of its name, is of these very weights."""
+    try:
+        manifest = json.loads(checkpoint.with_suffix(".json").read_text())
+        digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        known = manifest["sha256"].get(checkpoint.name)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return digest in (known, manifest.get("checkpoint_sha256"))
 
 
 def open_artefact(model: str) -> Artefact:

@@ -14,6 +14,10 @@ from safetensors.torch import save_file
 from streamdenoise.errors import CheckpointError, SinkError
 from streamdenoise.model import ModelSpec, RecurrentDenoiser
 
+PICTURE_KEY = "picture_network"
+"""In the metadata of checkpoints of `train.classic`, which hold networks of pictures.
+"""
+
 
 @contextmanager
 def replaced_whole(path: Path) -> Iterator[Path]:
@@ -35,6 +39,15 @@ def replaced_whole(path: Path) -> Iterator[Path]:
         ) from exc
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_of_pictures(path: Path) -> bool:
+    """Whether a checkpoint is of `train.classic`; False for what cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return PICTURE_KEY in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def save_checkpoint(

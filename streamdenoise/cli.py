@@ -22,20 +22,43 @@ from streamdenoise.config import (
     Hwaccel,
     ImageConfig,
     LiveConfig,
+    OnLoss,
     Overflow,
     Protocol,
+    Reconnect,
     StepBenchConfig,
+    Transport,
     View,
     choose_encoder,
     parse_sigma,
     parse_size,
     parse_time,
 )
-from streamdenoise.errors import BuildStoppedError, ConfigError, StreamDenoiseError
+from streamdenoise.errors import (
+    BuildStoppedError,
+    ConfigError,
+    SinkRefusedError,
+    SourceRefusedError,
+    StreamDenoiseError,
+)
+from streamdenoise.logs import (
+    LogFormat,
+    configure_logging,
+    install_hooks,
+    logs_json,
+)
+from streamdenoise.masking import mask_address, mask_exception
+from streamdenoise.process_title import hide_arguments
 
 if TYPE_CHECKING:
     from streamdenoise.jobs import StopSwitch
     from streamdenoise.stats import Stats
+
+log = logging.getLogger(__name__)
+
+EXIT_REFUSED = 77
+"""A password was refused (EX_NOPERM of sysexits.h): starting again would not help, and
+may lock the account."""
 
 
 class ErrorGroup(TyperGroup):
@@ -45,8 +68,15 @@ class ErrorGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except StreamDenoiseError as exc:
-            typer.echo(f"error: {exc}", err=True)
-            raise typer.Exit(1) from exc
+            if logs_json():
+                log.error("%s", exc)
+            else:
+                typer.echo(f"error: {exc}", err=True)
+            refused = isinstance(exc, (SourceRefusedError, SinkRefusedError))
+            raise typer.Exit(EXIT_REFUSED if refused else 1) from exc
+        except Exception as exc:
+            mask_exception(exc)  # errors of usage quote what was typed
+            raise
         except KeyboardInterrupt as exc:
             raise typer.Exit(128 + signal.SIGINT) from exc
 
@@ -113,6 +143,15 @@ def hush(quiet: bool) -> bool:
     return quiet
 
 
+def log_as(log_format: LogFormat) -> LogFormat:
+    """Log in this format from now on; what programs read tells more."""
+    level = logging.getLogger().getEffectiveLevel()
+    if log_format is LogFormat.JSON:
+        level = min(level, logging.INFO)
+    configure_logging(level, log_format)
+    return log_format
+
+
 Quiet = Annotated[
     bool,
     typer.Option("-q", "--quiet", help="Print errors only.", callback=hush),
@@ -142,8 +181,7 @@ def options(
     ] = False,
 ) -> None:
     """Read the options that belong to no command."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    configure_logging(logging.INFO if verbose else logging.WARNING)
     # What will be taken of the GPU's memory is told before it is taken.
     logging.getLogger("streamdenoise.budget").setLevel(logging.INFO)
 
@@ -185,7 +223,14 @@ def file_(
         source=source,
         output=output,
         denoise=DenoiseConfig(
-            *(model, backend, parse_sigma(sigma), strength, threads, tile)
+            *(
+                compiled_model(model),
+                backend,
+                parse_sigma(sigma),
+                strength,
+                threads,
+                tile,
+            )
         ),
         encoder=choose_encoder(output, codec, crf, preset),
         start_s=parse_time(start),
@@ -221,7 +266,12 @@ def live(
     ] = None,
     output: Annotated[
         list[str] | None,
-        typer.Option("-o", "--output", help="File or rtsp:// URL; may be repeated."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="File, name with %H-%M-%S for segments, rtsp://, rtmp://, srt://, "
+            "udp:// or virtualcam:; may be repeated.",
+        ),
     ] = None,
     window: Annotated[bool, typer.Option(help="Show a window.")] = True,
     overlay: Annotated[bool, typer.Option(help="Show figures in it.")] = True,
@@ -252,12 +302,58 @@ def live(
     timeout: Annotated[
         float, typer.Option(help="Longest silence of the source, in seconds.")
     ] = 10.0,
+    transport: Annotated[
+        Transport, typer.Option(help="How RTSP comes in; auto is TCP, then UDP.")
+    ] = Transport.AUTO,
+    reconnect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|forever|never",
+            help="Attempts in a row to get back what was lost; also the first time if "
+            "given, else forever once it worked.",
+        ),
+    ] = None,
+    on_loss: Annotated[
+        OnLoss, typer.Option(help="While the source is away: last picture, or a gap.")
+    ] = OnLoss.HOLD,
+    segment: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Length of segments: 10m, 1h, seconds."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AGE|SIZE",
+            help="Delete older segments: 7d, 50GB; may be repeated.",
+        ),
+    ] = None,
+    max_lag: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MS",
+            help="Do less for each picture while they are later than this.",
+        ),
+    ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Serve /metrics, /healthz and /status there."
+        ),
+    ] = None,
+    credentials_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Passwords by host, as in a .netrc."),
+    ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Of what goes to stderr.", callback=log_as)
+    ] = LogFormat.TEXT,
     hwaccel: HwaccelName = Hwaccel.AUTO,
     quiet: Quiet = False,
 ) -> None:
     """Denoise a camera, a stream, or a file at its own pace, in a window.
 
     Keys: q quit, s before and after, space freeze, + and - strength, r record.
+    In an address {NAME} is the environment variable NAME: rtsp://me:{PASSWORD}@cam/.
     """
     from streamdenoise.progress import BuildProgress, Progress
 
@@ -280,6 +376,14 @@ def live(
         add_noise=add_noise,
         timeout_s=timeout,
         hwaccel=hwaccel,
+        transport=transport,
+        reconnect=Reconnect.parse(reconnect),
+        on_loss=on_loss,
+        segment_s=None if segment is None else parse_time(segment),
+        keep=tuple(keep or ()),
+        max_lag_ms=max_lag,
+        status=status,
+        credentials_file=credentials_file,
     )
     with stop_by_signal() as switch, Progress(quiet=quiet, live=True) as progress:
         from streamdenoise.live import denoise_live
@@ -314,7 +418,14 @@ def image(
         sources=tuple(sources),
         output=output,
         denoise=DenoiseConfig(
-            *(model, backend, parse_sigma(sigma), strength, threads, tile)
+            *(
+                compiled_model(model),
+                backend,
+                parse_sigma(sigma),
+                strength,
+                threads,
+                tile,
+            )
         ),
         overwrite=overwrite,
     )
@@ -490,15 +601,135 @@ def eval_(
     typer.echo(evaluate(config, on_progress=tell).markdown(), nl=False)
 
 
-@app.command()
-def train(
+class RecipeOrCommand(TyperGroup):
+    """`train RECIPE`, beside `train` with a command of its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["recipe", *args]
+        return super().parse_args(ctx, args)
+
+
+train_app = typer.Typer(
+    cls=RecipeOrCommand,
+    help="Train a model: `train RECIPE.toml`, or `train classic NAME`.",
+    no_args_is_help=True,
+)
+app.add_typer(train_app, name="train")
+
+
+@train_app.command("recipe")
+def train_recipe(
     recipe: Annotated[Path, typer.Argument(help="A .toml of train/recipes.")],
 ) -> None:
-    """Train a model from a recipe."""
+    """Train a model of video from a recipe; the word `recipe` may be left out."""
     need_torch("train")
-    from train.loop import main as train_recipe
+    from train.loop import main
 
-    train_recipe(str(recipe))
+    main(str(recipe))
+
+
+@train_app.command("classic")
+def train_classic(
+    names: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[,NAME...]",
+            help="cnn4dn, autoencoder_pool, autoencoder_strided, autoencoder_mnist, "
+            "unet, resnet, dncnn, ffdnet, nano, or all.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the report and the runs.")
+    ],
+    data: Annotated[
+        str, typer.Option(help="mnist (in data/mnist), an IDX file, or a folder.")
+    ] = "mnist",
+    colour: Annotated[
+        bool, typer.Option("--colour", help="Networks for RGB, not for grey.")
+    ] = False,
+    noise: Annotated[
+        str, typer.Option(help="gaussian, poisson, salt-pepper, speckle or camera.")
+    ] = "gaussian",
+    sigma: Annotated[
+        str, typer.Option(help="Level in 8-bit levels, or a range such as 0-55.")
+    ] = "25",
+    clip: Annotated[
+        bool, typer.Option(help="Clip noisy pictures to black and white.")
+    ] = True,
+    loss: Annotated[str, typer.Option(help="mse, bce, l1 or charbonnier.")] = "mse",
+    epochs: Annotated[int, typer.Option(help="0 for as many as --minutes allow.")] = (
+        100
+    ),
+    minutes: Annotated[
+        float, typer.Option(help="CPU time of each run, of all threads together.")
+    ] = 0.0,
+    batch: Annotated[int, typer.Option(help="Pictures of a step.")] = 32,
+    split: Annotated[str, typer.Option(help="Train and test.")] = "80:20",
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    width: Annotated[
+        int, typer.Option(help="Channels inside; 0 for each network's own.")
+    ] = 0,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(help="Try all of lr=1e-3,3e-4, batch=.. or width=..; repeat it."),
+    ] = None,
+    augment: Annotated[
+        bool | None,
+        typer.Option(help="Flip, turn, scale; photographs only if not told."),
+    ] = None,
+    resize: Annotated[
+        int, typer.Option(help="Make pictures squares of this side, such as 256.")
+    ] = 0,
+    crop: Annotated[
+        int, typer.Option(help="Side that is learnt from; 0 is the whole picture.")
+    ] = 64,
+    crops: Annotated[int, typer.Option(help="Of each photograph, in an epoch.")] = 8,
+    patience: Annotated[
+        int, typer.Option(help="Epochs without progress before the end; 0: never.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="Of weights, split and noise.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what was interrupted.")
+    ] = False,
+) -> None:
+    """Train textbook networks on pictures, compare them, and write a report."""
+    need_torch("train classic")
+    from train.classic.config import (
+        ClassicConfig,
+        parse_grid,
+        parse_levels,
+        parse_names,
+        parse_split,
+    )
+    from train.classic.noise import PictureNoise
+    from train.classic.report import train_and_report
+
+    config = ClassicConfig(
+        networks=parse_names(names),
+        output=output,
+        data=data,
+        channels=3 if colour else 1,
+        noise=PictureNoise(noise, parse_levels(sigma), clip),
+        loss=loss,
+        epochs=epochs,
+        minutes=minutes,
+        batch=batch,
+        split=parse_split(split),
+        lr=lr,
+        width=width,
+        grid=parse_grid(grid or []),
+        augment=augment,
+        resize=resize,
+        crop=crop,
+        crops=crops,
+        patience=patience,
+        seed=seed,
+        threads=threads,
+        resume=resume,
+    )
+    typer.echo(train_and_report(config, tell), nl=False)
 
 
 @app.command("compile")
@@ -544,9 +775,7 @@ def compile_(
     """
     if model.endswith(".safetensors"):
         need_torch("compile")
-        from streamdenoise.compile import compile_checkpoint
-
-        model = str(compile_checkpoint(Path(model), output, calibration))
+        model = compile_checkpoint(Path(model), output, calibration)
         typer.echo(model)
     elif size is None:
         raise ConfigError(
@@ -625,6 +854,31 @@ def live_source(source: str | None, camera: int | None) -> str:
     return f"camera:{camera}" if source is None else source
 
 
+def compile_checkpoint(path: Path, output: Path, calibration: Path | None) -> str:
+    """Compile a checkpoint of either kind: of video, or of pictures."""
+    from streamdenoise.checkpoint import is_of_pictures
+
+    if is_of_pictures(path):
+        from train.classic.export import compile_network as compile_
+    else:
+        from streamdenoise.compile import compile_checkpoint as compile_
+    return str(compile_(path, output, calibration))
+
+
+def compiled_model(model: str) -> str:
+    """The model to run: a checkpoint is compiled beside itself first, where needed."""
+    path = Path(model)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return model
+    from streamdenoise.artefact import is_compiled
+
+    if is_compiled(path):
+        return str(path.with_suffix(".json"))
+    need_torch(f"--model {model}")
+    tell(f"compiling {model}; this takes some seconds, once")
+    return compile_checkpoint(path, path.parent, None)
+
+
 def need_torch(command: str) -> None:
     """Raise unless PyTorch is installed: the base install has none."""
     from importlib.util import find_spec
@@ -640,7 +894,8 @@ def need_torch(command: str) -> None:
 def stop_by_signal() -> Iterator["StopSwitch"]:
     """Stop on the first SIGINT or SIGTERM, abort on the second.
 
-    The exit code tells the signal, as shells expect it, though the job ends well.
+    The exit code tells the signal, as shells expect it, though the job ends well, or
+    with an error, as where it was stopped before its source was open.
     """
     from streamdenoise.jobs import StopSwitch
 
@@ -657,8 +912,13 @@ def stop_by_signal() -> Iterator["StopSwitch"]:
     previous = {signum: signal.signal(signum, handle) for signum in signals}
     try:
         yield switch
-    except BuildStoppedError as exc:
-        typer.echo(f"stopped: {exc}", err=True)
+    except StreamDenoiseError as exc:
+        if not received and not isinstance(exc, BuildStoppedError):
+            raise
+        if logs_json():
+            log.warning("stopped: %s", exc)
+        else:
+            typer.echo(f"stopped: {exc}", err=True)
         raise typer.Exit(128 + received[0] if received else 0) from exc
     finally:
         for signum, handler in previous.items():
@@ -668,10 +928,12 @@ def stop_by_signal() -> Iterator["StopSwitch"]:
 
 def report(name: str, stats: "Stats", switch: "StopSwitch", quiet: bool) -> None:
     """Print the summary and the notes; exit with the code of a signal, if any."""
-    from streamdenoise.progress import summary
+    from streamdenoise.progress import stats_fields, summary
 
-    if not quiet:
-        name = "stdout" if name == "-" else name
+    name = "stdout" if name == "-" else mask_address(name)
+    if logs_json():
+        log.info("%s", summary(name, stats), extra=stats_fields(stats))
+    elif not quiet:
         for line in (summary(name, stats), *(f"note: {n}" for n in stats.notes)):
             typer.echo(line, err=True)
     if switch.signum is not None:
@@ -685,4 +947,7 @@ def tell(line: str) -> None:
 
 def main() -> None:
     """Run the command line tool."""
-    app(prog_name="streamdenoise")
+    hide_arguments()
+    install_hooks()
+    # Not `app()`, which puts its own hook for tracebacks in place of ours.
+    typer.main.get_command(app)(prog_name="streamdenoise")

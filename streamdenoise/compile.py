@@ -8,9 +8,10 @@ import math
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from streamdenoise.blocks import (
     scatter_blocks,
 )
 from streamdenoise.checkpoint import load_checkpoint
-from streamdenoise.errors import ConfigError, SourceError
+from streamdenoise.errors import ConfigError, SinkError, SourceError
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.guard import FRAMES, SIDE, SIGMA, compared_corners, known_frame
 from streamdenoise.half_precision import convolve_in_half
@@ -37,6 +38,7 @@ from streamdenoise.model import (
 )
 from streamdenoise.motion import MotionFollower, StateWarper
 from streamdenoise.noise import add_gaussian_noise, plane_sigmas
+from streamdenoise.packing import LAYOUT_CHANNELS
 
 log = logging.getLogger(__name__)
 
@@ -103,14 +105,27 @@ def export_onnx(net: RecurrentDenoiser, path: Path, batches: bool = False) -> No
         dims = {name: each | free for name, free in dims.items()}
         dims |= {"sigma": each, "strength": each}
     shapes = tuple(dims.get(name) for name in graph.input_names)
+    inputs = graph.example_inputs(_TRACE_HEIGHT, _TRACE_WIDTH, count)
+    trace_onnx(graph, inputs, shapes, graph.input_names, graph.output_names, path)
+
+
+def trace_onnx(
+    graph: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    dynamic_shapes: tuple[Any, ...],
+    input_names: list[str],
+    output_names: list[str],
+    path: Path,
+) -> None:
+    """Write a graph as ONNX; see `torch.onnx.export` for the arguments."""
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             graph,
-            graph.example_inputs(_TRACE_HEIGHT, _TRACE_WIDTH, count),
-            input_names=graph.input_names,
-            output_names=graph.output_names,
-            dynamic_shapes=shapes,
+            inputs,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_shapes=dynamic_shapes,
             opset_version=18,
             dynamo=True,
             verbose=False,
@@ -212,7 +227,7 @@ def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, P
     half = copy.deepcopy(net)
     convolve_in_half(half)
     export_onnx(half, files["onnx_fp16"], batches=True)
-    np.savez_compressed(files["guard"], *_guard_reference(net))
+    np.savez_compressed(files["guard"], *guard_reference(DeployedGraph(net)))
     return files
 
 
@@ -228,16 +243,29 @@ def write_onnx_int8(
         plain.unlink(missing_ok=True)
 
 
-def _guard_reference(net: RecurrentDenoiser) -> list[np.ndarray]:
+class Graph(Protocol):
+    """What `guard_reference` runs: `DeployedGraph`, or the like for pictures."""
+
+    layout: str
+
+    def eval(self) -> Any: ...
+
+    def initial_state(self, height: int, width: int) -> tuple[torch.Tensor, ...]: ...
+
+    def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]: ...
+
+
+def guard_reference(graph: Graph) -> list[np.ndarray]:
     """What FP32 makes of the known clip, see `streamdenoise.guard`."""
-    graph = DeployedGraph(net).eval()
-    shapes = layout_shapes(net.spec.layout, SIDE, SIDE)
+    graph.eval()
+    shapes = layout_shapes(graph.layout, SIDE, SIDE)
+    channels = LAYOUT_CHANNELS[graph.layout]
     state = graph.initial_state(SIDE, SIDE)
     peak = torch.full((1, 1, 1, 1), 255.0)
     sigma = torch.full((1, len(shapes)), SIGMA)
     frames = []
     for t in range(FRAMES):
-        blocks = np.empty(state[0].shape[1:], np.uint8)
+        blocks = np.empty((SIDE // 4, SIDE // 4, channels), np.uint8)
         gather_blocks(known_frame(t, shapes, 255), blocks)
         pixels = torch.from_numpy(blocks).float()[None]
         with torch.inference_mode():
@@ -289,44 +317,79 @@ def compile_checkpoint(
                 f"cannot calibrate INT8 on {calibration}: no readable video in it; "
                 "give a folder of clean training clips"
             )
-    out_dir.mkdir(parents=True, exist_ok=True)
-    # A process that runs the old files has them mapped: they are replaced whole, never
-    # written into.
-    with tempfile.TemporaryDirectory(dir=out_dir, prefix=f".{spec.name}-") as fresh:
+
+    def write_files(fresh: Path) -> dict[str, Path]:
         files = {
-            "eager": Path(fresh) / f"{spec.name}.safetensors",
-            "onnx": Path(fresh) / f"{spec.name}.onnx",
+            "eager": fresh / f"{spec.name}.safetensors",
+            "onnx": fresh / f"{spec.name}.onnx",
         }
         shutil.copyfile(path, files["eager"])
         log.info("exporting %s", files["onnx"].name)
         export_onnx(with_rows(net), files["onnx"])
-        files |= derive_files(net, spec.name, Path(fresh))
+        files |= derive_files(net, spec.name, fresh)
         if inputs:
-            files["int8"] = Path(fresh) / f"{spec.name}-int8.xml"
+            files["int8"] = fresh / f"{spec.name}-int8.xml"
             log.info("quantising %s", files["int8"].name)
             quantize_openvino(files["onnx"], net, inputs, files["int8"])
-            files["onnx_int8"] = Path(fresh) / f"{spec.name}-int8.onnx"
+            files["onnx_int8"] = fresh / f"{spec.name}-int8.onnx"
             write_onnx_int8(net, inputs, files["onnx_int8"])
             files["int8_weights"] = files["int8"].with_suffix(".bin")
-        manifest = {
-            "name": spec.name,
-            "layout": spec.layout,
-            "params": sum(p.numel() for p in net.parameters()),
-            "kmac_per_px": round(kmac_per_pixel(spec), 2),
-            "multiple": MULTIPLE,
-            "state": spec.state_channels(),
-            **provenance,
-            "psnr_gain_db": _psnr_gain(
-                provenance.get("validation_psnr_y", {}), spec.layout
-            ),
-            "files": {kind: file.name for kind, file in files.items()},
-            "sha256": {
-                file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-                for file in files.values()
-            },
-        }
-        target = Path(fresh) / f"{spec.name}.json"
-        target.write_text(json.dumps(manifest, indent=2) + "\n")
-        for file in (*files.values(), target):
-            file.replace(out_dir / file.name)
+        return files
+
+    about = {
+        "name": spec.name,
+        "layout": spec.layout,
+        "params": sum(p.numel() for p in net.parameters()),
+        "kmac_per_px": round(kmac_per_pixel(spec), 2),
+        "multiple": MULTIPLE,
+        "state": spec.state_channels(),
+        **provenance,
+        "psnr_gain_db": _psnr_gain(
+            provenance.get("validation_psnr_y", {}), spec.layout
+        ),
+    }
+    return write_artefact(out_dir, about, write_files)
+
+
+def write_artefact(
+    out_dir: Path,
+    about: dict[str, Any],
+    write_files: Callable[[Path], dict[str, Path]],
+) -> Path:
+    """Write a model's files and its manifest, so that all are of one making.
+
+    Args:
+        out_dir: where they go.
+        about: the manifest but for the files; has ``name``.
+        write_files: writes them to a folder; gives kind -> path.
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        SinkError: they cannot be written there.
+    """
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        # A process that runs the old files has them mapped: they are replaced whole,
+        # never written into.
+        with tempfile.TemporaryDirectory(
+            dir=out_dir, prefix=f".{about['name']}-"
+        ) as fresh:
+            files = write_files(Path(fresh))
+            manifest = about | {
+                "files": {kind: file.name for kind, file in files.items()},
+                "sha256": {
+                    file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+                    for file in files.values()
+                },
+            }
+            target = Path(fresh) / f"{about['name']}.json"
+            target.write_text(json.dumps(manifest, indent=2) + "\n")
+            for file in (*files.values(), target):
+                file.replace(out_dir / file.name)
+    except OSError as exc:
+        raise SinkError(
+            f"cannot write the compiled model to {out_dir}: {exc}; give another -o"
+        ) from exc
     return out_dir / target.name

@@ -56,6 +56,54 @@ class View(StrEnum):
     """Double width: before on the left, after on the right."""
 
 
+class Transport(StrEnum):
+    """How RTSP carries its packets."""
+
+    AUTO = "auto"
+    """Over TCP, and over UDP where the server has no TCP."""
+    TCP = "tcp"
+    UDP = "udp"
+
+
+class OnLoss(StrEnum):
+    """What outputs get while a live source is away."""
+
+    HOLD = "hold"
+    """The last picture, marked as old, a few times a second."""
+    GAP = "gap"
+    """Nothing: their timestamps jump."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """How a live source, or an output on the network, that was lost is sought again."""
+
+    attempts: int | None = None
+    """In a row before it counts as gone; None for ever, 0 never."""
+    first: bool = False
+    """Whether the very first connection, too, may take more than one attempt."""
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Reconnect":
+        """Read `forever`, `never` or a number of attempts; None is the default.
+
+        Raises:
+            ConfigError: It is none of these.
+        """
+        if text is None:
+            return cls()
+        if text == "forever":
+            return cls(first=True)
+        if text == "never":
+            return cls(0)
+        if not (text.isdecimal() and len(text) < 7):
+            raise ConfigError(
+                f"--reconnect {text} cannot be used; give forever, never, or how many "
+                "attempts in a row"
+            )
+        return cls(int(text), first=int(text) > 0)
+
+
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """How the output video is encoded; None leaves the choice to the sink."""
@@ -126,8 +174,9 @@ class DenoiseConfig:
 class FileConfig:
     """The offline job: one video in, one video out."""
 
-    source: str
-    output: str
+    # Addresses hold passwords: no config shows them when it is printed.
+    source: str = field(repr=False)
+    output: str = field(repr=False)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     encoder: EncoderConfig | None = None
     """None takes what suits the container."""
@@ -140,7 +189,7 @@ class FileConfig:
     overlay: bool = False
     """Burn the figures into the picture."""
     overwrite: bool = False
-    reference: str | None = None
+    reference: str | None = field(default=None, repr=False)
     """A clean version of the input, frame for frame: PSNR is then measured."""
     add_noise: float | None = None
     """Add white Gaussian noise of this sigma first: PSNR is then measured."""
@@ -157,8 +206,8 @@ class FileConfig:
 class LiveConfig:
     """The live job: a camera, stream or paced file to a window and other sinks."""
 
-    source: str
-    outputs: tuple[str, ...] = ()
+    source: str = field(repr=False)
+    outputs: tuple[str, ...] = field(default=(), repr=False)
     """Files to record to and URLs to publish to, beside the window."""
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     encoder: EncoderConfig | None = None
@@ -171,11 +220,25 @@ class LiveConfig:
     overflow: Overflow | None = None
     """None lets the source decide: live drops, a file blocks."""
     overwrite: bool = False
-    reference: str | None = None
+    reference: str | None = field(default=None, repr=False)
     add_noise: float | None = None
     timeout_s: float = 10.0
     """Longest silence of the source before it counts as lost, in seconds."""
     hwaccel: Hwaccel = Hwaccel.AUTO
+    transport: Transport = Transport.AUTO
+    reconnect: Reconnect = field(default_factory=Reconnect)
+    """Of the source, and of outputs on the network."""
+    on_loss: OnLoss = OnLoss.HOLD
+    segment_s: float | None = None
+    """Length of the files of outputs whose names have the time in them."""
+    keep: tuple[str, ...] = ()
+    """How long or how much of them stays, such as `7d` or `50GB`."""
+    max_lag_ms: float | None = None
+    """Do less for a picture while they come out later than this; None never does."""
+    status: str | None = None
+    """Where to serve metrics, health and status over HTTP: HOST:PORT."""
+    credentials_file: str | None = None
+    """A netrc file with the passwords of sources and outputs."""
 
     def __post_init__(self) -> None:
         _check_span(0.0, self.duration_s)
@@ -184,6 +247,24 @@ class LiveConfig:
             raise ConfigError(
                 "--no-window without -o would show the video nowhere; add -o TARGET "
                 "(-o 'null:' only measures)"
+            )
+        if not 0 < self.timeout_s <= 3600:
+            raise ConfigError(
+                f"--timeout {self.timeout_s:g} cannot be used; give more than 0 to "
+                "3600 (seconds)"
+            )
+        if self.max_lag_ms is not None and not 20 <= self.max_lag_ms <= 60_000:
+            raise ConfigError(
+                f"--max-lag {self.max_lag_ms:g} cannot be held; use 20 to 60000 (ms)"
+            )
+        if self.segment_s is not None and not self.segment_s >= 1:
+            raise ConfigError(
+                f"--segment {self.segment_s:g} is too short; use 1s or more"
+            )
+        if self.keep and self.segment_s is None:
+            raise ConfigError(
+                "--keep is for recordings in segments; add --segment 10m and an output "
+                "such as clips/%Y-%m-%d_%H-%M-%S.mkv"
             )
 
 
@@ -343,22 +424,33 @@ def parse_sigma(text: str) -> float | str:
     return sigma
 
 
+TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+"""Seconds of the units that a time may have."""
+
+
 def parse_time(text: str) -> float:
-    """Read a time as seconds, `MM:SS` or `HH:MM:SS`, with decimals allowed.
+    """Read a time in seconds, as `MM:SS` or `HH:MM:SS`, or with one of `TIME_UNITS`.
+
+    Decimals are allowed.
 
     Raises:
         ConfigError: It is none of these.
     """
+    unit = TIME_UNITS.get(text[-1:])
     try:
-        parts = [float(part) for part in text.split(":")]
+        parts = [float(part) for part in (text[:-1] if unit else text).split(":")]
     except ValueError:
         parts = []
-    if not 1 <= len(parts) <= 3 or any(not 0 <= part < 1e9 for part in parts):
-        raise ConfigError(f"{text!r} is not a time; write seconds, MM:SS or HH:MM:SS")
+    longest = 1 if unit else 3
+    if not 1 <= len(parts) <= longest or any(not 0 <= part < 1e9 for part in parts):
+        raise ConfigError(
+            f"{text!r} is not a time; write seconds, 90s, 10m, 1h, 7d, MM:SS or "
+            "HH:MM:SS"
+        )
     seconds = 0.0
     for part in parts:
         seconds = seconds * 60 + part
-    return seconds
+    return seconds * (unit or 1)
 
 
 SIZES = {
@@ -384,7 +476,8 @@ def parse_size(text: str) -> tuple[int, int]:
     if text in SIZES:
         return SIZES[text]
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
+    # Python refuses to read numbers of thousands of digits.
+    if not all(side.isdecimal() and len(side) < 10 for side in (width, height)):
         raise ConfigError(
             f"{text!r} is not a size; write {', '.join(SIZES)}, or WIDTHxHEIGHT"
         )

@@ -46,6 +46,8 @@ class Denoiser:
 
     lookahead = 0
     """Future frames that are needed before one comes out."""
+    takes_pictures = False
+    """Whether it runs models that have no state, see `PictureDenoiser`."""
 
     def __init__(
         self,
@@ -75,7 +77,12 @@ class Denoiser:
                 )
         if not 0 <= strength <= 4:
             raise ConfigError(f"strength {strength:g} is outside 0 to 4; 1 is neutral")
-        if artefact.layout == "gray":
+        if not (self.takes_pictures or artefact.state_names):
+            raise ConfigError(
+                f"model {artefact.name} is for single pictures: run it with "
+                "`streamdenoise image` or `file`, or choose nano"
+            )
+        if artefact.layout == "gray" and not self.takes_pictures:
             raise ConfigError(
                 f"model {artefact.name} works on gray; choose one for yuv420 or rgb"
             )
@@ -191,7 +198,6 @@ class Denoiser:
         """
         self._check_format(pix_fmt)
         depth = bit_depth(pix_fmt)
-        self._engine_for(*self._padded(height, width), depth)
         # Two frames that move, as first calls allocate and start threads.
         waves = np.sin(np.arange(height)[:, None] / 5) + np.sin(np.arange(width) / 7)
         dtype = np.uint8 if depth == 8 else np.uint16
@@ -437,11 +443,13 @@ class Denoiser:
         if (padded_h, padded_w) != (height, width):
             shapes = layout_shapes(self.layout, padded_h, padded_w)
             whole = [_pad(p, *s) for p, s in zip(planes, shapes, strict=True)]
-        flow = self._motion.flow(whole, (1 << depth) - 1)
-        if flow is not None:
-            engine.warp(flow)
+        if self._artefact.state_names:
+            flow = self._motion.flow(whole, (1 << depth) - 1)
+            if flow is not None:
+                engine.warp(flow)
         cleaned = engine.step(whole, sigmas, self.strength)
-        self._motion.remember(cleaned)
+        if self._artefact.state_names:
+            self._motion.remember(cleaned)
         return tuple(
             np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])
             for clean, plane in zip(cleaned, planes, strict=True)

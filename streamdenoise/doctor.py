@@ -26,6 +26,7 @@ _ENCODERS = (
 _PACKAGES = (
     *("streamdenoise", "numpy", "av", "opencv-python", "opencv-python-headless"),
     *("openvino", "onnxruntime", "torch", "typer", "imageio-ffmpeg", "matplotlib"),
+    *("prometheus-client", "psutil", "setproctitle", "nvidia-ml-py", "pyvirtualcam"),
 )
 
 
@@ -53,7 +54,7 @@ def run_checks() -> list[Check]:
     checks: list[Check] = []
     for probe in (
         *(_system, _cpu, _memory, _packages, _models, _backends, _gpu),
-        *(_video, _encoders, _ffmpeg, _cameras, _display),
+        *(_video, _encoders, _publishing, _ffmpeg, _cameras, _display),
     ):
         checks += _safely(probe)
     return checks
@@ -180,6 +181,14 @@ def _encoders() -> list[Check]:
     known = [name for name in _ENCODERS if name in av.codecs_available]
     text = f"{', '.join(known)} (hardware ones only with their device)"
     return [Check("encoders", "libx264" in known, text)]
+
+
+def _publishing() -> list[Check]:
+    from streamdenoise.io.ffmpeg_publisher import ffmpeg_with
+
+    program = ffmpeg_with("srt")
+    missing = "no ffmpeg with srt for live -o srt://: install FFmpeg"
+    return [Check("srt", program is not None, program or missing)]
 
 
 def _ffmpeg() -> list[Check]:

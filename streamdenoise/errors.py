@@ -3,8 +3,10 @@
 StreamDenoiseError
 ├── SourceError (OSError)
 │   ├── SourceOpenError      the source never gave a frame
+│   │   └── SourceRefusedError   ... because it does not let us in
 │   └── SourceLostError      the source stopped in mid-stream
 ├── SinkError (OSError)      the output cannot be opened, written or finished
+│   └── SinkRefusedError     a server does not let this user publish
 ├── BackendError (RuntimeError)
 │   ├── BackendUnavailableError   a package, device or artefact is missing
 │   ├── EngineMismatchError       an engine does not fit its manifest
@@ -22,18 +24,7 @@ Messages say what was asked, what happened and what to do, in one line. Programm
 mistakes stay plain ``ValueError`` and ``TypeError``.
 """
 
-import re
-
-_USERINFO = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://)[^/?#\s]*@")
-
-
-def mask_credentials(text: str) -> str:
-    """Return `text` with the ``user:password@`` part of every URL in it masked.
-
-    The authority ends at the first ``/``, so the last ``@`` before it closes the
-    credentials; passwords that themselves hold an ``@`` are masked whole.
-    """
-    return _USERINFO.sub(r"\1***@", text)
+from streamdenoise.masking import mask_credentials as mask_credentials
 
 
 class StreamDenoiseError(Exception):
@@ -55,12 +46,20 @@ class SourceOpenError(SourceError):
     """The input could not be opened, or holds no video."""
 
 
+class SourceRefusedError(SourceOpenError):
+    """The input does not let us in: asking again would only lock the account."""
+
+
 class SourceLostError(SourceError):
     """The input stopped giving frames before its end."""
 
 
 class SinkError(StreamDenoiseError, OSError):
     """An output could not be opened, written or finished."""
+
+
+class SinkRefusedError(SinkError):
+    """A server refused the user or the password: asking again may lock the account."""
 
 
 class BackendError(StreamDenoiseError, RuntimeError):

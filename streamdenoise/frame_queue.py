@@ -1,13 +1,17 @@
 """The one thread boundary of a pipeline: a bounded queue that always ends."""
 
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Condition
 from typing import Generic, TypeVar
 
 from streamdenoise.config import Overflow
 
 T = TypeVar("T")
+
+_BURST_S = 1.0
+"""A burst that takes the consumer longer than this is a lag."""
 
 
 class FrameQueue(Generic[T]):
@@ -22,9 +26,30 @@ class FrameQueue(Generic[T]):
     condition's lock is re-entrant.
     """
 
-    def __init__(self, capacity: int = 4, overflow: Overflow = Overflow.BLOCK) -> None:
+    def __init__(
+        self,
+        capacity: int = 4,
+        overflow: Overflow = Overflow.BLOCK,
+        *,
+        burst: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make an empty queue.
+
+        Args:
+            capacity: Items that it holds.
+            overflow: What a full one does.
+            burst: Items that a queue which drops the oldest may hold for a moment, when
+                many come at once after a pause and the consumer was not behind before:
+                one that is fast enough gets them all. None is no more than `capacity`.
+            clock: Seconds.
+        """
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, got {capacity}")
+        self._burst = max(capacity, burst or 0)
+        self._clock = clock
+        self._over_since: float | None = None
+        self._is_behind = False
         self._items: deque[T] = deque()
         self._capacity = capacity
         self._overflow = overflow
@@ -47,25 +72,55 @@ class FrameQueue(Generic[T]):
                 )
             if self._closed:
                 return False
-            if len(self._items) == self._capacity:
-                self._items.popleft()
-                self._dropped += 1
             self._items.append(item)
+            if len(self._items) > self._capacity:
+                self._drop_oldest()
             self._changed.notify_all()
             return True
 
+    def _drop_oldest(self) -> None:
+        """Go back to `capacity`, unless this is a burst that the consumer works off."""
+        now = self._clock()
+        if self._over_since is None:
+            self._over_since = now
+        is_burst = len(self._items) <= self._burst
+        if is_burst and not self._is_behind and now - self._over_since < _BURST_S:
+            return
+        # From now on each frame has to be worth its place, until the queue is empty.
+        self._is_behind = True
+        while len(self._items) > self._capacity:
+            self._items.popleft()
+            self._dropped += 1
+
+    def take(self, timeout_s: float | None = None) -> T | None:
+        """The oldest item; None if none came in time, or none will (see `ended`).
+
+        Raises:
+            BaseException: The producer's error, once all items are taken.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._items, timeout_s)
+            if self._items:
+                item = self._items.popleft()
+                if not self._items:
+                    self._over_since, self._is_behind = None, False
+                self._changed.notify_all()
+                return item
+            if self._closed and self._error is not None:
+                raise self._error
+            return None
+
     def __iter__(self) -> Iterator[T]:
         """Give the items in order; end, or raise the producer's error, once closed."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._items)
-                if not self._items:
-                    if self._error is not None:
-                        raise self._error
-                    return
-                item = self._items.popleft()
-                self._changed.notify_all()
-            yield item
+        while (item := self.take()) is not None or not self.ended:
+            if item is not None:
+                yield item
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is closed, and everything was taken."""
+        with self._changed:
+            return self._closed and not self._items
 
     def close(
         self, error: BaseException | None = None, *, discard: bool = False

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
+from streamdenoise.artefact import open_artefact
 from streamdenoise.backends import OnBuild
 from streamdenoise.config import DenoiseConfig, FileConfig, ImageConfig, View
 from streamdenoise.denoiser import Denoiser
@@ -13,6 +15,7 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io import IMAGE_SUFFIXES, Source, open_sink, open_source
 from streamdenoise.io.nvenc import usable_encoder
 from streamdenoise.overlay import compose, draw_stats, view_size
+from streamdenoise.picture_denoiser import PictureDenoiser
 from streamdenoise.pipeline import FindReference, Output, Pipeline, Render
 from streamdenoise.reference import NoiseAdder, ReferenceReader
 from streamdenoise.stats import Stats
@@ -21,26 +24,44 @@ OnStats = Callable[[Stats], None]
 OnOpen = Callable[[StreamInfo], None]
 
 
+class Stoppable(Protocol):
+    """What can be ended soon, from any thread or signal handler."""
+
+    def stop(self) -> None: ...
+
+
+class Reporting(Protocol):
+    """A denoiser, as far as it tells what did the work."""
+
+    model: str
+
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def backend_notes(self) -> tuple[str, ...]: ...
+
+
 class StopSwitch:
     """Stops a job from any thread or signal handler, also before it has begun."""
 
     def __init__(self) -> None:
         self._stopped = False
-        self._pipeline: Pipeline | None = None
+        self._parts: list[Stoppable] = []
         self.signum: int | None = None
         """The signal that asked for the stop, if one did: it decides the exit code."""
 
-    def attach(self, pipeline: Pipeline) -> None:
-        """Make `pipeline` the one to stop: at once, if `stop` was called before."""
-        self._pipeline = pipeline
+    def attach(self, part: Stoppable) -> None:
+        """Make `part` one to stop: at once, if `stop` was called before."""
+        self._parts.append(part)
         if self._stopped:
-            pipeline.stop()
+            part.stop()
 
     def stop(self) -> None:
         """End the job soon, with complete outputs; any number of times."""
         self._stopped = True
-        if self._pipeline is not None:
-            self._pipeline.stop()
+        for part in self._parts:
+            part.stop()
 
     @property
     def stopped(self) -> bool:
@@ -178,9 +199,18 @@ def denoise_images(
     return total
 
 
-def load_denoiser(config: DenoiseConfig, on_build: OnBuild | None = None) -> Denoiser:
-    """The denoiser that `config` describes; `on_build` hears of its engine's build."""
-    return Denoiser.load(
+def load_denoiser(
+    config: DenoiseConfig,
+    on_build: OnBuild | None = None,
+    kind: type[Denoiser] = Denoiser,
+) -> Denoiser:
+    """The denoiser that `config` describes; `on_build` hears of its engine's build.
+
+    A model of pictures gets the denoiser that it needs in place of the usual `kind`.
+    """
+    if kind is Denoiser and not open_artefact(config.model).state_names:
+        kind = PictureDenoiser
+    return kind.load(
         config.model,
         backend=config.backend,
         sigma=config.sigma,
@@ -192,7 +222,7 @@ def load_denoiser(config: DenoiseConfig, on_build: OnBuild | None = None) -> Den
     )
 
 
-def denoiser_notes(denoiser: Denoiser) -> list[str]:
+def denoiser_notes(denoiser: Reporting) -> list[str]:
     """Which backend did the work, and why not another."""
     used = [f"{denoiser.model} on {denoiser.backend}"] if denoiser.backend else []
     return [*used, *denoiser.backend_notes]

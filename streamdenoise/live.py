@@ -1,22 +1,17 @@
-"""The live job: a camera, stream or paced file, a window, keys and recordings."""
+"""The live job: a camera, stream or paced file, to a window and other outputs."""
 
-import logging
-from collections.abc import Callable
+import time
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
-from threading import Lock
-from types import TracebackType
-from typing import Self
 
+from streamdenoise.adaptive_denoiser import AdaptiveDenoiser
 from streamdenoise.backends import OnBuild
-from streamdenoise.config import EncoderConfig, LiveConfig, View, fast_encoder
+from streamdenoise.config import LiveConfig, OnLoss
 from streamdenoise.denoiser import Denoiser
-from streamdenoise.errors import SinkError
-from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io import Sink, open_sink, open_source
+from streamdenoise.frame import StreamInfo
+from streamdenoise.io import Source, is_network, open_source
 from streamdenoise.io.nvenc import usable_encoder
+from streamdenoise.io.reconnecting_source import ReconnectingSource
 from streamdenoise.jobs import (
     OnOpen,
     OnStats,
@@ -25,165 +20,20 @@ from streamdenoise.jobs import (
     load_denoiser,
     open_reference,
 )
-from streamdenoise.overlay import compose, draw_text
-from streamdenoise.pipeline import Output, Pipeline
-from streamdenoise.stats import Stats, stats_items
-
-log = logging.getLogger(__name__)
-
-STRENGTH_STEP = 0.1
-MAX_STRENGTH = 4.0
-
-
-class Recorder:
-    """A sink that writes files with the time in their names, while it is switched on.
-
-    A recording that fails ends with a note; the live view goes on.
-    """
-
-    def __init__(
-        self,
-        info: StreamInfo,
-        encoder: EncoderConfig | None = None,
-        folder: Path = Path(),
-        now: Callable[[], datetime] = datetime.now,
-    ) -> None:
-        self.notes: tuple[str, ...] = ()
-        self._info = info
-        self._encoder = fast_encoder(".mp4", encoder)
-        self._folder = folder
-        self._now = now
-        self._lock = Lock()
-        self._wanted = False
-        self._sink: Sink | None = None
-        self._path = Path()
-
-    @property
-    def is_recording(self) -> bool:
-        return self._wanted
-
-    def toggle(self) -> None:
-        """Begin a new file with the next frame, or end the present one."""
-        with self._lock:
-            self._wanted = not self._wanted
-            if not self._wanted:
-                self._end()
-
-    def write(self, frame: Frame) -> None:
-        """Record `frame` if switched on."""
-        with self._lock:
-            if not self._wanted:
-                return
-            try:
-                if self._sink is None:
-                    self._sink = self._begin(frame)
-                self._sink.write(frame)
-            except (SinkError, ValueError) as exc:
-                self._wanted = False
-                if self._sink is not None:
-                    self._sink.abort()
-                    self._sink = None
-                self._note(f"recording ended: {exc}")
-
-    def close(self) -> None:
-        """End the present file; any number of times."""
-        with self._lock:
-            self._wanted = False
-            self._end()
-
-    def abort(self) -> None:
-        """The same as `close`: what is recorded is kept."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _begin(self, frame: Frame) -> Sink:
-        name = f"streamdenoise-{self._now():%Y%m%d-%H%M%S}"
-        self._path = self._folder / f"{name}.mp4"
-        number = 1
-        while self._path.exists():
-            number += 1
-            self._path = self._folder / f"{name}-{number}.mp4"
-        info = replace(
-            self._info,
-            width=frame.width,
-            height=frame.height,
-            pix_fmt=frame.pix_fmt,
-            time_base=frame.time_base,
-        )
-        return open_sink(
-            str(self._path), info, encoder=self._encoder, start_s=frame.time_s
-        )
-
-    def _end(self) -> None:
-        sink, self._sink = self._sink, None
-        if sink is None:
-            return
-        try:
-            sink.close()
-        except SinkError as exc:
-            self._note(f"recording ended: {exc}")
-        else:
-            self._note(f"recorded {self._path}")
-
-    def _note(self, text: str) -> None:
-        log.warning("%s", text)
-        self.notes = (*self.notes, text)
-
-
-class LiveControls:
-    """What the keys change, and the picture that the window shows of it."""
-
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        recorder: Recorder,
-        stop: Callable[[], None],
-        view: View = View.CLEAN,
-        overlay: bool = True,
-    ) -> None:
-        self.view = view
-        self._compared = View.SPLIT if view is View.CLEAN else view
-        self._denoiser = denoiser
-        self._recorder = recorder
-        self._overlay = overlay
-        self._actions: dict[str, Callable[[], None]] = {
-            "q": stop,
-            "s": self._switch_view,
-            "+": lambda: self._change_strength(STRENGTH_STEP),
-            "-": lambda: self._change_strength(-STRENGTH_STEP),
-            "r": recorder.toggle,
-        }
-
-    def press(self, key: str) -> None:
-        """Do what `key` stands for; an unknown one does nothing."""
-        action = self._actions.get(key)
-        if action is not None:
-            action()
-
-    def render(self, before: Frame, after: Frame, stats: Stats) -> Frame:
-        """The picture for the window."""
-        picture = compose(self.view, before, after)
-        items = stats_items(stats) if self._overlay else ()
-        if self._recorder.is_recording:
-            items = ("REC", *items)
-        return draw_text(picture, items) if items else picture
-
-    def _switch_view(self) -> None:
-        self.view = View.CLEAN if self.view is self._compared else self._compared
-
-    def _change_strength(self, step: float) -> None:
-        strength = round(self._denoiser.strength + step, 2)
-        self._denoiser.strength = min(MAX_STRENGTH, max(0.0, strength))
+from streamdenoise.live_controls import LiveControls
+from streamdenoise.live_outputs import (
+    ClosedTogether,
+    Opening,
+    check_targets,
+    open_output,
+)
+from streamdenoise.overlay import draw_no_signal
+from streamdenoise.pipeline import LiveRules, Output, Pipeline
+from streamdenoise.recorder import Recorder
+from streamdenoise.stats import Stats
+from streamdenoise.status_server import StatusServer
+from streamdenoise.stream_url import Credentials, StreamURL
+from streamdenoise.systemd import Notifier
 
 
 def denoise_live(
@@ -197,7 +47,8 @@ def denoise_live(
     """Denoise a live source until it ends, the window is closed, or it is stopped.
 
     The view and the figures are for the window; recordings and published streams get
-    the clean picture alone.
+    the clean picture alone. Cameras and networks that are lost are sought again, as
+    `LiveConfig.reconnect` says; an output that fails is left out while others work.
 
     Args:
         config: What the user wants.
@@ -210,32 +61,34 @@ def denoise_live(
         The figures of the run.
 
     Raises:
-        StreamDenoiseError: The source, a sink or the model cannot be used, or failed.
+        StreamDenoiseError: The source, all sinks or the model cannot be used, or
+            failed for good.
     """
     switch = switch or StopSwitch()
+    check_targets(config)
+    credentials = None
+    if config.credentials_file is not None:
+        credentials = Credentials.from_file(config.credentials_file)
     with ExitStack() as stack:
-        source = stack.enter_context(
-            open_source(
-                config.source,
-                duration_s=config.duration_s,
-                timeout_s=config.timeout_s,
-                live=True,
-                hwaccel=config.hwaccel,
+        notifier = Notifier.from_environment()
+        watch = _watchers(stack, config, on_stats, notifier)
+        source = _open_source(stack, config, credentials, switch, watch)
+        info = source.info
+        encoder, notes = usable_encoder(config.encoder, info)
+        together = stack.enter_context(ClosedTogether())
+        outputs = []
+        opening = Opening()
+        switch.attach(opening)
+        for target in config.outputs:
+            name, sink = open_output(
+                target, info, encoder, config, credentials, opening
             )
+            together.add(sink)
+            outputs.append(Output(sink, name=name))
+        opening.over()
+        denoiser = stack.enter_context(
+            _load_denoiser(config, while_building(on_build, notifier))
         )
-        encoder, notes = usable_encoder(config.encoder, source.info)
-        sinks = [
-            stack.enter_context(
-                open_sink(
-                    target,
-                    source.info,
-                    encoder=fast_encoder(target, encoder),
-                    overwrite=config.overwrite,
-                )
-            )
-            for target in config.outputs
-        ]
-        denoiser = stack.enter_context(load_denoiser(config.denoise, on_build))
         reference = open_reference(
             stack,
             source,
@@ -243,19 +96,20 @@ def denoise_live(
             config.add_noise,
             duration_s=config.duration_s,
         )
-        outputs = [Output(sink) for sink in sinks]
         if config.window:
             # Late: the window needs a display, and OpenCV's child takes its time.
             from streamdenoise.io.window import WindowSink
 
-            recorder = stack.enter_context(Recorder(source.info, encoder))
+            recorder = stack.enter_context(Recorder(info, encoder))
             controls = LiveControls(
                 denoiser, recorder, switch.stop, config.view, config.overlay
             )
             window = stack.enter_context(WindowSink(controls.press))
-            outputs = [Output(window, controls.render), *outputs, Output(recorder)]
-        info = source.info
-        denoiser.prepare(info.width, info.height, info.pix_fmt)
+            outputs = [
+                Output(window, controls.render, "window"),
+                *outputs,
+                Output(recorder, name="recorder"),
+            ]
         if on_open is not None:
             on_open(info)
         pipeline = Pipeline(
@@ -264,7 +118,116 @@ def denoise_live(
             outputs,
             overflow=config.overflow,
             reference=reference,
+            live=_rules(config, source, denoiser),
         )
         switch.attach(pipeline)
-        stats = pipeline.run(on_stats)
+        stats = pipeline.run(watch)
     return replace(stats, notes=[*stats.notes, *notes, *denoiser_notes(denoiser)])
+
+
+def while_building(on_build: OnBuild | None, notifier: Notifier) -> OnBuild:
+    """`on_build` that also keeps systemd patient: a build may take many minutes."""
+
+    def step(phase: str, number: int, steps: int) -> bool:
+        notifier.watchdog()
+        return on_build is None or on_build(phase, number, steps)
+
+    return step
+
+
+def _watchers(
+    stack: ExitStack, config: LiveConfig, on_stats: OnStats | None, notifier: Notifier
+) -> OnStats:
+    """Everyone who wants to know how it goes: the caller, the network, systemd."""
+    watchers = [] if on_stats is None else [on_stats]
+    if config.status is not None:
+        name = str(StreamURL.parse(config.source))
+        server = StatusServer(config.status, name, stall_s=max(5.0, config.timeout_s))
+        watchers.append(stack.enter_context(server).update)
+    # A camera that is not there yet is no reason to start this service again.
+    notifier.ready()
+    stack.callback(notifier.stopping)
+
+    def watch(stats: Stats) -> None:
+        notifier.watchdog()
+        for watcher in watchers:
+            watcher(stats)
+
+    return watch
+
+
+def _open_source(
+    stack: ExitStack,
+    config: LiveConfig,
+    credentials: Credentials | None,
+    switch: StopSwitch,
+    watch: OnStats,
+) -> Source:
+    """A camera or stream that is sought again when it is lost; or a file, at its pace.
+
+    Only the former waits for its first picture, and may be stopped in that.
+    """
+    uri = config.source
+    is_camera = uri.startswith("camera:")
+    if not (is_network(uri) or is_camera or uri.endswith(".sdp")):
+        source = open_source(
+            uri, duration_s=config.duration_s, live=True, hwaccel=config.hwaccel
+        )
+        return stack.enter_context(source)
+    url = uri if is_camera else StreamURL.parse(uri, credentials)
+
+    def open_session(known: StreamInfo | None) -> Source:
+        return open_source(
+            url,
+            pix_fmt=known and known.pix_fmt,
+            size=known and (known.width, known.height),
+            timeout_s=config.timeout_s,
+            live=True,
+            hwaccel=config.hwaccel,
+            transport=config.transport,
+        )
+
+    since = time.monotonic()
+
+    def wait() -> None:
+        age_s = time.monotonic() - since
+        watch(
+            Stats(elapsed_s=age_s, frame_age_s=age_s, source_error=reconnecting.error)
+        )
+
+    reconnecting = ReconnectingSource(
+        open_session,
+        str(url),
+        config.reconnect,
+        duration_s=config.duration_s,
+        while_waiting=wait,
+    )
+    switch.attach(reconnecting)
+    return stack.enter_context(reconnecting)
+
+
+def _rules(
+    config: LiveConfig, source: Source, denoiser: Denoiser | AdaptiveDenoiser
+) -> LiveRules:
+    """How the pipeline goes on; only what can be lost is held and set to our clock."""
+    info = source.info
+    reconnects = isinstance(source, ReconnectingSource)
+    holds = reconnects and config.on_loss is OnLoss.HOLD
+    return LiveRules(
+        prepare=lambda: denoiser.prepare(info.width, info.height, info.pix_fmt),
+        wall_clock=reconnects,
+        hold=draw_no_signal if holds else None,
+    )
+
+
+def _load_denoiser(
+    config: LiveConfig, on_build: OnBuild | None
+) -> Denoiser | AdaptiveDenoiser:
+    told = config.denoise
+    if config.max_lag_ms is None:
+        return load_denoiser(told, on_build)
+    return AdaptiveDenoiser(
+        lambda kind, model: load_denoiser(replace(told, model=model), on_build, kind),
+        told.model,
+        config.max_lag_ms,
+    )

@@ -398,6 +398,7 @@ class DeployedGraph(nn.Module):
     def __init__(self, net: RecurrentDenoiser) -> None:
         super().__init__()
         self.net = net
+        self.layout = net.spec.layout
         # Made once, on the network's device: CUDA graphs hold no copies from the host.
         like = net.head.weight.new_empty(0, dtype=torch.float32)
         basis = transform(net.spec.layout, like)

@@ -32,6 +32,20 @@ def draw_text(frame: Frame, items: tuple[str, ...]) -> Frame:
     return frame.with_planes(planes)
 
 
+def draw_no_signal(frame: Frame, silence_s: float) -> Frame:
+    """The last picture of a stream, marked as such, with how old it is."""
+    # Twice as large as the figures: it is seen on a wall of screens.
+    mask = _label_mask(f"NO SIGNAL {_age(silence_s)}", 2 * frame.width)
+    mask = mask[: frame.height, : frame.width]
+    top, left = (
+        (whole - part) // 4 * 2
+        for whole, part in zip(frame.planes[0].shape, mask.shape, strict=False)
+    )
+    planes = tuple(plane.copy() for plane in frame.planes)
+    _blend(planes, frame, mask, left=left, top=top)
+    return frame.with_planes(planes)
+
+
 def split_view(before: Frame, after: Frame) -> Frame:
     """One picture of the same size: left half `before`, right half `after`.
 
@@ -157,6 +171,14 @@ def _label_mask(text: str, width: int) -> np.ndarray:
     inked = np.flatnonzero(mask.any(axis=0))
     end = (int(inked[-1]) + 8) // 2 * 2 if inked.size else 0
     return mask[:, :end]
+
+
+def _age(seconds: float) -> str:
+    """Whole seconds, minutes or hours: the text is drawn once for each of them."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _levels(frame: Frame) -> tuple[int, int]:

@@ -125,17 +125,17 @@ def pack(planes: tuple[Tensor, ...]) -> Tensor:
         and 4 of V; rgb: 16 of luma, then twice the 4 coarsest of a colour difference,
         then twice its other 12.
     """
-    pixels = _gather_blocks(planes)
+    pixels = planes_to_blocks(planes)
     return pixels @ transform(LAYOUT_OF_CHANNELS[pixels.shape[-1]], pixels).T
 
 
 def unpack(packed: Tensor) -> tuple[Tensor, ...]:
     """Inverse of `pack`."""
     layout = LAYOUT_OF_CHANNELS[packed.shape[-1]]
-    return _scatter_blocks(packed @ transform(layout, packed), layout)
+    return blocks_to_planes(packed @ transform(layout, packed), layout)
 
 
-def _gather_blocks(planes: tuple[Tensor, ...]) -> Tensor:
+def planes_to_blocks(planes: tuple[Tensor, ...]) -> Tensor:
     """Planes, as in `pack`, to the pixels of blocks: ``(N, H/4, W/4, C)``."""
     if planes[0].shape[1] == 3:
         planes = tuple(planes[0].split(1, 1))
@@ -148,8 +148,8 @@ def _gather_blocks(planes: tuple[Tensor, ...]) -> Tensor:
     return torch.cat(blocks, -1)
 
 
-def _scatter_blocks(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
-    """Inverse of `_gather_blocks`."""
+def blocks_to_planes(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
+    """Inverse of `planes_to_blocks`."""
     _, height, width, _ = pixels.shape
     planes = []
     for block in pixels.split(pixel_counts(layout), -1):

@@ -1,13 +1,18 @@
 """Progress on stderr: one line that is redrawn, or a rare line in a log."""
 
+import logging
 import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
 
 from streamdenoise.frame import StreamInfo
+from streamdenoise.logs import logs_json
 from streamdenoise.stats import Stats, stats_items
+
+log = logging.getLogger(__name__)
 
 LOG_INTERVAL_S = 30.0
 """Time between two lines when stderr is no terminal."""
@@ -103,12 +108,22 @@ class Progress:
         self._total = info.num_frames
 
     def update(self, stats: Stats) -> None:
-        """Show `stats`."""
+        """Show `stats`, where stderr can be written to."""
         if self._quiet:
             return
-        if not self._is_terminal:
-            if self._clock() - self._shown_at >= LOG_INTERVAL_S:
-                self._shown_at = self._clock()
+        # A disk that is full or a terminal that is gone must not end the job.
+        with suppress(OSError):
+            self._show(stats)
+
+    def _show(self, stats: Stats) -> None:
+        as_json = logs_json()
+        if as_json or not self._is_terminal:
+            if self._clock() - self._shown_at < LOG_INTERVAL_S:
+                return
+            self._shown_at = self._clock()
+            if as_json:
+                log.info("%s", self.line(stats), extra=stats_fields(stats))
+            else:
                 self._stream.write(self.line(stats) + "\n")
                 self._stream.flush()
             return
@@ -126,7 +141,27 @@ class Progress:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._redrawn.clear()
+        with suppress(OSError):
+            self._redrawn.clear()
+
+
+def stats_fields(stats: Stats) -> dict[str, float | str | None]:
+    """The figures for structured logs; the status page has them all."""
+    return {
+        "frames_in": stats.frames_in,
+        "frames_out": stats.frames_out,
+        "dropped": stats.dropped,
+        "fps_in": round(stats.fps_in, 2),
+        "fps_out": round(stats.fps_out, 2),
+        "latency_p50_ms": round(stats.latency.p50_ms, 1),
+        "latency_p99_ms": round(stats.latency.p99_ms, 1),
+        "sigma": round(stats.sigma, 2),
+        "psnr_in_db": stats.psnr_in_db,
+        "psnr_out_db": stats.psnr_out_db,
+        "psnr_is_estimate": stats.psnr_is_estimate,
+        "reconnects": stats.reconnects,
+        "load_step": stats.load_step,
+    }
 
 
 def summary(name: str, stats: Stats) -> str:

@@ -41,8 +41,13 @@ class StepRequest:
         return (1 << self.depth) - 1
 
     @property
+    def pixels_shape(self) -> tuple[int, ...]:
+        """See `Artefact.pixels_shape`."""
+        return self.artefact.pixels_shape(self.height, self.width)
+
+    @property
     def state_shapes(self) -> list[tuple[int, ...]]:
-        """See `Artefact.state_shapes`; the first is that of a frame's blocks."""
+        """See `Artefact.state_shapes`."""
         return self.artefact.state_shapes(self.height, self.width)
 
 

@@ -47,7 +47,7 @@ class OnnxRuntimeBackend(HostState):
             np.float16 if name in halves else np.float32
             for name in request.artefact.state_names
         ]
-        self._pixels = np.empty(request.state_shapes[0], request.dtype)
+        self._pixels = np.empty(request.pixels_shape, request.dtype)
         self._peak = np.full((1, 1, 1, 1), request.peak, np.float32)
         super().__init__(request)
 

@@ -32,8 +32,8 @@ class OpenVinoBackend(HostState):
     ) -> None:
         self.name = name
         shapes = request.state_shapes
-        self._pixels = np.zeros(shapes[0], request.dtype)
-        self._cleaned = np.zeros(shapes[0], request.dtype)
+        self._pixels = np.zeros(request.pixels_shape, request.dtype)
+        self._cleaned = np.zeros(request.pixels_shape, request.dtype)
         self._sigma = np.zeros((1, request.artefact.sigmas), np.float32)
         self._buffers = [
             [np.zeros(shape, np.float32) for shape in shapes] for _ in range(2)
@@ -131,9 +131,8 @@ def _compile(request: StepRequest, profile: bool = False) -> ov.CompiledModel:
     artefact = request.artefact
     core = ov.Core()
     model = core.read_model(request.file)
-    state = request.state_shapes
-    ones = (1, 1, 1, 1)
-    shapes = [state[0], ones, (1, artefact.sigmas), ones, *state]
+    ones, told = (1, 1, 1, 1), (1, artefact.sigmas)
+    shapes = [request.pixels_shape, ones, told, ones, *request.state_shapes]
     names = artefact.input_names
     model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
     # Integer pixels cross the boundary; the casts run inside the graph.

@@ -277,9 +277,15 @@ def _shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Of the inputs, for pictures of a size."""
     artefact, streams = request.artefact, request.streams
-    state = [(streams, *shape[1:]) for shape in artefact.state_shapes(height, width)]
+    pixels, *state = (
+        (streams, *shape[1:])
+        for shape in (
+            artefact.pixels_shape(height, width),
+            *artefact.state_shapes(height, width),
+        )
+    )
     ones, told = (streams, 1, 1, 1), (streams, artefact.sigmas)
-    shapes = (state[0], ones, told, ones, *state)
+    shapes = (pixels, ones, told, ones, *state)
     return dict(zip(artefact.input_names, shapes, strict=True))
 
 

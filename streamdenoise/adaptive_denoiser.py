@@ -1,0 +1,236 @@
+"""A denoiser that leaves out more and more while frames come too late."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from streamdenoise.artefact import open_artefact, shipped_models
+from streamdenoise.denoiser import Denoiser
+from streamdenoise.frame import Frame
+from streamdenoise.half_size import HalfSizeDenoiser
+from streamdenoise.load_governor import LoadGovernor
+
+log = logging.getLogger(__name__)
+
+_WORTH = 0.7
+"""A model that needs more than this share of another's work is no relief."""
+
+OpenDenoiser = Callable[[type[Denoiser], str], Denoiser]
+"""Loads a model, by its name, into a denoiser of a kind, with the user's options:
+``lambda kind, model: kind.load(model, ...)``."""
+
+
+def smaller_model(model: str) -> str | None:
+    """The next smaller shipped model for the same pictures and noise, if there is one.
+
+    Args:
+        model: as for `open_artefact`.
+
+    Raises:
+        ConfigError: there is no such model.
+        CheckpointError: a manifest is unreadable.
+    """
+    own = open_artefact(model).manifest
+    most = _WORTH * own.get("kmac_per_px", 0.0)
+    smaller = {
+        manifest["kmac_per_px"]: name
+        for name in shipped_models()
+        if (manifest := open_artefact(name).manifest).get("kmac_per_px", most) < most
+        and all(manifest.get(key) == own.get(key) for key in ("layout", "noise"))
+    }
+    return smaller[max(smaller)] if smaller else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A rung of the ladder."""
+
+    name: str
+    denoiser: Denoiser | None
+    """None passes frames as they are."""
+    every: int = 1
+    """Of so many frames, one comes out."""
+
+
+class AdaptiveDenoiser:
+    """Cleans a stream frame by frame within a limit of lag; not thread-safe.
+
+    The steps, each on top of those before it: a smaller model, if one is shipped; half
+    size; every second frame; frames as they are. `LoadGovernor` chooses among them.
+
+    Attributes:
+        model: name of the model at full load.
+        shed: frames that were left out on purpose.
+    """
+
+    def __init__(
+        self,
+        open_denoiser: OpenDenoiser,
+        model: str,
+        max_lag_ms: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the denoisers of all steps.
+
+        Args:
+            open_denoiser: opens one; `sigma` is that of whole frames for each of them.
+            model: that of full load: a shipped one, or path of a ``.json``.
+            max_lag_ms: how long after its capture a frame may come out.
+            clock: seconds, comparable with `Frame.captured_at`.
+
+        Raises:
+            StreamDenoiseError: what `open_denoiser` raises.
+        """
+        self._denoisers: list[Denoiser] = []
+        try:
+            self._steps = self._open_steps(open_denoiser, model)
+        except BaseException:
+            self.close()
+            raise
+        self.model = self._denoisers[0].model
+        self.shed = 0
+        self._step = self._steps[0]
+        self._denoiser = self._denoisers[0]  # the last one that worked
+        self._governor = LoadGovernor(len(self._steps), max_lag_ms, clock)
+        self._max_lag_ms = max_lag_ms
+        self._clock = clock
+        self._prepared: tuple[int, int, str] | None = None
+        self._since_last = 0
+
+    def _open_steps(self, open_denoiser: OpenDenoiser, model: str) -> list[_Step]:
+        def opened(kind: type[Denoiser], model: str) -> Denoiser:
+            self._denoisers.append(open_denoiser(kind, model))
+            return self._denoisers[-1]
+
+        steps = [_Step("", opened(Denoiser, model))]
+        name = "half size"
+        if (smaller := smaller_model(model)) is not None:
+            model, name = smaller, f"model {smaller}, half size"
+            steps.append(_Step(f"model {smaller}", opened(Denoiser, smaller)))
+        half = opened(HalfSizeDenoiser, model)
+        return [
+            *steps,
+            _Step(name, half),
+            _Step(f"{name}, every second frame", half, every=2),
+            _Step("bypass", None),
+        ]
+
+    @property
+    def load_step(self) -> str:
+        """What is switched off now; empty at full load."""
+        return self._step.name
+
+    @property
+    def strength(self) -> float:
+        """See `Denoiser`; may be set at any time."""
+        return self._denoiser.strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        for denoiser in self._denoisers:
+            denoiser.strength = strength
+
+    @property
+    def sigma(self) -> float:
+        """See `Denoiser`; the last one known while frames pass as they are."""
+        return self._denoiser.sigma
+
+    @property
+    def psnr_estimate(self) -> tuple[float, float] | None:
+        """See `Denoiser`."""
+        estimate = self._denoiser.psnr_estimate
+        if estimate is None or self._step.denoiser is not None:
+            return estimate
+        return estimate[0], estimate[0]
+
+    @property
+    def backend(self) -> str:
+        """See `Denoiser`."""
+        return self._denoiser.backend
+
+    @property
+    def backend_notes(self) -> tuple[str, ...]:
+        """See `Denoiser`."""
+        return self._denoiser.backend_notes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the engines; may be called again."""
+        for denoiser in self._denoisers:
+            denoiser.close()
+        self._prepared = None
+
+    def prepare(self, width: int, height: int, pix_fmt: str) -> None:
+        """Make the engines of all steps ready; see `Denoiser.prepare`."""
+        for denoiser in self._denoisers:
+            denoiser.prepare(width, height, pix_fmt)
+        self._prepared = (width, height, pix_fmt)
+
+    def reset(self) -> None:
+        """Forget the stream; the step stays."""
+        self._denoiser.reset()
+
+    def flush(self) -> list[Frame]:
+        """Frames still held back at the end of a stream: none."""
+        return []
+
+    def process(self, frame: Frame) -> list[Frame]:
+        """Denoise one frame as well as there is time for.
+
+        Args:
+            frame: see `Denoiser.process`.
+
+        Returns:
+            The frame, or nothing where only every second one comes out.
+
+        Raises:
+            ConfigError: see `Denoiser.process`.
+        """
+        if self._prepared != (frame.width, frame.height, frame.pix_fmt):
+            # All at once: a switch must not have to wait for an engine.
+            self.prepare(frame.width, frame.height, frame.pix_fmt)
+        self._since_last += 1
+        if self._since_last < self._step.every:
+            self.shed += 1
+            return []
+        self._since_last = 0
+        denoiser = self._step.denoiser
+        cleaned = [frame]
+        if denoiser is not None:
+            cleaned = denoiser.process(frame)
+            self._denoiser = denoiser
+        lag_ms = (self._clock() - frame.captured_at) * 1000
+        self._switch(self._steps[self._governor.update(lag_ms)])
+        return cleaned
+
+    def _switch(self, step: _Step) -> None:
+        if step is self._step:
+            return
+        lag_ms = self._governor.lag_ms
+        if self._steps.index(step) > self._steps.index(self._step):
+            log.warning(
+                "frames come out %.0f ms after their capture, more than %g ms: "
+                "the load goes down to %s",
+                *(lag_ms, self._max_lag_ms, step.name),
+            )
+        else:
+            log.info(
+                "frames come out %.0f ms after their capture: the load goes up to %s",
+                *(lag_ms, step.name or "full size and every frame"),
+            )
+        if step.denoiser is not None and step.denoiser is not self._step.denoiser:
+            step.denoiser.reset()  # what it remembers is of another time
+        self._step = step

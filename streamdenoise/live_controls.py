@@ -1,0 +1,69 @@
+"""What keys do in the window of a live stream, and the picture that it shows."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from streamdenoise.config import View
+from streamdenoise.frame import Frame
+from streamdenoise.overlay import compose, draw_text
+from streamdenoise.recorder import Recorder
+from streamdenoise.stats import Stats, stats_items
+
+STRENGTH_STEP = 0.1
+MAX_STRENGTH = 4.0
+
+
+class Adjustable(Protocol):
+    """A denoiser, as far as keys change it."""
+
+    @property
+    def strength(self) -> float: ...
+
+    @strength.setter
+    def strength(self, strength: float) -> None: ...
+
+
+class LiveControls:
+    """What the keys change, and the picture that the window shows of it."""
+
+    def __init__(
+        self,
+        denoiser: Adjustable,
+        recorder: Recorder,
+        stop: Callable[[], None],
+        view: View = View.CLEAN,
+        overlay: bool = True,
+    ) -> None:
+        self.view = view
+        self._compared = View.SPLIT if view is View.CLEAN else view
+        self._denoiser = denoiser
+        self._recorder = recorder
+        self._overlay = overlay
+        self._actions: dict[str, Callable[[], None]] = {
+            "q": stop,
+            "s": self._switch_view,
+            "+": lambda: self._change_strength(STRENGTH_STEP),
+            "-": lambda: self._change_strength(-STRENGTH_STEP),
+            "r": recorder.toggle,
+        }
+
+    def press(self, key: str) -> None:
+        """Do what `key` stands for; an unknown one does nothing."""
+        action = self._actions.get(key)
+        if action is not None:
+            action()
+
+    def render(self, before: Frame, after: Frame, stats: Stats) -> Frame:
+        """The picture for the window."""
+        picture = compose(self.view, before, after)
+        items = stats_items(stats) if self._overlay else ()
+        if self._recorder.is_recording:
+            items = ("REC", *items)
+        return draw_text(picture, items) if items else picture
+
+    def _switch_view(self) -> None:
+        self.view = View.CLEAN if self.view is self._compared else self._compared
+
+    def _change_strength(self, step: float) -> None:
+        strength = round(self._denoiser.strength + step, 2)
+        self._denoiser.strength = min(MAX_STRENGTH, max(0.0, strength))

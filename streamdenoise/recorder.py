@@ -1,0 +1,122 @@
+"""Recordings that a key begins and ends while a live stream is watched."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from streamdenoise.config import EncoderConfig, fast_encoder
+from streamdenoise.errors import SinkError
+from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io import Sink, open_sink
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """A sink that writes files with the time in their names, while it is switched on.
+
+    A recording that fails ends with a note; the live view goes on.
+    """
+
+    def __init__(
+        self,
+        info: StreamInfo,
+        encoder: EncoderConfig | None = None,
+        folder: Path = Path(),
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self.notes: tuple[str, ...] = ()
+        self._info = info
+        self._encoder = fast_encoder(".mp4", encoder)
+        self._folder = folder
+        self._now = now
+        self._lock = Lock()
+        self._wanted = False
+        self._sink: Sink | None = None
+        self._path = Path()
+
+    @property
+    def is_recording(self) -> bool:
+        return self._wanted
+
+    def toggle(self) -> None:
+        """Begin a new file with the next frame, or end the present one."""
+        with self._lock:
+            self._wanted = not self._wanted
+            if not self._wanted:
+                self._end()
+
+    def write(self, frame: Frame) -> None:
+        """Record `frame` if switched on."""
+        with self._lock:
+            if not self._wanted:
+                return
+            try:
+                if self._sink is None:
+                    self._sink = self._begin(frame)
+                self._sink.write(frame)
+            except (SinkError, ValueError) as exc:
+                self._wanted = False
+                if self._sink is not None:
+                    self._sink.abort()
+                    self._sink = None
+                self._note(f"recording ended: {exc}")
+
+    def close(self) -> None:
+        """End the present file; any number of times."""
+        with self._lock:
+            self._wanted = False
+            self._end()
+
+    def abort(self) -> None:
+        """The same as `close`: what is recorded is kept."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _begin(self, frame: Frame) -> Sink:
+        name = f"streamdenoise-{self._now():%Y%m%d-%H%M%S}"
+        self._path = self._folder / f"{name}.mp4"
+        number = 1
+        while self._path.exists():
+            number += 1
+            self._path = self._folder / f"{name}-{number}.mp4"
+        info = replace(
+            self._info,
+            width=frame.width,
+            height=frame.height,
+            pix_fmt=frame.pix_fmt,
+            time_base=frame.time_base,
+        )
+        return open_sink(
+            str(self._path), info, encoder=self._encoder, start_s=frame.time_s
+        )
+
+    def _end(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is None:
+            return
+        try:
+            sink.close()
+        except SinkError as exc:
+            self._note(f"recording ended: {exc}")
+        else:
+            self._note(f"recorded {self._path}")
+
+    def _note(self, text: str) -> None:
+        log.warning("%s", text)
+        self.notes = (*self.notes, text)

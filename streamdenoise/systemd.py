@@ -1,0 +1,99 @@
+"""Tells systemd how a service fares: ready, alive, stopping (sd_notify's protocol)."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from streamdenoise.errors import mask_credentials
+
+log = logging.getLogger(__name__)
+
+MAX_STATUS = 1000
+"""Characters of a status; systemd drops messages of more than a memory page."""
+
+
+class Notifier:
+    """Sends messages to the service manager; does nothing where there is none.
+
+    No method raises or waits: a message that cannot be sent is lost.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        watchdog_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare to notify; nothing is sent yet.
+
+        Args:
+            address: Socket of the service manager: a path, or ``@`` and an abstract
+                name.
+            watchdog_s: Longest silence that it bears, in seconds; None is any.
+            clock: Seconds, for the pace of `watchdog`.
+        """
+        self._address = address
+        self._interval_s = None if watchdog_s is None else watchdog_s / 2
+        self._clock = clock
+        self._alive_at = float("-inf")
+        self._ready = False
+        self._status = ""
+
+    @classmethod
+    def from_environment(
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """What systemd has told this process, by the variables that it sets."""
+        watchdog_us = environ.get("WATCHDOG_USEC", "")
+        is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        wanted = is_ours and watchdog_us.isascii() and watchdog_us.isdigit()
+        return cls(
+            environ.get("NOTIFY_SOCKET") or None,
+            int(watchdog_us) / 1e6 if wanted and int(watchdog_us) else None,
+            clock,
+        )
+
+    def ready(self) -> None:
+        """Say that the start is over; later calls say nothing."""
+        if not self._ready:
+            self._ready = self._send("READY=1")
+
+    def watchdog(self) -> None:
+        """Say that the work goes on; call it often, it keeps its own pace."""
+        if self._interval_s is None:
+            return
+        now = self._clock()
+        if now - self._alive_at >= self._interval_s and self._send("WATCHDOG=1"):
+            self._alive_at = now
+
+    def status(self, text: str) -> None:
+        """Show `text` in ``systemctl status``; the same text again sends nothing."""
+        # A line break would begin another message, whatever an error holds.
+        line = " ".join(mask_credentials(text).split())[:MAX_STATUS]
+        if line != self._status and self._send(f"STATUS={line}"):
+            self._status = line
+
+    def stopping(self) -> None:
+        """Say that the work ends now, on purpose."""
+        self._send("STOPPING=1")
+
+    def _send(self, message: str) -> bool:
+        """Whether `message` has gone out."""
+        if self._address is None:
+            return False
+        address = os.fsencode(self._address)
+        if address.startswith(b"@"):
+            address = b"\0" + address[1:]
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+                channel.setblocking(False)
+                channel.sendto(message.encode(errors="replace"), address)
+        except (OSError, AttributeError) as exc:  # the latter: no AF_UNIX on Windows
+            log.debug("the service manager was not told %s: %s", message, exc)
+            return False
+        return True
