@@ -29,6 +29,18 @@ WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 RATE = Fraction(30000, 1001)
 
 
+REPORT = "report"
+"""Name of the property of a test with text that is shown after the run."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for outcome in ("passed", "failed"):
+        for result in terminalreporter.getreports(outcome):
+            for name, text in result.user_properties:
+                if name == REPORT:
+                    terminalreporter.write_line(str(text))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def engines_of_the_tests_alone(
     tmp_path_factory: pytest.TempPathFactory,
@@ -40,8 +52,14 @@ def engines_of_the_tests_alone(
 
 
 @pytest.fixture(autouse=True)
-def no_test_is_quiet_for_the_next() -> Iterator[None]:
+def no_test_changes_the_log_of_the_next() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
     logging.disable(logging.NOTSET)
 
 

@@ -16,10 +16,35 @@ from typing import BinaryIO, Self
 
 
 class RTSPServer:
-    """Starts the server, and after the block tells what it saw."""
+    """Starts the server, and after the block tells what it saw.
 
-    def __init__(self, *, password: str = "", freeze: bool = False) -> None:
-        self._arguments = [password, "freeze" if freeze else ""]
+    Args:
+        password: Of the user `me`, asked from players.
+        publishing_password: Of the user `me`, asked from who publishes.
+        freeze: Keep a player's connection open in silence after the last packet.
+        stall: A method that is never answered.
+        stop_reading: Read nothing any more after RECORD was answered.
+        port: To listen on; 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        *,
+        password: str = "",
+        publishing_password: str = "",
+        freeze: bool = False,
+        stall: str = "",
+        stop_reading: bool = False,
+        port: int = 0,
+    ) -> None:
+        self._arguments = [
+            password,
+            publishing_password,
+            "freeze" if freeze else "",
+            stall,
+            "stop_reading" if stop_reading else "",
+            str(port),
+        ]
         self.methods: list[str] = []
         self.description = ""
         self.pictures = 0
@@ -35,6 +60,10 @@ class RTSPServer:
         self.port = int(self._process.stdout.readline())
         return self
 
+    def kill(self) -> None:
+        """End it in mid-stream, as a crash would; it then tells nothing."""
+        self._process.kill()
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -42,10 +71,13 @@ class RTSPServer:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            seen = json.loads(self._process.communicate(timeout=10)[0])
+            told = self._process.communicate(timeout=10)[0]
         finally:
             self._process.kill()
             self._process.wait()
+        if not told:
+            return
+        seen = json.loads(told)
         self.methods = seen["methods"]
         self.description = seen["description"]
         self.pictures = seen["pictures"]
@@ -58,22 +90,41 @@ class Server:
     player's connection is closed, or with `freeze` kept open in silence.
     """
 
-    def __init__(self, password: str, freeze: bool) -> None:
+    def __init__(
+        self,
+        password: str,
+        publishing_password: str,
+        freeze: bool,
+        stall: str,
+        stop_reading: bool,
+        port: int,
+    ) -> None:
         self.description = b""
         self.packets: list[bytes] = []
         self.methods: list[str] = []
-        self._password = password
+        self._passwords = {"DESCRIBE": password, "ANNOUNCE": publishing_password}
         self._freeze = freeze
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self._stall = stall
+        self._stop_reading = stop_reading
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self._idle = threading.Event()
+        self._idle.set()
 
     def serve(self) -> None:
         while True:
+            self._idle.set()
             connection, _ = self.listener.accept()
+            self._idle.clear()
             with connection, connection.makefile("rwb") as stream:
                 try:
                     self._talk(stream)
                 except (OSError, ValueError):
                     continue  # the other side is gone
+
+    def wait_until_idle(self) -> None:
+        """Hear the last connection out, where it is one that ends by itself."""
+        if not (self._freeze or self._stall or self._stop_reading):
+            self._idle.wait(5)
 
     def _talk(self, stream: BinaryIO) -> None:
         while True:
@@ -93,10 +144,12 @@ class Server:
                 headers[name.lower()] = value.strip()
             body = stream.read(int(headers.get("content-length", 0)))
             self.methods.append(line[0])
+            if line[0] == self._stall:
+                threading.Event().wait()
             answer = ["RTSP/1.0 200 OK", f"CSeq: {headers.get('cseq', 0)}"]
             content = b""
-            if self._password and line[0] == "DESCRIBE":
-                wanted = base64.b64encode(f"me:{self._password}".encode()).decode()
+            if password := self._passwords.get(line[0]):
+                wanted = base64.b64encode(f"me:{password}".encode()).decode()
                 if headers.get("authorization") != f"Basic {wanted}":
                     answer[0] = "RTSP/1.0 401 Unauthorized"
                     answer.append('WWW-Authenticate: Basic realm="test"')
@@ -116,6 +169,8 @@ class Server:
             stream.flush()
             if line[0] == "TEARDOWN":
                 return
+            if line[0] == "RECORD" and self._stop_reading:
+                threading.Event().wait()
             if line[0] == "PLAY":
                 for data in self.packets:
                     stream.write(b"$\0" + len(data).to_bytes(2, "big") + data)
@@ -126,10 +181,19 @@ class Server:
 
 
 def main() -> None:
-    server = Server(sys.argv[1], bool(sys.argv[2]))
+    password, publishing_password, freeze, stall, stop_reading, port = sys.argv[1:]
+    server = Server(
+        password,
+        publishing_password,
+        bool(freeze),
+        stall,
+        bool(stop_reading),
+        int(port),
+    )
     print(server.listener.getsockname()[1], flush=True)
     threading.Thread(target=server.serve, daemon=True).start()
     sys.stdin.read()  # until the test closes it
+    server.wait_until_idle()
     seen = {
         "methods": server.methods,
         "description": server.description.decode(),

@@ -13,6 +13,12 @@ command -v Xvfb >/dev/null || packages+=(xvfb)
 command -v xdotool >/dev/null || packages+=(xdotool)
 ldconfig -p | grep -q 'libGL\.so\.1' || packages+=(libgl1)
 ldconfig -p | grep -q 'libglib-2\.0\.so\.0' || packages+=(libglib2.0-0)
+# Streams come from real servers: GStreamer's RTSP server, in the system's Python, and VLC.
+/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
+  packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad,ugly})
+# Reports are looked at in a real browser.
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+command -v cvlc >/dev/null || packages+=(vlc-bin vlc-plugin-base)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 if [ ${#packages[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -27,4 +33,8 @@ fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check \
   --constraint tests/constraints.txt --editable '.[dev]'
-STREAMDENOISE_REQUIRE=display "$venv/bin/python" -m pytest "$@"
+# Many tests wait for a network: two at a time keep two cores busy. PyTorch's threads
+# spin while they wait for each other, which takes minutes where there are too many.
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive \
+  STREAMDENOISE_REQUIRE=display,rtsp,ffmpeg,gstreamer,chromium \
+  "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"

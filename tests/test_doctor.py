@@ -1,6 +1,7 @@
 """Doctor and the model table: they tell the truth, and never fail or leak."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from streamdenoise import doctor
 from streamdenoise.artefact import shipped_models
 from streamdenoise.backends import BACKENDS
+from streamdenoise.io.ffmpeg_publisher import ffmpeg_with
 from streamdenoise.models import models_table
 
 
@@ -41,6 +43,20 @@ def test_a_machine_without_camera_screen_and_gpu_is_told_what_to_do(
     assert "--no-window" in found["display"].finding
     assert not found["gpu"].ok
     assert "nvidia-smi" in found["gpu"].finding
+
+
+def test_a_machine_without_srt_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    ffmpeg_with.cache_clear()
+    try:
+        (check,) = doctor._publishing()
+    finally:
+        ffmpeg_with.cache_clear()
+    assert not check.ok
+    assert "install FFmpeg" in check.finding
 
 
 def test_a_broken_nvidia_smi_is_reported(

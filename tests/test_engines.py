@@ -314,6 +314,7 @@ def test_the_guard_sees_the_same_at_every_size() -> None:
     assert check_engine(engine, artefact, shapes, 10, "int8") > 42
 
 
+@pytest.mark.timeout(180)  # PyTorch is slow beside other tests
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime", "eager"])
 def test_tiles_give_what_the_whole_picture_gives(name: str) -> None:
     artefact = open_artefact("nano")

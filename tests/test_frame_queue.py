@@ -120,3 +120,34 @@ def test_closing_while_holding_the_lock_does_not_deadlock():
 def test_capacity_must_be_positive():
     with pytest.raises(ValueError, match="got 0"):
         FrameQueue(capacity=0)
+
+
+def test_a_burst_after_a_pause_is_kept_for_a_consumer_that_keeps_up():
+    now = [0.0]
+    queue = FrameQueue[int](4, Overflow.DROP_OLDEST, burst=20, clock=lambda: now[0])
+    for item in range(15):
+        queue.put(item)
+    assert [queue.take() for _ in range(15)] == list(range(15))
+    assert queue.dropped == 0
+    for item in range(30):  # more than a burst may hold
+        queue.put(item)
+    assert queue.dropped == 26
+    assert [queue.take() for _ in range(4)] == [26, 27, 28, 29]
+
+
+def test_a_consumer_that_is_behind_gets_no_bursts():
+    now = [0.0]
+    queue = FrameQueue[int](4, Overflow.DROP_OLDEST, burst=20, clock=lambda: now[0])
+    for item in range(200):  # 25 a second come, 12 are taken
+        queue.put(item)
+        now[0] += 0.04
+        if item % 2:
+            queue.take()
+        if now[0] > 1.5:
+            assert len(queue) <= 4
+    assert queue.dropped == 200 - 100 - len(queue)
+    while len(queue):
+        queue.take()
+    for item in range(10):  # it has caught up: it is trusted again
+        queue.put(item)
+    assert len(queue) == 10

@@ -9,13 +9,14 @@ from streamdenoise.config import View
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.overlay import (
     compose,
+    draw_no_signal,
     draw_stats,
     draw_text,
     side_view,
     split_view,
     view_size,
 )
-from streamdenoise.stats import Stats, stats_items
+from streamdenoise.stats import Latency, Stats, stats_items
 
 SIZES = [(320, 180), (65, 47), (64, 48), (2, 2), (1, 1), (1281, 33)]
 
@@ -117,7 +118,8 @@ def test_long_text_wraps_between_items():
 
 def test_the_figures_say_when_the_psnr_is_an_estimate():
     stats = Stats(
-        fps_in=30, fps_out=29.97, latency_p50_ms=12.4, latency_p99_ms=40, dropped=3,
+        fps_in=30, fps_out=29.97, latency=Latency(p50_ms=12.4, p99_ms=40),
+        drops={"load": 3},
         sigma=24.96, strength=1.5,
     )  # fmt: skip
     text = " | ".join(stats_items(stats))
@@ -139,3 +141,22 @@ def test_frames_that_differ_cannot_be_compared():
         split_view(frame, flat_frame("yuv420p", 64, 50, 0.5))
     with pytest.raises(ValueError, match="yuv420p and 64x48 gray"):
         side_view(frame, flat_frame("gray", 64, 48, 0.5))
+
+
+@pytest.mark.parametrize("size", [(640, 360), (65, 47), (32, 16)])
+def test_a_held_picture_is_marked_in_its_middle_and_keeps_the_rest(
+    size: tuple[int, int],
+):
+    width, height = size
+    shapes = plane_shapes("yuv420p", width, height)
+    planes = tuple(np.full(shape, 100, np.uint8) for shape in shapes)
+    frame = Frame(planes, "yuv420p", ColorInfo(), 0, Fraction(1, 25), 0, 0.0)
+    marked = draw_no_signal(frame, 130.0)
+    assert (frame.planes[0] == 100).all()
+    rows, columns = np.nonzero(marked.planes[0] != 100)
+    assert abs(float(rows.mean()) - height / 2) < height / 4 + 2
+    assert abs(float(columns.mean()) - width / 2) < width / 4 + 2
+    if width == 640:
+        assert (marked.planes[0][:100] == 100).all()
+        one_second_later = draw_no_signal(frame, 131.0)  # still two minutes
+        assert np.array_equal(marked.planes[0], one_second_later.planes[0])

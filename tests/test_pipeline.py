@@ -282,8 +282,8 @@ def test_latency_runs_from_capture_to_after_the_write():
     source = ListSource(100)
     sink = MemorySink(before=write_takes_a_moment)
     stats = Pipeline(source, Copier(), [Output(sink)], clock=lambda: now[0]).run()
-    assert stats.latency_p50_ms == pytest.approx(4 * 51)
-    assert stats.latency_p99_ms == pytest.approx(4 * 100)
+    assert stats.latency.p50_ms == pytest.approx(4 * 51)
+    assert stats.latency.p99_ms == pytest.approx(4 * 100)
     assert stats.elapsed_s == pytest.approx(0.4)
 
 

@@ -52,7 +52,7 @@ def test_quiet_is_quiet():
 
 
 def test_a_live_stream_shows_its_figures():
-    stats = Stats(dropped=3)
+    stats = Stats(drops={"writing": 3})
     assert "dropped 3" in Progress(live=True).line(stats)
 
 
@@ -73,6 +73,17 @@ def test_the_summary_says_whether_the_gain_is_measured():
     assert summary("a.mp4", stats) == (
         "a.mp4: 90 frames, 30.0 fps, sigma 24.9, est. PSNR 20.10 -> 31.35 dB (+11.25)"
     )
-    stats.psnr_is_estimate, stats.dropped = False, 4
+    stats.psnr_is_estimate, stats.drops = False, {"writing": 4}
     assert ", dropped 4, PSNR 20.10" in summary("a.mp4", stats)
     assert summary("b", Stats()) == "b: 0 frames, 0.0 fps, sigma 0.0"
+
+
+def test_a_job_outlives_the_file_that_its_progress_goes_to():
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    now = [0.0]
+    with Progress(stream=Full(), clock=lambda: now[0]) as progress:
+        now[0] = 31.0
+        progress.update(Stats())

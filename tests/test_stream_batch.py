@@ -84,11 +84,14 @@ def test_threads_share_an_engine_and_get_what_they_would_have_alone() -> None:
     clips = [clip(seed, frames) for seed in range(count)]
     results: list[list[np.ndarray]] = [[] for _ in range(count)]
     with StreamBatch(count, W, H, backend="eager", sigma=12.75, wait_s=5.0) as batch:
+        all_began = Barrier(count)
 
         def work(i: int) -> None:
             with batch.denoisers[i] as denoiser:
-                for planes in clips[i]:
+                for number, planes in enumerate(clips[i]):
                     results[i].append(denoiser(i420(planes), "yuv420p"))
+                    if number == 0:
+                        all_began.wait(30)  # who has not begun is not waited for
 
         run_together([lambda i=i: work(i) for i in range(count)])
         # All came together, but perhaps the first frames.

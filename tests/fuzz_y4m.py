@@ -1,0 +1,61 @@
+"""Looks for yuv4mpegpipe streams that crash the reader, guided by coverage.
+
+Not a test of the suite: it needs atheris, and runs as long as one lets it. The fuzzer
+itself ends with an error for what takes long or much memory.
+
+    pip install atheris
+    python tests/fuzz_y4m.py -max_total_time=600 -timeout=10 -rss_limit_mb=2048
+"""
+
+import io
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["streamdenoise"]):
+    from streamdenoise.errors import SourceLostError, SourceOpenError
+    from streamdenoise.frame import PIX_FMTS
+    from streamdenoise.io.y4m import format_header, parse_header
+    from streamdenoise.io.y4m_source import Y4MSource
+
+HEADER = b"YUV4MPEG2 W4 H2 F25:1 Ip C"
+MAX_FRAMES = 50
+
+
+def test_one_input(data: bytes) -> None:
+    provider = atheris.FuzzedDataProvider(data)
+    pix_fmt = provider.PickValueInList([None, *PIX_FMTS])
+    start_s = provider.PickValueInList([0.0, 0.01, 3.0, 1e9])
+    duration_s = provider.PickValueInList([None, 0.01, 3.0, 1e9])
+    beginning = provider.PickValueInList([b"", b"YUV4MPEG2 ", HEADER, HEADER + b"420"])
+    stream = io.BytesIO(beginning + provider.ConsumeBytes(len(data)))
+    try:
+        source = Y4MSource(
+            stream, "fuzz", start_s=start_s, duration_s=duration_s, pix_fmt=pix_fmt
+        )
+    except SourceOpenError:
+        return
+    with source:
+        try:
+            for index, frame in enumerate(source):
+                assert frame.index == index
+                assert (frame.width, frame.height) == (
+                    source.info.width,
+                    source.info.height,
+                )
+                if index == MAX_FRAMES:
+                    break
+        except SourceLostError:
+            pass
+        stream.seek(0)
+        told = parse_header(stream.readline()[:-1])
+        assert parse_header(format_header(told)[:-1]) == told
+
+
+def main() -> None:
+    atheris.Setup(sys.argv, test_one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

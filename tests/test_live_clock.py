@@ -1,0 +1,120 @@
+"""Timestamps of a live stream, against a camera and a wall clock that we control."""
+
+import itertools
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from streamdenoise.frame import ColorInfo, Frame
+from streamdenoise.live_clock import LiveClock
+
+TIME_BASE = Fraction(1, 90000)
+LUMA = np.zeros((2, 2), np.uint8)
+MS = 90
+
+
+def frame(pts: int, arrival_s: float, time_base: Fraction = TIME_BASE) -> Frame:
+    return Frame((LUMA,), "gray", ColorInfo(), pts, time_base, 0, 1000.0 + arrival_s)
+
+
+def stamps(clock: LiveClock, arrivals: list[tuple[int, float]]) -> list[float]:
+    return [clock.stamp(frame(pts, at)).time_s for pts, at in arrivals]
+
+
+def test_a_good_camera_keeps_its_own_steps():
+    clock = LiveClock(TIME_BASE)
+    rng = random.Random(1)
+    wanted = [0, 3003, 6006, 9009, 15015, 18018]
+    given = [(7777 + pts, pts / 90000 + rng.uniform(0, 0.05)) for pts in wanted]
+    assert [clock.stamp(frame(*one)).pts for one in given] == wanted
+
+
+def test_a_clock_that_starts_anew_goes_on_where_the_wall_clock_is():
+    clock = LiveClock(TIME_BASE)
+    before = [(40 * MS * n, 0.04 * n) for n in range(50)]
+    after = [(40 * MS * n, 7.0 + 0.04 * n) for n in range(50)]
+    times = stamps(clock, before + after)
+    assert times[50:] == pytest.approx([7.0 + 0.04 * n for n in range(50)], abs=1e-3)
+
+
+def test_another_time_base_in_mid_stream():
+    clock = LiveClock(TIME_BASE)
+    clock.stamp(frame(0, 0.0))
+    again = [
+        clock.stamp(frame(100_000 + 40 * n, 5 + 0.04 * n, Fraction(1, 1000)))
+        for n in range(3)
+    ]
+    assert [one.time_base for one in again] == [TIME_BASE] * 3
+    assert [one.pts for one in again] == [450_000, 453_600, 457_200]
+
+
+def test_a_jump_far_ahead_is_not_followed():
+    clock = LiveClock(TIME_BASE)
+    stamps(clock, [(40 * MS * n, 0.04 * n) for n in range(10)])
+    day = 24 * 3600 * 90000
+    assert stamps(clock, [(day, 0.4), (day + 40 * MS, 0.44)]) == pytest.approx(
+        [0.4, 0.44], abs=1e-3
+    )
+
+
+def test_frames_that_a_stall_held_back_follow_the_held_pictures_at_once():
+    clock = LiveClock(TIME_BASE)
+    stamps(clock, [(40 * MS * n, 0.04 * n) for n in range(25)])
+    held = [clock.hold(frame(0, 0.0), 1000 + at).time_s for at in (2.0, 3.0, 4.0)]
+    assert held == pytest.approx([2.0, 3.0, 4.0], abs=1e-3)
+    burst = stamps(clock, [(40 * MS * n, 5.0) for n in range(25, 126)])
+    assert burst[0] >= 5.0
+    # None is left out, none makes a viewer wait, and the camera's own times return.
+    assert all(0 < b - a < 0.05 for a, b in itertools.pairwise(burst))
+    assert burst[-1] == pytest.approx(5.0, abs=0.01)
+    later = stamps(clock, [(40 * MS * n, 0.04 * n) for n in range(127, 150)])
+    assert later == pytest.approx([0.04 * n for n in range(127, 150)], abs=1e-3)
+
+
+def test_a_camera_that_was_paused_gets_its_even_steps_back():
+    clock = LiveClock(TIME_BASE)
+    stamps(clock, [(40 * MS * n, 0.04 * n) for n in range(25)])
+    clock.hold(frame(0, 0.0), 1005.9)
+    resumed = [(40 * MS * n, 5.0 + 0.04 * n) for n in range(25, 100)]
+    times = stamps(clock, resumed)
+    steps = [b - a for a, b in itertools.pairwise(times)]
+    assert steps[-40:] == pytest.approx([0.04] * 40, abs=1e-3)
+    assert times[-1] == pytest.approx(resumed[-1][1], abs=0.1)
+
+
+@pytest.mark.parametrize("drift", [-1e-3, 1e-3])
+def test_a_clock_that_drifts_stays_near_ours_without_a_jump(drift: float):
+    clock, last = LiveClock(TIME_BASE), 0.0
+    for n in range(50_000):  # more than half an hour
+        camera = round(0.04 * n * (1 + drift) * 90000)
+        time = clock.stamp(frame(camera, 0.04 * n)).time_s
+        assert n == 0 or 0.0390 < time - last < 0.0410
+        last = time
+    assert last == pytest.approx(0.04 * 49_999, abs=0.8)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_timestamps_increase_and_stay_near_the_wall_clock(seed: int):
+    rng = random.Random(seed)
+    clock = LiveClock(
+        rng.choice([TIME_BASE, Fraction(1, 1000), Fraction(1, 1_000_000)])
+    )
+    camera, wall, last = 0.0, 0.0, None
+    for _ in range(2000):
+        wall += rng.choice([0.0, 0.001, 0.04, 0.04, 0.04, 0.08])
+        event = rng.random()
+        if event < 0.01:
+            camera = rng.uniform(-1e5, 1e5)
+        elif event < 0.02:
+            wall += rng.uniform(0, 20)
+        elif event > 0.03:
+            camera += rng.choice([0.04, 0.04, 0.04, 0.0, 0.08])
+        if event > 0.98:
+            stamped = clock.hold(frame(0, 0.0), 1000 + wall)
+        else:
+            stamped = clock.stamp(frame(round(camera * 90000), wall))
+        assert last is None or stamped.pts > last
+        last = stamped.pts
+        assert stamped.time_s < wall + 10

@@ -1,0 +1,289 @@
+"""Sessions that are lost and come back, from a camera that we control."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from streamdenoise.config import Reconnect
+from streamdenoise.errors import (
+    SourceError,
+    SourceLostError,
+    SourceOpenError,
+    SourceRefusedError,
+)
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo
+from streamdenoise.io.backoff import Backoff
+from streamdenoise.io.reconnecting_source import ReconnectingSource
+
+WAIT_S = 10
+LUMA = np.zeros((48, 64), np.uint8)
+AT_ONCE = Backoff(1e-4, 1e-3)
+FOREVER = Reconnect()
+
+Step = int | SourceError | Callable[[], None]
+
+
+class Session:
+    """Does what `steps` say: a number is the pts of a frame, an error is raised."""
+
+    def __init__(self, *steps: Step, time_base: Fraction = Fraction(1, 1000)) -> None:
+        self.info = StreamInfo(64, 48, "gray", time_base=time_base, is_live=True)
+        self.skipped = 1
+        self.closed = 0
+        self._steps = steps
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, step in enumerate(self._steps):
+            if isinstance(step, SourceError):
+                raise step
+            if isinstance(step, int):
+                yield Frame(
+                    (LUMA,), "gray", ColorInfo(), step, self.info.time_base, index,
+                    time.monotonic(),
+                )  # fmt: skip
+            else:
+                step()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Camera:
+    """Gives its sessions one after the other; an error is a failed attempt."""
+
+    def __init__(self, *sessions: Session | SourceError) -> None:
+        self.asked: list[StreamInfo | None] = []
+        self.sessions = list(sessions)
+
+    def open(self, info: StreamInfo | None) -> Session:
+        self.asked.append(info)
+        session = self.sessions[len(self.asked) - 1]
+        if isinstance(session, SourceError):
+            raise session
+        return session
+
+    def source(self, reconnect: Reconnect = FOREVER, **options: float):
+        return ReconnectingSource(
+            self.open, "rtsp://cam", reconnect, backoff=AT_ONCE, **options
+        )
+
+
+def lost(why: str = "no answer in time") -> SourceLostError:
+    return SourceLostError(f"rtsp://cam: the stream was lost ({why}); start again")
+
+
+def refused_connection() -> SourceOpenError:
+    return SourceOpenError("rtsp://cam cannot be opened: refused; check the address")
+
+
+def test_sessions_make_one_stream(caplog: pytest.LogCaptureFixture):
+    camera = Camera(
+        Session(0, 40, 80, lost()),
+        refused_connection(),
+        Session(5, lost()),
+        Session(9000, 9040),
+    )
+    with caplog.at_level(logging.WARNING), camera.source() as source:
+        frames = list(source)
+        assert source.reconnects == 2
+        assert source.error == ""
+        assert source.skipped == 3
+    assert [frame.index for frame in frames] == list(range(6))
+    assert [frame.pts for frame in frames[:3]] == [0, 40, 80]
+    assert frames[5].pts == frames[4].pts + 40
+    # New sessions begin where the wall clock is.
+    elapsed_s = frames[3].captured_at - frames[0].captured_at
+    assert frames[3].time_s == pytest.approx(elapsed_s, abs=1e-3)
+    assert camera.asked == [None, *[camera.asked[1]] * 3]
+    assert camera.asked[1] is not None
+    assert camera.asked[1].width == 64
+    assert [one.closed for one in camera.sessions if isinstance(one, Session)] == [
+        1
+    ] * 3
+    said = [record.message for record in caplog.records]
+    assert said[0] == (
+        "rtsp://cam: the stream was lost (no answer in time); connecting again"
+    )
+    assert "connected again after" in said[1]
+
+
+def test_another_time_base_is_translated():
+    camera = Camera(
+        Session(0, 40, lost()),
+        Session(0, 3600, time_base=Fraction(1, 90000)),
+    )
+    with camera.source() as source:
+        frames = list(source)
+    assert {frame.time_base for frame in frames} == {Fraction(1, 1000)}
+    assert frames[3].pts - frames[2].pts == 40
+
+
+def test_a_refused_password_is_not_tried_again():
+    refused = SourceRefusedError("rtsp://cam: user name or password refused")
+    with pytest.raises(SourceRefusedError), Camera(refused).source():
+        pass
+    with (
+        pytest.raises(SourceRefusedError),
+        Camera(refused).source(Reconnect(None, True)),
+    ):
+        pass
+    camera = Camera(Session(0, lost()), refused)
+    with camera.source() as source, pytest.raises(SourceRefusedError):
+        list(source)
+    assert len(camera.asked) == 2
+
+
+def test_never_and_a_number_of_attempts():
+    camera = Camera(Session(0, lost()))
+    with camera.source(Reconnect(0)) as source, pytest.raises(SourceLostError):
+        list(source)
+    camera = Camera(Session(0, lost()), *[refused_connection()] * 3)
+    with camera.source(Reconnect(3)) as source, pytest.raises(SourceOpenError):
+        list(source)
+    assert len(camera.asked) == 4
+
+
+def test_sessions_that_are_soon_lost_are_attempts_that_failed():
+    camera = Camera(*[Session(n, lost()) for n in range(5)])
+    with camera.source(Reconnect(3)) as source, pytest.raises(SourceLostError):
+        list(source)
+    assert len(camera.asked) == 4
+
+
+def test_a_fault_of_the_decoder_is_a_loss(caplog: pytest.LogCaptureFixture):
+    def fail() -> None:
+        raise ZeroDivisionError("no rate")
+
+    camera = Camera(Session(0, fail), Session(0, 40))
+    with camera.source() as source:
+        assert len(list(source)) == 3
+    assert caplog.records[0].exc_info
+    assert "the stream failed (ZeroDivisionError: no rate)" in caplog.messages[1]
+    with (
+        Camera(Session(0, fail)).source(Reconnect(0)) as source,
+        pytest.raises(SourceLostError, match="no rate"),
+    ):
+        list(source)
+
+
+def test_the_first_connection_is_tried_once_unless_told_otherwise():
+    camera = Camera(refused_connection())
+    with pytest.raises(SourceOpenError), camera.source():
+        pass
+    camera = Camera(refused_connection(), refused_connection(), Session(7))
+    with camera.source(Reconnect(None, first=True)) as source:
+        assert [frame.pts for frame in source] == [7]
+    assert camera.asked == [None] * 3
+
+
+def test_no_attempts_means_none_at_the_first_connection_either():
+    camera = Camera(refused_connection(), Session(0))
+    with pytest.raises(SourceOpenError), camera.source(Reconnect.parse("0")):
+        pass
+    assert len(camera.asked) == 1
+
+
+def test_stopping_while_holding_the_lock_does_not_deadlock():
+    # What a signal handler does when it interrupts the main thread in its wait.
+    with Camera(Session(0)).source() as source:
+        with source._changed:
+            source.stop()
+        assert list(source) == []
+
+
+def test_the_duration_counts_over_all_sessions():
+    camera = Camera(Session(0, 40, lost()), Session(0, *range(40, 60_000, 40)))
+    with camera.source(duration_s=30) as source:
+        last = list(source)[-1]
+    assert 29.9 < last.time_s < 30
+
+
+def test_the_duration_ends_though_the_camera_never_comes_back():
+    class Gone(Camera):
+        def open(self, info: StreamInfo | None) -> Session:
+            if info is not None:
+                raise refused_connection()
+            return super().open(info)
+
+    began = time.monotonic()
+    source = ReconnectingSource(
+        Gone(Session(0, 40, lost())).open, "rtsp://cam", FOREVER, duration_s=0.5,
+        backoff=Backoff(600, 600),
+    )  # fmt: skip
+    stopper = threading.Timer(WAIT_S, source.stop)
+    stopper.start()
+    with source:
+        assert [frame.pts for frame in source] == [0, 40]
+    stopper.cancel()
+    stopper.join()
+    assert 0.5 <= time.monotonic() - began < WAIT_S / 2
+
+
+def test_stop_ends_a_wait_between_sessions():
+    waiting = threading.Event()
+    camera = Camera(Session(0, lost()))
+    source = ReconnectingSource(
+        camera.open, "rtsp://cam", FOREVER, backoff=Backoff(600, 600)
+    )
+    with source:
+        reader = threading.Thread(target=lambda: [waiting.set() for _ in source])
+        reader.start()
+        assert waiting.wait(WAIT_S)
+        source.stop()
+        reader.join(WAIT_S)
+        assert not reader.is_alive()
+
+
+def test_a_thread_that_waits_for_the_network_closes_its_session_itself():
+    inside, released = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        inside.set()
+        assert released.wait(WAIT_S)
+
+    session = Session(0, hang, 40)
+    with Camera(session).source() as source:
+        reader = threading.Thread(target=lambda: list(source))
+        reader.start()
+        assert inside.wait(WAIT_S)
+    assert session.closed == 0  # nobody may touch it while it is in use
+    released.set()
+    reader.join(WAIT_S)
+    assert session.closed == 1
+
+
+def test_stop_ends_the_wait_for_the_first_session():
+    inside, released = threading.Event(), threading.Event()
+    session = Session(0)
+
+    class Hanging(Camera):
+        def open(self, info: StreamInfo | None) -> Session:
+            inside.set()
+            assert released.wait(WAIT_S)
+            return super().open(info)
+
+    source = Hanging(session).source()
+    stopper = threading.Thread(target=lambda: (inside.wait(WAIT_S), source.stop()))
+    stopper.start()
+    with pytest.raises(SourceOpenError, match="stopped before"), source:
+        pass
+    stopper.join()
+    released.set()
+    for thread in threading.enumerate():
+        if thread.name == "connect":
+            thread.join(WAIT_S)
+    assert session.closed == 1
+
+
+def test_a_camera_that_is_away_for_long_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+):
+    camera = Camera(Session(0, lost()), *[refused_connection()] * 50, Session(0))
+    with caplog.at_level(logging.WARNING), camera.source() as source:
+        list(source)
+    assert len(caplog.records) == 2

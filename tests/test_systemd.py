@@ -1,0 +1,184 @@
+"""What systemd is told, read from a real socket as systemd reads it."""
+
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamdenoise.live import while_building
+from streamdenoise.systemd import MAX_STATUS, Notifier
+
+
+class Manager:
+    """The end of systemd: a bound datagram socket, and what has come."""
+
+    def __init__(self, address: str | bytes) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address)
+        self.socket.setblocking(False)
+
+    def received(self) -> list[str]:
+        messages = []
+        while True:
+            try:
+                messages.append(self.socket.recv(65536).decode())
+            except BlockingIOError:
+                return messages
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "notify ü")
+
+
+@pytest.fixture
+def manager(path: str) -> Iterator[Manager]:
+    manager = Manager(path)
+    yield manager
+    manager.socket.close()
+
+
+def test_a_service_says_that_it_is_ready_fares_so_and_stops(
+    manager: Manager, path: str
+):
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": path})
+    notifier.ready()
+    notifier.ready()
+    notifier.status("25 fps")
+    notifier.status("25 fps")
+    notifier.status("24 fps")
+    notifier.watchdog()  # none is wanted
+    notifier.stopping()
+    assert manager.received() == [
+        "READY=1",
+        "STATUS=25 fps",
+        "STATUS=24 fps",
+        "STOPPING=1",
+    ]
+
+
+def test_an_abstract_socket():
+    name = f"streamdenoise-{uuid.uuid4()}"
+    manager = Manager(f"\0{name}")
+    Notifier.from_environment({"NOTIFY_SOCKET": f"@{name}"}).ready()
+    assert manager.received() == ["READY=1"]
+    manager.socket.close()
+
+
+def test_the_watchdog_is_fed_twice_a_period(manager: Manager, path: str):
+    now = [0.0]
+    environ = {
+        "NOTIFY_SOCKET": path,
+        "WATCHDOG_USEC": "10000000",
+        "WATCHDOG_PID": str(os.getpid()),
+    }
+    notifier = Notifier.from_environment(environ, clock=lambda: now[0])
+    fed_at = []
+    for tick in range(80):
+        now[0] = tick / 4
+        notifier.watchdog()
+        if manager.received() == ["WATCHDOG=1"]:
+            fed_at.append(now[0])
+    assert fed_at == [0.0, 5.0, 10.0, 15.0]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"WATCHDOG_USEC": "10000000", "WATCHDOG_PID": str(os.getpid() + 1)},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "often"},
+        {"WATCHDOG_USEC": ""},
+        {},
+    ],
+)
+def test_a_watchdog_of_another_process_or_none_is_not_fed(
+    manager: Manager, path: str, environ: dict[str, str]
+):
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": path, **environ})
+    notifier.watchdog()
+    assert manager.received() == []
+
+
+def test_the_watchdog_is_fed_while_an_engine_is_built(manager: Manager, path: str):
+    moments = iter(range(0, 1000, 10))
+    notifier = Notifier(path, watchdog_s=30.0, clock=lambda: float(next(moments)))
+    told: list[tuple[str, int, int]] = []
+
+    def stop_at_five(phase: str, step: int, steps: int) -> bool:
+        told.append((phase, step, steps))
+        return step < 5
+
+    build = while_building(stop_at_five, notifier)
+    answers = [build("tactics", step, 9) for step in range(6)]  # a minute
+    assert answers == [True] * 5 + [False]
+    assert told[-1] == ("tactics", 5, 9)
+    assert manager.received() == ["WATCHDOG=1"] * 3
+    assert while_building(None, notifier)("tactics", 0, 9)
+
+
+def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    for notifier in (
+        Notifier(),
+        Notifier.from_environment(),
+        Notifier.from_environment({"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "1000000"}),
+    ):
+        say_everything(notifier)
+
+
+def say_everything(notifier: Notifier) -> None:
+    notifier.ready()
+    notifier.status("fine")
+    notifier.watchdog()
+    notifier.stopping()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/nowhere/at/all", "relative", "@nobody listens", "/" + "x" * 300, "vsock:2:1"],
+)
+def test_a_socket_that_is_not_there_raises_nothing(address: str):
+    say_everything(Notifier(address, watchdog_s=1.0))
+
+
+def test_what_was_lost_is_said_again(path: str):
+    now = [0.0]
+    notifier = Notifier(path, watchdog_s=10.0, clock=lambda: now[0])
+    say_everything(notifier)
+    manager = Manager(path)
+    say_everything(notifier)
+    assert manager.received() == ["READY=1", "STATUS=fine", "WATCHDOG=1", "STOPPING=1"]
+    manager.socket.close()
+
+
+def test_a_manager_that_does_not_read_does_not_hold_us_up(manager: Manager, path: str):
+    notifier = Notifier(path)
+    for number in range(10_000):  # more than the socket takes; none may wait
+        notifier.status(str(number))
+    assert 0 < len(manager.received()) < 10_000
+
+
+def test_a_status_is_one_short_line_without_secrets(manager: Manager, path: str):
+    notifier = Notifier(path)
+    notifier.status("lost rtsp://me:hunter2@camera/1:\nMAINPID=1\r\tgone")
+    notifier.status("é" * 10_000)
+    first, second = manager.received()
+    assert first == "STATUS=lost rtsp://***@camera/1: MAINPID=1 gone"
+    assert second == "STATUS=" + "é" * MAX_STATUS
+    assert len(second.encode()) < 4096
+    notifier.status("half a \udc80 character")
+    assert manager.received() == ["STATUS=half a ? character"]
+
+
+def test_no_descriptor_stays_open(manager: Manager, path: str):
+    notifier = Notifier(path)
+    numbers = set()
+    for number in range(50):
+        notifier.status(str(number))
+        with socket.socket() as probe:
+            numbers.add(probe.fileno())
+    assert len(numbers) == 1
