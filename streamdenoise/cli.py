@@ -4,9 +4,12 @@ Nothing heavy is imported before a command runs, so that ``--help`` is instant.
 """
 
 import logging
+import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -949,5 +952,22 @@ def main() -> None:
     """Run the command line tool."""
     hide_arguments()
     install_hooks()
-    # Not `app()`, which puts its own hook for tracebacks in place of ours.
-    typer.main.get_command(app)(prog_name="streamdenoise")
+    try:
+        # Not `app()`, which puts its own hook for tracebacks in place of ours.
+        typer.main.get_command(app)(prog_name="streamdenoise")
+    except SystemExit as exc:
+        _leave_threads(exc.code)
+        raise
+
+
+def _leave_threads(code: object) -> None:
+    """End here and now where a thread is still inside a library, else return.
+
+    FFmpeg that waits for a camera cannot be woken. When it comes back into an
+    interpreter that is being taken down, the process dies of a segmentation fault.
+    """
+    if isinstance(code, int) and any(each.daemon for each in threading.enumerate()):
+        logging.shutdown()
+        with suppress(OSError):  # nobody reads it any more
+            sys.stdout.flush()
+        os._exit(code)
