@@ -15,8 +15,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
-from rig import RATE, TIMEOUT_S, Rig, Usage, Verdict, Window, judge, lost_outside
+from rig import (
+    RATE,
+    TIMEOUT_S,
+    Numbers,
+    Rig,
+    Usage,
+    Verdict,
+    Window,
+    judge,
+    lost_outside,
+)
 
 SINKS = ("file", "segments", "rtsp")
 LANES = 3
@@ -150,7 +161,8 @@ FAULTS = (
     Fault("camera frozen", frozen_camera),
     Fault("camera killed, back after 1 s", killed_camera),
     Fault("camera restarted", restarted_camera),
-    Fault("camera moved", moved_camera),
+    # Two cameras are not in step: what one has sent, the other may send again.
+    Fault("camera moved", moved_camera, spoils=True),
     Fault("camera drops us", dropped_clients),
     Fault("camera silent", silent_camera),
     Fault("no key frames", no_key_frames, spoils=True),
@@ -228,23 +240,39 @@ def run_lane(faults: list[Fault], folder: Path) -> Lane:
     return Lane(rows, problems, stop_s)
 
 
-def disorder(numbers: list, rows: list[Row]) -> list[str]:
+def disorder(numbers: Numbers, rows: list[Row]) -> list[str]:
     """Times that do not increase, and pictures that are there twice."""
     problems = []
     times = [moment for moment, _ in numbers]
     if any(b <= a for a, b in itertools.pairwise(times)):
         problems.append("timestamps do not increase")
     known = [number for _, number in numbers if number is not None]
-    for a, b in itertools.pairwise(known):
+    for place, (a, b) in enumerate(itertools.pairwise(known)):
+        if b > a:
+            continue
+        # Damage may show any number: those around it tell when that was.
+        when = median(known[max(0, place - RATE) : place + RATE])
         spoilt = any(
-            row.fault.spoils and row.window.begin - RATE < b < row.window.end + 4 * RATE
+            row.fault.spoils
+            and row.window.begin - RATE < when < row.window.end + 4 * RATE
             for row in rows
         )
-        if b <= a and not spoilt:
-            problems.append(f"picture {b} comes after {a}")
+        if not spoilt:
+            problems.append(f"picture {b} comes after {a}, {_last_fault(when, rows)}")
     if not known:
         problems.append("there are no pictures")
     return problems
+
+
+def _last_fault(when: float, rows: list[Row]) -> str:
+    """What happened before or at picture `when`, for messages."""
+    earlier = [row for row in rows if row.window.begin <= when]
+    if not earlier:
+        return "before any fault"
+    row = earlier[-1]
+    since_s = (when - row.window.begin) / RATE
+    lasted_s = (row.window.end - row.window.begin) / RATE
+    return f"{since_s:.1f} s after '{row.fault.name}' of {lasted_s:.1f} s began"
 
 
 def run_matrix(faults: list[Fault], folder: Path) -> list[Lane]:
