@@ -4,10 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from streamdenoise.artefact import open_artefact, shipped_models
+from streamdenoise.contexts import Closing
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.frame import Frame
 from streamdenoise.half_size import HalfSizeDenoiser
@@ -55,7 +54,7 @@ class _Step:
     """Of so many frames, one comes out."""
 
 
-class AdaptiveDenoiser:
+class AdaptiveDenoiser(Closing):
     """Cleans a stream frame by frame within a limit of lag; not thread-safe.
 
     The steps, each on top of those before it: a smaller model, if one is shipped; half
@@ -155,17 +154,6 @@ class AdaptiveDenoiser:
     def backend_notes(self) -> tuple[str, ...]:
         """See `Denoiser`."""
         return self._denoiser.backend_notes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the engines; may be called again."""

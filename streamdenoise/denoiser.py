@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -16,6 +14,7 @@ from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import Backend, OnBuild, check_backend
 from streamdenoise.blocks import layout_shapes
 from streamdenoise.config import MAX_SIGMA
+from streamdenoise.contexts import Closing
 from streamdenoise.engine_loader import EngineLoader, Loader
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
@@ -30,7 +29,7 @@ _QUIET = 0.25
 """Below this noise, in 8-bit levels, frames pass as they are: rounding is as bad."""
 
 
-class Denoiser:
+class Denoiser(Closing):
     """Cleans a stream frame by frame; not thread-safe.
 
     Attributes:
@@ -162,17 +161,6 @@ class Denoiser:
             # Say now, not at the first frame, that a named backend does not work.
             check_backend(backend, denoiser._artefact)
         return denoiser
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the engine; may be called again."""

@@ -6,10 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
 from streamdenoise.config import EncoderConfig, fast_encoder
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io import Sink, open_sink
@@ -17,7 +16,7 @@ from streamdenoise.io import Sink, open_sink
 log = logging.getLogger(__name__)
 
 
-class Recorder:
+class Recorder(Closing):
     """A sink that writes files with the time in their names, while it is switched on.
 
     A recording that fails ends with a note; the live view goes on.
@@ -75,17 +74,6 @@ class Recorder:
 
     def abort(self) -> None:
         """The same as `close`: what is recorded is kept."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
         self.close()
 
     def _begin(self, frame: Frame) -> Sink:

@@ -17,11 +17,11 @@ from dataclasses import asdict, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from threading import Lock, Semaphore, Thread
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from streamdenoise import __version__
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import ConfigError, mask_credentials
 from streamdenoise.machine_health import HealthMeter
 from streamdenoise.metrics_export import Snapshot, exposition
@@ -38,7 +38,7 @@ _POLL_S = 0.25
 _JOIN_S = 2.0
 
 
-class StatusServer:
+class StatusServer(Closing):
     """Serves the newest figures in threads of its own, from `__enter__` to `close`.
 
     Nothing that a client does can hold up the pipeline: `update` only leaves the
@@ -108,14 +108,6 @@ class StatusServer:
         self._thread.start()
         log.info("status: http://%s/metrics, /healthz, /status", self.address)
         return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _answer(self, path: str, accept: str) -> "_Answer | None":
         """What is to be said to a request; None for an unknown path."""

@@ -8,8 +8,7 @@ that gives no frame stays as it is.
 import time
 from collections.abc import Sequence
 from threading import Condition
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from streamdenoise.backends import (
     load_backend,
     usual_backends,
 )
+from streamdenoise.contexts import Closing
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.engine_loader import guarded
 from streamdenoise.errors import (
@@ -40,7 +40,7 @@ WAIT_S = 0.004
 """How long the first frame of a batch waits for those of other streams."""
 
 
-class StreamBatch:
+class StreamBatch(Closing):
     """Denoisers that share an engine.
 
     Each may be used by another thread. A context manager: the engine is freed at its
@@ -96,17 +96,6 @@ class StreamBatch:
             for i in range(streams)
         ]
         self._engine = _load(artefact, backend, height, width, depth, streams)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the engine; may be called again."""

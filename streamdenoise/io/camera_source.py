@@ -5,13 +5,13 @@ import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import av
 import cv2
 
 from streamdenoise.config import Hwaccel
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io.container_video import main_video
@@ -123,7 +123,7 @@ class CaptureSource(PyAVSource):
         )
 
 
-class OpenCVCameraSource:
+class OpenCVCameraSource(Closing):
     """A camera through OpenCV, which converts to 8-bit RGB: the second choice.
 
     Frames become yuv420p in BT.601 or BT.709 by size, stamped when they arrive.
@@ -208,14 +208,3 @@ class OpenCVCameraSource:
 
     def close(self) -> None:
         self._capture.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -4,13 +4,12 @@ import contextlib
 import errno
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 from av.container import OutputContainer
 
 from streamdenoise.config import EncoderConfig
+from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.carried_streams import CarriedStreams
@@ -40,7 +39,7 @@ _MAX_TIMESCALE = (1 << 31) - 1
 _LIVE_BLOCK_S = 0.4
 
 
-class FileSink:
+class FileSink(Completing):
     """Encodes to a temporary name and renames at the end.
 
     The file is playable at any moment, even after a crash: Matroska by nature, MP4 and
@@ -191,20 +190,6 @@ class FileSink:
             self._partial.discard()
         else:
             self._partial.commit_unless_replacing()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
 
     def _mux(self, packet: av.Packet) -> None:
         assert self._container is not None

@@ -2,12 +2,11 @@
 
 import re
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 
 from streamdenoise.color import frame_to_rgb
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError, SourceOpenError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io import IMAGE_SUFFIXES
@@ -24,7 +23,7 @@ _QUALITY = {
 _NUMBER = re.compile(r"%0?\d*d")
 
 
-class ImageSink:
+class ImageSink(Closing):
     """Writes each frame as an 8-bit RGB picture.
 
     A file name takes one frame; a pattern such as ``out/%05d.png`` is numbered with
@@ -101,17 +100,6 @@ class ImageSink:
     def abort(self) -> None:
         """Complete pictures stay, there are no others."""
         self._closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _path(self, index: int) -> Path:
         if self._single:

@@ -6,12 +6,11 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
 
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io import IMAGE_SUFFIXES
@@ -24,7 +23,7 @@ _DIGITS = re.compile(r"(\d+)")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
-class ImageSource:
+class ImageSource(Closing):
     """One frame a picture, rgb24 unless another format is asked for.
 
     Each keeps its own size. A picture of a folder that cannot be read is left out,
@@ -72,17 +71,6 @@ class ImageSource:
     def close(self) -> None:
         self._frames.close()
         self._pending = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read(self) -> Generator[Frame, None, None]:
         for index, path in enumerate(self._paths):

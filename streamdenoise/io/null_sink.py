@@ -1,12 +1,10 @@
 """An output that keeps nothing, for measuring."""
 
-from types import TracebackType
-from typing import Self
-
+from streamdenoise.contexts import Closing
 from streamdenoise.frame import Frame
 
 
-class NullSink:
+class NullSink(Closing):
     """Takes frames and forgets them."""
 
     notes: tuple[str, ...] = ()
@@ -23,14 +21,3 @@ class NullSink:
 
     def abort(self) -> None:
         """Nothing to finish."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

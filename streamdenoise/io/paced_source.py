@@ -4,16 +4,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from streamdenoise.contexts import Closing
 from streamdenoise.frame import Frame, StreamInfo
 
 if TYPE_CHECKING:
     from streamdenoise.io import Source
 
 
-class PacedSource:
+class PacedSource(Closing):
     """Holds each frame of another source back until its time has come.
 
     The clock starts with the first frame. A consumer that is late finds the next frames
@@ -46,14 +46,3 @@ class PacedSource:
     def close(self) -> None:
         self._closed.set()
         self._source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

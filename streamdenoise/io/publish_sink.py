@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
 import av
 
 from streamdenoise.config import NVENC_CODECS, EncoderConfig
+from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError, SinkRefusedError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
@@ -24,7 +23,7 @@ _GOODBYE_S = 1.0
 _RTMP_LONGEST_S = 2**31 // 1000
 
 
-class PublishSink:
+class PublishSink(Completing):
     """Encodes without delay and publishes; a key frame every 2 s lets viewers join.
 
     The network is another process's business: nothing that it does can hold up more
@@ -138,20 +137,6 @@ class PublishSink:
         if not self._closed:
             self._closed = True
             self._publisher.close(0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
 
     def _send(self, packets: Iterable[av.Packet]) -> None:
         try:

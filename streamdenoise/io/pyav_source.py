@@ -8,14 +8,13 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
 import av
 import av.error
 from av.container import InputContainer
 
 from streamdenoise.config import Hwaccel
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceError, SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.catch_up import CatchUp
@@ -44,7 +43,7 @@ _ARRIVAL_TIME_BASE = Fraction(1, 90000)
 _LOG_INTERVAL_S = 5.0
 
 
-class PyAVSource:
+class PyAVSource(Closing):
     """Decodes one video stream of an open container; owns the container.
 
     Packets that cannot be decoded are skipped and counted, frames of another size are
@@ -186,17 +185,6 @@ class PyAVSource:
     def close(self) -> None:
         self._frames = iter(())
         self._container.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _hardware(self) -> av.VideoCodecContext | None:
         if self._hwaccel is Hwaccel.NONE:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Condition, Lock, Thread
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamdenoise.config import Reconnect
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import (
     ConfigError,
     SourceError,
@@ -42,7 +42,7 @@ Opener = Callable[[StreamInfo | None], "Source"]
 whose size and format their frames must have."""
 
 
-class ReconnectingSource:
+class ReconnectingSource(Closing):
     """Gives the frames of one session after the other, as one live stream.
 
     Between sessions it waits, longer each time. Timestamps of a new session begin where
@@ -123,14 +123,6 @@ class ReconnectingSource:
         if self._is_stopped:
             raise SourceOpenError(f"{self._name}: stopped before it was opened")
         return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         origin: Frame | None = None

@@ -3,10 +3,9 @@
 import logging
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from streamdenoise.config import Reconnect
+from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError, SinkRefusedError
 from streamdenoise.frame import Frame
 from streamdenoise.io import Sink
@@ -22,7 +21,7 @@ _SETTLED_S = 3.0
 _LOG_AGAIN_S = 600.0
 
 
-class RetryingSink:
+class RetryingSink(Completing):
     """A sink around one that may fail in mid-stream.
 
     Frames are dropped while it is away; `write` opens it again, not before the
@@ -145,20 +144,6 @@ class RetryingSink:
         self._closed = True
         if self._sink is not None:
             self._sink.abort()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
 
     def _open_again(self) -> None:
         try:

@@ -10,10 +10,9 @@ from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from threading import Thread
-from types import TracebackType
-from typing import Self
 
 from streamdenoise.config import EncoderConfig, fast_encoder
+from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg_errors import reason
@@ -36,7 +35,7 @@ _PATIENCE_S = 5.0
 _LEFTOVER_S = 10.0
 
 
-class SegmentSink:
+class SegmentSink(Completing):
     """Writes a live stream to files of equal length, named by the clock.
 
     As with FFmpeg's ``-f segment -segment_time``, and so in Frigate, segments are of
@@ -321,20 +320,6 @@ class SegmentSink:
         """The same as `close`, without raising: a segment never replaces a file."""
         with suppress(SinkError):
             self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
 
 
 def check_pattern(pattern: str) -> SegmentNames:

@@ -2,11 +2,11 @@
 
 import sys
 from fractions import Fraction
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.picture_conversion import convert_picture
@@ -18,7 +18,7 @@ _HOW_TO = {
 }
 
 
-class VirtualCamSink:
+class VirtualCamSink(Closing):
     """Sends frames as I420 to a camera of pyvirtualcam's, at the pace they come.
 
     Odd sizes get one more row or column, for I420 has only even ones.
@@ -85,15 +85,4 @@ class VirtualCamSink:
 
     def abort(self) -> None:
         """The same as `close`: a camera keeps nothing."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
         self.close()

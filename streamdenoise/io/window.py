@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Condition, Thread, current_thread
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 from streamdenoise.color import frame_to_rgb
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame
 from streamdenoise.io.window_process import HEADER
@@ -18,7 +18,7 @@ from streamdenoise.io.window_process import HEADER
 _PROGRAM = Path(__file__).with_name("window_process.py")
 
 
-class WindowSink:
+class WindowSink(Closing):
     """Shows frames in a window that lives in a process of its own.
 
     `write` only leaves the frame for a sending thread, over an older one that still
@@ -116,17 +116,6 @@ class WindowSink:
 
     def abort(self) -> None:
         """The same as `close`: a window keeps nothing."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
         self.close()
 
     def _receive(self) -> None:

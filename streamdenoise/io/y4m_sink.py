@@ -3,11 +3,11 @@
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 
+from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg_errors import reason
@@ -16,7 +16,7 @@ from streamdenoise.io.picture_conversion import convert_picture
 from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, format_header
 
 
-class Y4MSink:
+class Y4MSink(Completing):
     """Writes planes as they are; rgb24 becomes yuv420p, which the format can hold.
 
     The format has no timestamps: frames follow each other at the header's rate. The
@@ -124,20 +124,6 @@ class Y4MSink:
             self._partial.commit_unless_replacing()
         else:
             self._partial.discard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
 
     def _watch_pace(self, frame: Frame) -> None:
         """Notice a variable rate: two steps that differ by more than half."""

@@ -5,11 +5,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from types import TracebackType
 from typing import BinaryIO, Self
 
 import numpy as np
 
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame, bit_depth, plane_shapes
 from streamdenoise.io.ffmpeg_errors import reason
@@ -23,7 +23,7 @@ from streamdenoise.io.y4m import (
 )
 
 
-class Y4MSource:
+class Y4MSource(Closing):
     """Reads the header at once and each frame when it is asked for.
 
     A stream that ends within a frame gives the whole ones, and a note.
@@ -100,17 +100,6 @@ class Y4MSource:
 
     def close(self) -> None:
         self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_frames(self) -> Iterator[Frame]:
         info = self._stream_info
