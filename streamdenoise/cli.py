@@ -101,7 +101,12 @@ Sigma = Annotated[
 Strength = Annotated[
     float, typer.Option(help="Factor on the noise level; 0 is off, 1 neutral.")
 ]
-Model = Annotated[str, typer.Option(help="Name of a model, or path of its .json.")]
+Model = Annotated[
+    str, typer.Option(help="Name of a model, or path of its .json or .safetensors.")
+]
+MeasuredModel = Annotated[
+    str, typer.Option(help="Name of a model, or path of its .json.")
+]
 BackendName = Annotated[
     str,
     typer.Option(
@@ -365,7 +370,14 @@ def live(
         source=live_source(source, camera),
         outputs=outputs,
         denoise=DenoiseConfig(
-            *(model, backend, parse_sigma(sigma), strength, threads, tile),
+            *(
+                compiled_model(model),
+                backend,
+                parse_sigma(sigma),
+                strength,
+                threads,
+                tile,
+            ),
             wait_for_engine=wait_for_engine,
         ),
         encoder=choose_encoder(outputs[0] if outputs else "", codec, crf, preset),
@@ -464,7 +476,7 @@ def bench(
         typer.Option("-o", "--output", help="Folder for table, JSON and plot."),
     ] = None,
     clip: Annotated[Path | None, typer.Option(help="A clean video.")] = None,
-    model: Model = "nano-awgn",  # as the added noise is white
+    model: MeasuredModel = "nano-awgn",  # as the added noise is white
     sigma: Annotated[float, typer.Option(help="Std of the added noise.")] = 30.0,
     repeat: Annotated[
         int, typer.Option(help="Runs of 10 min, or turns of steps; the median counts.")
@@ -661,11 +673,13 @@ def train_classic(
         bool, typer.Option(help="Clip noisy pictures to black and white.")
     ] = True,
     loss: Annotated[str, typer.Option(help="mse, bce, l1 or charbonnier.")] = "mse",
-    epochs: Annotated[int, typer.Option(help="0 for as many as --minutes allow.")] = (
-        100
-    ),
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="100, or as many as --minutes allow if those are given."),
+    ] = None,
     minutes: Annotated[
-        float, typer.Option(help="CPU time of each run, of all threads together.")
+        float,
+        typer.Option(help="CPU time of each run, of all threads; no early stop then."),
     ] = 0.0,
     batch: Annotated[int, typer.Option(help="Pictures of a step.")] = 32,
     split: Annotated[str, typer.Option(help="Train and test.")] = "80:20",
@@ -716,7 +730,7 @@ def train_classic(
         channels=3 if colour else 1,
         noise=PictureNoise(noise, parse_levels(sigma), clip),
         loss=loss,
-        epochs=epochs,
+        epochs=epochs if epochs is not None else 0 if minutes else 100,
         minutes=minutes,
         batch=batch,
         split=parse_split(split),

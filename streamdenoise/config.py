@@ -21,7 +21,7 @@ CODECS = ("x264", "x265", "svtav1", "ffv1", *NVENC_CODECS, "copy-settings")
 MAX_SIDE = 16384
 """Longest side of a picture in pixels."""
 
-MAX_SIGMA = 100.0
+MAX_SIGMA = 255.0
 """Highest noise level that may be told, in 8-bit levels."""
 
 

@@ -11,6 +11,7 @@ from streamdenoise.artefact import Artefact
 from streamdenoise.color import rgb_to_yuv420, with_chroma, yuv420_to_rgb
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
+from streamdenoise.noise import plane_sigmas
 
 _QUIET = 0.25 / 255
 """Below this noise, networks that are told of it have nothing to do."""
@@ -18,7 +19,7 @@ _LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 
 
 class PictureDenoiser(Denoiser):
-    """Cleans each frame by itself, like a `Denoiser` that is always fresh.
+    """Cleans each frame by itself; only the estimate of the noise looks back.
 
     Networks for grey see the luma of colour, and give grey. Networks for RGB get it
     from video by way of 8 bits.
@@ -48,9 +49,12 @@ class PictureDenoiser(Denoiser):
 
     def prepare(self, width: int, height: int, pix_fmt: str) -> None:
         """See `Denoiser.prepare`."""
-        shape = (height, width)
-        planes = [np.zeros(shape, np.uint8)] * (1 if self.layout == "gray" else 3)
-        self._step(planes, np.full(len(planes), 0.1, np.float32), bit_depth(pix_fmt))
+        is_rgb_of_video = self.layout == "rgb" and pix_fmt.startswith("yuv")
+        depth = 8 if is_rgb_of_video else bit_depth(pix_fmt)
+        samples = np.uint8 if depth == 8 else np.uint16
+        planes = [np.zeros((height, width), samples)]
+        planes *= 1 if self.layout == "gray" else 3
+        self._step(planes, np.full(len(planes), 0.1, np.float32), depth)
         self.reset()
 
     def process(self, frame: Frame) -> list[Frame]:
@@ -75,11 +79,13 @@ class PictureDenoiser(Denoiser):
     def _as_grey(self, frame: Frame) -> Frame:
         depth = bit_depth(frame.pix_fmt)
         luma = frame.planes[0]
+        told = self._told and plane_sigmas(self._told, frame.color, frame.pix_fmt)[0]
         if frame.pix_fmt == "rgb24":
             if (luma != luma[..., :1]).any():
                 self._note_grey()
+                told = told and told * float(np.linalg.norm(_LUMA))
             luma = cv2.transform(luma, _LUMA)
-        (clean,) = self._cleaned([luma], depth, frame.color)
+        (clean,) = self._cleaned([luma], depth, frame.color, told)
         if frame.pix_fmt == "rgb24":
             return frame.with_planes((cv2.merge(3 * [clean]),))
         if len(frame.planes) > 1:
@@ -94,33 +100,40 @@ class PictureDenoiser(Denoiser):
         depth = bit_depth(frame.pix_fmt)
         if len(frame.planes) == 3:
             rgb = yuv420_to_rgb(frame.planes, frame.color, depth)
-            clean = self._cleaned(cv2.split(rgb), 8, ColorInfo(matrix=0, range=2))
+            color = ColorInfo(matrix=0, range=2)
+            clean = self._cleaned(cv2.split(rgb), 8, color, self._told)
             return frame.with_planes(
                 rgb_to_yuv420(cv2.merge(clean), frame.color, depth)
             )
         if frame.pix_fmt == "rgb24":
-            clean = self._cleaned(cv2.split(frame.planes[0]), depth, frame.color)
+            planes = cv2.split(frame.planes[0])
+            clean = self._cleaned(planes, depth, frame.color, self._told)
             return frame.with_planes((cv2.merge(clean),))
-        clean = self._cleaned(3 * frame.planes, depth, frame.color)
+        clean = self._cleaned(3 * frame.planes, depth, frame.color, self._told)
         mean = cv2.transform(cv2.merge(clean), np.full((1, 3), 1 / 3, np.float32))
         return frame.with_planes((mean,))
 
     def _cleaned(
-        self, planes: Sequence[np.ndarray], depth: int, color: ColorInfo
+        self,
+        planes: Sequence[np.ndarray],
+        depth: int,
+        color: ColorInfo,
+        told: float | None,
     ) -> tuple[np.ndarray, ...]:
-        """Planes of one size: one of grey, or R, G and B."""
-        level = self._level(planes, (1 << depth) - 1, color)
+        """Planes of one size: one of grey, or R, G and B, and their level if told."""
+        if told is None:
+            level = self._estimate(planes, (1 << depth) - 1, color)
+        else:
+            level = told / 255
         self.sigma = self._luma_sigma = 255 * level
         if self._artefact.takes_sigma and level * self.strength < _QUIET:
             return tuple(planes)
         return self._step(planes, np.full(len(planes), level, np.float32), depth)
 
-    def _level(
+    def _estimate(
         self, planes: Sequence[np.ndarray], peak: int, color: ColorInfo
     ) -> float:
-        """The noise std in [0, 1], of luma or of R, G and B: told or estimated."""
-        if self._told is not None:
-            return self._told / 255
+        """The noise std in [0, 1], of luma or of R, G and B."""
         seen = planes
         if len(planes) == 3 and planes[0].dtype == np.uint8:
             seen = [cv2.merge(planes)]

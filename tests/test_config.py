@@ -31,10 +31,10 @@ def test_sigma_is_auto_or_8_bit_levels():
     assert parse_sigma("auto") == "auto"
     assert parse_sigma("12.5") == 12.5
     assert DenoiseConfig(sigma="25").sigma == 25.0
-    for wrong in ("loud", "-1", "101", "nan"):
-        with pytest.raises(ConfigError, match="auto or 0 to 100"):
+    for wrong in ("loud", "-1", "256", "nan"):
+        with pytest.raises(ConfigError, match="auto or 0 to 255"):
             parse_sigma(wrong)
-    with pytest.raises(ConfigError, match="auto or 0 to 100"):
+    with pytest.raises(ConfigError, match="auto or 0 to 255"):
         DenoiseConfig(sigma=-3.0)
 
 

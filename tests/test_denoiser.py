@@ -325,7 +325,7 @@ def test_wrong_arrays_are_refused(denoiser: Denoiser, image: np.ndarray) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sigma": -1}, "outside 0 to 100"),
+        ({"sigma": -1}, "outside 0 to 255"),
         ({"sigma": "loud"}, "neither a number nor 'auto'"),
         ({"strength": -0.1}, "outside 0 to 4"),
         ({"model": "missing"}, "no model is named 'missing'"),

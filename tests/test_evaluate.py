@@ -572,7 +572,7 @@ def test_v_bm3d_gains(stored_clip: StoredClip, tmp_path: Path) -> None:
         ({"clips": "x", "threads": 0}, "--threads 0"),
         ({"clips": "x", "seed": -1}, "--seed -1"),
         ({"clips": "x", "sigmas": (0.0,)}, "--sigma 0"),
-        ({"clips": "x", "sigmas": (500.0,)}, "more than 0 to 100"),
+        ({"clips": "x", "sigmas": (500.0,)}, "more than 0 to 255"),
     ],
 )
 def test_options_that_cannot_be_used(options: dict, message: str) -> None:

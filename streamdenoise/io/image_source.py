@@ -157,6 +157,8 @@ def read_image(path: Path) -> tuple[np.ndarray, list[str]]:
     if fault is not None:
         raise SourceOpenError(f"{path}: {fault}")
     notes = [f"{path}: transparency is dropped"] if alpha else []
+    if is_cut_short(data):
+        notes.append(f"{path} is cut short: what is missing was made up")
     if picture.dtype == np.uint16:
         notes.append(f"{path}: 16 bits are rounded to 8")
         # 65535 / 255 = 257 exactly
@@ -166,6 +168,14 @@ def read_image(path: Path) -> tuple[np.ndarray, list[str]]:
             f"{path} has {picture.dtype} samples; convert it to 8 or 16 bits first"
         )
     return _to_rgb(picture), notes
+
+
+def is_cut_short(data: bytes) -> bool:
+    """Whether the end of a JPEG or PNG file is missing; others are not looked at."""
+    if data.startswith(b"\xff\xd8"):
+        # The end of the picture after its last scan; thumbnails have ends of their own.
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    return data.startswith(_PNG_MAGIC) and b"IEND" not in data[-4096:]
 
 
 def _to_rgb(picture: np.ndarray) -> np.ndarray:

@@ -44,7 +44,8 @@ class ClassicConfig:
     epochs: int = 100
     """0 for as many as `minutes` allow."""
     minutes: float = 0.0
-    """CPU time of each run, of all threads together; 0 for as long as it takes."""
+    """CPU time of each run, of all threads together, without an early stop; 0 for as
+    long as it takes."""
     batch: int = 32
     split: float = 0.8
     """Share of the pictures that is not tested on."""
@@ -64,6 +65,7 @@ class ClassicConfig:
     patience: int = 10
     """Epochs without progress before a run stops early; 0 for never."""
     seed: int = 0
+    """0 to 2**32 - 1."""
     threads: int | None = None
     resume: bool = False
     """Go on with runs that were interrupted, and take those that are done."""
@@ -83,6 +85,8 @@ class ClassicConfig:
                 )
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"--threads must be 1 or more, got {self.threads}")
+        if self.seed >= 1 << 32:
+            raise ConfigError(f"--seed must be below 2**32, got {self.seed}")
         if not 0 < self.lr < math.inf:
             raise ConfigError(f"--lr must be above 0, got {self.lr:g}")
         if not 0 < self.split < 1:
@@ -118,7 +122,10 @@ class ClassicConfig:
 
     def describe(self, run: Run) -> dict[str, object]:
         """What a run must have in common with the one that it goes on from."""
-        shared = ("data", "loss", "split", "augment", "resize", "crop", "crops", "seed")
+        shared = (
+            *("data", "loss", "minutes", "split", "augment", "resize"),
+            *("crop", "crops", "seed"),
+        )
         return {
             "network": run.spec.name,
             "channels": run.spec.channels,
@@ -174,7 +181,7 @@ def parse_grid(texts: list[str]) -> dict[str, tuple[float, ...]]:
     Raises:
         ConfigError: nobody varies that, or its values are no positive numbers.
     """
-    grid = {}
+    grid: dict[str, tuple[float, ...]] = {}
     for text in texts:
         key, _, values = text.partition("=")
         if key not in GRID:
@@ -183,10 +190,11 @@ def parse_grid(texts: list[str]) -> dict[str, tuple[float, ...]]:
                 "lr=1e-3,3e-4"
             )
         try:
-            grid[key] = tuple(GRID[key](value) for value in values.split(","))
+            given = [GRID[key](value) for value in values.split(",")]
         except ValueError:
-            grid[key] = (0,)
-        if min(grid[key]) <= 0:
+            given = [0]
+        grid[key] = tuple(dict.fromkeys([*grid.get(key, ()), *given]))
+        if not all(0 < value < math.inf for value in given):
             raise ConfigError(
                 f"--grid {text} has values that are no positive numbers; give them as "
                 "in batch=16,32"

@@ -1,6 +1,6 @@
 """Clean pictures to learn from and to be tested on."""
 
-import logging
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamdenoise.errors import ConfigError
+from streamdenoise.errors import ConfigError, SourceOpenError
+from streamdenoise.io.image_source import is_cut_short, read_image
 from train.classic.idx import read_idx
-from train.data import decode_still
-
-log = logging.getLogger(__name__)
 
 MNIST = Path("data/mnist")
 """Where ``--data mnist`` looks, from the working directory."""
@@ -50,6 +48,15 @@ class Pictures:
         return min(min(array.shape[:2]) for array in self.arrays)
 
     @property
+    def digest(self) -> str:
+        """Another one for other pictures, or another order."""
+        digest = hashlib.sha256()
+        for array in self.arrays:
+            digest.update(f"{array.shape} {array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+    @property
     def is_nominal(self) -> bool:
         """Whether all samples are in [0, 1], as the networks see them."""
         return all(
@@ -61,7 +68,7 @@ class Pictures:
 def read_pictures(
     data: str, channels: int, *, resize: int = 0, least: int = 1
 ) -> Pictures:
-    """Read all pictures of a folder, or of IDX files.
+    """Read all pictures of a folder, or of IDX files; copies are left out.
 
     Args:
         data: ``mnist``, an IDX file, a folder of those, or one of pictures.
@@ -71,7 +78,7 @@ def read_pictures(
 
     Raises:
         SourceOpenError: an IDX file cannot be used.
-        ConfigError: there is nothing to read.
+        ConfigError: there is nothing to read, or IDX files do not go together.
     """
     path = MNIST if data == "mnist" else Path(data)
     if not path.exists():
@@ -81,15 +88,22 @@ def read_pictures(
             else "; give mnist, an IDX file, or a folder of pictures"
         )
         raise ConfigError(f"there are no pictures at {path}{hint}")
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = [file for file in found if file.is_file()]
     tables = [file for file in files if "-images" in file.name and "idx" in file.name]
     if path.is_file() and path.suffix.lower() not in _PICTURES:
         tables = [path]
     if tables:
         arrays = [picture for file in tables for picture in read_idx(file)[..., None]]
+        if len({(array.shape, array.dtype) for array in arrays}) > 1:
+            raise ConfigError(
+                f"the IDX files of {path} have pictures of several sizes or types; "
+                "name one of them"
+            )
         if channels == 3:
             arrays = [np.repeat(array, 3, 2) for array in arrays]
-        return Pictures([_resized(array, resize) for array in arrays], False)
+        arrays = [_resized(array, resize) for array in arrays]
+        return _each_once(Pictures(arrays, False))
     pictures = _read_files(
         [file for file in files if file.suffix.lower() in _PICTURES],
         *(channels, resize, least),
@@ -100,18 +114,31 @@ def read_pictures(
             f"{'; '.join(pictures.notes) or 'it has none'}; give a folder of "
             f"{', '.join(sorted(_PICTURES))} files of {least} pixels a side or more"
         )
-    return pictures
+    return _each_once(pictures)
+
+
+def _each_once(pictures: Pictures) -> Pictures:
+    """Without copies, as one could be learnt from and the other tested on."""
+    kept: dict[str, np.ndarray] = {}
+    for array in pictures.arrays:
+        kept.setdefault(Pictures([array], pictures.are_photos).digest, array)
+    arrays = list(kept.values())
+    copies = len(pictures.arrays) - len(arrays)
+    notes = [f"{copies} pictures are copies of others, left out"] if copies else []
+    return Pictures(arrays, pictures.are_photos, [*pictures.notes, *notes])
 
 
 def _read_files(files: list[Path], channels: int, resize: int, least: int) -> Pictures:
     arrays: list[np.ndarray] = []
     broken, small, coloured = [], [], 0
     for file in files:
-        decoded = decode_still(file)
-        if not len(decoded):
+        try:
+            picture, _ = read_image(file)
+        except SourceOpenError:
+            picture = None
+        if picture is None or is_cut_short(file.read_bytes()):
             broken.append(file.name)
             continue
-        picture = decoded[0]
         if channels == 1:
             coloured += bool((picture != picture[..., :1]).any())
             picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]

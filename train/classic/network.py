@@ -1,11 +1,13 @@
 """What all textbook networks share: any size comes in, the same size goes out."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class PictureNetwork(nn.Module):
+class PictureNetwork(nn.Module, ABC):
     """A denoiser of single pictures.
 
     Attributes:
@@ -44,9 +46,9 @@ class PictureNetwork(nn.Module):
         denoised = self.denoise(noisy, sigma)
         return torch.sigmoid(denoised) if self.squashed else denoised
 
+    @abstractmethod
     def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """What a network is: see `forward`, for sides that are multiples."""
-        raise NotImplementedError
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

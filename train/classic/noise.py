@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from streamdenoise.errors import ConfigError
 from train.noise import Camera, normal
 from train.planes import Rgb
 
+_CAMERA_BLOCK = 4
+"""`Camera` makes coarse grain at a quarter of the size."""
 _LUMA = torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]
 
 
@@ -41,12 +44,16 @@ def camera(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
     """`train.noise.Camera`, up to `sigma` at middle grey; grey is the luma of it."""
     pictures = []
     for picture, level in zip(clean, sigma.flatten().tolist(), strict=True):
-        # Video compression needs more than a picture.
-        recipe = Camera(sigma_max=255 * level, h264=0.0)
-        rgb = picture[None].expand(1, 3, *picture.shape[1:]).clone()
+        # Video compression needs more than a picture; without noise there is nothing
+        # to be measured.
+        recipe = Camera(sigma_max=255 * level, h264=0.0, clean=0.0)
+        height, width = picture.shape[1:]
+        padding = (0, -width % _CAMERA_BLOCK, 0, -height % _CAMERA_BLOCK)
+        padded = F.pad(picture[None], padding, mode="replicate")
+        rgb = padded.expand(1, 3, *padded.shape[2:]).clone()
         ((noisy,), _) = recipe(rgb, Rgb(), generator)
-        grey = len(picture) == 1
-        pictures.append((noisy[0] * _LUMA).sum(0, True) if grey else noisy[0])
+        noisy = noisy[0, :, :height, :width]
+        pictures.append(noisy if len(picture) == 3 else (noisy * _LUMA).sum(0, True))
     return torch.stack(pictures)
 
 

@@ -179,7 +179,8 @@ def _draw_curves(result: Result, path: Path) -> None:
     for axes in (losses, psnr):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3, which="both")
-    figure.savefig(path, dpi=100)
+    with replaced_whole(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")
 
 
 def _png(picture: np.ndarray) -> bytes:

@@ -13,6 +13,8 @@ from train.classic.network import PictureNetwork
 from train.classic.noise import PictureNoise
 
 _LEAST_FOR_SSIM = 11
+MOST_DB = 100.0
+"""PSNR of a picture without any error, so that means stay numbers."""
 
 
 class Noisy(NamedTuple):
@@ -41,9 +43,9 @@ class Score:
 
     mse: float
     psnr_noisy: float
-    """Of the input, in dB."""
+    """Of the input, in dB, `MOST_DB` at most."""
     psnr: float
-    """Of the output, in dB."""
+    """Of the output, the same."""
     ssim: float | None
     """Of luma or of the mean of R, G and B; None for pictures smaller than 11x11."""
 
@@ -54,8 +56,8 @@ class Score:
         large = min(a.shape[1:]) >= _LEAST_FOR_SSIM
         return cls(
             mse=float(np.square(c - a).mean()),
-            psnr_noisy=psnr_db(a, b, 1.0),
-            psnr=psnr_db(a, c, 1.0),
+            psnr_noisy=min(psnr_db(a, b, 1.0), MOST_DB),
+            psnr=min(psnr_db(a, c, 1.0), MOST_DB),
             ssim=ssim(a.mean(0), c.mean(0), 1.0) if large else None,
         )
 

@@ -1,5 +1,7 @@
 """Train networks on the same pictures and noise, and compare them."""
 
+import csv
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ import torch
 
 from streamdenoise.bench_report import figure_type
 from streamdenoise.checkpoint import replaced_whole
-from streamdenoise.errors import ConfigError
+from streamdenoise.errors import ConfigError, DivergedError
 from train.classic.checkpoint import load_network
 from train.classic.config import ClassicConfig, Run
 from train.classic.data import Batches, Pictures, read_pictures, split
@@ -89,12 +91,14 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
         on_progress: told of notes and epochs, a line each.
 
     Returns:
-        What they achieve on the test pictures; also written to ``results.json``.
+        What they achieve on the test pictures; also written to ``results.json``, and
+        picture by picture to each run's ``scores.csv``. Runs that diverge are left out,
+        with a note.
 
     Raises:
         ConfigError: the data does not fit, or a run is there already.
         SourceOpenError: an IDX file cannot be used.
-        DivergedError: a loss became NaN.
+        DivergedError: the losses of all runs became NaN.
         SinkError: the folder cannot be written to.
     """
     figure_type()  # that no training ends without its report
@@ -114,35 +118,61 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
     chosen_by = with_noise(validation.cropped(_CURVES_SIDE), config.noise, 1)
     watched = with_noise(test.cropped(_CURVES_SIDE), config.noise, 2)
     tested = with_noise(test.cropped(_TEST_SIDE), config.noise, 3)
-    results = []
-    for run in config.runs:
-        augment = pictures.are_photos if config.augment is None else config.augment
-        batches = Batches(
-            learnt,
-            run.batch,
-            crop=config.crop if pictures.are_photos else 0,
-            crops=config.crops if pictures.are_photos else 1,
-            augment=augment,
-            seed=config.seed,
-        )
-        folder = config.output / run.name
+    # All of them first: a folder that cannot be used ends no long training.
+    trainers = [_trainer(run, config, learnt) for run in config.runs]
+    results, diverged = [], []
+    for trainer in trainers:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise ConfigError(f"cannot write to {folder}: {exc}; change -o") from exc
-        trainer = Trainer(run, config, batches, folder)
-        trainer.train(chosen_by, watched, on_progress)
+            trainer.train(chosen_by, watched, on_progress)
+        except DivergedError as exc:
+            diverged.append(exc)
+            on_progress(f"note: {exc}")
+            continue
         net, _, _ = load_network(trainer.checkpoint)
-        results.append(
-            Result(
-                *(run, net, trainer.checkpoint, parameters(net)),
-                *(kmac_per_pixel(run.spec), trainer.points, scores(net, tested)),
-            )
+        run = trainer.run
+        result = Result(
+            *(run, net, trainer.checkpoint, parameters(net)),
+            *(kmac_per_pixel(run.spec), trainer.points, scores(net, tested)),
         )
+        results.append(result)
+        _write_scores(trainer.folder / "scores.csv", result.scores)
         with replaced_whole(config.output / "results.json") as partial:
-            about = [result.about() for result in results]
-            partial.write_text(json.dumps(about, indent=2) + "\n")
+            about = [each.about() for each in results]
+            partial.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n")
+    if not results:
+        raise diverged[0]
+    notes += [str(exc) for exc in diverged]
     return Comparison(config, results, tested, notes)
+
+
+def _trainer(run: Run, config: ClassicConfig, learnt: Pictures) -> Trainer:
+    """Raises: ConfigError: its folder cannot be used."""
+    photos = learnt.are_photos
+    batches = Batches(
+        learnt,
+        run.batch,
+        crop=config.crop if photos else 0,
+        crops=config.crops if photos else 1,
+        augment=photos if config.augment is None else config.augment,
+        seed=config.seed,
+    )
+    folder = config.output / run.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(f"cannot write to {folder}: {exc}; change -o") from exc
+    return Trainer(run, config, batches, folder)
+
+
+def _write_scores(path: Path, found: list[Score]) -> None:
+    """One row a test picture, in order."""
+    table = io.StringIO()
+    rows = [asdict(score) for score in found]
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with replaced_whole(path) as partial:
+        partial.write_text(table.getvalue())
 
 
 def _check(config: ClassicConfig, pictures: Pictures) -> list[str]:
@@ -151,10 +181,10 @@ def _check(config: ClassicConfig, pictures: Pictures) -> list[str]:
     Raises:
         ConfigError: it does not fit at all.
     """
-    if config.loss == "bce" and not pictures.is_nominal:
+    if not pictures.is_nominal:
         raise ConfigError(
-            f"--loss bce needs samples in 0 to 1, and those of {config.data} are "
-            "outside; scale them, or choose --loss mse"
+            f"--loss {config.loss} needs samples in 0 to 1, and those of "
+            f"{config.data} are outside; scale them"
         )
     shapes = {array.shape for array in pictures.arrays}
     if pictures.are_photos and not config.crop and len(shapes) > 1:

@@ -20,7 +20,7 @@ from train.classic.config import ClassicConfig, Run
 from train.classic.data import Batches
 from train.classic.loss import LOSSES
 from train.classic.network import PictureNetwork
-from train.classic.scores import Noisy
+from train.classic.scores import MOST_DB, Noisy
 from train.saving import commit, read_last
 
 OnEpoch = Callable[[str], None]
@@ -59,6 +59,10 @@ class Trainer:
         """
         self.run, self.config, self.folder = run, config, folder
         self._batches = batches
+        self._about = {
+            **config.describe(run),
+            "set of pictures": batches.pictures.digest,
+        }
         self._last = folder / "last.pt"
         torch.manual_seed(config.seed)
         self.net: PictureNetwork = run.spec.build()
@@ -102,7 +106,7 @@ class Trainer:
             DivergedError: the loss is no number any more; what was saved stays.
             SinkError: the folder cannot be written to.
         """
-        with Board(self.folder / "tensorboard", len(self.points)) as board:
+        with Board(self.folder / "tensorboard", len(self.points) + 1) as board:
             while not self.is_done:
                 point = self._epoch(validation, test)
                 self.points.append(point)
@@ -140,6 +144,8 @@ class Trainer:
             if self.config.minutes and self._progress >= 1:
                 break
         validation_loss, _ = self._held_out(validation)
+        if not math.isfinite(validation_loss):
+            raise self._diverged(f"validation loss {validation_loss:.3g}", number)
         test_loss, test_psnr = self._held_out(test)
         return Point(
             *(number + 1, self._spent_s, self._lr(), total / count),
@@ -161,14 +167,16 @@ class Trainer:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         if not math.isfinite(loss.item()) or not norm.isfinite():
-            raise DivergedError(
-                f"{self.run.name}: loss {loss.item():.3g}, gradients {norm:.3g} in "
-                f"epoch {epoch + 1}; {self.folder} is as it was saved last: start "
-                "again with a lower --lr"
-            )
+            raise self._diverged(f"loss {loss.item():.3g}, gradients {norm:.3g}", epoch)
         self._optimizer.step()
         self._steps += 1
         return loss.item()
+
+    def _diverged(self, what: str, epoch: int) -> DivergedError:
+        return DivergedError(
+            f"{self.run.name}: {what} in epoch {epoch + 1}; {self.folder} is as it was "
+            "saved last: start again with a lower --lr"
+        )
 
     @torch.inference_mode()
     def _held_out(self, held: list[Noisy]) -> tuple[float, float]:
@@ -178,15 +186,15 @@ class Trainer:
         for clean, noisy, sigma in held:
             out = self.net(noisy, sigma)
             loss += self._loss(out, clean).item() * len(clean)
-            mse = (out.clamp(0, 1) - clean).square().mean((1, 2, 3)).clamp(min=1e-10)
-            psnr -= 10 * mse.log10().sum().item()
+            mse = (out.clamp(0, 1) - clean).square().mean((1, 2, 3))
+            psnr += (-10 * mse.log10()).clamp(max=MOST_DB).sum().item()
             count += len(clean)
         return loss / count, psnr / count
 
     def _save_network(self) -> None:
         point = self.points[-1]
         provenance = {
-            **self.config.describe(self.run),
+            **self._about,
             "epochs": point.epoch,
             "steps": self._steps,
             "cpu_minutes": round(point.cpu_s / 60, 2),
@@ -211,7 +219,7 @@ class Trainer:
                     "steps": self._steps,
                     "best": (self._best, self._best_epoch),
                     "spent_s": self._spent_s,
-                    "about": self.config.describe(self.run),
+                    "about": self._about,
                 },
                 partial,
             )
@@ -222,7 +230,7 @@ class Trainer:
                 f"{self.folder} has a run already; add --resume to go on with it, or "
                 "give another -o"
             )
-        about, wanted = saved.get("about", {}), self.config.describe(self.run)
+        about, wanted = saved.get("about", {}), self._about
         other = [key for key, value in wanted.items() if about.get(key) != value]
         if other:
             raise ConfigError(
