@@ -42,6 +42,8 @@ class Fault:
     happen: Callable[[Rig], None]
     spoils: bool = False
     """Pictures may come twice: sent so, or from a decoder that conceals damage."""
+    tears: bool = False
+    """The line may end in the middle of a picture, which the decoder then completes."""
     of: str = "camera"
     """Whose fault it is: that of the `camera` or of the `viewer`."""
 
@@ -158,16 +160,16 @@ def cut_viewer(rig: Rig) -> None:
 
 
 FAULTS = (
-    Fault("camera frozen", frozen_camera),
-    Fault("camera killed, back after 1 s", killed_camera),
-    Fault("camera restarted", restarted_camera),
+    Fault("camera frozen", frozen_camera, tears=True),
+    Fault("camera killed, back after 1 s", killed_camera, tears=True),
+    Fault("camera restarted", restarted_camera, tears=True),
     # Two cameras are not in step: what one has sent, the other may send again.
     Fault("camera moved", moved_camera, spoils=True),
-    Fault("camera drops us", dropped_clients),
+    Fault("camera drops us", dropped_clients, tears=True),
     Fault("camera silent", silent_camera),
     Fault("no key frames", no_key_frames, spoils=True),
     Fault("another size", another_size),
-    Fault("another size on reconnect", another_size_on_reconnect),
+    Fault("another size on reconnect", another_size_on_reconnect, tears=True),
     Fault("another codec", another_codec, spoils=True),
     Fault("clock back 1 h", clock(-3600)),
     Fault("clock ahead 1 h", clock(3600)),
@@ -175,9 +177,9 @@ FAULTS = (
     Fault("flood of repeated pictures", line(TIMEOUT_S + 1, flood=9), spoils=True),
     Fault("line delayed 0.5 s", line(2, delay_ms=500)),
     Fault("line stalled 1 s", line(1, stall=True)),
-    Fault("line stalled for long", line(TIMEOUT_S + 1.5, stall=True)),
-    Fault("line cut", cut_line),
-    Fault("line refused", refused_line),
+    Fault("line stalled for long", line(TIMEOUT_S + 1.5, stall=True), tears=True),
+    Fault("line cut", cut_line, tears=True),
+    Fault("line refused", refused_line, tears=True),
     Fault("line too narrow", line(2, throttle_kbps=60)),
     Fault("packets lost", line(2, drop=0.05), spoils=True),
     Fault("packets corrupt", line(2, corrupt=0.05), spoils=True),
@@ -252,16 +254,18 @@ def disorder(numbers: Numbers, rows: list[Row]) -> list[str]:
             continue
         # Damage may show any number: those around it tell when that was.
         when = median(known[max(0, place - RATE) : place + RATE])
-        spoilt = any(
-            row.fault.spoils
-            and row.window.begin - RATE < when < row.window.end + 4 * RATE
-            for row in rows
-        )
-        if not spoilt:
+        if not any(_excuses(row, when) for row in rows):
             problems.append(f"picture {b} comes after {a}, {_last_fault(when, rows)}")
     if not known:
         problems.append("there are no pictures")
     return problems
+
+
+def _excuses(row: Row, when: float) -> bool:
+    """Whether a picture around `when` may show another one's number."""
+    begin, end = row.window.begin - RATE, row.window.end + 4 * RATE
+    is_torn = row.fault.tears and begin < when < row.window.begin + RATE
+    return is_torn or (row.fault.spoils and begin < when < end)
 
 
 def _last_fault(when: float, rows: list[Row]) -> str:

@@ -166,6 +166,8 @@ class Line:
         self._held: bytes | None = None
         self._sequence: dict[int, int] = {}
         self._stuck: dict[int, int] = {}
+        self._shifts: dict[int, int] = {}
+        self._within: set[int] = set()
         self._picture: list[tuple[int, bytearray]] = []
 
     async def run(self) -> None:
@@ -263,16 +265,22 @@ class Line:
         """The packet with the clock that the faults want, and the repeated pictures."""
         faults, channel = self._proxy.faults, piece[1]
         packet = bytearray(piece)
-        stamp = int.from_bytes(packet[8:12], "big") + self._proxy.shift
-        if faults.stick_clock:
-            stamp = self._stuck.setdefault(channel, stamp)
-        else:
-            self._stuck.clear()
+        stamp = int.from_bytes(packet[8:12], "big")
+        if channel not in self._within:
+            # A clock that changes inside a picture would tear it apart.
+            self._shifts[channel] = self._proxy.shift
+            if not faults.stick_clock:
+                self._stuck.pop(channel, None)
+            elif channel not in self._stuck:
+                self._stuck[channel] = stamp + self._proxy.shift
+        is_end = packet[5] & 0x80  # the marker: the picture ends here
+        (self._within.discard if is_end else self._within.add)(channel)
+        stamp = self._stuck.get(channel, stamp + self._shifts[channel])
         packet[8:12] = (stamp & 0xFFFFFFFF).to_bytes(4, "big")
         packets = [packet]
         if faults.flood:
             self._picture.append((stamp, packet))
-            if packet[5] & 0x80:  # the marker: the picture ends here
+            if is_end:
                 for repeat in range(1, faults.flood + 1):
                     for then, each in self._picture:
                         copy = bytearray(each)

@@ -17,11 +17,10 @@ OPENING = b"OPTIONS rtsp://x RTSP/1.0\r\nCSeq: 1\r\n\r\n"
 ANSWER = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 4\r\n\r\n$$$$"
 
 
-def packet(number: int, size: int = 100) -> bytes:
-    """A framed RTP packet, each the end of a picture."""
-    header = (
-        b"\x80\xe0" + number.to_bytes(2, "big") + (number * 3600).to_bytes(4, "big")
-    )
+def packet(number: int, size: int = 100, *, is_end: bool = True) -> bytes:
+    """A framed RTP packet, the end of a picture or not."""
+    header = b"\x80\xe0" if is_end else b"\x80\x60"
+    header += number.to_bytes(2, "big") + (number * 3600).to_bytes(4, "big")
     data = header + b"\0\0\0\1" + bytes(size)
     return b"$\0" + len(data).to_bytes(2, "big") + data
 
@@ -116,6 +115,24 @@ def test_clocks_and_floods() -> None:
         server.sendall(packet(2))
         expected = (7200 - 900_000) % (1 << 32)
         assert stamps([receive(client, len(packet(2)))]) == [expected]
+
+
+def test_clocks_change_between_pictures_only() -> None:
+    with line() as (proxy, client, server):
+
+        def stamp(number: int, *, is_end: bool) -> int:
+            sent = packet(number, is_end=is_end)
+            server.sendall(sent)
+            return stamps([receive(client, len(sent))])[0]
+
+        assert stamp(1, is_end=False) == 3600
+        proxy.set(stick_clock=True)
+        proxy.jump_clock(1)
+        assert stamp(1, is_end=True) == 3600
+        assert stamp(2, is_end=False) == 7200 + 90_000
+        proxy.clear()
+        assert stamp(2, is_end=True) == 7200 + 90_000
+        assert stamp(3, is_end=True) == 3 * 3600 + 90_000
 
 
 def test_delay_stall_and_throttle() -> None:
