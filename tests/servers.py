@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -50,14 +51,15 @@ def wait_for_port(port: int, process: subprocess.Popen) -> None:
     raise RuntimeError(f"{process.args} does not listen on port {port}")
 
 
-class _Server:
+class _Server(ABC):
     """A server process that is always ended, and may be frozen before."""
 
     port: int
     _process: subprocess.Popen | None = None
 
+    @abstractmethod
     def _start(self, port: int) -> None:
-        raise NotImplementedError
+        """Run the process; 0 takes a free port."""
 
     def __enter__(self) -> Self:
         self._start(0)
