@@ -73,6 +73,10 @@ class Artefact:
             for channels, scale in self.manifest["state"].values()
         ]
 
+    def has(self, kind: str) -> bool:
+        """Whether it was compiled with a file of a kind, see `file`."""
+        return kind in self.manifest["files"]
+
     def file(self, kind: str) -> Path | None:
         """Path of the file of a kind (``eager``, ``onnx``, ``int8``), if any."""
         name = self.manifest["files"].get(kind)

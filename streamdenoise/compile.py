@@ -118,6 +118,8 @@ def trace_onnx(
     path: Path,
 ) -> None:
     """Write a graph as ONNX; see `torch.onnx.export` for the arguments."""
+    # It warns of packages that it could have registered operators of.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
@@ -310,7 +312,9 @@ def compile_checkpoint(
     net, provenance = load_checkpoint(path)
     spec = net.spec
     inputs = []
-    if calibration is not None:
+    if calibration is None:
+        log.warning("no INT8 without --calibration: CPUs run FP32, at half the speed")
+    else:
         inputs = list(calibration_inputs(net, calibration))
         if not inputs:
             raise ConfigError(

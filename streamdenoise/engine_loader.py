@@ -122,6 +122,8 @@ class EngineLoader:
             return self._load(self._backend, height, width, depth)
         reasons: list[str] = []
         for name in usual_backends():
+            if not self._artefact.has(BACKENDS[name].needs):
+                continue  # as it was compiled: nothing that could be mended
             try:
                 engine = self._load(name, height, width, depth, self._wait)
             except EngineMissingError as exc:
@@ -146,7 +148,7 @@ class EngineLoader:
         self.close()
         raise BackendUnavailableError(
             f"no backend works here for model {self._artefact.name}: "
-            f"{'; '.join(reasons)}"
+            f"{'; '.join(reasons) or 'it was compiled for none'}"
         )
 
     def better(self) -> Backend | None:

@@ -153,8 +153,12 @@ def test_returned_planes_are_the_callers_own() -> None:
 def test_named_backend_never_falls_back() -> None:
     whole = open_artefact("nano")
     without = Artefact(whole.folder, whole.manifest | {"files": {}})
-    with pytest.raises(BackendUnavailableError, match="needs the int8 file"):
+    with pytest.raises(BackendUnavailableError, match="nano was compiled without it"):
         load_backend("openvino", without, H, W)
+    files = dict.fromkeys(whole.manifest["files"], "gone.xml")
+    lost = Artefact(whole.folder, whole.manifest | {"files": files})
+    with pytest.raises(BackendUnavailableError, match="is not there; compile"):
+        load_backend("openvino", lost, H, W)
     with pytest.raises(ConfigError, match="no backend is named 'tensor'"):
         load_backend("tensor", whole, H, W)
 

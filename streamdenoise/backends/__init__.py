@@ -396,10 +396,16 @@ def step_request(
     """
     entry = BACKENDS[name]
     file = artefact.file(entry.needs)
+    if not artefact.has(entry.needs):
+        raise BackendUnavailableError(
+            f"{name} needs the {entry.needs} file of a model, and {artefact.name} was "
+            "compiled without it; choose another backend"
+        )
     if file is None:
         raise BackendUnavailableError(
-            f"{name} needs the {entry.needs} file of model {artefact.name}, which it "
-            "does not have; compile the model again or choose another backend"
+            f"{name} cannot run {artefact.name}: its file "
+            f"{artefact.manifest['files'][entry.needs]} is not there; compile the "
+            "model again or choose another backend"
         )
     if streams > 1 and not entry.takes_batches:
         having = ", ".join(n for n, e in BACKENDS.items() if e.takes_batches)

@@ -88,6 +88,7 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         noise=PictureNoise("gaussian", (0.0, 55.0), clip=False),
         epochs=0,
         minutes=minutes,
+        batch=16,
         threads=threads,
         resume=True,
     )
@@ -103,16 +104,18 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
             tell(f"scoring {name}")
             figures = [
                 # Set12 is grey, and has nothing to show a network for colour.
-                f"{_psnr(result, data / 'test' / 'images' / each, sigma):.2f}"
-                if is_grey or each == "Kodak24"
-                else ""
+                _db(
+                    _psnr(result, data / "test" / "images" / each, sigma)
+                    if is_grey or each == "Kodak24"
+                    else None
+                )
                 for each in sets
                 for sigma in SIGMAS
             ]
             rows.append((name if is_grey else f"{name}, RGB", *cost, *figures))
     for method in dict.fromkeys(method for _, method in PUBLISHED):
-        known = [PUBLISHED.get((name, method), ("",) * len(SIGMAS)) for name in sets]
-        figures = [str(figure) for each in known for figure in each]
+        known = [PUBLISHED.get((name, method), (None,) * 3) for name in sets]
+        figures = [_db(figure) for each in known for figure in each]
         rows.append((f"*{method}, published*", "", "", "", *figures))
     return rows
 
@@ -123,6 +126,10 @@ def _psnr(result: Result, folder: Path, sigma: int) -> float:
     pictures = read_pictures(str(folder), result.run.spec.channels)
     held = with_noise(pictures, noise, sigma)
     return means(scores(result.net, held)).psnr
+
+
+def _db(psnr: float | None) -> str:
+    return "" if psnr is None else f"{psnr:.2f}"
 
 
 def _header(*figures: str) -> Row:
