@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from streamdenoise.errors import CheckpointError, SinkError
 from streamdenoise.model import ModelSpec, RecurrentDenoiser
@@ -62,7 +62,7 @@ def save_checkpoint(
     tensors = {k: v.contiguous() for k, v in net.state_dict().items()}
     about = {"spec": json.dumps(asdict(net.spec)), "provenance": json.dumps(provenance)}
     with replaced_whole(path) as partial:
-        save_file(tensors, partial, about)
+        partial.write_bytes(save(tensors, about))
 
 
 def load_checkpoint(path: Path) -> tuple[RecurrentDenoiser, dict[str, Any]]:

@@ -41,6 +41,9 @@ from streamdenoise.errors import (
 from streamdenoise.guard import LEAST_PSNR_DB, SIDE, check_engine, known_frame
 from streamdenoise.machine import has_cuda
 from streamdenoise.metrics import psnr_db
+from train.classic.checkpoint import save_network
+from train.classic.export import compile_network
+from train.classic.networks import NetworkSpec
 
 ROOT = Path(__file__).parent.parent
 SIGMA = np.full(3, 0.05, np.float32)
@@ -82,6 +85,19 @@ def test_tensorrt_rtx_builds_every_model(
         "sm_89",
         BACKENDS[name].precision,
     )
+
+
+@pytest.mark.parametrize("name", ["tensorrt-rtx", "tensorrt-rtx-fp32"])
+def test_tensorrt_rtx_builds_networks_of_pictures(
+    store: EngineStore, tmp_path: Path, name: str
+) -> None:
+    spec = NetworkSpec("unet", 3, 8)
+    path = tmp_path / "mine.safetensors"
+    save_network(path, spec.build(), spec, {})
+    artefact = open_artefact(str(compile_network(path, tmp_path)))
+    engine = build_engine(name, artefact, 64, 96, 8, ADA, store=store)
+    (stored,) = store.engines()
+    assert stored.read() == engine
 
 
 def test_tensorrt_rtx_builds_for_every_gpu_it_lists(store: EngineStore) -> None:

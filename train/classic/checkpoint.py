@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from streamdenoise.checkpoint import PICTURE_KEY, replaced_whole
 from streamdenoise.errors import CheckpointError, ConfigError
@@ -28,7 +28,7 @@ def save_network(
         "provenance": json.dumps(provenance),
     }
     with replaced_whole(path) as partial:
-        save_file(tensors, partial, about)
+        partial.write_bytes(save(tensors, about))
 
 
 def load_network(path: Path) -> tuple[PictureNetwork, NetworkSpec, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """From a checkpoint of a textbook network to a model that backends run."""
 
+import copy
 import hashlib
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from streamdenoise.compile import guard_reference, trace_onnx, write_artefact
 from streamdenoise.errors import ConfigError
+from streamdenoise.half_precision import convolve_in_half
 from streamdenoise.model import MULTIPLE
 from streamdenoise.packing import blocks_to_planes, planes_to_blocks
 from train.classic.checkpoint import load_network
@@ -36,10 +38,10 @@ class PictureGraph(nn.Module):
         """Run a step.
 
         Args:
-            pixels: ``(1, H/4, W/4, C)`` in 0 to peak.
+            pixels: ``(N, H/4, W/4, C)`` in 0 to peak.
             peak: ``(1, 1, 1, 1)``, 255 or 1023.
-            sigma: of each plane, ``(1, P)`` in [0, 1].
-            strength: ``(1, 1, 1, 1)``; a factor on the noise level, or, where that is
+            sigma: of each plane, ``(N, P)`` in [0, 1].
+            strength: ``(N, 1, 1, 1)``; a factor on the noise level, or, where that is
                 not told to the network, the share of its result, 1 at most.
 
         Returns:
@@ -63,7 +65,7 @@ def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) 
     Args:
         path: what `streamdenoise train classic` wrote.
         out_dir: where the files go.
-        calibration: must be None, as these networks are compiled in FP32 only.
+        calibration: must be None, as these networks have no INT8.
 
     Returns:
         Path of the manifest.
@@ -75,7 +77,7 @@ def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) 
     """
     if calibration is not None:
         raise ConfigError(
-            f"{path} is a textbook network, which is compiled in FP32 only; leave out "
+            f"{path} is a textbook network, which is not compiled to INT8; leave out "
             "--calibration"
         )
     net, spec, provenance = load_network(path)
@@ -96,26 +98,35 @@ def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) 
     def write_files(fresh: Path) -> dict[str, Path]:
         files = {
             "onnx": fresh / f"{path.stem}.onnx",
+            "onnx_fp16": fresh / f"{path.stem}-fp16.onnx",
             "guard": fresh / f"{path.stem}-guard.npz",
         }
         _export_onnx(graph, about["multiple"], files["onnx"])
+        half = copy.deepcopy(graph)
+        convolve_in_half(half)
+        _export_onnx(half, about["multiple"], files["onnx_fp16"], batches=True)
         np.savez_compressed(files["guard"], *guard_reference(graph))
         return files
 
     return write_artefact(out_dir, about, write_files)
 
 
-def _export_onnx(graph: PictureGraph, multiple: int, path: Path) -> None:
+def _export_onnx(
+    graph: PictureGraph, multiple: int, path: Path, batches: bool = False
+) -> None:
+    """See `streamdenoise.compile.export_onnx`."""
     channels = 48 if graph.layout == "rgb" else 16
     blocks = multiple // 4
+    count = 2 if batches else 1  # one would be taken for a constant
     inputs = (
-        torch.full((1, 2 * blocks, 3 * blocks, channels), 128.0),
+        torch.full((count, 2 * blocks, 3 * blocks, channels), 128.0),
         torch.full((1, 1, 1, 1), 255.0),
-        torch.full((1, channels // 16), 0.05),
-        torch.ones((1, 1, 1, 1)),
+        torch.full((count, channels // 16), 0.05),
+        torch.ones((count, 1, 1, 1)),
     )
     high = torch.export.Dim("high", min=1, max=4096)
     wide = torch.export.Dim("wide", min=1, max=4096)
-    shapes = ({1: blocks * high, 2: blocks * wide}, None, None, None)
+    each = {0: torch.export.Dim("pictures", min=1, max=256)} if batches else {}
+    shapes = (each | {1: blocks * high, 2: blocks * wide}, None, each, each)
     names: list[str] = list(graph.input_names)
     trace_onnx(graph, inputs, shapes, names, ["pixels_out"], path)

@@ -89,6 +89,7 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         epochs=0,
         minutes=minutes,
         batch=16,
+        crops=16,
         threads=threads,
         resume=True,
     )
