@@ -15,7 +15,8 @@ from streamdenoise.noise import plane_sigmas
 
 _QUIET = 0.25 / 255
 """Below this noise, networks that are told of it have nothing to do."""
-_LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
+_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+"""Grey of RGB pictures by BT.601, as in training, and as JPEG and OpenCV have it."""
 
 
 class PictureDenoiser(Denoiser):

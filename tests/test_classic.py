@@ -771,8 +771,9 @@ def test_what_was_prepared_is_what_frames_need(
 
 @pytest.mark.parametrize(
     ("pix_fmt", "factor"),
-    # Independent noise in R, G and B is weaker in luma, and video has 219 levels.
-    [("gray", 1.0), ("rgb24", 0.75), ("yuv420p", 0.75 * 219 / 255)],
+    # Independent noise in R, G and B is weaker in luma, by BT.601 for pictures and by
+    # BT.709 for untagged video, which has 219 levels.
+    [("gray", 1.0), ("rgb24", 0.669), ("yuv420p", 0.75 * 219 / 255)],
 )
 def test_a_network_of_grey_is_told_the_noise_of_luma(
     tmp_path: Path, pix_fmt: str, factor: float
