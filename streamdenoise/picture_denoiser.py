@@ -10,7 +10,7 @@ import numpy as np
 from streamdenoise.artefact import Artefact
 from streamdenoise.color import rgb_to_yuv420, with_chroma, yuv420_to_rgb
 from streamdenoise.denoiser import Denoiser
-from streamdenoise.frame import ColorInfo, Frame, bit_depth
+from streamdenoise.frame import Frame, bit_depth
 from streamdenoise.noise import plane_sigmas
 
 _QUIET = 0.25 / 255
@@ -86,7 +86,13 @@ class PictureDenoiser(Denoiser):
                 self._note_grey()
                 told = told and told * float(np.linalg.norm(_LUMA))
             luma = cv2.transform(luma, _LUMA)
-        (clean,) = self._cleaned([luma], depth, frame.color, told)
+        is_limited = len(frame.planes) > 1 and not frame.color.is_full_range
+        if is_limited:
+            luma = _to_full_range(luma, depth)
+            told = told and told * 255 / 219
+        (clean,) = self._cleaned([luma], depth, told)
+        if is_limited:
+            clean = _to_limited_range(clean, depth)
         if frame.pix_fmt == "rgb24":
             return frame.with_planes((cv2.merge(3 * [clean]),))
         if len(frame.planes) > 1:
@@ -101,43 +107,50 @@ class PictureDenoiser(Denoiser):
         depth = bit_depth(frame.pix_fmt)
         if len(frame.planes) == 3:
             rgb = yuv420_to_rgb(frame.planes, frame.color, depth)
-            color = ColorInfo(matrix=0, range=2)
-            clean = self._cleaned(cv2.split(rgb), 8, color, self._told)
+            clean = self._cleaned(cv2.split(rgb), 8, self._told)
             return frame.with_planes(
                 rgb_to_yuv420(cv2.merge(clean), frame.color, depth)
             )
         if frame.pix_fmt == "rgb24":
             planes = cv2.split(frame.planes[0])
-            clean = self._cleaned(planes, depth, frame.color, self._told)
+            clean = self._cleaned(planes, depth, self._told)
             return frame.with_planes((cv2.merge(clean),))
-        clean = self._cleaned(3 * frame.planes, depth, frame.color, self._told)
+        clean = self._cleaned(3 * frame.planes, depth, self._told)
         mean = cv2.transform(cv2.merge(clean), np.full((1, 3), 1 / 3, np.float32))
         return frame.with_planes((mean,))
 
     def _cleaned(
-        self,
-        planes: Sequence[np.ndarray],
-        depth: int,
-        color: ColorInfo,
-        told: float | None,
+        self, planes: Sequence[np.ndarray], depth: int, told: float | None
     ) -> tuple[np.ndarray, ...]:
-        """Planes of one size: one of grey, or R, G and B, and their level if told."""
-        if told is None:
-            level = self._estimate(planes, (1 << depth) - 1, color)
-        else:
-            level = told / 255
+        """Planes of full range: one of grey, or R, G and B, and their level if told."""
+        peak = (1 << depth) - 1
+        level = self._estimate(planes, peak) if told is None else told / 255
         self.sigma = self._luma_sigma = 255 * level
         if self._artefact.takes_sigma and level * self.strength < _QUIET:
             return tuple(planes)
         return self._step(planes, np.full(len(planes), level, np.float32), depth)
 
-    def _estimate(
-        self, planes: Sequence[np.ndarray], peak: int, color: ColorInfo
-    ) -> float:
+    def _estimate(self, planes: Sequence[np.ndarray], peak: int) -> float:
         """The noise std in [0, 1], of luma or of R, G and B."""
         seen = planes
         if len(planes) == 3 and planes[0].dtype == np.uint8:
             seen = [cv2.merge(planes)]
-        full_range = len(planes) == 3 or color.range == 2
-        sigmas = self._estimator.update(seen, peak, full_range)
+        sigmas = self._estimator.update(seen, peak, full_range=True)
         return math.sqrt(float(np.square(sigmas).mean()))
+
+
+def _to_full_range(luma: np.ndarray, depth: int) -> np.ndarray:
+    """From 16..235 to 0..255, in 8 or 10 bits: what networks of pictures learn."""
+    first, span, peak = _range(depth)
+    scaled = cv2.transform(luma, np.array([[peak / span, -first * peak / span]]))
+    return np.minimum(scaled, peak)  # OpenCV clips to 0 and to what the type holds
+
+
+def _to_limited_range(luma: np.ndarray, depth: int) -> np.ndarray:
+    first, span, peak = _range(depth)
+    return cv2.transform(luma, np.array([[span / peak, first]]))
+
+
+def _range(depth: int) -> tuple[int, int, int]:
+    """First code of luma, codes to its last, and the peak of full range."""
+    return 16 << (depth - 8), 219 << (depth - 8), (1 << depth) - 1

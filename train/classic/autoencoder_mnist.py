@@ -14,8 +14,6 @@ class AutoencoderMnist(PictureNetwork):
     ``--loss bce``.
     """
 
-    multiple = 4
-
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(

@@ -14,8 +14,6 @@ class AutoencoderPool(PictureNetwork):
     autoencoders", ICML 2008.
     """
 
-    multiple = 4
-
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(

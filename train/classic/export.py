@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import math
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 from streamdenoise.compile import guard_reference, trace_onnx, write_artefact
 from streamdenoise.errors import ConfigError
 from streamdenoise.half_precision import convolve_in_half
-from streamdenoise.model import MULTIPLE
 from streamdenoise.packing import blocks_to_planes, planes_to_blocks
 from train.classic.checkpoint import load_network
 from train.classic.network import PictureNetwork
@@ -89,7 +87,7 @@ def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) 
         "layout": spec.layout,
         "params": parameters(net),
         "kmac_per_px": round(kmac_per_pixel(spec), 2),
-        "multiple": math.lcm(MULTIPLE, net.multiple),
+        "multiple": net.multiple,
         "state": {},
         "takes_sigma": net.takes_sigma,
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),

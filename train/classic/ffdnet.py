@@ -16,7 +16,6 @@ class FfdNet(PictureNetwork):
     convolutions, here from the start.
     """
 
-    multiple = 2
     takes_sigma = True
     default_width = 64
 

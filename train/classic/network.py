@@ -15,8 +15,9 @@ class PictureNetwork(nn.Module, ABC):
             needs it.
     """
 
-    multiple = 1
-    """Sides that `denoise` takes are multiples of this; `forward` pads and crops."""
+    multiple = 4
+    """Sides that `denoise` takes are multiples of this; `forward` pads and crops. Never
+    less than 4: backends take blocks of 4x4 pixels, and pad as training does."""
     takes_sigma = False
     """Whether the noise level is an input."""
     default_width = 32
