@@ -112,6 +112,14 @@ def shipped_models() -> list[str]:
     return sorted(path.stem for path in WEIGHTS.glob("*.json"))
 
 
+def is_manifest(path: Path) -> bool:
+    """Whether a file is one that `streamdenoise compile` wrote."""
+    try:
+        return isinstance(json.loads(path.read_text())["files"], dict)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def is_compiled(checkpoint: Path) -> bool:
     """Whether a manifest beside a checkpoint, of its name, is of these very weights."""
     try:
@@ -138,7 +146,7 @@ def open_artefact(model: str) -> Artefact:
     if path.suffix != ".json" or not path.is_file():
         raise ConfigError(
             f"no model is named {model!r}: choose {', '.join(shipped_models())}, or "
-            "give the .json that `streamdenoise compile` wrote"
+            "give the .json that `streamdenoise compile` wrote, or a .safetensors"
         )
     try:
         manifest = json.loads(path.read_text())

@@ -40,6 +40,7 @@ from streamdenoise.config import (
 from streamdenoise.errors import (
     BuildStoppedError,
     ConfigError,
+    SinkError,
     SinkRefusedError,
     SourceRefusedError,
     StreamDenoiseError,
@@ -667,7 +668,7 @@ def train_classic(
         str, typer.Option(help="gaussian, poisson, salt-pepper, speckle or camera.")
     ] = "gaussian",
     sigma: Annotated[
-        str, typer.Option(help="Level in 8-bit levels, or a range such as 0-55.")
+        str, typer.Option(help="Noise in 8-bit levels, or a range such as 0-55.")
     ] = "25",
     clip: Annotated[
         bool, typer.Option(help="Clip noisy pictures to black and white.")
@@ -699,13 +700,16 @@ def train_classic(
         int, typer.Option(help="Make pictures squares of this side, such as 256.")
     ] = 0,
     crop: Annotated[
-        int, typer.Option(help="Side that is learnt from; 0 is the whole picture.")
+        int,
+        typer.Option(help="Side that is learnt from, of photographs; 0 is all of it."),
     ] = 64,
     crops: Annotated[int, typer.Option(help="Of each photograph, in an epoch.")] = 8,
     patience: Annotated[
         int, typer.Option(help="Epochs without progress before the end; 0: never.")
     ] = 10,
-    seed: Annotated[int, typer.Option(help="Of weights, split and noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of weights, split, and what is learnt from.")
+    ] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what was interrupted.")
@@ -885,15 +889,35 @@ def compile_checkpoint(path: Path, output: Path, calibration: Path | None) -> st
 def compiled_model(model: str) -> str:
     """The model to run: a checkpoint is compiled beside itself first, where needed."""
     path = Path(model)
-    if path.suffix != ".safetensors" or not path.is_file():
+    if path.suffix != ".safetensors":
         return model
-    from streamdenoise.artefact import is_compiled
+    if not path.is_file():
+        raise ConfigError(f"--model {model}: there is no such file; check the name")
+    from streamdenoise.artefact import is_compiled, is_manifest
 
+    manifest = path.with_suffix(".json")
     if is_compiled(path):
-        return str(path.with_suffix(".json"))
+        return str(manifest)
+    elsewhere = f"run `streamdenoise compile {model} -o DIR`, and give the .json there"
+    theirs = [
+        each
+        for each in (manifest, path.with_suffix(".onnx"))
+        if each.exists() and not is_manifest(manifest)
+    ]
+    if theirs:
+        raise ConfigError(
+            f"--model {model} would be compiled over {theirs[0]}, which is no model of "
+            f"ours; {elsewhere}"
+        )
     need_torch(f"--model {model}")
     tell(f"compiling {model}; this takes some seconds, once")
-    return compile_checkpoint(path, path.parent, None)
+    try:
+        return compile_checkpoint(path, path.parent, None)
+    except SinkError as exc:
+        raise SinkError(
+            f"--model {model} cannot be compiled in its folder ({exc.__cause__}); "
+            f"{elsewhere}"
+        ) from exc
 
 
 def need_torch(command: str) -> None:

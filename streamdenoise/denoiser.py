@@ -79,7 +79,8 @@ class Denoiser(Closing):
         if not (self.takes_pictures or artefact.state_names):
             raise ConfigError(
                 f"model {artefact.name} is for single pictures: run it with "
-                "`streamdenoise image` or `file`, or choose nano"
+                "`streamdenoise image`, `file` or `live` (without --max-lag), or "
+                "choose nano"
             )
         if artefact.layout == "gray" and not self.takes_pictures:
             raise ConfigError(

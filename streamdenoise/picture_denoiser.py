@@ -106,6 +106,8 @@ class PictureDenoiser(Denoiser):
     def _as_rgb(self, frame: Frame) -> Frame:
         depth = bit_depth(frame.pix_fmt)
         if len(frame.planes) == 3:
+            if depth > 8:
+                self._note(f"{self.model} sees video as RGB of 8 bits")
             rgb = yuv420_to_rgb(frame.planes, frame.color, depth)
             clean = self._cleaned(cv2.split(rgb), 8, self._told)
             return frame.with_planes(

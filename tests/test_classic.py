@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import re
 import shutil
 import struct
@@ -31,6 +32,7 @@ from streamdenoise.errors import (
     SourceOpenError,
 )
 from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.io.image_source import image_paths
 from streamdenoise.picture_denoiser import PictureDenoiser
 from train.classic import trainer as trainer_module
 from train.classic.checkpoint import load_network, save_network
@@ -38,9 +40,10 @@ from train.classic.config import (
     ClassicConfig,
     parse_grid,
     parse_levels,
+    parse_names,
     parse_split,
 )
-from train.classic.data import Batches, read_pictures, split, stacked
+from train.classic.data import Batches, Pictures, read_pictures, split, stacked
 from train.classic.export import compile_network
 from train.classic.idx import read_idx
 from train.classic.loss import LOSSES
@@ -55,7 +58,7 @@ from train.classic.noise import NOISES, PictureNoise
 from train.classic.numbers import digits as digits_table
 from train.classic.numbers import markdown, write_readme
 from train.classic.numbers import photos as photos_table
-from train.classic.scores import Score, means
+from train.classic.scores import Score, means, with_noise
 from train.classic.train import train_classic
 from train.loss import CHARBONNIER_EPS
 
@@ -68,7 +71,8 @@ def one_thread() -> None:
 
 
 def idx_bytes(samples: np.ndarray, kind: int = 0x08) -> bytes:
-    header = struct.pack(">BBBB3I", 0, 0, kind, 3, *samples.shape)
+    dims = samples.ndim
+    header = struct.pack(f">BBBB{dims}I", 0, 0, kind, dims, *samples.shape)
     return header + samples.astype({0x08: ">u1", 0x0D: ">f4"}[kind]).tobytes()
 
 
@@ -161,9 +165,33 @@ def test_idx_files_are_read_packed_or_not(tmp_path: Path) -> None:
     plain.write_bytes(idx_bytes(samples))
     packed.write_bytes(gzip.compress(idx_bytes(samples)))
     floats.write_bytes(idx_bytes(samples / 255, 0x0D))
-    assert np.array_equal(read_idx(plain), samples)
-    assert np.array_equal(read_idx(packed), samples)
-    np.testing.assert_allclose(read_idx(floats), samples / 255, rtol=1e-6)
+    assert np.array_equal(read_idx(plain), samples[..., None])
+    assert np.array_equal(read_idx(packed), samples[..., None])
+    np.testing.assert_allclose(read_idx(floats), samples[..., None] / 255, rtol=1e-6)
+
+
+def test_idx_files_can_have_colours(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3)).astype(np.uint8)
+    path = tmp_path / "colours.idx"
+    path.write_bytes(idx_bytes(colours))
+    assert np.array_equal(np.stack(read_pictures(str(path), 3).arrays), colours)
+    grey = read_pictures(str(path), 1)
+    assert grey.arrays[0].shape == (8, 9, 1)
+    assert grey.notes == ["colour was converted to grey"]
+
+
+def test_idx_files_of_a_folder_are_found_by_what_they_are(
+    digits: Path, photos: Path
+) -> None:
+    folder = digits.parent / "mixed"
+    folder.mkdir()
+    digits.rename(folder / "anything")
+    (folder / "labels").write_bytes(b"\0\0\x08\x01\0\0\0\x02ab")
+    shutil.copy(photos / "a.png", folder / "my-images-idx.png")
+    pictures = read_pictures(str(folder), 1)
+    assert len(pictures.arrays) == 60
+    assert not pictures.are_photos
+    assert pictures.notes == [f"1 files beside the IDX files of {folder} are left out"]
 
 
 @pytest.mark.parametrize(
@@ -174,6 +202,8 @@ def test_idx_files_are_read_packed_or_not(tmp_path: Path) -> None:
         (lambda good: good[:-1], "has 783 bytes, its header promises 784"),
         (lambda good: good + b"\0", "has 785 bytes, its header promises 784"),
         (lambda good: good[:7], "has 7 bytes"),
+        (lambda good: good[:4] + bytes(12), "has no pictures"),
+        (lambda good: b"\0\0\x0b" + good[3:], "magic number is 00 00 0b 03"),
         (lambda good: b"", "magic number is missing"),
         (lambda good: gzip.compress(good)[:-20], "cannot be read"),
         (lambda good: b"\x1f\x8b" + good, "cannot be read"),
@@ -211,11 +241,11 @@ def test_what_is_there_twice_is_read_once(digits: Path, photos: Path) -> None:
     (digits.parent / "t10k-images-idx3-ubyte").mkdir()
     pictures = read_pictures(str(digits.parent), 1)
     assert len(pictures.arrays) == 60
-    assert pictures.notes == ["60 pictures are copies of others, left out"]
+    assert pictures.notes[-1] == "left out, as copies of others: 60"
     (photos / "z.png").write_bytes((photos / "a.png").read_bytes())
     pictures = read_pictures(str(photos), 3, least=32)
     assert len(pictures.arrays) == 4
-    assert pictures.notes[-1] == "1 pictures are copies of others, left out"
+    assert pictures.notes[-1] == "left out, as copies of others: 1"
 
 
 def test_idx_files_that_do_not_go_together_are_refused(digits: Path) -> None:
@@ -328,6 +358,21 @@ def test_noise_is_the_same_for_a_seed_and_clipped(kind: str) -> None:
         assert ((told > 10 / 255 - 1e-6) & (told < 80 / 255 + 1e-6)).all()
 
 
+def test_levels_of_test_pictures_are_spread_evenly() -> None:
+    noise = PictureNoise("gaussian", (10.0, 60.0), clip=False)
+    pictures = Pictures([np.full((8, 8, 1), 0.5, np.float32)] * 50, True)
+    (held,) = with_noise(pictures, noise, 1)
+    levels = 255 * held.sigma.flatten()
+    assert float(levels.mean()) == pytest.approx(35, abs=1)
+    # One in every tenth, or nearly so.
+    counts, _ = np.histogram(levels, 10, (10, 60))
+    assert counts.min() >= 4
+    assert counts.max() <= 6
+    # The same, however they are grouped.
+    parts = [noise.spread(0, 20), noise.spread(20, 30)]
+    assert torch.equal(torch.cat(parts), held.sigma)
+
+
 def test_losses_are_what_their_names_say() -> None:
     out, clean = torch.full((2, 1, 4, 4), 0.75), torch.ones(2, 1, 4, 4)
     values = {name: float(loss(out, clean)) for name, loss in LOSSES.items()}
@@ -425,6 +470,52 @@ def test_one_run_that_is_there_stops_all_before_they_begin(
     assert not list((tmp_path / "out" / "resnet").iterdir())
 
 
+def test_a_report_loses_no_run(digits: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train_classic(config(digits, out, epochs=1), quiet)
+    kept = (out / "results.json").read_bytes()
+    other = config(digits, out, networks=("resnet",), epochs=1)
+    with pytest.raises(ConfigError, match=r"has cnn4dn, which this call leaves out"):
+        train_classic(other, quiet)
+    assert (out / "results.json").read_bytes() == kept
+    both = replace(other, networks=("cnn4dn", "resnet"), resume=True)
+    train_classic(both, quiet)
+    about = json.loads((out / "results.json").read_text())
+    assert [each["name"] for each in about] == ["cnn4dn", "resnet"]
+    assert about[0]["noise"] == "gaussian"
+
+
+def test_a_place_for_pictures_can_have_another_name(
+    digits: Path, tmp_path: Path
+) -> None:
+    first = config(digits, tmp_path / "out", epochs=1)
+    train_classic(first, quiet)
+    moved = digits.rename(tmp_path / "moved.gz")
+    train_classic(replace(first, data=str(moved), resume=True), quiet)
+
+
+def test_pictures_too_small_to_learn_from_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "dots.idx"
+    path.write_bytes(idx_bytes(np.arange(60).reshape(60, 1, 1)))
+    with pytest.raises(ConfigError, match="has 1 pixels a side, too few"):
+        train_classic(config(path, tmp_path / "out"), quiet)
+
+
+def test_an_interrupted_training_says_how_to_go_on(
+    digits: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+
+    def halt(line: str) -> None:
+        lines.append(line)
+        if "epoch 1" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_classic(config(digits, tmp_path / "out"), halt)
+    assert lines[-1] == "cnn4dn was stopped; add --resume to go on"
+
+
 def test_a_run_stops_early_and_keeps_its_best(digits: Path, tmp_path: Path) -> None:
     # So high a rate gets worse after a while.
     wild = config(digits, tmp_path / "out", epochs=60, patience=3, lr=0.3, batch=4)
@@ -448,7 +539,8 @@ def test_a_loss_that_is_no_number_ends_the_run(
     monkeypatch.setitem(
         trainer_module.LOSSES, "mse", lambda out, clean: (out - clean).sum() * torch.nan
     )
-    with pytest.raises(DivergedError, match=r"cnn4dn: loss nan.*lower --lr"):
+    fault = r"cnn4dn: loss nan.* in epoch 1; nothing was saved: .* lower --lr"
+    with pytest.raises(DivergedError, match=fault):
         train_classic(config(digits, tmp_path / "out"), quiet)
 
 
@@ -472,7 +564,7 @@ def test_bce_ends_in_a_sigmoid_and_takes_nominal_samples_only(
     wide = tmp_path / "wide-images-idx3"
     wide.write_bytes(idx_bytes(bars() / 200, 0x0D))
     for loss in ("bce", "mse"):
-        with pytest.raises(ConfigError, match=f"{loss} needs samples in 0 to 1"):
+        with pytest.raises(ConfigError, match=f"{loss} need samples in 0 to 1"):
             train_classic(config(wide, tmp_path / "bad", loss=loss), quiet)
 
 
@@ -486,6 +578,8 @@ def test_pictures_smaller_than_what_a_network_sees_are_noted(
 
 def test_options_that_cannot_be_used_are_refused(tmp_path: Path, photos: Path) -> None:
     assert parse_split("80:20") == 0.8
+    assert parse_names("cnn4dn, nano") == ("cnn4dn", "nano")
+    assert parse_names("all") == tuple(NETWORKS)
     assert parse_levels("25") == (25.0, 25.0)
     assert parse_levels("0-55") == (0.0, 55.0)
     assert parse_grid(["lr=1e-3,1e-4", "width=8"]) == {
@@ -496,6 +590,8 @@ def test_options_that_cannot_be_used_are_refused(tmp_path: Path, photos: Path) -
     for parse, text in (
         (parse_split, "80"),
         (parse_split, "0:0"),
+        (parse_split, "inf:inf"),
+        (parse_split, "-80:-20"),
         (parse_levels, "loud"),
         (parse_grid, ["depth=3"]),
         (parse_grid, ["lr=0"]),
@@ -508,6 +604,8 @@ def test_options_that_cannot_be_used_are_refused(tmp_path: Path, photos: Path) -
     for changes in (
         {"loss": "ssim"},
         {"epochs": 0},
+        {"minutes": -1.0},
+        {"resize": 32},
         {"batch": 0},
         {"lr": 0.0},
         {"split": 1.0},
@@ -830,6 +928,43 @@ def test_a_network_of_pictures_runs_live(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     with av.open(str(output)) as container:
         assert sum(1 for _ in container.decode(video=0)) >= 5
+
+
+def test_a_checkpoint_is_compiled_over_nothing_of_the_users(
+    photos: Path, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "mine.safetensors", "cnn4dn", 1)
+    command = ("image", photos / "a.png", "-o", tmp_path / "clean.png", "--model", path)
+    for name, text in (("mine.json", '{"my": "notes"}'), ("mine.onnx", "a network")):
+        (tmp_path / name).write_text(text)
+        result = run(*command)
+        assert result.exit_code == 1
+        assert f"compiled over {tmp_path / name}" in result.stderr
+        assert "compile" in result.stderr
+        assert (tmp_path / name).read_text() == text
+        (tmp_path / name).unlink()
+    (tmp_path / "mine-guard.npz").mkdir()  # what cannot be written over
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "cannot be compiled in its folder" in result.stderr
+    assert f"streamdenoise compile {path} -o DIR" in result.stderr
+    result = run(*command[:-1], tmp_path / "none.safetensors")
+    assert result.exit_code == 1
+    assert "there is no such file" in result.stderr
+
+
+def test_folders_that_cannot_be_read_are_named(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(photos))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+        read_pictures(str(photos), 1)
+    with pytest.raises(SourceOpenError, match="cannot be read: permission denied"):
+        image_paths(photos)
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def _useless(path: Path, exc: Exception) -> ConfigError:
     reason = " ".join(str(exc).split())[:200]
     return ConfigError(
         f"cannot go on from {path}: {reason}; it is damaged or of another model: "
-        "give the recipe another run folder, or remove the file to start again"
+        "give another run folder, or remove the file to start again"
     )
 
 

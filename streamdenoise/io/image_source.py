@@ -103,11 +103,14 @@ def image_paths(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    found = [
-        each
-        for each in path.iterdir()
-        if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file()
-    ]
+    try:
+        found = [
+            each
+            for each in path.iterdir()
+            if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file()
+        ]
+    except OSError as exc:
+        raise SourceOpenError(f"{path} cannot be read: {reason(exc)}") from exc
     if not found:
         raise SourceOpenError(
             f"{path} is a folder without pictures "

@@ -10,8 +10,9 @@ from train.classic.network import PictureNetwork, convolution
 class Cnn4Dn(PictureNetwork):
     """3x3 convolutions of 8, 16, 8 and 4 channels with ReLU, then a linear one.
 
-    No paper; the plain regression CNN of Jain and Seung, "Natural image denoising with
-    convolutional networks", NIPS 2008, with the layers that courses give it.
+    With these layers it is known from courses, not from a paper; the first plain CNN
+    that denoised was that of Jain and Seung, "Natural image denoising with
+    convolutional networks", NIPS 2008.
     """
 
     default_width = 8

@@ -94,13 +94,20 @@ class ClassicConfig:
                 f"--split leaves nothing to train on or to test: {self.split:.0%}; "
                 "give 80:20"
             )
-        if not 0 <= self.minutes < math.inf or not (self.minutes or self.epochs):
+        if not 0 <= self.minutes < math.inf:
+            raise ConfigError(f"--minutes must be 0 or more, got {self.minutes:g}")
+        if not self.minutes and not self.epochs:
             raise ConfigError(
                 f"--minutes {self.minutes:g} with --epochs {self.epochs} has no end; "
                 "one of them must be above 0"
             )
         if not self.networks:
             raise ConfigError("name a network, such as cnn4dn")
+        if 0 < self.resize < self.crop:
+            raise ConfigError(
+                f"--crop {self.crop} does not fit into pictures of --resize "
+                f"{self.resize}; lower it, or give --crop 0 for whole pictures"
+            )
         _ = self.runs
 
     @property
@@ -123,8 +130,8 @@ class ClassicConfig:
     def describe(self, run: Run) -> dict[str, object]:
         """What a run must have in common with the one that it goes on from."""
         shared = (
-            *("data", "loss", "minutes", "split", "augment", "resize"),
-            *("crop", "crops", "seed"),
+            *("loss", "minutes", "split", "augment", "resize", "crop", "crops"),
+            "seed",
         )
         return {
             "network": run.spec.name,
@@ -141,7 +148,8 @@ class ClassicConfig:
 
 def parse_names(text: str) -> tuple[str, ...]:
     """Read names with commas between them; ``all`` are all of `NETWORKS`."""
-    return tuple(NETWORKS) if text == "all" else tuple(text.split(","))
+    names = tuple(name.strip() for name in text.split(","))
+    return tuple(NETWORKS) if names == ("all",) else names
 
 
 def parse_split(text: str) -> float:
@@ -152,7 +160,10 @@ def parse_split(text: str) -> float:
     """
     first, _, second = text.partition(":")
     try:
-        return float(first) / (float(first) + float(second))
+        train, test = float(first), float(second)
+        if not (0 <= train < math.inf and 0 <= test < math.inf):
+            raise ValueError
+        return train / (train + test)
     except (ValueError, ZeroDivisionError):
         raise ConfigError(
             f"--split {text} is not two numbers; give 80:20 to train on four fifths"
@@ -191,12 +202,13 @@ def parse_grid(texts: list[str]) -> dict[str, tuple[float, ...]]:
             )
         try:
             given = [GRID[key](value) for value in values.split(",")]
+            if not all(0 < value < math.inf for value in given):
+                raise ValueError
         except ValueError:
-            given = [0]
-        grid[key] = tuple(dict.fromkeys([*grid.get(key, ()), *given]))
-        if not all(0 < value < math.inf for value in given):
             raise ConfigError(
-                f"--grid {text} has values that are no positive numbers; give them as "
-                "in batch=16,32"
-            )
+                f"--grid {text} has values that are no positive "
+                f"{'numbers' if GRID[key] is float else 'whole numbers'}; give them as "
+                "in lr=1e-3,3e-4 and batch=16,32"
+            ) from None
+        grid[key] = tuple(dict.fromkeys([*grid.get(key, ()), *given]))
     return grid

@@ -1,6 +1,7 @@
 """Clean pictures to learn from and to be tested on."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,12 @@ import torch
 from torch import Tensor
 
 from streamdenoise.errors import ConfigError, SourceOpenError
+from streamdenoise.io import IMAGE_SUFFIXES
 from streamdenoise.io.image_source import is_cut_short, read_image
-from train.classic.idx import read_idx
+from train.classic.idx import is_idx, read_idx
 
 MNIST = Path("data/mnist")
 """Where ``--data mnist`` looks, from the working directory."""
-
-_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,33 +88,67 @@ def read_pictures(
             else "; give mnist, an IDX file, or a folder of pictures"
         )
         raise ConfigError(f"there are no pictures at {path}{hint}")
-    found = sorted(path.rglob("*")) if path.is_dir() else [path]
-    files = [file for file in found if file.is_file()]
-    tables = [file for file in files if "-images" in file.name and "idx" in file.name]
-    if path.is_file() and path.suffix.lower() not in _PICTURES:
-        tables = [path]
+    files = _files(path)
+    photos = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    others = [file for file in files if file not in photos]
+    tables = [file for file in others if _seems_idx(file) or file == path]
     if tables:
-        arrays = [picture for file in tables for picture in read_idx(file)[..., None]]
-        if len({(array.shape, array.dtype) for array in arrays}) > 1:
-            raise ConfigError(
-                f"the IDX files of {path} have pictures of several sizes or types; "
-                "name one of them"
+        pictures = _read_tables(tables, channels, resize)
+        if photos:
+            pictures.notes.append(
+                f"{len(photos)} files beside the IDX files of {path} are left out"
             )
-        if channels == 3:
-            arrays = [np.repeat(array, 3, 2) for array in arrays]
-        arrays = [_resized(array, resize) for array in arrays]
-        return _each_once(Pictures(arrays, False))
-    pictures = _read_files(
-        [file for file in files if file.suffix.lower() in _PICTURES],
-        *(channels, resize, least),
-    )
+        return _each_once(pictures)
+    pictures = _read_photos(photos, channels, resize, least)
     if not pictures.arrays:
         raise ConfigError(
             f"no picture in {path} can be used: "
             f"{'; '.join(pictures.notes) or 'it has none'}; give a folder of "
-            f"{', '.join(sorted(_PICTURES))} files of {least} pixels a side or more"
+            f"{', '.join(sorted(IMAGE_SUFFIXES))} files of {least} pixels a side or "
+            "more"
         )
     return _each_once(pictures)
+
+
+def _files(path: Path) -> list[Path]:
+    """The file itself, or all files of a folder and its folders.
+
+    Raises:
+        ConfigError: a folder cannot be looked into.
+    """
+
+    def refuse(exc: OSError) -> None:
+        raise ConfigError(f"{exc.filename} cannot be read: {exc.strerror}") from exc
+
+    if path.is_file():
+        return [path]
+    found = [
+        Path(folder) / name
+        for folder, _, names in os.walk(path, onerror=refuse)
+        for name in names
+    ]
+    return sorted(file for file in found if file.is_file())
+
+
+def _seems_idx(file: Path) -> bool:
+    """By its name too: a spoilt one is to be named, not passed over."""
+    return ("-images" in file.name and "idx" in file.name) or is_idx(file)
+
+
+def _read_tables(files: list[Path], channels: int, resize: int) -> Pictures:
+    arrays = [picture for file in files for picture in read_idx(file)]
+    if len({(array.shape, array.dtype) for array in arrays}) > 1:
+        raise ConfigError(
+            f"the IDX files of {files[0].parent} have pictures of several sizes or "
+            "types; name one of them"
+        )
+    notes = []
+    if arrays[0].shape[2] < channels:
+        arrays = [np.repeat(array, channels, 2) for array in arrays]
+    elif arrays[0].shape[2] > channels:
+        arrays = [_grey(array) for array in arrays]
+        notes = ["colour was converted to grey"]
+    return Pictures([_resized(array, resize) for array in arrays], False, notes)
 
 
 def _each_once(pictures: Pictures) -> Pictures:
@@ -124,11 +158,11 @@ def _each_once(pictures: Pictures) -> Pictures:
         kept.setdefault(Pictures([array], pictures.are_photos).digest, array)
     arrays = list(kept.values())
     copies = len(pictures.arrays) - len(arrays)
-    notes = [f"{copies} pictures are copies of others, left out"] if copies else []
+    notes = [f"left out, as copies of others: {copies}"] if copies else []
     return Pictures(arrays, pictures.are_photos, [*pictures.notes, *notes])
 
 
-def _read_files(files: list[Path], channels: int, resize: int, least: int) -> Pictures:
+def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> Pictures:
     arrays: list[np.ndarray] = []
     broken, small, coloured = [], [], 0
     for file in files:
@@ -141,7 +175,7 @@ def _read_files(files: list[Path], channels: int, resize: int, least: int) -> Pi
             continue
         if channels == 1:
             coloured += bool((picture != picture[..., :1]).any())
-            picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
+            picture = _grey(picture)
         picture = _resized(picture, resize)
         if min(picture.shape[:2]) < least:
             small.append(file.name)
@@ -267,6 +301,11 @@ def _middle(array: np.ndarray, side: int) -> np.ndarray:
         slice((n - min(n, side)) // 2, (n + min(n, side)) // 2) for n in array.shape[:2]
     ]
     return array[*parts]
+
+
+def _grey(rgb: np.ndarray) -> np.ndarray:
+    """By BT.601, as published figures on grey pictures are."""
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
 
 
 def _resized(array: np.ndarray, side: int) -> np.ndarray:

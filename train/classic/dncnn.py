@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from train.classic.network import PictureNetwork
+from train.classic.network import PictureNetwork, start_like_he
 
 
 class DnCnn(PictureNetwork):
@@ -26,9 +26,7 @@ class DnCnn(PictureNetwork):
                 nn.ReLU(),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
+        start_like_he(self)
 
     def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         return noisy - self.layers(noisy)

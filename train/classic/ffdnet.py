@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.classic.network import PictureNetwork, convolution
+from train.classic.network import PictureNetwork, convolution, start_like_he
 
 
 class FfdNet(PictureNetwork):
@@ -26,9 +26,7 @@ class FfdNet(PictureNetwork):
         for _ in range(count - 2):
             layers += [convolution(width, width), nn.ReLU()]
         self.layers = nn.Sequential(*layers, convolution(width, 4 * channels))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
+        start_like_he(self)
 
     def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         x = F.pixel_unshuffle(noisy, 2)

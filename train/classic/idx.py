@@ -4,6 +4,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -20,34 +21,66 @@ def read_idx(path: Path) -> np.ndarray:
     as four bytes, the highest first (LeCun et al., "The MNIST database").
 
     Returns:
-        ``(N, H, W)``, ``uint8`` in 0 to 255, or ``float32`` as they are.
+        ``(N, H, W, C)`` with C 1 or 3 (RGB), ``uint8`` in 0 to 255, or ``float32`` as
+        they are.
 
     Raises:
-        SourceOpenError: it cannot be read, is no IDX file of pictures, or is longer or
-            shorter than it says.
+        SourceOpenError: it cannot be read, is no IDX file of pictures, has none, or is
+            longer or shorter than it says.
     """
     try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+        with _opened(path) as file:
+            data = file.read()
     except (OSError, EOFError, zlib.error) as exc:
         raise SourceOpenError(
             f"{path} cannot be read: {exc}; get the file again"
         ) from exc
     magic = data[:4].hex(" ")
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or data[3] != 3:
+    if not _is_magic(data):
         raise SourceOpenError(
             f"{path} is no IDX file of pictures: its magic number is "
-            f"{magic or 'missing'}, not 00 00 08 03; give a file such "
-            "as t10k-images-idx3-ubyte.gz"
+            f"{magic or 'missing'}, not 00 00 08 03 (bytes; 0d and 0e are floats; 04 "
+            "has colours); give a file such as t10k-images-idx3-ubyte.gz"
         )
-    shape = tuple(np.frombuffer(data[4:16].ljust(12, b"\0"), ">u4").tolist())
+    first = 4 + 4 * data[3]
+    shape = tuple(np.frombuffer(data[4:first].ljust(first - 4, b"\0"), ">u4").tolist())
     dtype = np.dtype(_TYPES[data[2]])
-    expected = 16 + dtype.itemsize * math.prod(shape)
-    if len(data) != expected or not math.prod(shape):
+    expected = first + dtype.itemsize * math.prod(shape)
+    if len(data) != expected:
         raise SourceOpenError(
             f"{path} has {len(data)} bytes, its header promises {expected} for "
             f"{'x'.join(map(str, shape))} samples; get the file again"
         )
-    samples = np.frombuffer(data, dtype, offset=16).reshape(shape)
+    if len(shape) == 3:
+        shape = (*shape, 1)
+    if not math.prod(shape) or shape[3] not in (1, 3):
+        raise SourceOpenError(
+            f"{path} has no pictures of 1 or 3 channels: its samples are "
+            f"{'x'.join(map(str, shape))}; give another file"
+        )
+    samples = np.frombuffer(data, dtype, offset=first).reshape(shape)
     return samples.astype(np.uint8 if dtype.itemsize == 1 else np.float32)
+
+
+def is_idx(path: Path) -> bool:
+    """Whether a file begins as IDX files of pictures do."""
+    try:
+        with _opened(path) as file:
+            return _is_magic(file.read(4))
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def _opened(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if is_packed else path.open("rb")
+
+
+def _is_magic(data: bytes) -> bool:
+    return (
+        len(data) >= 4
+        and data[:2] == b"\0\0"
+        and data[2] in _TYPES
+        and data[3] in (3, 4)
+    )

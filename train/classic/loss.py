@@ -9,7 +9,8 @@ from train.loss import charbonnier_loss
 
 
 def _charbonnier(denoised: Tensor, clean: Tensor) -> Tensor:
-    return charbonnier_loss(denoised, clean, denoised.shape[-1], 0.0)
+    every_channel = denoised.shape[-1]
+    return charbonnier_loss(denoised, clean, every_channel, 0.0)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

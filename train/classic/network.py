@@ -55,3 +55,10 @@ class PictureNetwork(nn.Module, ABC):
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     """A 3x3 convolution that keeps the size, or divides it by `stride`."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+
+
+def start_like_he(net: nn.Module) -> None:
+    """Draw the weights of convolutions as for ReLU: He et al., ICCV 2015, eq. 10."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)

@@ -13,6 +13,7 @@ from train.planes import Rgb
 
 _CAMERA_BLOCK = 4
 """`Camera` makes coarse grain at a quarter of the size."""
+_GOLDEN = (5**0.5 - 1) / 2
 _LUMA = torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]
 
 
@@ -89,20 +90,52 @@ class PictureNoise:
                 "--sigma 25, or 0-55; a std of 0.5 of full scale is 127.5"
             )
 
-    def add(self, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw a level for each picture, and noise.
+    @property
+    def is_varied(self) -> bool:
+        """Whether pictures have different levels."""
+        return self.sigma[0] < self.sigma[1] or self.kind == "camera"
+
+    def describe(self) -> str:
+        """In words, for the report."""
+        low, high = self.sigma
+        level = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        if self.kind == "camera":
+            return f"camera noise of level {level} at most, as files have it"
+        return (
+            f"{self.kind} noise of level {level}, {'' if self.clip else 'not '}clipped"
+        )
+
+    def spread(self, first: int, count: int) -> Tensor:
+        """Levels of pictures to be tested on, ``(N, 1, 1, 1)`` in [0, 1].
+
+        Over any run of pictures they are spread evenly (multiples of the golden ratio,
+        Weyl 1916), so that means do not hang on luck.
+        """
+        low, high = (level / 255 for level in self.sigma)
+        places = (torch.arange(first, first + count).double() + 0.5) * _GOLDEN % 1
+        return (low + (high - low) * places).float()[:, None, None, None]
+
+    def add(
+        self,
+        clean: Tensor,
+        generator: torch.Generator,
+        sigma: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Add noise to pictures.
 
         Args:
             clean: ``(N, C, H, W)``.
             generator: source of all randomness.
+            sigma: level of each picture, see `spread`; None draws them.
 
         Returns:
             The noisy pictures, and the noise std ``(N, 1, 1, 1)`` that networks are
             told: that of Gaussian noise, else of what was added.
         """
-        low, high = (level / 255 for level in self.sigma)
-        shape = (len(clean), 1, 1, 1)
-        sigma = low + (high - low) * torch.rand(shape, generator=generator)
+        if sigma is None:
+            low, high = (level / 255 for level in self.sigma)
+            shape = (len(clean), 1, 1, 1)
+            sigma = low + (high - low) * torch.rand(shape, generator=generator)
         noisy = NOISES[self.kind](clean, sigma, generator)
         if self.clip:
             noisy = noisy.clamp(0, 1)

@@ -11,7 +11,7 @@ from streamdenoise.bench_report import figure_type
 from streamdenoise.checkpoint import replaced_whole
 from streamdenoise.table import align
 from train.classic.config import ClassicConfig
-from train.classic.scores import Score, denoised
+from train.classic.scores import Noisy, Score, denoised
 from train.classic.train import Comparison, Result, train_classic
 from train.classic.trainer import OnEpoch
 
@@ -67,19 +67,17 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         parts += [
             f"<h2>{html.escape(result.run.name)}</h2>",
             f"<img alt='loss curves' src='{_data_uri(curves.read_bytes())}'>",
-            "<p>original | noisy | denoised | error "
-            f"(grey is none, {_ERROR_GAIN:g} times)</p>",
+            "<p>original | noisy | denoised | error, denoised less original "
+            f"({_ERROR_GAIN:g} times, on middle grey)</p>",
             *(
                 f"<figure><img alt='test picture' src='{_data_uri(_png(strip))}'>"
-                f"<figcaption><small>{_caption(score)}</small></figcaption></figure>"
-                for strip, score in strips
+                f"<figcaption><small>{caption}</small></figcaption></figure>"
+                for strip, caption in strips
             ),
             f"<p>Mean of {len(result.scores)} test pictures: "
             f"{_caption(result.mean)}</p>",
         ]
     config = comparison.config
-    low, high = config.noise.sigma
-    level = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in comparison.notes)
     page = (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
@@ -87,8 +85,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         f"<title>Denoisers on {html.escape(config.data)}</title>"
         f"<style>{_STYLE}</style>"
         f"<h1>Denoisers on {html.escape(config.data)}</h1>"
-        f"<p>{config.noise.kind} noise of level {level} (8-bit levels), "
-        f"{'' if config.noise.clip else 'not '}clipped; loss {config.loss}; "
+        f"<p>{config.noise.describe()} (8-bit levels); loss {config.loss}; "
         f"{config.split:.0%} of the pictures to train, seed {config.seed}. PSNR in dB "
         "of each picture, then the mean.</p>"
         f"<ul>{notes}</ul>{''.join(parts)}</html>\n"
@@ -109,7 +106,7 @@ def table_rows(results: list[Result]) -> list[tuple[str, ...]]:
             (
                 *(result.run.name, f"{result.params:,}", f"{result.kmac:.1f}"),
                 *(str(len(result.points)), f"{result.cpu_s:.0f}"),
-                *(f"{mean.mse:.5f}", f"{mean.psnr_noisy:.2f}", f"{mean.psnr:.2f}"),
+                *(f"{mean.mse:.3g}", f"{mean.psnr_noisy:.2f}", f"{mean.psnr:.2f}"),
                 "" if mean.ssim is None else f"{mean.ssim:.4f}",
             )
         )
@@ -126,22 +123,23 @@ def _table(results: list[Result]) -> str:
 def _caption(score: Score) -> str:
     similar = "" if score.ssim is None else f", SSIM {score.ssim:.4f}"
     return (
-        f"MSE {score.mse:.5f}, PSNR {score.psnr_noisy:.2f} to {score.psnr:.2f} dB"
+        f"MSE {score.mse:.3g}, PSNR {score.psnr_noisy:.2f} to {score.psnr:.2f} dB"
         f"{similar}"
     )
 
 
 def _strip(
     comparison: Comparison, result: Result, index: int
-) -> tuple[np.ndarray, Score]:
-    """A test picture's four views side by side, ``(H, W, 3)`` uint8, and its score."""
-    score = result.scores[index]
+) -> tuple[np.ndarray, str]:
+    """A test picture's four views, ``(H, W, 3)`` uint8, and its caption."""
+    caption = _caption(result.scores[index])
     for group in comparison.test:
         if index < len(group.clean):
             break
         index -= len(group.clean)
-    out = denoised(result.net, group)[index]
-    clean, noisy = group.clean[index], group.noisy[index]
+    one = Noisy(*(each[index : index + 1] for each in group))
+    caption = f"noise of {255 * float(one.sigma):.1f}: {caption}"
+    clean, noisy, out = one.clean[0], one.noisy[0], denoised(result.net, one)[0]
     error = 0.5 + _ERROR_GAIN * (out - clean)
     views = [
         view.clamp(0, 1).permute(1, 2, 0).numpy() for view in (clean, noisy, out, error)
@@ -150,7 +148,7 @@ def _strip(
     strip = np.concatenate([part for view in views for part in (view, gap)][:-1], 1)
     strip = np.repeat((255 * strip).round().astype(np.uint8), 4 - strip.shape[2], 2)
     scale = max(1, _LEAST_SIDE // clean.shape[1])
-    return strip.repeat(scale, 0).repeat(scale, 1), score
+    return strip.repeat(scale, 0).repeat(scale, 1), caption
 
 
 def _same_width(strips: list[np.ndarray]) -> list[np.ndarray]:
@@ -168,14 +166,16 @@ def _draw_curves(result: Result, path: Path) -> None:
     figure = figure_type()(figsize=(8, 3), layout="constrained")
     losses, psnr = figure.subplots(1, 2)
     epochs = [point.epoch for point in result.points]
+    marker = "." if len(epochs) < 20 else ""
     for name in ("train", "validation", "test"):
         values = [getattr(point, f"{name}_loss") for point in result.points]
-        losses.plot(epochs, values, label=name, marker="." if len(epochs) < 20 else "")
+        losses.plot(epochs, values, label=name, marker=marker)
     losses.set_yscale("log")
     losses.set_ylabel("loss")
     losses.legend()
-    psnr.plot(epochs, [point.test_psnr for point in result.points], color="tab:green")
-    psnr.set_ylabel("PSNR of test, dB")
+    values = [point.test_psnr for point in result.points]
+    psnr.plot(epochs, values, color="tab:green", marker=marker)
+    psnr.set_ylabel("PSNR of test (middles), dB")
     for axes in (losses, psnr):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3, which="both")

@@ -26,9 +26,15 @@ class Noisy(NamedTuple):
 
 
 def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy]:
-    """Draw the noise of pictures to be tested on, once."""
+    """Draw the noise of pictures to be tested on, once; levels are spread evenly."""
     generator = torch.Generator().manual_seed(seed)
-    return [Noisy(clean, *noise.add(clean, generator)) for clean in by_shape(pictures)]
+    held: list[Noisy] = []
+    done = 0
+    for clean in by_shape(pictures):
+        sigma = noise.spread(done, len(clean))
+        held.append(Noisy(clean, *noise.add(clean, generator, sigma)))
+        done += len(clean)
+    return held
 
 
 @torch.inference_mode()

@@ -1,8 +1,7 @@
 """Train networks on the same pictures and noise, and compare them."""
 
-import csv
-import io
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,17 @@ from train.classic.networks import (
     parameters,
     receptive_field,
 )
+from train.classic.rows import write_rows
 from train.classic.scores import Noisy, Score, means, scores, with_noise
 from train.classic.trainer import OnEpoch, Point, Trainer
 
+_RESULTS = "results.json"
 _TEST_SIDE = 256
 """Of larger test pictures the middle is scored, and the same is shown."""
 _CURVES_SIDE = 96
 """After every epoch less is enough."""
+_LEAST_SIDE = 4
+"""Batch normalisation wants more than one sample a channel, in any batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
         SinkError: the folder cannot be written to.
     """
     figure_type()  # that no training ends without its report
+    _keep_others(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     cv2.setNumThreads(1)
@@ -125,9 +129,14 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
         try:
             trainer.train(chosen_by, watched, on_progress)
         except DivergedError as exc:
+            if len(trainers) == 1:
+                raise
             diverged.append(exc)
             on_progress(f"note: {exc}")
             continue
+        except KeyboardInterrupt:
+            on_progress(f"{trainer.run.name} was stopped; add --resume to go on")
+            raise
         net, _, _ = load_network(trainer.checkpoint)
         run = trainer.run
         result = Result(
@@ -135,14 +144,29 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
             *(kmac_per_pixel(run.spec), trainer.points, scores(net, tested)),
         )
         results.append(result)
-        _write_scores(trainer.folder / "scores.csv", result.scores)
-        with replaced_whole(config.output / "results.json") as partial:
-            about = [each.about() for each in results]
+        write_rows(trainer.folder / "scores.csv", result.scores)
+        with replaced_whole(config.output / _RESULTS) as partial:
+            about = [config.describe(each.run) | each.about() for each in results]
             partial.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n")
     if not results:
         raise diverged[0]
     notes += [str(exc) for exc in diverged]
     return Comparison(config, results, tested, notes)
+
+
+def _keep_others(config: ClassicConfig) -> None:
+    """Raises: ConfigError: the report would lose runs that it has."""
+    path = config.output / _RESULTS
+    try:
+        known = [about["name"] for about in json.loads(path.read_text())]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    lost = set(known) - {run.name for run in config.runs}
+    if lost:
+        raise ConfigError(
+            f"the report in {config.output} has {', '.join(sorted(lost))}, which this "
+            "call leaves out: name them too and add --resume, or give another -o"
+        )
 
 
 def _trainer(run: Run, config: ClassicConfig, learnt: Pictures) -> Trainer:
@@ -159,20 +183,12 @@ def _trainer(run: Run, config: ClassicConfig, learnt: Pictures) -> Trainer:
     folder = config.output / run.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as exc:
-        raise ConfigError(f"cannot write to {folder}: {exc}; change -o") from exc
+        raise ConfigError(
+            f"cannot write to {folder}: {exc.strerror}; give another -o"
+        ) from exc
     return Trainer(run, config, batches, folder)
-
-
-def _write_scores(path: Path, found: list[Score]) -> None:
-    """One row a test picture, in order."""
-    table = io.StringIO()
-    rows = [asdict(score) for score in found]
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with replaced_whole(path) as partial:
-        partial.write_text(table.getvalue())
 
 
 def _check(config: ClassicConfig, pictures: Pictures) -> list[str]:
@@ -183,8 +199,13 @@ def _check(config: ClassicConfig, pictures: Pictures) -> list[str]:
     """
     if not pictures.is_nominal:
         raise ConfigError(
-            f"--loss {config.loss} needs samples in 0 to 1, and those of "
+            f"the noise and --loss {config.loss} need samples in 0 to 1, and those of "
             f"{config.data} are outside; scale them"
+        )
+    if pictures.smallest < _LEAST_SIDE:
+        raise ConfigError(
+            f"the smallest picture of {config.data} has {pictures.smallest} pixels a "
+            f"side, too few to learn from: give pictures of {_LEAST_SIDE} or more"
         )
     shapes = {array.shape for array in pictures.arrays}
     if pictures.are_photos and not config.crop and len(shapes) > 1:
@@ -203,7 +224,6 @@ def _check(config: ClassicConfig, pictures: Pictures) -> list[str]:
                 "learns from: beyond the border it sees zeros"
             )
     blind = [n for n in specs if not NETWORKS[n].takes_sigma]
-    low, high = config.noise.sigma
-    if blind and low != high:
+    if blind and config.noise.is_varied:
         notes.append(f"{', '.join(blind)} must guess the level of the noise")
     return notes
