@@ -109,9 +109,10 @@ def check_engine(
     """
     file = artefact.file("guard")
     reference: list[np.ndarray] | None = None
-    if file is not None and min(shapes[0]) >= SIDE:
+    if file is not None:
         with np.load(file) as arrays:
             reference = [arrays[name] for name in arrays.files]
+    is_comparable = min(shapes[0]) >= SIDE
     peak = (1 << depth) - 1
     worst = float("inf")
     for t in range(FRAMES):
@@ -123,9 +124,10 @@ def check_engine(
         ]
         if faults:
             raise _refused(backend, f"state {faults[0]} is not finite")
-        if not planes[0].any():
+        # A network that has learnt little may make it black itself.
+        if not planes[0].any() and (reference is None or reference[0].any()):
             raise _refused(backend, "the picture is black")
-        if reference is None:
+        if reference is None or not is_comparable:
             continue
         corners = compared_corners(planes)
         for corner, expected in zip(corners, reference, strict=True):

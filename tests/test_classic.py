@@ -884,6 +884,18 @@ def test_what_was_prepared_is_what_frames_need(
     assert (clean.pix_fmt, clean.width, clean.height) == (pix_fmt, 64, 48)
 
 
+def test_a_network_that_makes_all_black_may_do_so(tmp_path: Path) -> None:
+    spec = NetworkSpec("cnn4dn", 1, 8)
+    net = spec.build()
+    for parameter in net.parameters():
+        torch.nn.init.zeros_(parameter)
+    save_network(tmp_path / "dark.safetensors", net, spec, {})
+    manifest = compile_network(tmp_path / "dark.safetensors", tmp_path)
+    with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
+        (clean,) = denoiser.process(noise_frame("gray"))
+    assert not clean.planes[0].any()
+
+
 @pytest.mark.parametrize(
     ("pix_fmt", "factor"),
     # Independent noise in R, G and B is weaker in luma, by BT.601 for pictures and by
