@@ -178,6 +178,7 @@ def _draw_curves(result: Result, path: Path) -> None:
     psnr.set_ylabel("PSNR of test (middles), dB")
     for axes in (losses, psnr):
         axes.set_xlabel("epoch")
+        axes.locator_params("x", integer=True)
         axes.grid(alpha=0.3, which="both")
     with replaced_whole(path) as partial:
         figure.savefig(partial, dpi=100, format="png")
