@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
@@ -63,6 +64,7 @@ from train.classic.train import train_classic
 from train.loss import CHARBONNIER_EPS
 
 SIDE = 16
+Compiled = Callable[[str, int], Path]
 
 
 @pytest.fixture(autouse=True)
@@ -759,6 +761,19 @@ def noise_frame(pix_fmt: str, width: int = 64, height: int = 48) -> Frame:
     return Frame(planes, pix_fmt, ColorInfo(), 0, Fraction(1, 25), 0, 0)
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    """Manifests of networks by name and channels, with their checkpoints; made once."""
+
+    @cache
+    def made(name: str, channels: int) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        path = checkpoint(folder / "mine.safetensors", name, channels)
+        return compile_network(path, folder)
+
+    return made
+
+
 def checkpoint(path: Path, name: str, channels: int) -> Path:
     torch.manual_seed(1)
     spec = NetworkSpec(name, channels, 8)
@@ -771,11 +786,12 @@ def checkpoint(path: Path, name: str, channels: int) -> Path:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_what_is_compiled_computes_what_was_trained(tmp_path: Path, name: str) -> None:
-    path = checkpoint(tmp_path / "mine.safetensors", name, 3)
-    manifest = compile_network(path, tmp_path)
+def test_what_is_compiled_computes_what_was_trained(
+    compiled: Compiled, name: str
+) -> None:
+    manifest = compiled(name, 3)
     frame = noise_frame("rgb24", width=61, height=38)  # multiples of nothing
-    net, _, _ = load_network(path)
+    net, _, _ = load_network(manifest.with_suffix(".safetensors"))
     with torch.inference_mode():
         expected = net(stacked(list(frame.planes)), torch.full((1, 1, 1, 1), 0.1))
     with PictureDenoiser.load(str(manifest), sigma=25.5, threads=1) as denoiser:
@@ -846,12 +862,12 @@ def test_a_grey_network_cleans_pictures_by_the_command(
 def test_a_colour_network_cleans_video_by_the_command(
     odd_clip: Clip, tmp_path: Path
 ) -> None:
-    path = checkpoint(tmp_path / "ours.safetensors", "nano", 3)
+    path = checkpoint(tmp_path / "ours.safetensors", "resnet", 3)
     result = run("compile", path, "-o", tmp_path / "made")
     assert result.exit_code == 0, result.output
     manifest = Path(result.stdout.strip())
     about = json.loads(manifest.read_text())
-    assert (about["network"], about["layout"], about["state"]) == ("nano", "rgb", {})
+    assert (about["network"], about["layout"], about["state"]) == ("resnet", "rgb", {})
     more = ("--sigma", "30", "--threads", "1", "--model", manifest)
     output = tmp_path / "clean.mkv"
     result = run("file", odd_clip.path, "-o", output, "--codec", "ffv1", *more)
@@ -870,10 +886,9 @@ def test_a_colour_network_cleans_video_by_the_command(
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "gray10le", "rgb24"])
 def test_what_was_prepared_is_what_frames_need(
-    tmp_path: Path, pix_fmt: str, channels: int
+    compiled: Compiled, pix_fmt: str, channels: int
 ) -> None:
-    path = checkpoint(tmp_path / "mine.safetensors", "resnet", channels)
-    manifest = compile_network(path, tmp_path)
+    manifest = compiled("resnet", channels)
     with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
         denoiser.prepare(64, 48, pix_fmt)
         prepared = denoiser._engine
@@ -903,27 +918,25 @@ def test_a_network_that_makes_all_black_may_do_so(tmp_path: Path) -> None:
     [("gray", 1.0), ("rgb24", 0.669), ("yuv420p", 0.75)],
 )
 def test_a_network_of_grey_is_told_the_noise_of_luma(
-    tmp_path: Path, pix_fmt: str, factor: float
+    compiled: Compiled, pix_fmt: str, factor: float
 ) -> None:
-    path = checkpoint(tmp_path / "mine.safetensors", "unet", 1)
-    manifest = compile_network(path, tmp_path)
-    with PictureDenoiser.load(str(manifest), sigma=40.0, threads=1) as denoiser:
+    model = str(compiled("unet", 1))
+    with PictureDenoiser.load(model, sigma=40.0, threads=1) as denoiser:
         denoiser.process(noise_frame(pix_fmt))
         assert denoiser.sigma == pytest.approx(40 * factor, rel=0.01)
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
 def test_grey_networks_see_video_in_the_range_of_pictures(
-    tmp_path: Path, pix_fmt: str
+    compiled: Compiled, pix_fmt: str
 ) -> None:
-    path = checkpoint(tmp_path / "mine.safetensors", "resnet", 1)
-    manifest = compile_network(path, tmp_path)
+    model = str(compiled("resnet", 1))
     picture = noise_frame("gray")
     video = noise_frame(pix_fmt)
     step = 1 << (bit_depth(pix_fmt) - 8)
     luma = np.round(step * (16 + picture.planes[0] * (219 / 255)))
     planes = (luma.astype(video.planes[0].dtype), *video.planes[1:])
-    with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
+    with PictureDenoiser.load(model, threads=1) as denoiser:
         (expected,) = denoiser.process(picture)
         (clean,) = denoiser.process(video.with_planes(planes))
     difference = clean.planes[0] / step - (16 + expected.planes[0] * (219 / 255))
@@ -931,7 +944,7 @@ def test_grey_networks_see_video_in_the_range_of_pictures(
 
 
 def test_a_network_of_pictures_runs_live(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path / "mine.safetensors", "ffdnet", 1)
+    path = checkpoint(tmp_path / "mine.safetensors", "cnn4dn", 1)
     output = tmp_path / "clean.mkv"
     result = run(
         *("live", "testsrc:64x48@10", "--no-window", "--duration", "1"),
