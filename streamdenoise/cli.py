@@ -656,8 +656,11 @@ def train_classic(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the report and the runs.")
-    ],
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Folder of the report and the runs: runs/NAME."
+        ),
+    ] = None,
     data: Annotated[
         str, typer.Option(help="mnist (in data/mnist), an IDX file, or a folder.")
     ] = "mnist",
@@ -729,7 +732,7 @@ def train_classic(
 
     config = ClassicConfig(
         networks=parse_names(names),
-        output=output,
+        output=output or Path("runs") / names.replace(",", "+"),
         data=data,
         channels=3 if colour else 1,
         noise=PictureNoise(noise, parse_levels(sigma), clip),

@@ -659,6 +659,17 @@ def test_the_command_trains_a_grid_and_prints_a_table(
     assert "add --resume" in again.stderr
 
 
+def test_a_run_has_a_place_of_its_own(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    more = ("--data", digits, "--epochs", "1", "--width", "4", "--threads", "1")
+    for names, folder in (("cnn4dn", "cnn4dn"), ("cnn4dn,resnet", "cnn4dn+resnet")):
+        result = run("train", "classic", names, *more)
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "runs" / folder / "report.html").is_file()
+
+
 def test_a_recipe_needs_no_word_before_it() -> None:
     for words in (("train",), ("train", "recipe")):
         result = run(*words, "none.toml")
