@@ -208,11 +208,11 @@ def test_a_server_of_something_else(answer: bytes) -> None:
 
 
 def test_frozen_and_resumed(server: GstServer) -> None:
-    with NetworkSource(server.url(), timeout_s=1) as source:
+    with NetworkSource(server.url(), timeout_s=3) as source:
         take(source, 5)
         server.freeze()
         try:
-            assert lost(source, "no answer in time") < 1 + SLACK_S
+            assert lost(source, "no answer in time") < 3 + SLACK_S
             with pytest.raises(SourceOpenError, match="no answer in time"):
                 NetworkSource(server.url(), timeout_s=0.3)
         finally:
@@ -303,17 +303,17 @@ def test_another_size(server: GstServer) -> None:
 def test_another_codec() -> None:
     with (
         GstServer(rate=RATE, change_codec=True) as server,
-        NetworkSource(server.url(), timeout_s=1.5) as source,
+        NetworkSource(server.url(), timeout_s=3) as source,
     ):
         take(source, 5)
         server.command("codec h265")
-        assert lost(source, "no picture can be decoded") < 1.5 + SLACK_S
+        assert lost(source, "no picture can be decoded") < 3 + SLACK_S
         assert source.skipped > 0
 
 
 @pytest.mark.parametrize("jump_s", [-1000, 1000])
 def test_clock_that_jumps(server: GstServer, proxy: FaultProxy, jump_s: int) -> None:
-    with NetworkSource(server.url(port=proxy.port), timeout_s=1) as source:
+    with NetworkSource(server.url(port=proxy.port), timeout_s=5) as source:
         frames = take(source, 5)
         proxy.jump_clock(jump_s)
         frames += take(source, RATE)
@@ -324,14 +324,14 @@ def test_clock_that_jumps(server: GstServer, proxy: FaultProxy, jump_s: int) -> 
 
 
 def test_clock_that_stands_still(server: GstServer, proxy: FaultProxy) -> None:
-    with NetworkSource(server.url(port=proxy.port), timeout_s=2) as source:
+    with NetworkSource(server.url(port=proxy.port), timeout_s=5) as source:
         take(source, 5)
         proxy.set(stick_clock=True)
         assert lost(source, "clock stands still") < 1 + SLACK_S
 
 
 def test_flood(server: GstServer, proxy: FaultProxy) -> None:
-    with NetworkSource(server.url(port=proxy.port), timeout_s=1) as source:
+    with NetworkSource(server.url(port=proxy.port), timeout_s=5) as source:
         take(source, 5)
         proxy.set(flood=15)
         assert lost(source, "far more pictures") < 5 + SLACK_S
@@ -381,12 +381,12 @@ def test_mpegts_over_udp(numbered_clip: Path) -> None:
         FfmpegServer(
             numbered_clip, "-f", "mpegts", "udp://127.0.0.1:PORT?pkt_size=1316"
         ) as sender,
-        NetworkSource(f"udp://127.0.0.1:{sender.port}", timeout_s=1) as source,
+        NetworkSource(f"udp://127.0.0.1:{sender.port}", timeout_s=3) as source,
     ):
         assert source.info.is_live
         assert_whole(take(source, 25), 3600)
         sender.kill()
-        assert lost(source, "no answer in time") < 1 + SLACK_S
+        assert lost(source, "no answer in time") < 3 + SLACK_S
 
 
 def test_mpegts_over_tcp(numbered_clip: Path) -> None:
