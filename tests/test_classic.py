@@ -496,11 +496,15 @@ def test_a_place_for_pictures_can_have_another_name(
     train_classic(replace(first, data=str(moved), resume=True), quiet)
 
 
-def test_pictures_too_small_to_learn_from_are_refused(tmp_path: Path) -> None:
+def test_pictures_too_small_to_learn_from_are_refused(
+    photos: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "dots.idx"
     path.write_bytes(idx_bytes(np.arange(60).reshape(60, 1, 1)))
-    with pytest.raises(ConfigError, match="has 1 pixels a side, too few"):
+    with pytest.raises(ConfigError, match="1 pixels a side are too few"):
         train_classic(config(path, tmp_path / "out"), quiet)
+    with pytest.raises(ConfigError, match="3 pixels a side are too few"):
+        train_classic(config(photos, tmp_path / "out", crop=3), quiet)
 
 
 def test_an_interrupted_training_says_how_to_go_on(

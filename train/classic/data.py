@@ -90,7 +90,7 @@ def read_pictures(
         raise ConfigError(f"there are no pictures at {path}{hint}")
     files = _files(path)
     photos = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
-    others = [file for file in files if file not in photos]
+    others = [file for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
     tables = [file for file in others if _seems_idx(file) or file == path]
     if tables:
         pictures = _read_tables(tables, channels, resize)

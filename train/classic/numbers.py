@@ -115,7 +115,8 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
             ]
             rows.append((name if is_grey else f"{name}, RGB", *cost, *figures))
     for method in dict.fromkeys(method for _, method in PUBLISHED):
-        known = [PUBLISHED.get((name, method), (None,) * 3) for name in sets]
+        unknown = (None,) * len(SIGMAS)
+        known = [PUBLISHED.get((name, method), unknown) for name in sets]
         figures = [_db(figure) for each in known for figure in each]
         rows.append((f"*{method}, published*", "", "", "", *figures))
     return rows

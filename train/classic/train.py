@@ -202,11 +202,6 @@ def _check(config: ClassicConfig, pictures: Pictures) -> list[str]:
             f"the noise and --loss {config.loss} need samples in 0 to 1, and those of "
             f"{config.data} are outside; scale them"
         )
-    if pictures.smallest < _LEAST_SIDE:
-        raise ConfigError(
-            f"the smallest picture of {config.data} has {pictures.smallest} pixels a "
-            f"side, too few to learn from: give pictures of {_LEAST_SIDE} or more"
-        )
     shapes = {array.shape for array in pictures.arrays}
     if pictures.are_photos and not config.crop and len(shapes) > 1:
         raise ConfigError(
@@ -214,6 +209,11 @@ def _check(config: ClassicConfig, pictures: Pictures) -> list[str]:
             f"{len(shapes)} sizes; add --resize 256, or give --crop 64"
         )
     seen = config.crop if pictures.are_photos and config.crop else pictures.smallest
+    if seen < _LEAST_SIDE:
+        raise ConfigError(
+            f"{seen} pixels a side are too few to learn from: give pictures, and "
+            f"--crop, of {_LEAST_SIDE} or more"
+        )
     specs = {run.spec.name: run.spec for run in config.runs}
     notes = []
     for name, spec in specs.items():
