@@ -21,7 +21,7 @@ from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import BACKENDS, Backend, check_backend, load_backend
 from streamdenoise.bench_report import write_texts
 from streamdenoise.clips import clean_clip_path, noisy_clip, read_clip, resized_clip
-from streamdenoise.config import StepBenchConfig, parse_size
+from streamdenoise.config import StepBenchConfig
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
@@ -39,6 +39,7 @@ from streamdenoise.roofline import (
     state_bytes,
     work_of_step,
 )
+from streamdenoise.units import parse_size
 
 ALL = "all"
 """Stands for every backend that works here."""

@@ -1,9 +1,6 @@
 """Checkpoints: one safetensors file with the weights, the ModelSpec and provenance."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,34 +8,13 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from streamdenoise.errors import CheckpointError, SinkError
+from streamdenoise.errors import CheckpointError
+from streamdenoise.files import replaced_whole
 from streamdenoise.model import ModelSpec, RecurrentDenoiser
 
 PICTURE_KEY = "picture_network"
 """In the metadata of checkpoints of `train.classic`, which hold networks of pictures.
 """
-
-
-@contextmanager
-def replaced_whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it becomes `path` in the end.
-
-    Raises:
-        SinkError: it could not be written. `path` is as it was, nothing else is left.
-    """
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        yield partial
-        os.replace(partial, path)
-    # PyTorch and safetensors have errors of their own for a full disk.
-    except (OSError, RuntimeError, SafetensorError) as exc:
-        reason = " ".join(str(exc).split())[:200]
-        raise SinkError(
-            f"cannot write {path}: {reason}; is the disk full? What was there is "
-            "untouched: make room and start again"
-        ) from exc
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def is_of_pictures(path: Path) -> bool:

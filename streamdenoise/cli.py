@@ -34,8 +34,6 @@ from streamdenoise.config import (
     View,
     choose_encoder,
     parse_sigma,
-    parse_size,
-    parse_time,
 )
 from streamdenoise.errors import (
     BuildStoppedError,
@@ -53,6 +51,7 @@ from streamdenoise.logs import (
 )
 from streamdenoise.masking import mask_address, mask_exception
 from streamdenoise.process_title import hide_arguments
+from streamdenoise.units import parse_size, parse_time
 
 if TYPE_CHECKING:
     from streamdenoise.jobs import StopSwitch

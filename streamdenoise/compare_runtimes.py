@@ -17,10 +17,10 @@ from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import load_backend, step_request
 from streamdenoise.backends.torch_device import TorchDeviceBackend
 from streamdenoise.checkpoint import load_checkpoint
-from streamdenoise.config import parse_size
 from streamdenoise.layer_profile import noisy_planes, time_ms
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.model import DeployedGraph
+from streamdenoise.units import parse_size
 
 _WARMUP = 3
 _NOISE_STD = 0.05

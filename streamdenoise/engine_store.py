@@ -22,6 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from streamdenoise.errors import BuildStoppedError, ConfigError, EngineBuildError
+from streamdenoise.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -479,19 +480,6 @@ def _delete(path: Path) -> bool:
         log.warning("%s cannot be deleted (%s)", path, exc.strerror)
         return False
     return True
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write beside `path`, then take its name."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_manifest(path: Path) -> StoredEngine:

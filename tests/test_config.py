@@ -8,9 +8,9 @@ from streamdenoise.config import (
     choose_encoder,
     fast_encoder,
     parse_sigma,
-    parse_time,
 )
 from streamdenoise.errors import ConfigError
+from streamdenoise.units import parse_time
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,13 @@ from streamdenoise.config import (
     choose_encoder,
     fast_encoder,
     parse_sigma,
-    parse_size,
-    parse_time,
 )
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.retention import Keep
 from streamdenoise.io.segment_names import SegmentNames
 from streamdenoise.status_server import parse_address
 from streamdenoise.stream_url import Credentials, StreamURL
+from streamdenoise.units import parse_size, parse_time
 
 QUICK = settings(
     max_examples=150,

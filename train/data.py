@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamdenoise.checkpoint import replaced_whole
 from streamdenoise.errors import ConfigError
+from streamdenoise.files import replaced_whole
 
 log = logging.getLogger(__name__)
 

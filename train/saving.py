@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from streamdenoise.checkpoint import replaced_whole
 from streamdenoise.errors import ConfigError
+from streamdenoise.files import replaced_whole
 from streamdenoise.model import RecurrentDenoiser
 
 

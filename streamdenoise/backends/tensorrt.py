@@ -10,11 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamdenoise.backends.backend import EngineOptions, OnBuild, StepRequest
-from streamdenoise.engine_store import (
-    SMALLEST_DYNAMIC_SIDE,
-    default_folder,
-    write_whole,
-)
+from streamdenoise.engine_store import SMALLEST_DYNAMIC_SIDE, default_folder
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
@@ -24,6 +20,7 @@ from streamdenoise.errors import (
     EngineBuildError,
     EngineLoadError,
 )
+from streamdenoise.files import write_whole
 from streamdenoise.machine import cuda_facts, has_cuda
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,10 @@ import numpy as np
 
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceOpenError
-from streamdenoise.frame import ColorInfo, Frame, StreamInfo
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo, size_fault
 from streamdenoise.io import IMAGE_SUFFIXES
 from streamdenoise.io.ffmpeg_errors import reason
 from streamdenoise.io.picture_conversion import convert_picture
-from streamdenoise.io.picture_limits import size_fault
 
 _RGB = ColorInfo(matrix=0, range=2)
 _DIGITS = re.compile(r"(\d+)")

@@ -16,12 +16,11 @@ from av.container import InputContainer
 from streamdenoise.config import Hwaccel
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceError, SourceLostError, SourceOpenError
-from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.frame import MAX_AREA_PX, Frame, StreamInfo, size_fault
 from streamdenoise.io.catch_up import CatchUp
 from streamdenoise.io.container_video import video_duration, video_start
 from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.nvdec import open_nvdec
-from streamdenoise.io.picture_limits import MAX_AREA_PX, size_fault
 from streamdenoise.io.pixel_formats import PixelConverter, nearest_pix_fmt, same_samples
 from streamdenoise.io.stream_watchdog import StreamWatchdog
 from streamdenoise.io.timestamps import TimestampRepair

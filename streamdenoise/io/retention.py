@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamdenoise.config import TIME_UNITS
 from streamdenoise.errors import ConfigError
+from streamdenoise.units import TIME_UNITS
 
 SIZE_UNITS = {
     f"{prefix}{kind}b": base**power

@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.io.picture_limits import size_fault
+from streamdenoise.frame import size_fault
 from streamdenoise.io.pyav_source import PyAVSource
 
 _SPEC = re.compile(

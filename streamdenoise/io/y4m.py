@@ -7,8 +7,13 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from streamdenoise.frame import ColorInfo, StreamInfo, bit_depth, plane_shapes
-from streamdenoise.io.picture_limits import size_fault
+from streamdenoise.frame import (
+    ColorInfo,
+    StreamInfo,
+    bit_depth,
+    plane_shapes,
+    size_fault,
+)
 
 MAGIC = b"YUV4MPEG2"
 FRAME_MAGIC = b"FRAME"

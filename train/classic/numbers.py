@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from streamdenoise.checkpoint import replaced_whole
 from streamdenoise.errors import ConfigError, StreamDenoiseError
+from streamdenoise.files import replaced_whole
 from train.classic.config import ClassicConfig
 from train.classic.data import read_pictures
 from train.classic.networks import NETWORKS

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from streamdenoise.bench_report import figure_type
-from streamdenoise.checkpoint import replaced_whole
+from streamdenoise.files import replaced_whole
 from streamdenoise.table import align
 from train.classic.config import ClassicConfig
 from train.classic.scores import Noisy, Score, denoised

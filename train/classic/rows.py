@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from streamdenoise.checkpoint import replaced_whole
+from streamdenoise.files import replaced_whole
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:

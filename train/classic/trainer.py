@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from streamdenoise.checkpoint import replaced_whole
 from streamdenoise.errors import ConfigError, DivergedError
+from streamdenoise.files import replaced_whole
 from train.board import Board
 from train.classic.checkpoint import save_network
 from train.classic.config import ClassicConfig, Run
