@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from streamdenoise import Denoiser
-from streamdenoise.color import frame_to_rgb
 from streamdenoise.frame import Frame
+from streamdenoise.imaging.color import frame_to_rgb
+from streamdenoise.imaging.metrics import psnr_y
+from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io import open_source
-from streamdenoise.metrics import psnr_y
-from streamdenoise.noise import add_gaussian_noise
 
 HERE = Path(__file__).parent
 

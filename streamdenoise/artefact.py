@@ -53,7 +53,7 @@ class Artefact:
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
-        """Scales at which its noise is estimated, see `streamdenoise.sigma`."""
+        """Scales at which its noise is estimated, see `streamdenoise.imaging.noise_level`."""
         return tuple(self.manifest.get("sigma_scales", (1,)))
 
     @property
@@ -62,7 +62,7 @@ class Artefact:
         return {"yuv420": 3, "rgb": 3, "gray": 1}[self.layout]
 
     def pixels_shape(self, height: int, width: int) -> tuple[int, ...]:
-        """Shape of a frame's blocks, see `streamdenoise.blocks`."""
+        """Shape of a frame's blocks, see `streamdenoise.imaging.blocks`."""
         channels = {"yuv420": 24, "rgb": 48, "gray": 16}[self.layout]
         return 1, height // 4, width // 4, channels
 

@@ -29,10 +29,10 @@ from streamdenoise.clips import (
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.imaging.metrics import psnr_y
+from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io import open_sink
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
-from streamdenoise.metrics import psnr_y
-from streamdenoise.noise import add_gaussian_noise
 from streamdenoise.peers import store
 from streamdenoise.peers.ffmpeg import (
     FFMPEG_PEERS,

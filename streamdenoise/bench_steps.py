@@ -29,8 +29,8 @@ from streamdenoise.errors import (
     ConfigError,
 )
 from streamdenoise.frame import Frame
+from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
-from streamdenoise.noise import plane_sigmas
 from streamdenoise.roofline import (
     PEAKS,
     Peak,

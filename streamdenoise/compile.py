@@ -17,17 +17,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from streamdenoise.blocks import (
-    gather_blocks,
-    layout_shapes,
-    plane_shapes_of,
-    scatter_blocks,
-)
 from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.errors import ConfigError, SinkError, SourceError
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.guard import FRAMES, SIDE, SIGMA, compared_corners, known_frame
 from streamdenoise.half_precision import convolve_in_half
+from streamdenoise.imaging.blocks import (
+    gather_blocks,
+    layout_shapes,
+    plane_shapes_of,
+    scatter_blocks,
+)
+from streamdenoise.imaging.motion import MotionFollower, StateWarper
+from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
 from streamdenoise.int8 import quantize_onnx, quantize_openvino
 from streamdenoise.io import open_source
 from streamdenoise.model import (
@@ -36,8 +38,6 @@ from streamdenoise.model import (
     RecurrentDenoiser,
     kmac_per_pixel,
 )
-from streamdenoise.motion import MotionFollower, StateWarper
-from streamdenoise.noise import add_gaussian_noise, plane_sigmas
 from streamdenoise.packing import LAYOUT_CHANNELS
 
 log = logging.getLogger(__name__)

@@ -12,16 +12,16 @@ import numpy as np
 
 from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import Backend, OnBuild, check_backend
-from streamdenoise.blocks import layout_shapes
 from streamdenoise.config import MAX_SIGMA
 from streamdenoise.contexts import Closing
 from streamdenoise.engine_loader import EngineLoader, Loader
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
-from streamdenoise.motion import MotionFollower, luma_of
-from streamdenoise.noise import plane_sigmas
-from streamdenoise.scene import SceneCutDetector
-from streamdenoise.sigma import SigmaEstimator
+from streamdenoise.imaging.blocks import layout_shapes
+from streamdenoise.imaging.motion import MotionFollower, luma_of
+from streamdenoise.imaging.noise import plane_sigmas
+from streamdenoise.imaging.noise_level import SigmaEstimator
+from streamdenoise.imaging.scene_cut import SceneCutDetector
 
 log = logging.getLogger(__name__)
 
@@ -342,7 +342,11 @@ class Denoiser(Closing):
 
     def _process_rgb(self, frame: Frame) -> Frame:
         """As it is, or through yuv420 and what that cannot hold of colour put back."""
-        from streamdenoise.color import detail_to_keep, rgb_to_yuv420, yuv420_to_rgb
+        from streamdenoise.imaging.color import (
+            detail_to_keep,
+            rgb_to_yuv420,
+            yuv420_to_rgb,
+        )
 
         color = ColorInfo(matrix=1, range=2)
         rgb = frame.planes[0]

@@ -21,7 +21,6 @@ from streamdenoise.backends import (
     usual_backends,
 )
 from streamdenoise.backends.tiled import TiledBackend, tile_for
-from streamdenoise.blocks import layout_shapes
 from streamdenoise.engine_store import FOLDER_VARIABLE, EngineStore
 from streamdenoise.errors import (
     BackendError,
@@ -33,6 +32,7 @@ from streamdenoise.errors import (
     EngineRefusedError,
 )
 from streamdenoise.guard import check_engine
+from streamdenoise.imaging.blocks import layout_shapes
 
 log = logging.getLogger(__name__)
 

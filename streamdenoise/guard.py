@@ -12,7 +12,7 @@ import numpy as np
 from streamdenoise.artefact import Artefact
 from streamdenoise.backends.backend import Backend
 from streamdenoise.errors import EngineRefusedError
-from streamdenoise.metrics import psnr_db
+from streamdenoise.imaging.metrics import psnr_db
 
 SIDE = 256
 """The reference is of pictures of this size, in pixels."""

@@ -16,7 +16,7 @@ import numpy as np
 from streamdenoise.artefact import Artefact
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.frame import ColorInfo
-from streamdenoise.sigma import SigmaEstimator
+from streamdenoise.imaging.noise_level import SigmaEstimator
 
 _AROUND = (3, 3)
 """Pixels of the half-size picture that the energy of detail is averaged over."""

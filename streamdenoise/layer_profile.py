@@ -17,7 +17,7 @@ import numpy as np
 from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import openvino, step_request
 from streamdenoise.backends.openvino import ov
-from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
+from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.roofline import PeakMeter
 from streamdenoise.units import parse_size

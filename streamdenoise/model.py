@@ -5,7 +5,7 @@ Kalman filter in the mean's "effective number of frames", one for each band of
 frequencies), then a small two-scale CNN with hidden features of its own says what is
 still noise. All state tensors are zero for a fresh start, so a reset is a fresh start.
 What moves is followed by the caller, who warps the state between steps
-(`streamdenoise.motion`).
+(`streamdenoise.imaging.motion`).
 
 Everything runs on the cosine coefficients of 4x4 pixels (`streamdenoise.packing`), at
 a quarter of the size, where wide convolutions are cheap. White noise stays white there
@@ -385,7 +385,7 @@ def kmac_per_pixel(spec: ModelSpec) -> float:
 class DeployedGraph(nn.Module):
     """What every backend runs: pixels and state in, pixels and state out.
 
-    Pixels lie in blocks (`streamdenoise.blocks`) and are integers held in float32 (0 to
+    Pixels lie in blocks (`streamdenoise.imaging.blocks`) and are integers held in float32 (0 to
     `peak`), so that one artefact serves 8 and 10 bits; backends that can, put the cast
     from and to integers into the graph.
 

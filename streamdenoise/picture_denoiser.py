@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from streamdenoise.artefact import Artefact
-from streamdenoise.color import rgb_to_yuv420, with_chroma, yuv420_to_rgb
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.frame import Frame, bit_depth
-from streamdenoise.noise import plane_sigmas
+from streamdenoise.imaging.color import rgb_to_yuv420, with_chroma, yuv420_to_rgb
+from streamdenoise.imaging.noise import plane_sigmas
 
 _QUIET = 0.25 / 255
 """Below this noise, networks that are told of it have nothing to do."""

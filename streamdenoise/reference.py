@@ -10,7 +10,7 @@ import numpy as np
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
-from streamdenoise.noise import add_gaussian_noise
+from streamdenoise.imaging.noise import add_gaussian_noise
 
 
 class NoiseAdder:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamdenoise.motion import CELL
+from streamdenoise.imaging.motion import CELL
 
 
 def warp(x: Tensor, flow: Tensor, mode: str, padding: str = "border") -> Tensor:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from streamdenoise import Denoiser
+from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io import open_source
-from streamdenoise.metrics import psnr_db
-from streamdenoise.noise import add_gaussian_noise
 
 NOISY = Path("samples/night_street.mp4")
 CLEAN = Path("samples/cctv.mp4")

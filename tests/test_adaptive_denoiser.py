@@ -20,9 +20,9 @@ from streamdenoise.engine_loader import EngineLoader
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.half_size import HalfSizeDenoiser
+from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.io import open_source
-from streamdenoise.metrics import psnr_db
-from streamdenoise.noise import plane_sigmas
 
 MAX_LAG_MS = 100.0
 HALF, HALF_SECOND = "half size", "half size, every second frame"

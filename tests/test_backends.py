@@ -18,7 +18,7 @@ from streamdenoise.errors import (
     ConfigError,
     EngineMismatchError,
 )
-from streamdenoise.metrics import psnr_db
+from streamdenoise.imaging.metrics import psnr_db
 
 HERE = ("openvino", "openvino-fp32", "onnxruntime", "eager")
 """Rows that run on any CPU; what needs a GPU is tested where there is one."""

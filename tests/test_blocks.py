@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
+from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.packing import LAYOUT_CHANNELS, pack, transform
 
 

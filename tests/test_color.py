@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from streamdenoise.color import (
+from streamdenoise.frame import ColorInfo, Frame, plane_shapes
+from streamdenoise.imaging.color import (
     frame_to_rgb,
     resolve_matrix,
     rgb_to_yuv420,
@@ -11,8 +12,7 @@ from streamdenoise.color import (
     yuv420_to_rgb,
     yuv420_to_rgb_exact,
 )
-from streamdenoise.frame import ColorInfo, Frame, plane_shapes
-from streamdenoise.io.picture_conversion import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_picture
 
 # Published 8-bit limited-range values of the 100 % primaries.
 PRIMARIES_709 = {

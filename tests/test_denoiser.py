@@ -12,9 +12,9 @@ import pytest
 from streamdenoise import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.imaging.motion import FlowEstimator
 from streamdenoise.io import open_source
-from streamdenoise.metrics import psnr_db
-from streamdenoise.motion import FlowEstimator
 
 
 def scene(height: int, width: int, shift: float = 0.0) -> np.ndarray:

@@ -27,7 +27,6 @@ from streamdenoise.backends import (
     build_engine,
     load_backend,
 )
-from streamdenoise.blocks import layout_shapes
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.engine_loader import EngineLoader
 from streamdenoise.engine_store import FOLDER_VARIABLE, EngineSpec, EngineStore
@@ -39,8 +38,9 @@ from streamdenoise.errors import (
     EngineRefusedError,
 )
 from streamdenoise.guard import LEAST_PSNR_DB, SIDE, check_engine, known_frame
+from streamdenoise.imaging.blocks import layout_shapes
+from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.machine import has_cuda
-from streamdenoise.metrics import psnr_db
 from train.classic.checkpoint import save_network
 from train.classic.export import compile_network
 from train.classic.networks import NetworkSpec

@@ -39,9 +39,9 @@ from streamdenoise.evaluate.report import EvalReport
 from streamdenoise.evaluate.video import Score
 from streamdenoise.evaluate.vmaf import vmaf, why_no_vmaf
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
+from streamdenoise.imaging.metrics import psnr_db, psnr_uv, psnr_y
+from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
 from streamdenoise.io import open_sink
-from streamdenoise.metrics import psnr_db, psnr_uv, psnr_y
-from streamdenoise.noise import add_gaussian_noise, plane_sigmas
 from streamdenoise.peers import StoredClip, find_peers, store
 from streamdenoise.peers.search import tuning_cases
 

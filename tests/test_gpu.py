@@ -25,11 +25,11 @@ from streamdenoise.backends.torch_device import (
     TorchDeviceBackend,
     buffer_bytes,
 )
-from streamdenoise.blocks import layout_shapes
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.guard import check_engine, known_frame
-from streamdenoise.metrics import psnr_db
+from streamdenoise.imaging.blocks import layout_shapes
+from streamdenoise.imaging.metrics import psnr_db
 
 H, W = 256, 320
 SIGMA = np.full(3, 0.05, np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
-from streamdenoise.metrics import (
+from streamdenoise.imaging.metrics import (
     plane_psnrs,
     psnr_db,
     psnr_uv,

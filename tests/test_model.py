@@ -15,13 +15,13 @@ from streamdenoise import Denoiser
 from streamdenoise.artefact import Artefact
 from streamdenoise.checkpoint import save_checkpoint
 from streamdenoise.frame import ColorInfo, Frame
+from streamdenoise.imaging.motion import FlowEstimator
 from streamdenoise.model import (
     DeployedGraph,
     ModelSpec,
     RecurrentDenoiser,
     kmac_per_pixel,
 )
-from streamdenoise.motion import FlowEstimator
 from streamdenoise.packing import (
     OPPONENT,
     band_of_channels,

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
-from streamdenoise.model import ModelSpec
-from streamdenoise.motion import (
+from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
+from streamdenoise.imaging.motion import (
     CELL,
     FlowEstimator,
     MotionFollower,
     StateWarper,
     luma_of,
 )
+from streamdenoise.model import ModelSpec
 from streamdenoise.packing import pack
 from train.motion import find_flows, warp_state
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
-from streamdenoise.noise import add_gaussian_noise, plane_sigmas
+from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
 
 BT709_LIMITED = ColorInfo(1, 1, 1, 1)
 BT601_FULL = ColorInfo(5, 2)

@@ -15,9 +15,9 @@ import pytest
 from streamdenoise.clips import read_clip
 from streamdenoise.config import EncoderConfig
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
+from streamdenoise.imaging.metrics import psnr_y
+from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io import open_sink
-from streamdenoise.metrics import psnr_y
-from streamdenoise.noise import add_gaussian_noise
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 TICK = Fraction(1, 25)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from streamdenoise.scene import SceneCutDetector
-from streamdenoise.sigma import SigmaEstimator, estimate_sigma
+from streamdenoise.imaging.noise_level import SigmaEstimator, estimate_sigma
+from streamdenoise.imaging.scene_cut import SceneCutDetector
 
 
 def picture(height: int = 240, width: int = 320) -> np.ndarray:

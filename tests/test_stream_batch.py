@@ -9,10 +9,10 @@ import pytest
 from streamdenoise.artefact import open_artefact
 from streamdenoise.backends import LaneInput, load_backend
 from streamdenoise.backends.torch_device import TorchDeviceBackend
-from streamdenoise.blocks import layout_shapes
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.guard import known_frame
+from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.machine import has_cuda
 from streamdenoise.stream_batch import StreamBatch
 

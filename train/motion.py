@@ -1,11 +1,11 @@
-"""Motion in training: what `streamdenoise.motion` does, differentiable."""
+"""Motion in training: what `streamdenoise.imaging.motion` does, differentiable."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from streamdenoise.imaging.motion import CELL, FlowEstimator
 from streamdenoise.model import State
-from streamdenoise.motion import CELL, FlowEstimator
 from streamdenoise.packing import pack, unpack
 from streamdenoise.state_warp import warp, warp_channels_last
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrize
 
+from streamdenoise.imaging.motion import FlowEstimator
 from streamdenoise.model import RecurrentDenoiser, State
-from streamdenoise.motion import FlowEstimator
 from streamdenoise.packing import luma_channels
 from train.batch import Batch
 from train.loss import LOSSES

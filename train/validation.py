@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.imaging.motion import FlowEstimator, search_step
 from streamdenoise.model import RecurrentDenoiser
-from streamdenoise.motion import FlowEstimator, search_step
 from streamdenoise.packing import pack, packed_sigma, unpack
 from train.data import decode_video
 from train.motion import find_flows, warp_state

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdenoise.backends.backend import StepRequest
-from streamdenoise.motion import StateWarper
+from streamdenoise.imaging.motion import StateWarper
 
 
 class HostState:

@@ -8,8 +8,8 @@ import onnxruntime as ort
 
 from streamdenoise.backends.backend import StepRequest
 from streamdenoise.backends.host_state import HostState
-from streamdenoise.blocks import gather_blocks, scatter_blocks
 from streamdenoise.errors import BackendUnavailableError
+from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks
 
 _REMEDIES = {
     "CUDAExecutionProvider": "pip install onnxruntime-gpu in place of onnxruntime",

@@ -19,8 +19,8 @@ from streamdenoise.backends.backend import (  # noqa: E402
     StepRequest,
 )
 from streamdenoise.backends.host_state import HostState  # noqa: E402
-from streamdenoise.blocks import gather_blocks, scatter_blocks  # noqa: E402
 from streamdenoise.errors import ConfigError, EngineLoadError  # noqa: E402
+from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks  # noqa: E402
 from streamdenoise.machine import cpu_name  # noqa: E402
 
 

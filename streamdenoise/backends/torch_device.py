@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from streamdenoise.backends.backend import LaneInput, StepRequest
-from streamdenoise.blocks import layout_shapes, plane_shapes_of
 from streamdenoise.errors import DeviceMemoryError
+from streamdenoise.imaging.blocks import layout_shapes, plane_shapes_of
 from streamdenoise.state_warp import warp_channels_last
 
 budget_log = logging.getLogger("streamdenoise.budget")

@@ -13,8 +13,8 @@ from streamdenoise.clips import read_clip
 from streamdenoise.config import EvalConfig
 from streamdenoise.evaluate.video import run_model
 from streamdenoise.frame import Frame
-from streamdenoise.metrics import plane_psnrs
-from streamdenoise.noise import add_gaussian_noise
+from streamdenoise.imaging.metrics import plane_psnrs
+from streamdenoise.imaging.noise import add_gaussian_noise
 
 Denoise = Callable[[Sequence[Frame]], Sequence[Frame]]
 """From a fresh start, frame by frame."""

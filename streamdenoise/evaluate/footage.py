@@ -9,10 +9,10 @@ import numpy as np
 
 from streamdenoise.artefact import open_artefact
 from streamdenoise.clips import read_clip
-from streamdenoise.color import frame_to_rgb
 from streamdenoise.config import EvalConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.evaluate.video import run_model
+from streamdenoise.imaging.color import frame_to_rgb
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 from streamdenoise.config import EvalConfig
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
+from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.io import IMAGE_SUFFIXES
 from streamdenoise.io.image_source import read_image
-from streamdenoise.metrics import psnr_db
 
 _NOISY, _CLEAN = "_real", "_mean"
 

@@ -23,13 +23,17 @@ import numpy as np
 from streamdenoise.artefact import Artefact
 from streamdenoise.backends import load_backend
 from streamdenoise.clips import read_clip
-from streamdenoise.color import detail_to_keep, rgb_to_yuv420_exact, yuv420_to_rgb_exact
 from streamdenoise.config import EvalConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo
-from streamdenoise.metrics import psnr_db
-from streamdenoise.motion import MotionFollower
-from streamdenoise.noise import plane_sigmas
+from streamdenoise.imaging.color import (
+    detail_to_keep,
+    rgb_to_yuv420_exact,
+    yuv420_to_rgb_exact,
+)
+from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.imaging.motion import MotionFollower
+from streamdenoise.imaging.noise import plane_sigmas
 
 _COLOR = ColorInfo(matrix=1, range=2)
 _PEAK = 255

@@ -1,7 +1,7 @@
 """The video protocol: noise as an 8-bit file holds it, and everyone on the same frames.
 
 White Gaussian noise in RGB, clipped and rounded to 8 bits, in yuv420p
-(`streamdenoise.noise`), drawn once a clip, independent for each frame.
+(`streamdenoise.imaging.noise`), drawn once a clip, independent for each frame.
 """
 
 import tempfile
@@ -17,8 +17,8 @@ from streamdenoise.config import EvalConfig
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.evaluate.vmaf import vmaf
 from streamdenoise.frame import Frame
-from streamdenoise.metrics import psnr_uv, psnr_y, psnr_yuv, ssim_y
-from streamdenoise.noise import add_gaussian_noise
+from streamdenoise.imaging.metrics import psnr_uv, psnr_y, psnr_yuv, ssim_y
+from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.peers import Peer, StoredClip, store
 from streamdenoise.peers.search import best_options, tuning_cases
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import cv2
 
-from streamdenoise.color import frame_to_rgb
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError, SourceOpenError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.io import IMAGE_SUFFIXES
 from streamdenoise.io.ffmpeg_errors import reason
 from streamdenoise.io.image_source import image_paths

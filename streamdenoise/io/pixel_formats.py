@@ -6,9 +6,9 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from streamdenoise.color import resolve_matrix
 from streamdenoise.frame import PIX_FMTS, ColorInfo
-from streamdenoise.io.picture_conversion import convert_picture
+from streamdenoise.imaging.color import resolve_matrix
+from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.planes import SEMI_PLANAR, planes_of
 
 _FULL_RANGE = 2

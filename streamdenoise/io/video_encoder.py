@@ -9,9 +9,10 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
 
-from streamdenoise.color import resolve_matrix
 from streamdenoise.config import EncoderConfig
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
+from streamdenoise.imaging.color import resolve_matrix
+from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.encoders import (
     SourceSettings,
     add_video_stream,
@@ -19,7 +20,6 @@ from streamdenoise.io.encoders import (
     encoded_pix_fmt,
     encoded_size,
 )
-from streamdenoise.io.picture_conversion import convert_picture
 from streamdenoise.io.pixel_formats import same_samples
 from streamdenoise.io.planes import SEMI_PLANAR, frame_of
 

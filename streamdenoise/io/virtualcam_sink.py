@@ -9,7 +9,7 @@ import numpy as np
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io.picture_conversion import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_picture
 
 _HOW_TO = {
     "linux": "load the v4l2loopback kernel module (sudo modprobe v4l2loopback)",

@@ -9,10 +9,10 @@ from pathlib import Path
 from threading import Condition, Thread, current_thread
 from typing import IO
 
-from streamdenoise.color import frame_to_rgb
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame
+from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.io.window_process import HEADER
 
 _PROGRAM = Path(__file__).with_name("window_process.py")

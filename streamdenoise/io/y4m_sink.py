@@ -10,9 +10,9 @@ import numpy as np
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.ffmpeg_errors import reason
 from streamdenoise.io.partial_file import PartialFile
-from streamdenoise.io.picture_conversion import convert_picture
 from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, format_header
 
 

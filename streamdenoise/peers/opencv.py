@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from streamdenoise.frame import Frame
-from streamdenoise.noise import plane_sigmas
+from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.peers import Axes, Filtered, Options, StoredClip, scaled_axes
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from streamdenoise.clips import find_clips, read_clip
 from streamdenoise.frame import Frame
-from streamdenoise.metrics import psnr_y
-from streamdenoise.noise import add_gaussian_noise, plane_sigmas
+from streamdenoise.imaging.metrics import psnr_y
+from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
 from streamdenoise.peers import Options, Peer, StoredClip, store
 
 Case = tuple[Sequence[Frame], StoredClip]

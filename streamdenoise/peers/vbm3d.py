@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.noise import plane_sigmas
+from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.peers import (
     Axes,
     Filtered,

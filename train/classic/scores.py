@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamdenoise.metrics import psnr_db, ssim
+from streamdenoise.imaging.metrics import psnr_db, ssim
 from train.classic.data import Pictures, by_shape
 from train.classic.network import PictureNetwork
 from train.classic.noise import PictureNoise

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from streamdenoise.blocks import gather_blocks, plane_shapes_of, scatter_blocks
+from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 
 CELL = 8
 """Pixels of luma that share one vector of a flow, a side."""
@@ -122,7 +122,7 @@ class StateWarper:
 
         Args:
             state: of a backend, name -> ``(1, h, w, channels)`` float32; ``fused``
-                holds pixels in blocks (`streamdenoise.blocks`).
+                holds pixels in blocks (`streamdenoise.imaging.blocks`).
         """
         planes = plane_shapes_of(state["fused"][0])
         self._height = planes[0][0]

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from streamdenoise.color import (
+from streamdenoise.frame import ColorInfo, bit_depth
+from streamdenoise.imaging.color import (
     resolve_matrix,
     rgb_to_yuv420,
     with_chroma,
     yuv420_to_rgb,
 )
-from streamdenoise.frame import ColorInfo, bit_depth
 
 
 def convert_picture(
