@@ -879,7 +879,7 @@ def live_source(source: str | None, camera: int | None) -> str:
 
 def compile_checkpoint(path: Path, output: Path, calibration: Path | None) -> str:
     """Compile a checkpoint of either kind: of video, or of pictures."""
-    from streamdenoise.checkpoint import is_of_pictures
+    from streamdenoise.network.checkpoint import is_of_pictures
 
     if is_of_pictures(path):
         from train.classic.export import compile_network as compile_

@@ -16,10 +16,10 @@ import torch
 from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.backends import load_backend, step_request
 from streamdenoise.backends.torch_device import TorchDeviceBackend
-from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.layer_profile import noisy_planes, time_ms
 from streamdenoise.machine import cpu_name, usable_cores
-from streamdenoise.model import DeployedGraph
+from streamdenoise.network.checkpoint import load_checkpoint
+from streamdenoise.network.model import DeployedGraph
 from streamdenoise.units import parse_size
 
 _WARMUP = 3

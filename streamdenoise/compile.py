@@ -17,11 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.errors import ConfigError, SinkError, SourceError
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.guard import FRAMES, SIDE, SIGMA, compared_corners, known_frame
-from streamdenoise.half_precision import convolve_in_half
 from streamdenoise.imaging.blocks import (
     gather_blocks,
     layout_shapes,
@@ -32,13 +30,15 @@ from streamdenoise.imaging.motion import MotionFollower, StateWarper
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
 from streamdenoise.int8 import quantize_onnx, quantize_openvino
 from streamdenoise.io import open_source
-from streamdenoise.model import (
+from streamdenoise.network.checkpoint import load_checkpoint
+from streamdenoise.network.half_precision import convolve_in_half
+from streamdenoise.network.model import (
     MULTIPLE,
     DeployedGraph,
     RecurrentDenoiser,
     kmac_per_pixel,
 )
-from streamdenoise.packing import LAYOUT_CHANNELS
+from streamdenoise.network.packing import LAYOUT_CHANNELS
 
 log = logging.getLogger(__name__)
 

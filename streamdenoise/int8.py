@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from streamdenoise.model import RecurrentDenoiser
+from streamdenoise.network.model import RecurrentDenoiser
 
 # In 8 bits these would cost several dB (train/LOG.md).
 _KEPT_IN_FLOAT = [

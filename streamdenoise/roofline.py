@@ -126,7 +126,7 @@ def state_bytes(artefact: Artefact, height: int, width: int, precision: str) -> 
 
     `Backend.state` would not tell: it gives all of it in float32. Engines in FP16 hold
     the features that their convolutions make as they make them
-    (`streamdenoise.half_precision`); the rest is float32 in every precision.
+    (`streamdenoise.network.half_precision`); the rest is float32 in every precision.
 
     Args:
         artefact: the model.

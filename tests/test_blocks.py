@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
-from streamdenoise.packing import LAYOUT_CHANNELS, pack, transform
+from streamdenoise.network.packing import LAYOUT_CHANNELS, pack, transform
 
 
 def random_planes(

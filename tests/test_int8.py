@@ -12,7 +12,7 @@ from torch import nn
 from streamdenoise.artefact import open_artefact, shipped_models
 from streamdenoise.compile import ConvToRows, with_rows
 from streamdenoise.int8 import _round_once, _unite_ranges
-from streamdenoise.model import ModelSpec, RecurrentDenoiser
+from streamdenoise.network.model import ModelSpec, RecurrentDenoiser
 
 RNG = np.random.default_rng(0)
 

@@ -13,16 +13,16 @@ from torch.utils._pytree import tree_leaves
 
 from streamdenoise import Denoiser
 from streamdenoise.artefact import Artefact
-from streamdenoise.checkpoint import save_checkpoint
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.motion import FlowEstimator
-from streamdenoise.model import (
+from streamdenoise.network.checkpoint import save_checkpoint
+from streamdenoise.network.model import (
     DeployedGraph,
     ModelSpec,
     RecurrentDenoiser,
     kmac_per_pixel,
 )
-from streamdenoise.packing import (
+from streamdenoise.network.packing import (
     OPPONENT,
     band_of_channels,
     mean_channels,

@@ -13,8 +13,8 @@ from streamdenoise.imaging.motion import (
     StateWarper,
     luma_of,
 )
-from streamdenoise.model import ModelSpec
-from streamdenoise.packing import pack
+from streamdenoise.network.model import ModelSpec
+from streamdenoise.network.packing import pack
 from train.motion import find_flows, warp_state
 
 

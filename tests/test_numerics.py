@@ -18,12 +18,12 @@ from streamdenoise.artefact import Artefact, open_artefact, shipped_models
 from streamdenoise.backends import Backend, StepRequest, load_backend, openvino
 from streamdenoise.backends.onnxruntime import OnnxRuntimeBackend
 from streamdenoise.backends.openvino import ov
-from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.clips import read_clip
 from streamdenoise.imaging.blocks import gather_blocks
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
-from streamdenoise.model import DeployedGraph
+from streamdenoise.network.checkpoint import load_checkpoint
+from streamdenoise.network.model import DeployedGraph
 
 CLIP = Path(__file__).parent.parent / "samples" / "cctv.mp4"
 FRAMES, H, W = 30, 144, 256

@@ -8,8 +8,8 @@ import pytest
 
 from streamdenoise.artefact import open_artefact, shipped_models
 from streamdenoise.backends import BACKENDS
-from streamdenoise.checkpoint import load_checkpoint
-from streamdenoise.half_precision import convolve_in_half
+from streamdenoise.network.checkpoint import load_checkpoint
+from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.roofline import (
     ONNX_PRODUCT,
     PEAKS,

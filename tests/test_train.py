@@ -17,14 +17,14 @@ import pytest
 import torch
 from conftest import training_toml
 
-from streamdenoise.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.errors import (
     CheckpointError,
     ConfigError,
     DivergedError,
     SinkError,
 )
-from streamdenoise.model import ModelSpec, RecurrentDenoiser, kmac_per_pixel
+from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
+from streamdenoise.network.model import ModelSpec, RecurrentDenoiser, kmac_per_pixel
 from train import batch as batch_module
 from train import trainer as trainer_module
 from train.batch import Batch, batches

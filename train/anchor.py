@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from streamdenoise.errors import ConfigError, StreamDenoiseError
-from streamdenoise.packing import unpack
+from streamdenoise.network.packing import unpack
 from train.batch import Batch, batches
 from train.loss import psnr_loss
 from train.recipe import Recipe

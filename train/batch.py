@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamdenoise.model import State
-from streamdenoise.packing import pack, packed_sigma
+from streamdenoise.network.model import State
+from streamdenoise.network.packing import pack, packed_sigma
 from train.planes import plane_format
 from train.recipe import Recipe
 from train.sampler import ClipSampler

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.model import kmac_per_pixel
+from streamdenoise.network.model import kmac_per_pixel
 from streamdenoise.progress import RedrawnLine, bar_line
 from train.batch import batches
 from train.board import Board

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from streamdenoise.imaging.motion import CELL, FlowEstimator
-from streamdenoise.model import State
-from streamdenoise.packing import pack, unpack
-from streamdenoise.state_warp import warp, warp_channels_last
+from streamdenoise.network.model import State
+from streamdenoise.network.packing import pack, unpack
+from streamdenoise.network.warp import warp, warp_channels_last
 
 
 def find_flows(

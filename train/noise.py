@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamdenoise.model import MIN_TOLD
+from streamdenoise.network.model import MIN_TOLD
 from train.compression import through_h264, through_jpeg
 from train.planes import PlaneFormat, Planes, Rgb, Yuv420, to_8_bits
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamdenoise.imaging.noise_level import opponent_sigmas, plane_std
-from streamdenoise.packing import OPPONENT
+from streamdenoise.network.packing import OPPONENT
 
 # Luma weights of BT.709 (ITU-R BT.709-6, 3.2).
 _KR, _KB = 0.2126, 0.0722

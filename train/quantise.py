@@ -9,7 +9,7 @@ Ranges are those of the present batch, so nothing has to be kept between steps.
 import torch
 from torch import Tensor, nn
 
-from streamdenoise.model import RecurrentDenoiser
+from streamdenoise.network.model import RecurrentDenoiser
 
 
 class RoundedConv(nn.Conv2d):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.model import MULTIPLE, ModelSpec
+from streamdenoise.network.model import MULTIPLE, ModelSpec
 from train.loss import LOSSES
 from train.noise import Awgn, Camera, NoiseRecipe
 

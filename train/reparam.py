@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from streamdenoise.model import RecurrentDenoiser
+from streamdenoise.network.model import RecurrentDenoiser
 
 
 class _Branches(nn.Module):

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.files import replaced_whole
-from streamdenoise.model import RecurrentDenoiser
+from streamdenoise.network.model import RecurrentDenoiser
 
 
 def save_last(

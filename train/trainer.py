@@ -6,9 +6,9 @@ from copy import deepcopy
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from streamdenoise.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.errors import ConfigError, DivergedError
-from streamdenoise.model import RecurrentDenoiser
+from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
+from streamdenoise.network.model import RecurrentDenoiser
 from train.batch import Batch
 from train.quantise import round_while_learning
 from train.ranks import Ranks

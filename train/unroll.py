@@ -9,8 +9,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrize
 
 from streamdenoise.imaging.motion import FlowEstimator
-from streamdenoise.model import RecurrentDenoiser, State
-from streamdenoise.packing import luma_channels
+from streamdenoise.network.model import RecurrentDenoiser, State
+from streamdenoise.network.packing import luma_channels
 from train.batch import Batch
 from train.loss import LOSSES
 from train.motion import find_flows, warp_state

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.motion import FlowEstimator, search_step
-from streamdenoise.model import RecurrentDenoiser
-from streamdenoise.packing import pack, packed_sigma, unpack
+from streamdenoise.network.model import RecurrentDenoiser
+from streamdenoise.network.packing import pack, packed_sigma, unpack
 from train.data import decode_video
 from train.motion import find_flows, warp_state
 from train.noise import NoiseRecipe

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from streamdenoise.backends.backend import StepRequest
 from streamdenoise.backends.torch_device import TorchDeviceBackend
-from streamdenoise.checkpoint import load_checkpoint
 from streamdenoise.errors import BackendUnavailableError
-from streamdenoise.half_precision import convolve_in_half
-from streamdenoise.model import DeployedGraph
+from streamdenoise.network.checkpoint import load_checkpoint
+from streamdenoise.network.half_precision import convolve_in_half
+from streamdenoise.network.model import DeployedGraph
 
 
 def load(name: str, request: StepRequest, device: str = "cpu") -> TorchDeviceBackend:

@@ -290,9 +290,9 @@ def _build_with_torch(request: StepRequest, options: EngineOptions) -> bytes:
     """Straight from the checkpoint, through ``torch.export``; not measured."""
     import torch
 
-    from streamdenoise.checkpoint import load_checkpoint
-    from streamdenoise.half_precision import convolve_in_half
-    from streamdenoise.model import DeployedGraph
+    from streamdenoise.network.checkpoint import load_checkpoint
+    from streamdenoise.network.half_precision import convolve_in_half
+    from streamdenoise.network.model import DeployedGraph
 
     compiler = importlib.import_module("torch_tensorrt").dynamo
     if options.dynamic:

@@ -16,7 +16,7 @@ from torch import Tensor
 from streamdenoise.backends.backend import LaneInput, StepRequest
 from streamdenoise.errors import DeviceMemoryError
 from streamdenoise.imaging.blocks import layout_shapes, plane_shapes_of
-from streamdenoise.state_warp import warp_channels_last
+from streamdenoise.network.warp import warp_channels_last
 
 budget_log = logging.getLogger("streamdenoise.budget")
 """What is taken of a GPU's memory; shown without being asked for."""

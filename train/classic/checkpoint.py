@@ -8,9 +8,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from streamdenoise.checkpoint import PICTURE_KEY
 from streamdenoise.errors import CheckpointError, ConfigError
 from streamdenoise.files import replaced_whole
+from streamdenoise.network.checkpoint import PICTURE_KEY
 from train.classic.network import PictureNetwork
 from train.classic.networks import NetworkSpec
 

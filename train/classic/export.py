@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from streamdenoise.compile import guard_reference, trace_onnx, write_artefact
 from streamdenoise.errors import ConfigError
-from streamdenoise.half_precision import convolve_in_half
-from streamdenoise.packing import blocks_to_planes, planes_to_blocks
+from streamdenoise.network.half_precision import convolve_in_half
+from streamdenoise.network.packing import blocks_to_planes, planes_to_blocks
 from train.classic.checkpoint import load_network
 from train.classic.network import PictureNetwork
 from train.classic.networks import kmac_per_pixel, parameters

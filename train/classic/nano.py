@@ -2,15 +2,15 @@
 
 from torch import Tensor
 
-from streamdenoise.model import MULTIPLE, ModelSpec, RecurrentDenoiser
-from streamdenoise.packing import pack, packed_sigma, unpack
+from streamdenoise.network.model import MULTIPLE, ModelSpec, RecurrentDenoiser
+from streamdenoise.network.packing import pack, packed_sigma, unpack
 from train.classic.network import PictureNetwork
 
 
 class Nano(PictureNetwork):
     """The video network's first step: no past, so a picture by itself.
 
-    `streamdenoise.model`, with the widths of the shipped models. Its motion gate has
+    `streamdenoise.network.model`, with the widths of the shipped models. Its motion gate has
     nothing to do.
     """
 

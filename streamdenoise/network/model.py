@@ -7,7 +7,7 @@ still noise. All state tensors are zero for a fresh start, so a reset is a fresh
 What moves is followed by the caller, who warps the state between steps
 (`streamdenoise.imaging.motion`).
 
-Everything runs on the cosine coefficients of 4x4 pixels (`streamdenoise.packing`), at
+Everything runs on the cosine coefficients of 4x4 pixels (`streamdenoise.network.packing`), at
 a quarter of the size, where wide convolutions are cheap. White noise stays white there
 and pictures become sparse, so a threshold a coefficient takes away most of the noise,
 as in every transform denoiser (Donoho, "De-noising by soft-thresholding", 1995). The
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamdenoise.packing import (
+from streamdenoise.network.packing import (
     LAYOUT_CHANNELS,
     band_of_channels,
     mean_channels,

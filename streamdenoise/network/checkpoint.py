@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from streamdenoise.errors import CheckpointError
 from streamdenoise.files import replaced_whole
-from streamdenoise.model import ModelSpec, RecurrentDenoiser
+from streamdenoise.network.model import ModelSpec, RecurrentDenoiser
 
 PICTURE_KEY = "picture_network"
 """In the metadata of checkpoints of `train.classic`, which hold networks of pictures.
