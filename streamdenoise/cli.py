@@ -35,6 +35,13 @@ from streamdenoise.config import (
     choose_encoder,
     parse_sigma,
 )
+from streamdenoise.console.logs import (
+    LogFormat,
+    configure_logging,
+    install_hooks,
+    logs_json,
+)
+from streamdenoise.console.process_title import hide_arguments
 from streamdenoise.errors import (
     BuildStoppedError,
     ConfigError,
@@ -43,14 +50,7 @@ from streamdenoise.errors import (
     SourceRefusedError,
     StreamDenoiseError,
 )
-from streamdenoise.logs import (
-    LogFormat,
-    configure_logging,
-    install_hooks,
-    logs_json,
-)
 from streamdenoise.masking import mask_address, mask_exception
-from streamdenoise.process_title import hide_arguments
 from streamdenoise.units import parse_size, parse_time
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def file_(
 
     As IN and as output, - is a yuv4mpegpipe on stdin and stdout.
     """
-    from streamdenoise.progress import BuildProgress, Progress
+    from streamdenoise.console.progress import BuildProgress, Progress
 
     config = FileConfig(
         source=source,
@@ -363,7 +363,7 @@ def live(
     Keys: q quit, s before and after, space freeze, + and - strength, r record.
     In an address {NAME} is the environment variable NAME: rtsp://me:{PASSWORD}@cam/.
     """
-    from streamdenoise.progress import BuildProgress, Progress
+    from streamdenoise.console.progress import BuildProgress, Progress
 
     outputs = tuple(output or ())
     config = LiveConfig(
@@ -445,8 +445,8 @@ def image(
         overwrite=overwrite,
     )
     with stop_by_signal() as switch:
+        from streamdenoise.console.progress import BuildProgress
         from streamdenoise.jobs import denoise_images
-        from streamdenoise.progress import BuildProgress
 
         progress = BuildProgress(switch.is_stopped, quiet=quiet)
         stats = denoise_images(config, on_build=progress.step, switch=switch)
@@ -810,8 +810,8 @@ def compile_(
     width, height = parse_size(size)
     with stop_by_signal() as switch:
         from streamdenoise.backends import EngineOptions
+        from streamdenoise.console.progress import BuildProgress
         from streamdenoise.engines import make_engine
-        from streamdenoise.progress import BuildProgress
 
         progress = BuildProgress(switch.is_stopped, quiet=quiet)
         options = EngineOptions(
@@ -971,7 +971,7 @@ def stop_by_signal() -> Iterator["StopSwitch"]:
 
 def report(name: str, stats: "Stats", switch: "StopSwitch", quiet: bool) -> None:
     """Print the summary and the notes; exit with the code of a signal, if any."""
-    from streamdenoise.progress import stats_fields, summary
+    from streamdenoise.console.progress import stats_fields, summary
 
     name = "stdout" if name == "-" else mask_address(name)
     if logs_json():

@@ -16,6 +16,7 @@ from streamdenoise.backends import (
     usual_backends,
 )
 from streamdenoise.backends.backend import OnBuild
+from streamdenoise.console.table import align
 from streamdenoise.engine_store import FOLDER_VARIABLE, EngineStore, StoredEngine
 from streamdenoise.errors import (
     BackendError,
@@ -23,7 +24,6 @@ from streamdenoise.errors import (
     ConfigError,
     EngineBuildError,
 )
-from streamdenoise.table import align
 
 _HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from streamdenoise.artefact import open_artefact, shipped_models
-from streamdenoise.table import align
+from streamdenoise.console.table import align
 
 HEADER = ("model", "layout", "params", "kMAC/px", "noise", "PSNR", "steps", "files")
 

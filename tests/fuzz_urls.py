@@ -13,7 +13,8 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["streamdenoise"]):
-    from streamdenoise import logs, masking
+    from streamdenoise import masking
+    from streamdenoise.console import logs
     from streamdenoise.stream_url import StreamURL  # noqa: F401
 
 from test_secrets import Hostile, Paths, send_through

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streamdenoise.logs import (
+from streamdenoise.console.logs import (
     JSONFormatter,
     LogFormat,
     MaskingFormatter,

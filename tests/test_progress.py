@@ -4,8 +4,8 @@ import io
 
 import pytest
 
+from streamdenoise.console.progress import Progress, summary
 from streamdenoise.frame import StreamInfo
-from streamdenoise.progress import Progress, summary
 from streamdenoise.stats import Stats
 
 

@@ -28,7 +28,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rtsp_server import RTSPServer
 
-from streamdenoise import logs, masking
+from streamdenoise import masking
+from streamdenoise.console import logs
 from streamdenoise.errors import (
     ConfigError,
     SourceLostError,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import cv2
 
+from streamdenoise.console.progress import RedrawnLine, bar_line
 from streamdenoise.errors import ConfigError
 from streamdenoise.network.model import kmac_per_pixel
-from streamdenoise.progress import RedrawnLine, bar_line
 from train.batch import batches
 from train.board import Board
 from train.ranks import Ranks, joined

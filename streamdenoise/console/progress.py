@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
+from streamdenoise.console.logs import logs_json
 from streamdenoise.frame import StreamInfo
-from streamdenoise.logs import logs_json
 from streamdenoise.stats import Stats, stats_items
 
 log = logging.getLogger(__name__)
