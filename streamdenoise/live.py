@@ -30,10 +30,10 @@ from streamdenoise.live_outputs import (
 from streamdenoise.overlay import draw_no_signal
 from streamdenoise.pipeline import LiveRules, Output, Pipeline
 from streamdenoise.recorder import Recorder
+from streamdenoise.service.status_server import StatusServer
+from streamdenoise.service.systemd import Notifier
 from streamdenoise.stats import Stats
-from streamdenoise.status_server import StatusServer
 from streamdenoise.stream_url import Credentials, StreamURL
-from streamdenoise.systemd import Notifier
 
 
 def denoise_live(

@@ -21,8 +21,8 @@ from conftest import skip_or_fail
 from streamdenoise import __version__
 from streamdenoise.cli import app
 from streamdenoise.engine_store import FOLDER_VARIABLE
+from streamdenoise.service.status_server import StatusServer
 from streamdenoise.stats import Stats
-from streamdenoise.status_server import StatusServer
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"

@@ -26,7 +26,7 @@ from streamdenoise.config import (
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.retention import Keep
 from streamdenoise.io.segment_names import SegmentNames
-from streamdenoise.status_server import parse_address
+from streamdenoise.service.status_server import parse_address
 from streamdenoise.stream_url import Credentials, StreamURL
 from streamdenoise.units import parse_size, parse_time
 

@@ -24,12 +24,20 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from streamdenoise import status_server
 from streamdenoise.errors import ConfigError
-from streamdenoise.machine_health import DeviceHealth, HealthMeter, MachineHealth
-from streamdenoise.metrics_export import Snapshot, exposition
+from streamdenoise.service import status_server
+from streamdenoise.service.machine_health import (
+    DeviceHealth,
+    HealthMeter,
+    MachineHealth,
+)
+from streamdenoise.service.prometheus import Snapshot, exposition
+from streamdenoise.service.status_server import (
+    MAX_CONNECTIONS,
+    StatusServer,
+    parse_address,
+)
 from streamdenoise.stats import LATENCY_BOUNDS_MS, LatencyMeter, OutputStats, Stats
-from streamdenoise.status_server import MAX_CONNECTIONS, StatusServer, parse_address
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 SECRET = "hunter2"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamdenoise.live import while_building
-from streamdenoise.systemd import MAX_STATUS, Notifier
+from streamdenoise.service.systemd import MAX_STATUS, Notifier
 
 
 class Manager:

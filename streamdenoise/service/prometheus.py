@@ -22,7 +22,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from streamdenoise import __version__
 from streamdenoise.errors import mask_credentials
 from streamdenoise.machine import package_versions
-from streamdenoise.machine_health import MachineHealth
+from streamdenoise.service.machine_health import MachineHealth
 from streamdenoise.stats import LATENCY_BOUNDS_MS, OutputStats, Stats
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
