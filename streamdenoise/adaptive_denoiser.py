@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamdenoise.artefact import open_artefact, shipped_models
 from streamdenoise.contexts import Closing
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.frame import Frame
 from streamdenoise.half_size import HalfSizeDenoiser
+from streamdenoise.inference.artefact import open_artefact, shipped_models
 from streamdenoise.load_governor import LoadGovernor
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from streamdenoise.backends import usual_backends
 from streamdenoise.bench_report import CRF, PRESET, BenchReport, Result, figure_type
 from streamdenoise.clips import (
     TICK,
@@ -31,6 +30,7 @@ from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
+from streamdenoise.inference.registry import usual_backends
 from streamdenoise.io import open_sink
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.peers import store

@@ -17,8 +17,6 @@ from statistics import median
 
 import numpy as np
 
-from streamdenoise.artefact import Artefact, open_artefact
-from streamdenoise.backends import BACKENDS, Backend, check_backend, load_backend
 from streamdenoise.bench_report import write_texts
 from streamdenoise.clips import clean_clip_path, noisy_clip, read_clip, resized_clip
 from streamdenoise.config import StepBenchConfig
@@ -30,6 +28,9 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise import plane_sigmas
+from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.load import Backend, check_backend, load_backend
+from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.roofline import (
     PEAKS,

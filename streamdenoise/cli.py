@@ -809,9 +809,9 @@ def compile_(
         return
     width, height = parse_size(size)
     with stop_by_signal() as switch:
-        from streamdenoise.backends import EngineOptions
         from streamdenoise.console.progress import BuildProgress
-        from streamdenoise.engines import make_engine
+        from streamdenoise.inference.build import make_engine
+        from streamdenoise.inference.load import EngineOptions
 
         progress = BuildProgress(switch.is_stopped, quiet=quiet)
         options = EngineOptions(
@@ -895,7 +895,7 @@ def compiled_model(model: str) -> str:
         return model
     if not path.is_file():
         raise ConfigError(f"--model {model}: there is no such file; check the name")
-    from streamdenoise.artefact import is_compiled, is_manifest
+    from streamdenoise.inference.artefact import is_compiled, is_manifest
 
     manifest = path.with_suffix(".json")
     if is_compiled(path):

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from streamdenoise.artefact import Artefact, open_artefact
-from streamdenoise.backends import load_backend, step_request
-from streamdenoise.backends.torch_device import TorchDeviceBackend
+from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
+from streamdenoise.inference.load import load_backend, step_request
 from streamdenoise.layer_profile import noisy_planes, time_ms
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.network.checkpoint import load_checkpoint

@@ -19,7 +19,6 @@ from torch import nn
 
 from streamdenoise.errors import ConfigError, SinkError, SourceError
 from streamdenoise.frame import ColorInfo, Frame
-from streamdenoise.guard import FRAMES, SIDE, SIGMA, compared_corners, known_frame
 from streamdenoise.imaging.blocks import (
     gather_blocks,
     layout_shapes,
@@ -28,6 +27,13 @@ from streamdenoise.imaging.blocks import (
 )
 from streamdenoise.imaging.motion import MotionFollower, StateWarper
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
+from streamdenoise.inference.guard import (
+    FRAMES,
+    SIDE,
+    SIGMA,
+    compared_corners,
+    known_frame,
+)
 from streamdenoise.int8 import quantize_onnx, quantize_openvino
 from streamdenoise.io import open_source
 from streamdenoise.network.checkpoint import load_checkpoint
@@ -258,7 +264,7 @@ class Graph(Protocol):
 
 
 def guard_reference(graph: Graph) -> list[np.ndarray]:
-    """What FP32 makes of the known clip, see `streamdenoise.guard`."""
+    """What FP32 makes of the known clip, see `streamdenoise.inference.guard`."""
     graph.eval()
     shapes = layout_shapes(graph.layout, SIDE, SIDE)
     channels = LAYOUT_CHANNELS[graph.layout]

@@ -10,11 +10,8 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from streamdenoise.artefact import Artefact, open_artefact
-from streamdenoise.backends import Backend, OnBuild, check_backend
 from streamdenoise.config import MAX_SIGMA
 from streamdenoise.contexts import Closing
-from streamdenoise.engine_loader import EngineLoader, Loader
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.blocks import layout_shapes
@@ -22,6 +19,9 @@ from streamdenoise.imaging.motion import MotionFollower, luma_of
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.imaging.noise_level import SigmaEstimator
 from streamdenoise.imaging.scene_cut import SceneCutDetector
+from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.engine_loader import EngineLoader, Loader
+from streamdenoise.inference.load import Backend, OnBuild, check_backend
 
 log = logging.getLogger(__name__)
 

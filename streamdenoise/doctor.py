@@ -126,16 +126,17 @@ def _packages() -> list[Check]:
 
 
 def _models() -> list[Check]:
-    from streamdenoise.artefact import shipped_models
+    from streamdenoise.inference.artefact import shipped_models
 
     names = shipped_models()
     return [Check("models", bool(names), ", ".join(names) or "none: install again")]
 
 
 def _backends() -> list[Check]:
-    from streamdenoise.artefact import open_artefact, shipped_models
-    from streamdenoise.backends import BACKENDS, check_backend
     from streamdenoise.errors import BackendError
+    from streamdenoise.inference.artefact import open_artefact, shipped_models
+    from streamdenoise.inference.load import check_backend
+    from streamdenoise.inference.registry import BACKENDS
 
     names = shipped_models()
     if not names:

@@ -1,29 +1,12 @@
 """The engines of this machine: make one, list them, check them, clear them away."""
 
-import hashlib
 import re
-import time
 from importlib.metadata import PackageNotFoundError, version
 
-from streamdenoise.artefact import open_artefact, shipped_models
-from streamdenoise.backends import (
-    BACKENDS,
-    EngineOptions,
-    Engines,
-    backend_for,
-    build_engine,
-    check_backend,
-    usual_backends,
-)
-from streamdenoise.backends.backend import OnBuild
 from streamdenoise.console.table import align
-from streamdenoise.engine_store import FOLDER_VARIABLE, EngineStore, StoredEngine
-from streamdenoise.errors import (
-    BackendError,
-    BackendUnavailableError,
-    ConfigError,
-    EngineBuildError,
-)
+from streamdenoise.inference.artefact import open_artefact, shipped_models
+from streamdenoise.inference.engine_store import EngineStore, StoredEngine
+from streamdenoise.inference.registry import BACKENDS
 
 _HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
 
@@ -33,78 +16,6 @@ _PACKAGES = {
     "TensorRT-RTX": "tensorrt_rtx",
 }
 """Runtime -> package of the same version; Torch-TensorRT is two."""
-
-
-def make_engine(
-    model: str,
-    backend: str,
-    precision: str | None,
-    width: int,
-    height: int,
-    depth: int,
-    options: EngineOptions,
-    on_build: OnBuild | None = None,
-) -> str:
-    """Build an engine, unless there is one that fits.
-
-    Args:
-        model: name of a shipped model, or the path of a compiled one's ``.json``.
-        backend: a name of `BACKENDS`, or ``auto`` for the first with engines here.
-        precision: ``fp32``, ``fp16``, ``int8``, or None for the backend's own.
-        width: of the pictures, in pixels.
-        height: of the pictures.
-        depth: bits per sample, 8 or 10.
-        options: see `EngineOptions`.
-        on_build: told how far it is; may stop it.
-
-    Returns:
-        A line that says what there is now, for people.
-
-    Raises:
-        ConfigError: an option cannot be used.
-        BackendError: the backend does not work here, or could not build.
-    """
-    if depth not in (8, 10):
-        raise ConfigError(f"--depth {depth} cannot be used; give 8 or 10")
-    artefact = open_artefact(model)
-    name = _first_with_engines(model) if backend == "auto" else backend
-    name = backend_for(name, precision)
-    multiple = artefact.multiple
-    padded = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
-    store = EngineStore()
-    start = time.monotonic()
-    engine = build_engine(
-        *(name, artefact, *padded, depth, options), store=store, on_build=on_build
-    )
-    took = time.monotonic() - start
-    digest = hashlib.sha256(engine).hexdigest()
-    kept = [s.path.parent for s in store.engines() if s.sha256 == digest]
-    if not kept:
-        raise EngineBuildError(
-            f"the engine of {artefact.name} was built but could not be kept in "
-            f"{store.folder}; make room there, or set {FOLDER_VARIABLE} to another"
-        )
-    return (
-        f"{name} engine of {artefact.name} for {width}x{height}, "
-        f"{len(engine) / 2**20:.1f} MiB, in {kept[0]} ({took:.1f} s)"
-    )
-
-
-def _first_with_engines(model: str) -> str:
-    artefact = open_artefact(model)
-    reasons = []
-    for name in usual_backends():
-        if BACKENDS[name].engines is Engines.NONE:
-            continue
-        try:
-            check_backend(name, artefact)
-        except BackendError as exc:
-            reasons.append(str(exc))
-            continue
-        return name
-    raise BackendUnavailableError(
-        f"no backend builds engines here: {'; '.join(reasons)}"
-    )
 
 
 def engines_table() -> str:

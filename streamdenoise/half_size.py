@@ -13,10 +13,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from streamdenoise.artefact import Artefact
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.frame import ColorInfo
 from streamdenoise.imaging.noise_level import SigmaEstimator
+from streamdenoise.inference.artefact import Artefact
 
 _AROUND = (3, 3)
 """Pixels of the half-size picture that the energy of detail is averaged over."""

@@ -29,7 +29,7 @@ def quantize_openvino(
 
     `inputs` are those of `streamdenoise.compile.calibration_inputs`.
     """
-    from streamdenoise.backends.openvino import ov
+    from streamdenoise.inference.backends.openvino import ov
 
     model = ov.Core().read_model(onnx_path)
     quantized = _quantize(
@@ -90,7 +90,7 @@ def _quantize(
     `preset` is ``mixed``, or ``performance`` where all ranges shall be symmetric.
     """
     # Imported first, so that OpenVINO does not report its use.
-    import streamdenoise.backends.openvino  # noqa: F401  # isort: skip
+    import streamdenoise.inference.backends.openvino  # noqa: F401  # isort: skip
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
 

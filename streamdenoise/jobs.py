@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from streamdenoise.artefact import open_artefact
-from streamdenoise.backends import OnBuild
 from streamdenoise.config import DenoiseConfig, FileConfig, ImageConfig, View
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.inference.artefact import open_artefact
+from streamdenoise.inference.load import OnBuild
 from streamdenoise.io import IMAGE_SUFFIXES, Source, open_sink, open_source
 from streamdenoise.io.nvenc import usable_encoder
 from streamdenoise.overlay import compose, draw_stats, view_size

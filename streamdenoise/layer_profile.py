@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamdenoise.artefact import Artefact, open_artefact
-from streamdenoise.backends import openvino, step_request
-from streamdenoise.backends.openvino import ov
 from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
+from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.backends import openvino
+from streamdenoise.inference.backends.openvino import ov
+from streamdenoise.inference.load import step_request
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.roofline import PeakMeter
 from streamdenoise.units import parse_size

@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from streamdenoise.adaptive_denoiser import AdaptiveDenoiser
-from streamdenoise.backends import OnBuild
 from streamdenoise.config import LiveConfig, OnLoss
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.frame import StreamInfo
+from streamdenoise.inference.load import OnBuild
 from streamdenoise.io import Source, is_network, open_source
 from streamdenoise.io.nvenc import usable_encoder
 from streamdenoise.io.reconnecting_source import ReconnectingSource

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from streamdenoise.artefact import open_artefact, shipped_models
 from streamdenoise.console.table import align
+from streamdenoise.inference.artefact import open_artefact, shipped_models
 
 HEADER = ("model", "layout", "params", "kMAC/px", "noise", "PSNR", "steps", "files")
 

@@ -7,11 +7,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from streamdenoise.artefact import Artefact
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.frame import Frame, bit_depth
 from streamdenoise.imaging.color import rgb_to_yuv420, with_chroma, yuv420_to_rgb
 from streamdenoise.imaging.noise import plane_sigmas
+from streamdenoise.inference.artefact import Artefact
 
 _QUIET = 0.25 / 255
 """Below this noise, networks that are told of it have nothing to do."""

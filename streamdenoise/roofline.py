@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from streamdenoise.artefact import Artefact
-from streamdenoise.backends import BACKENDS
+from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.registry import BACKENDS
 
 BYTES_PER_WEIGHT = {"int8": 1, "fp16": 2, "fp32": 4}
 
@@ -247,7 +247,7 @@ def openvino_product(side: int, threads: int, precision: str) -> tuple[Any, floa
         The infer request, with profiling on, and its operations.
     """
     # Imported there, OpenVINO does not report its use.
-    from streamdenoise.backends.openvino import ov
+    from streamdenoise.inference.backends.openvino import ov
 
     ops: Any = ov.opset13
     rng = np.random.default_rng(0)

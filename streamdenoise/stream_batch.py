@@ -12,19 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streamdenoise.artefact import Artefact, open_artefact
-from streamdenoise.backends import (
-    BACKENDS,
-    Backend,
-    Engines,
-    LaneInput,
-    explained,
-    load_backend,
-    usual_backends,
-)
 from streamdenoise.contexts import Closing
 from streamdenoise.denoiser import Denoiser
-from streamdenoise.engine_loader import guarded
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
@@ -32,9 +21,18 @@ from streamdenoise.errors import (
     EngineRefusedError,
 )
 from streamdenoise.frame import bit_depth
+from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.engine_loader import guarded
+from streamdenoise.inference.load import Backend, LaneInput, load_backend
+from streamdenoise.inference.registry import (
+    BACKENDS,
+    Engines,
+    explained,
+    usual_backends,
+)
 
 if TYPE_CHECKING:
-    from streamdenoise.backends.torch_device import TorchDeviceBackend
+    from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 
 WAIT_S = 0.004
 """How long the first frame of a batch waits for those of other streams."""

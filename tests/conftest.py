@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamdenoise.engine_store import FOLDER_VARIABLE
+from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 RATE = Fraction(30000, 1001)

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from test_denoiser import make_frame, scene
 
-from streamdenoise import artefact
 from streamdenoise.adaptive_denoiser import AdaptiveDenoiser, smaller_model
-from streamdenoise.backends import Backend
 from streamdenoise.denoiser import Denoiser
-from streamdenoise.engine_loader import EngineLoader
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.half_size import HalfSizeDenoiser
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import plane_sigmas
+from streamdenoise.inference import artefact
+from streamdenoise.inference.engine_loader import EngineLoader
+from streamdenoise.inference.load import Backend
 from streamdenoise.io import open_source
 
 MAX_LAG_MS = 100.0

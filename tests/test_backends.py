@@ -5,13 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamdenoise.artefact import (
-    WEIGHTS,
-    Artefact,
-    open_artefact,
-    shipped_models,
-)
-from streamdenoise.backends import BACKENDS, load_backend
 from streamdenoise.errors import (
     BackendUnavailableError,
     CheckpointError,
@@ -19,6 +12,14 @@ from streamdenoise.errors import (
     EngineMismatchError,
 )
 from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.inference.artefact import (
+    WEIGHTS,
+    Artefact,
+    open_artefact,
+    shipped_models,
+)
+from streamdenoise.inference.load import load_backend
+from streamdenoise.inference.registry import BACKENDS
 
 HERE = ("openvino", "openvino-fp32", "onnxruntime", "eager")
 """Rows that run on any CPU; what needs a GPU is tested where there is one."""
@@ -167,7 +168,9 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     import sys
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.delitem(sys.modules, "streamdenoise.backends.onnxruntime", False)
+    monkeypatch.delitem(
+        sys.modules, "streamdenoise.inference.backends.onnxruntime", False
+    )
     with pytest.raises(BackendUnavailableError, match=r"streamdenoise\[onnx\]"):
         load_backend("onnxruntime", open_artefact("nano"), H, W)
 

@@ -172,7 +172,7 @@ def test_bench_says_why_a_backend_is_left_out(
     monkeypatch.setattr(bench_module, "usual_backends", lambda: ["onnxruntime"])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(
-        sys.modules, "streamdenoise.backends.onnxruntime", raising=False
+        sys.modules, "streamdenoise.inference.backends.onnxruntime", raising=False
     )
     report = bench(clip=clean_file, quick=True, peers=False)
     assert [result.name for result in report.results] == ["none"]

@@ -9,8 +9,6 @@ import pytest
 from conftest import Clip
 
 from streamdenoise import bench_steps as steps_module
-from streamdenoise.artefact import Artefact, open_artefact
-from streamdenoise.backends import BACKENDS, Backend, load_backend
 from streamdenoise.bench_steps import bench_steps, fitting_size
 from streamdenoise.config import StepBenchConfig
 from streamdenoise.errors import (
@@ -19,6 +17,9 @@ from streamdenoise.errors import (
     ConfigError,
     EngineBuildError,
 )
+from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.load import Backend, load_backend
+from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.machine import has_cuda
 
 HERE = ["openvino", "openvino-fp32", "onnxruntime", "eager"]
@@ -46,7 +47,7 @@ def quick(clip: Clip, **options: object) -> StepBenchConfig:
 def without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(
-        sys.modules, "streamdenoise.backends.onnxruntime", raising=False
+        sys.modules, "streamdenoise.inference.backends.onnxruntime", raising=False
     )
 
 

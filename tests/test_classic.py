@@ -25,7 +25,6 @@ from conftest import Clip, skip_or_fail
 from typer.testing import CliRunner, Result
 
 from streamdenoise import cli
-from streamdenoise.artefact import Artefact, open_artefact
 from streamdenoise.errors import (
     CheckpointError,
     ConfigError,
@@ -33,6 +32,7 @@ from streamdenoise.errors import (
     SourceOpenError,
 )
 from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.inference.artefact import Artefact, open_artefact
 from streamdenoise.io.image_source import image_paths
 from streamdenoise.picture_denoiser import PictureDenoiser
 from train.classic import trainer as trainer_module

@@ -16,7 +16,7 @@ from conftest import Clip
 from typer.testing import CliRunner, Result
 
 from streamdenoise import __version__, cli
-from streamdenoise.backends import BACKENDS
+from streamdenoise.inference.registry import BACKENDS
 
 ROOT = Path(__file__).parent.parent
 WAIT_S = 50

@@ -20,7 +20,7 @@ from conftest import skip_or_fail
 
 from streamdenoise import __version__
 from streamdenoise.cli import app
-from streamdenoise.engine_store import FOLDER_VARIABLE
+from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.stats import Stats
 

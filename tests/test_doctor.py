@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streamdenoise import doctor
-from streamdenoise.artefact import shipped_models
-from streamdenoise.backends import BACKENDS
+from streamdenoise.inference.artefact import shipped_models
+from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.io.ffmpeg_publisher import ffmpeg_with
 from streamdenoise.models import models_table
 

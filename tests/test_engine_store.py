@@ -12,15 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from streamdenoise.engine_store import (
-    FOLDER_VARIABLE,
-    MANIFEST_VERSION,
-    SMALLEST_DYNAMIC_SIDE,
-    EngineSpec,
-    EngineStore,
-    default_folder,
-)
 from streamdenoise.errors import ConfigError, EngineBuildError
+from streamdenoise.inference.engine_folders import FOLDER_VARIABLE, default_folder
+from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE, EngineSpec
+from streamdenoise.inference.engine_store import MANIFEST_VERSION, EngineStore
 
 SPEC = EngineSpec(
     model="nano",

@@ -16,20 +16,8 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner, Result
 
-from streamdenoise import backends, cli, engines
-from streamdenoise.artefact import WEIGHTS, Artefact, open_artefact
-from streamdenoise.backends import (
-    BACKENDS,
-    Backend,
-    EngineOptions,
-    Engines,
-    backend_for,
-    build_engine,
-    load_backend,
-)
+from streamdenoise import cli, engines
 from streamdenoise.denoiser import Denoiser
-from streamdenoise.engine_loader import EngineLoader
-from streamdenoise.engine_store import FOLDER_VARIABLE, EngineSpec, EngineStore
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
@@ -37,9 +25,22 @@ from streamdenoise.errors import (
     EngineBuildError,
     EngineRefusedError,
 )
-from streamdenoise.guard import LEAST_PSNR_DB, SIDE, check_engine, known_frame
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.inference import load as backends
+from streamdenoise.inference.artefact import WEIGHTS, Artefact, open_artefact
+from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
+from streamdenoise.inference.engine_loader import EngineLoader
+from streamdenoise.inference.engine_spec import EngineSpec
+from streamdenoise.inference.engine_store import EngineStore
+from streamdenoise.inference.guard import LEAST_PSNR_DB, SIDE, check_engine, known_frame
+from streamdenoise.inference.load import (
+    Backend,
+    EngineOptions,
+    build_engine,
+    load_backend,
+)
+from streamdenoise.inference.registry import BACKENDS, Engines, backend_for
 from streamdenoise.machine import has_cuda
 from train.classic.checkpoint import save_network
 from train.classic.export import compile_network
@@ -243,7 +244,7 @@ def test_a_stored_engine_runs_as_the_model_does(
 
 def stored_under_the_name_of_nano(store: EngineStore, engine: bytes) -> None:
     """Let the manifest lie about what is in the file."""
-    module = sys.modules["streamdenoise.backends.openvino"]
+    module = sys.modules["streamdenoise.inference.backends.openvino"]
     nano = open_artefact("nano")
     request = backends.step_request("openvino", nano, 256, 256, 8, None)
     spec = backends._spec("openvino", request, module, EngineOptions())
@@ -425,7 +426,7 @@ def test_closing_ends_a_build_that_waits_for_another_process(
     artefact = open_artefact("nano")
     loader = EngineLoader(artefact, wait=False, store=store)
     store.folder.mkdir()
-    module = importlib.import_module("streamdenoise.backends.openvino")
+    module = importlib.import_module("streamdenoise.inference.backends.openvino")
     request = backends.step_request("openvino", artefact, 64, 64, 8, None)
     spec = backends._spec("openvino", request, module, EngineOptions())
     with FileLock(store.folder / f"{spec.file_name}.lock"):

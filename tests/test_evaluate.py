@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from streamdenoise.artefact import open_artefact
 from streamdenoise.clips import find_clips, read_clip
 from streamdenoise.config import EncoderConfig, EvalConfig, Protocol
 from streamdenoise.denoiser import Denoiser
@@ -41,6 +40,7 @@ from streamdenoise.evaluate.vmaf import vmaf, why_no_vmaf
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.metrics import psnr_db, psnr_uv, psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
+from streamdenoise.inference.artefact import open_artefact
 from streamdenoise.io import open_sink
 from streamdenoise.peers import StoredClip, find_peers, store
 from streamdenoise.peers.search import tuning_cases
@@ -678,7 +678,7 @@ def test_missing_packages_are_named(
             evaluate(config)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(
-        sys.modules, "streamdenoise.backends.onnxruntime", raising=False
+        sys.modules, "streamdenoise.inference.backends.onnxruntime", raising=False
     )
     with pytest.raises(BackendUnavailableError, match=r"streamdenoise\[onnx\]"):
         evaluate(config)

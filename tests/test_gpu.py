@@ -13,23 +13,18 @@ import numpy as np
 import pytest
 from conftest import skip_or_fail, skip_or_fail_without_cuda
 
-from streamdenoise.artefact import Artefact, open_artefact, shipped_models
-from streamdenoise.backends import (
-    BACKENDS,
-    Backend,
-    LaneInput,
-    check_backend,
-    load_backend,
-)
-from streamdenoise.backends.torch_device import (
+from streamdenoise.denoiser import Denoiser
+from streamdenoise.errors import BackendUnavailableError
+from streamdenoise.imaging.blocks import layout_shapes
+from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.inference.artefact import Artefact, open_artefact, shipped_models
+from streamdenoise.inference.backends.torch_device import (
     TorchDeviceBackend,
     buffer_bytes,
 )
-from streamdenoise.denoiser import Denoiser
-from streamdenoise.errors import BackendUnavailableError
-from streamdenoise.guard import check_engine, known_frame
-from streamdenoise.imaging.blocks import layout_shapes
-from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.inference.guard import check_engine, known_frame
+from streamdenoise.inference.load import Backend, LaneInput, check_backend, load_backend
+from streamdenoise.inference.registry import BACKENDS
 
 H, W = 256, 320
 SIGMA = np.full(3, 0.05, np.float32)

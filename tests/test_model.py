@@ -12,9 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from streamdenoise import Denoiser
-from streamdenoise.artefact import Artefact
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.motion import FlowEstimator
+from streamdenoise.inference.artefact import Artefact
 from streamdenoise.network.checkpoint import save_checkpoint
 from streamdenoise.network.model import (
     DeployedGraph,

@@ -14,14 +14,15 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from streamdenoise.artefact import Artefact, open_artefact, shipped_models
-from streamdenoise.backends import Backend, StepRequest, load_backend, openvino
-from streamdenoise.backends.onnxruntime import OnnxRuntimeBackend
-from streamdenoise.backends.openvino import ov
 from streamdenoise.clips import read_clip
 from streamdenoise.imaging.blocks import gather_blocks
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
+from streamdenoise.inference.artefact import Artefact, open_artefact, shipped_models
+from streamdenoise.inference.backends import openvino
+from streamdenoise.inference.backends.onnxruntime import OnnxRuntimeBackend
+from streamdenoise.inference.backends.openvino import ov
+from streamdenoise.inference.load import Backend, StepRequest, load_backend
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.model import DeployedGraph
 

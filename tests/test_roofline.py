@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from streamdenoise.artefact import open_artefact, shipped_models
-from streamdenoise.backends import BACKENDS
+from streamdenoise.inference.artefact import open_artefact, shipped_models
+from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.roofline import (

@@ -6,13 +6,13 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 
-from streamdenoise.artefact import open_artefact
-from streamdenoise.backends import LaneInput, load_backend
-from streamdenoise.backends.torch_device import TorchDeviceBackend
 from streamdenoise.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
-from streamdenoise.guard import known_frame
 from streamdenoise.imaging.blocks import layout_shapes
+from streamdenoise.inference.artefact import open_artefact
+from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
+from streamdenoise.inference.guard import known_frame
+from streamdenoise.inference.load import LaneInput, load_backend
 from streamdenoise.machine import has_cuda
 from streamdenoise.stream_batch import StreamBatch
 

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from streamdenoise.artefact import open_artefact
 from streamdenoise.bench_report import figure_type
 from streamdenoise.clips import find_clips, read_clip
 from streamdenoise.config import EvalConfig, Protocol
@@ -21,6 +20,7 @@ from streamdenoise.evaluate.published import measure_published, open_published
 from streamdenoise.evaluate.report import EvalReport
 from streamdenoise.evaluate.video import measure_video
 from streamdenoise.evaluate.vmaf import why_no_vmaf
+from streamdenoise.inference.artefact import open_artefact
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.peers import find_peers
 

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from streamdenoise.backends.backend import StepRequest
-from streamdenoise.backends.torch_device import TorchDeviceBackend
 from streamdenoise.errors import BackendUnavailableError
+from streamdenoise.inference.backend import StepRequest
+from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.model import DeployedGraph

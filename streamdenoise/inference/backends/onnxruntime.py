@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from streamdenoise.backends.backend import StepRequest
-from streamdenoise.backends.host_state import HostState
 from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks
+from streamdenoise.inference.backend import StepRequest
+from streamdenoise.inference.backends.host_state import HostState
 
 _REMEDIES = {
     "CUDAExecutionProvider": "pip install onnxruntime-gpu in place of onnxruntime",

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamdenoise.artefact import Artefact
-from streamdenoise.backends.backend import Backend
 from streamdenoise.errors import EngineRefusedError
 from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.backend import Backend
 
 SIDE = 256
 """The reference is of pictures of this size, in pixels."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamdenoise.backends.backend import StepRequest
 from streamdenoise.imaging.motion import StateWarper
+from streamdenoise.inference.backend import StepRequest
 
 
 class HostState:

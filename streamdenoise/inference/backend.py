@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from streamdenoise.artefact import Artefact
+from streamdenoise.inference.artefact import Artefact
 
 
 @dataclass(frozen=True, slots=True)

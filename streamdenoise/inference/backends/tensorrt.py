@@ -9,8 +9,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from streamdenoise.backends.backend import EngineOptions, OnBuild, StepRequest
-from streamdenoise.engine_store import SMALLEST_DYNAMIC_SIDE, default_folder
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
@@ -21,6 +19,9 @@ from streamdenoise.errors import (
     EngineLoadError,
 )
 from streamdenoise.files import write_whole
+from streamdenoise.inference.backend import EngineOptions, OnBuild, StepRequest
+from streamdenoise.inference.engine_folders import default_folder
+from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE
 from streamdenoise.machine import cuda_facts, has_cuda
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ def load(name: str, request: StepRequest, engine: bytes, flavour: str) -> Any:
     _gpu(flavour)
     import torch
 
-    from streamdenoise.backends.torch_device import TorchDeviceBackend
+    from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 
     trt = _library(flavour)
     logger = _logger(flavour)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamdenoise.backends.backend import LaneInput, StepRequest
 from streamdenoise.errors import DeviceMemoryError
 from streamdenoise.imaging.blocks import layout_shapes, plane_shapes_of
+from streamdenoise.inference.backend import LaneInput, StepRequest
 from streamdenoise.network.warp import warp_channels_last
 
 budget_log = logging.getLogger("streamdenoise.budget")

@@ -13,14 +13,10 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # noqa: E402
 
-from streamdenoise.backends.backend import (  # noqa: E402
-    EngineOptions,
-    OnBuild,
-    StepRequest,
-)
-from streamdenoise.backends.host_state import HostState  # noqa: E402
 from streamdenoise.errors import ConfigError, EngineLoadError  # noqa: E402
 from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks  # noqa: E402
+from streamdenoise.inference.backend import EngineOptions, OnBuild, StepRequest
+from streamdenoise.inference.backends.host_state import HostState  # noqa: E402
 from streamdenoise.machine import cpu_name  # noqa: E402
 
 

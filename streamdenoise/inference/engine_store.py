@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,98 +22,25 @@ from filelock import FileLock, Timeout
 
 from streamdenoise.errors import BuildStoppedError, ConfigError, EngineBuildError
 from streamdenoise.files import write_whole
+from streamdenoise.inference.engine_folders import (
+    FOLDER_VARIABLE,
+    _cache_folder,
+    _can_write,
+    _first_writable,
+    _search_path,
+)
+from streamdenoise.inference.engine_spec import EngineSpec
 
 log = logging.getLogger(__name__)
 
 MANIFEST_VERSION = 1
 """Raised whenever an older program would misread what a newer one wrote."""
 
-FOLDER_VARIABLE = "STREAMDENOISE_ENGINES"
-"""Environment variable that names the folder of the engines."""
-
-SMALLEST_DYNAMIC_SIDE = 64
-"""Of the pictures that engines for many sizes take, in pixels."""
-
-_AMPERE = 80
-"""Compute capability from which on engines may be for any GPU."""
-
 _SUFFIX = ".engine.json"
 _REFUSED = ".refused"
 _LOCK_POLL_S = 0.2
 _ABANDONED_S = 3600.0
 """A part file of this age is what a killed build left."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSpec:
-    """What decides whether an engine fits."""
-
-    model: str
-    weights_sha256: str
-    """Of the file that it is built from."""
-    backend: str
-    precision: str
-    """``fp32``, ``fp16`` or ``int8``."""
-    width: int
-    """Of the luma plane, in pixels, padded to the model's multiple."""
-    height: int
-    depth: int
-    """Bits per sample."""
-    runtime: str
-    """Name and version, such as ``OpenVINO 2026.4.1``."""
-    device: str
-    """Name of the processor; of a GPU the compute capability, such as ``sm_89``."""
-    streams: int = 1
-    """That one call advances."""
-    portable: tuple[str, ...] = ()
-    """What the engine does not depend on: ``runtime``, ``device``, or ``size`` if it
-    takes all sizes up to its own."""
-
-    @property
-    def file_name(self) -> str:
-        """Stem of the files; engines that may replace each other share it.
-
-        Those of other weights do not: models of one's own may be named like others.
-        """
-        weights = hashlib.sha256(self.weights_sha256.encode()).hexdigest()[:8]
-        parts = (
-            *(self.model, weights, self.backend, f"{self.width}x{self.height}"),
-            *(f"{self.depth}bit", self.device, *self.portable),
-            *([f"{self.streams}streams"] if self.streams > 1 else []),
-        )
-        return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts))
-
-    def misfit(self, wanted: "EngineSpec") -> str:
-        """Why an engine of this spec cannot serve as `wanted`; empty if it can."""
-        for name in ("model", "backend", "precision", "depth", "streams"):
-            if getattr(self, name) != getattr(wanted, name):
-                return f"it has another {name}"
-        if self.weights_sha256 != wanted.weights_sha256:
-            return "it is of other weights"
-        lost = {*wanted.portable} - {*self.portable}
-        if lost:
-            return f"it is for one {' and '.join(sorted(lost))} only"
-        if not self._takes(wanted.width, wanted.height):
-            return f"it is for {self.width}x{self.height}"
-        if not self.runs_on(wanted.runtime):
-            return f"it was built by {self.runtime}, this is {wanted.runtime}"
-        lacking = {*wanted.device.split("+")} - {*self.device.split("+")}
-        if lacking and not ("device" in self.portable and _is_ampere(wanted.device)):
-            return f"it is for {self.device}, this is {wanted.device}"
-        return ""
-
-    def runs_on(self, runtime: str) -> bool:
-        """Whether a runtime, such as ``TensorRT 10.16``, can run the engine."""
-        if "runtime" not in self.portable or self.runtime == runtime:
-            return self.runtime == runtime
-        (name, built), (other, present) = _version(self.runtime), _version(runtime)
-        return name == other and built[:1] == present[:1] and built <= present
-
-    def _takes(self, width: int, height: int) -> bool:
-        if "size" not in self.portable or (self.width, self.height) == (width, height):
-            return (self.width, self.height) == (width, height)
-        fits = width <= self.width and height <= self.height
-        return fits and min(width, height) >= SMALLEST_DYNAMIC_SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,46 +319,6 @@ def _delete_engine(
     return []
 
 
-def default_folder() -> Path:
-    """Where engines go.
-
-    The folder that `FOLDER_VARIABLE` names; else ``engines`` in the present folder, if
-    it is there; else, or if that one cannot be written, the user's cache. A store finds
-    engines in all of these that come into question, but beside a named folder that can
-    be written in no other.
-    """
-    return _first_writable(_search_path(None))
-
-
-def _search_path(folder: Path | None) -> tuple[Path, ...]:
-    """`folder`, or what is meant without one, and the user's cache if it may matter."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if folder is None and named:
-        folder = Path(named)
-    if folder is not None and _can_write(folder):
-        return (folder,)
-    here, cache = Path("engines"), _cache_folder()
-    first = folder or (here if here.is_dir() else cache)
-    return tuple(dict.fromkeys((first, cache)))
-
-
-def _first_writable(folders: tuple[Path, ...]) -> Path:
-    return next(filter(_can_write, folders), folders[0])
-
-
-def _can_write(folder: Path) -> bool:
-    """Whether it takes files, or could be made."""
-    parents = folder.absolute().parents
-    there = next(filter(os.path.exists, (folder, *parents)), folder)
-    return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
-
-
-def _cache_folder() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("streamdenoise", appauthor=False) / "engines"
-
-
 @contextmanager
 def _locked(path: Path, stopped: Callable[[], bool] | None) -> Iterator[None]:
     """Hold a lock that the system takes away from a process that dies.
@@ -531,15 +417,3 @@ def _typed(table: dict[str, Any], name: str, kind: Any) -> Any:
     if kind is str:
         value.encode()  # so that it can be printed
     return value
-
-
-def _version(runtime: str) -> tuple[str, tuple[int, ...]]:
-    """Name and version; the last one, which is TensorRT's, of Torch-TensorRT."""
-    name, *versions = runtime.split() or [""]
-    return name, tuple(map(int, re.findall(r"\d{1,9}", "".join(versions[-1:]))))
-
-
-def _is_ampere(device: str) -> bool:
-    """Whether all GPUs that a device names are of that generation or later."""
-    found = [int(number) for number in re.findall(r"\bsm_(\d{1,9})\b", device)]
-    return bool(found) and min(found) >= _AMPERE

@@ -6,32 +6,35 @@ where the conformance test takes it.
 
 import importlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import Enum
 from importlib.metadata import version
 from types import ModuleType
 
-from streamdenoise.artefact import Artefact
-from streamdenoise.backends.backend import (
+from streamdenoise.errors import (
+    BackendUnavailableError,
+    ConfigError,
+    EngineLoadError,
+    EngineMissingError,
+    EngineRefusedError,
+)
+from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.backend import (
     Backend,
     EngineOptions,
     LaneInput,
     OnBuild,
     StepRequest,
 )
-from streamdenoise.engine_store import EngineSpec, EngineStore
-from streamdenoise.errors import (
-    BackendError,
-    BackendUnavailableError,
-    ConfigError,
-    EngineLoadError,
-    EngineMissingError,
-    EngineRefusedError,
-    StreamDenoiseError,
+from streamdenoise.inference.engine_spec import EngineSpec
+from streamdenoise.inference.engine_store import EngineStore
+from streamdenoise.inference.registry import (
+    BACKENDS,
+    BackendEntry,
+    Engines,
+    _entry,
+    backend_for,
+    explained,
+    usual_backends,
 )
-from streamdenoise.machine import has_cuda
 
 __all__ = [
     "BACKENDS",
@@ -53,163 +56,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-
-class Engines(Enum):
-    """What a backend has to do with the engine store."""
-
-    NONE = "none"
-    OPTIONAL = "optional"
-    """It takes an engine that is there, but builds none by itself: that is quick."""
-    REQUIRED = "required"
-    """It runs engines only; building one takes seconds to minutes."""
-
-
-@dataclass(frozen=True, slots=True)
-class BackendEntry:
-    """A row of the table."""
-
-    module: str
-    """With ``load(name, request, **options) -> Backend``; if it has engines, `load`
-    takes ``engine`` too, and ``device(options)``, ``build(request, options)`` and
-    ``runtime()`` are there."""
-    install: str
-    """What brings it, for messages."""
-    needs: str
-    """Key of the artefact file that it runs."""
-    precision: str = "fp32"
-    options: dict[str, str] = field(default_factory=dict)
-    """Further keyword arguments of the module's functions."""
-    engines: Engines = Engines.NONE
-    needs_cuda: bool = False
-    takes_batches: bool = False
-    """Whether one call may advance several streams."""
-    is_usual: bool = True
-    """Whether ``auto`` tries it; others are taken by name only."""
-
-
-_TENSORRT = "streamdenoise.backends.tensorrt"
-_ONNX = "streamdenoise.backends.onnxruntime"
-
-
-def _tensorrt(flavour: str, needs: str, precision: str, usual: bool) -> BackendEntry:
-    return BackendEntry(
-        _TENSORRT,
-        f"'streamdenoise[{flavour}]'",
-        needs,
-        precision,
-        {"flavour": flavour},
-        Engines.REQUIRED,
-        needs_cuda=True,
-        takes_batches=needs in ("onnx_fp16", "onnx_int8"),
-        is_usual=usual,
-    )
-
-
-def _provider(package: str, provider: str, needs_cuda: bool = False) -> BackendEntry:
-    options = {"provider": provider}
-    return BackendEntry(
-        *(_ONNX, package, "onnx", "fp32", options),
-        needs_cuda=needs_cuda,
-        is_usual=False,
-    )
-
-
-BACKENDS: dict[str, BackendEntry] = {
-    "tensorrt": _tensorrt("tensorrt", "onnx_fp16", "fp16", True),
-    "tensorrt-rtx": _tensorrt("tensorrt-rtx", "onnx_fp16", "fp16", True),
-    "cuda": BackendEntry(
-        "streamdenoise.backends.eager",
-        "'streamdenoise[train]'",
-        "eager",
-        "fp16",
-        {"device": "cuda"},
-        needs_cuda=True,
-        takes_batches=True,
-    ),
-    "openvino": BackendEntry(
-        "streamdenoise.backends.openvino",
-        "openvino",
-        "int8",
-        "int8",
-        engines=Engines.OPTIONAL,
-    ),
-    "openvino-fp32": BackendEntry(
-        "streamdenoise.backends.openvino",
-        "openvino",
-        "onnx",
-        engines=Engines.OPTIONAL,
-    ),
-    "onnxruntime": BackendEntry(_ONNX, "'streamdenoise[onnx]'", "onnx"),
-    "eager": BackendEntry(
-        "streamdenoise.backends.eager",
-        "'streamdenoise[train]'",
-        "eager",
-        takes_batches=True,
-    ),
-    "torch-tensorrt": _tensorrt("torch-tensorrt", "eager", "fp16", False),
-    "tensorrt-int8": _tensorrt("tensorrt", "onnx_int8", "int8", False),
-    "tensorrt-rtx-int8": _tensorrt("tensorrt-rtx", "onnx_int8", "int8", False),
-    "tensorrt-fp32": _tensorrt("tensorrt", "onnx", "fp32", False),
-    "tensorrt-rtx-fp32": _tensorrt("tensorrt-rtx", "onnx", "fp32", False),
-    "cuda-fp32": BackendEntry(
-        "streamdenoise.backends.eager",
-        "'streamdenoise[train]'",
-        "eager",
-        options={"device": "cuda"},
-        needs_cuda=True,
-        takes_batches=True,
-        is_usual=False,
-    ),
-    "onnxruntime-cuda": _provider("onnxruntime-gpu", "CUDAExecutionProvider", True),
-    "onnxruntime-directml": _provider("onnxruntime-directml", "DmlExecutionProvider"),
-    "onnxruntime-coreml": _provider("onnxruntime", "CoreMLExecutionProvider"),
-}
-"""In the order in which `auto` tries them; the others last."""
-
-
-def usual_backends() -> list[str]:
-    """Backends that ``auto`` tries here, the fastest first.
-
-    Those for GPUs are left out where there is none, without looking further: PyTorch
-    alone takes seconds to import.
-    """
-    cuda = has_cuda()
-    return [
-        name
-        for name, entry in BACKENDS.items()
-        if entry.is_usual and (cuda or not entry.needs_cuda)
-    ]
-
-
-def backend_for(family: str, precision: str | None) -> str:
-    """The row of a backend and a precision, such as ``openvino`` and ``fp32``.
-
-    Args:
-        family: name of a row, or what it begins with.
-        precision: ``fp32``, ``fp16``, ``int8``, or None for that of the row.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if precision is None or family not in BACKENDS:
-        _entry(family)
-        return family
-    if BACKENDS[family].precision == precision:
-        return family
-    named = f"{family}-{precision}"
-    if named in BACKENDS:
-        return named
-    have = sorted(
-        {
-            entry.precision
-            for name, entry in BACKENDS.items()
-            if name in (family, f"{family}-{entry.precision}")
-        }
-    )
-    raise ConfigError(
-        f"{family} has no engines in {precision}; give --precision {' or '.join(have)}"
-    )
 
 
 def load_backend(
@@ -369,15 +215,6 @@ def build_engine(
         return (store or EngineStore()).find_or_build(spec, build, about, stopped)
 
 
-def _entry(name: str) -> BackendEntry:
-    entry = BACKENDS.get(name)
-    if entry is None:
-        raise ConfigError(
-            f"no backend is named {name!r}: choose auto, {', '.join(BACKENDS)}"
-        )
-    return entry
-
-
 def step_request(
     name: str,
     artefact: Artefact,
@@ -440,22 +277,3 @@ def _spec(
         device=module.device(options, **entry.options),
         portable=tuple(flag for flag, wanted in flags.items() if wanted),
     )
-
-
-@contextmanager
-def explained(name: str) -> Iterator[None]:
-    """Turn what the runtime of a backend raises into one sentence."""
-    try:
-        yield
-    except ImportError as exc:
-        raise BackendUnavailableError(
-            f"{name} cannot be used: {exc}; pip install {BACKENDS[name].install}"
-        ) from exc
-    except StreamDenoiseError:
-        raise
-    except Exception as exc:
-        # Runtimes raise what they like (RuntimeError, Fail, NoSuchFile ...).
-        reason = " ".join(str(exc).split())[:300] or type(exc).__name__
-        raise BackendError(
-            f"{name} does not work: {reason}; choose another --backend"
-        ) from exc

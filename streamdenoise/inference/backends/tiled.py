@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamdenoise.backends.backend import Backend, StepRequest
-from streamdenoise.backends.host_state import HostState
+from streamdenoise.inference.backend import Backend, StepRequest
+from streamdenoise.inference.backends.host_state import HostState
 
 OVERLAP = 96
 """Pixels that a tile sees beyond what it writes: no step of the network sees further,

@@ -1,27 +1,9 @@
 """Which engine runs: the best one that works, and a better one once it is built."""
 
 import logging
-import os
-import subprocess
 import sys
-from collections.abc import Callable
-from threading import Thread
 from typing import Protocol
 
-from streamdenoise.artefact import Artefact
-from streamdenoise.backends import (
-    BACKENDS,
-    Backend,
-    Engines,
-    OnBuild,
-    explained,
-    load_backend,
-    refuse_engine,
-    step_request,
-    usual_backends,
-)
-from streamdenoise.backends.tiled import TiledBackend, tile_for
-from streamdenoise.engine_store import FOLDER_VARIABLE, EngineStore
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
@@ -31,14 +13,29 @@ from streamdenoise.errors import (
     EngineMissingError,
     EngineRefusedError,
 )
-from streamdenoise.guard import check_engine
 from streamdenoise.imaging.blocks import layout_shapes
+from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.backends.tiled import TiledBackend, tile_for
+from streamdenoise.inference.background_build import _BackgroundBuild
+from streamdenoise.inference.engine_store import EngineStore
+from streamdenoise.inference.guard import check_engine
+from streamdenoise.inference.load import (
+    Backend,
+    OnBuild,
+    load_backend,
+    refuse_engine,
+    step_request,
+)
+from streamdenoise.inference.registry import (
+    BACKENDS,
+    Engines,
+    explained,
+    usual_backends,
+)
 
 log = logging.getLogger(__name__)
 
 _SMALLEST_TILE = 256
-_PATIENCE_S = 2.0
-"""How long a build may take to end by itself; the store survives that it is killed."""
 
 
 class Loader(Protocol):
@@ -268,50 +265,3 @@ def guarded(
         raise
     log.info("%s has %.1f dB against the model on the known clip", name, psnr)
     return engine
-
-
-class _BackgroundBuild(Thread):
-    """Builds an engine in a process of its own, which may be stopped, then loads it."""
-
-    def __init__(
-        self, command: list[str], store: EngineStore, load: Callable[[], Backend]
-    ) -> None:
-        super().__init__(name="build-engine", daemon=True)
-        self.engine: Backend | None = None
-        self.error: BackendError | None = None
-        self._load = load
-        environment = {**os.environ, FOLDER_VARIABLE: str(store.folder)}
-        self._process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._stopped = False
-
-    def run(self) -> None:
-        _, errors = self._process.communicate()
-        if self._stopped:
-            return
-        if self._process.returncode:
-            last = (errors.strip().splitlines() or ["it does not say why"])[-1]
-            self.error = BackendError(f"no engine was built: {last}")
-            return
-        try:
-            self.engine = self._load()
-        except BackendError as exc:
-            self.error = exc
-        except Exception as exc:  # or nobody would hear of it
-            self.error = BackendError(f"the new engine does not work: {exc!r}")
-
-    def stop(self) -> None:
-        self._stopped = True
-        self._process.terminate()
-        self.join(_PATIENCE_S)
-        if self.is_alive():
-            self._process.kill()
-            self.join()
-        if self.engine is not None:
-            self.engine.close()

@@ -1,0 +1,95 @@
+"""What an engine was built for."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+SMALLEST_DYNAMIC_SIDE = 64
+"""Of the pictures that engines for many sizes take, in pixels."""
+
+_AMPERE = 80
+"""Compute capability from which on engines may be for any GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What decides whether an engine fits."""
+
+    model: str
+    weights_sha256: str
+    """Of the file that it is built from."""
+    backend: str
+    precision: str
+    """``fp32``, ``fp16`` or ``int8``."""
+    width: int
+    """Of the luma plane, in pixels, padded to the model's multiple."""
+    height: int
+    depth: int
+    """Bits per sample."""
+    runtime: str
+    """Name and version, such as ``OpenVINO 2026.4.1``."""
+    device: str
+    """Name of the processor; of a GPU the compute capability, such as ``sm_89``."""
+    streams: int = 1
+    """That one call advances."""
+    portable: tuple[str, ...] = ()
+    """What the engine does not depend on: ``runtime``, ``device``, or ``size`` if it
+    takes all sizes up to its own."""
+
+    @property
+    def file_name(self) -> str:
+        """Stem of the files; engines that may replace each other share it.
+
+        Those of other weights do not: models of one's own may be named like others.
+        """
+        weights = hashlib.sha256(self.weights_sha256.encode()).hexdigest()[:8]
+        parts = (
+            *(self.model, weights, self.backend, f"{self.width}x{self.height}"),
+            *(f"{self.depth}bit", self.device, *self.portable),
+            *([f"{self.streams}streams"] if self.streams > 1 else []),
+        )
+        return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts))
+
+    def misfit(self, wanted: "EngineSpec") -> str:
+        """Why an engine of this spec cannot serve as `wanted`; empty if it can."""
+        for name in ("model", "backend", "precision", "depth", "streams"):
+            if getattr(self, name) != getattr(wanted, name):
+                return f"it has another {name}"
+        if self.weights_sha256 != wanted.weights_sha256:
+            return "it is of other weights"
+        lost = {*wanted.portable} - {*self.portable}
+        if lost:
+            return f"it is for one {' and '.join(sorted(lost))} only"
+        if not self._takes(wanted.width, wanted.height):
+            return f"it is for {self.width}x{self.height}"
+        if not self.runs_on(wanted.runtime):
+            return f"it was built by {self.runtime}, this is {wanted.runtime}"
+        lacking = {*wanted.device.split("+")} - {*self.device.split("+")}
+        if lacking and not ("device" in self.portable and _is_ampere(wanted.device)):
+            return f"it is for {self.device}, this is {wanted.device}"
+        return ""
+
+    def runs_on(self, runtime: str) -> bool:
+        """Whether a runtime, such as ``TensorRT 10.16``, can run the engine."""
+        if "runtime" not in self.portable or self.runtime == runtime:
+            return self.runtime == runtime
+        (name, built), (other, present) = _version(self.runtime), _version(runtime)
+        return name == other and built[:1] == present[:1] and built <= present
+
+    def _takes(self, width: int, height: int) -> bool:
+        if "size" not in self.portable or (self.width, self.height) == (width, height):
+            return (self.width, self.height) == (width, height)
+        fits = width <= self.width and height <= self.height
+        return fits and min(width, height) >= SMALLEST_DYNAMIC_SIDE
+
+
+def _version(runtime: str) -> tuple[str, tuple[int, ...]]:
+    """Name and version; the last one, which is TensorRT's, of Torch-TensorRT."""
+    name, *versions = runtime.split() or [""]
+    return name, tuple(map(int, re.findall(r"\d{1,9}", "".join(versions[-1:]))))
+
+
+def _is_ampere(device: str) -> bool:
+    """Whether all GPUs that a device names are of that generation or later."""
+    found = [int(number) for number in re.findall(r"\bsm_(\d{1,9})\b", device)]
+    return bool(found) and min(found) >= _AMPERE
