@@ -884,7 +884,7 @@ def compile_checkpoint(path: Path, output: Path, calibration: Path | None) -> st
     if is_of_pictures(path):
         from train.classic.export import compile_network as compile_
     else:
-        from streamdenoise.compile import compile_checkpoint as compile_
+        from streamdenoise.export.export import compile_checkpoint as compile_
     return str(compile_(path, output, calibration))
 
 

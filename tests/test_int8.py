@@ -9,9 +9,9 @@ import torch
 from openvino import opset13 as ops
 from torch import nn
 
-from streamdenoise.compile import ConvToRows, with_rows
+from streamdenoise.export.export import ConvToRows, with_rows
+from streamdenoise.export.quantise import _round_once, _unite_ranges
 from streamdenoise.inference.artefact import open_artefact, shipped_models
-from streamdenoise.int8 import _round_once, _unite_ranges
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser
 
 RNG = np.random.default_rng(0)

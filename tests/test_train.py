@@ -524,7 +524,7 @@ def test_foreign_and_broken_checkpoints_are_refused(tmp_path: Path) -> None:
 # tracer's C++ is a crash of the whole run.
 @pytest.mark.timeout(300)
 def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
-    from streamdenoise.compile import compile_checkpoint
+    from streamdenoise.export.export import compile_checkpoint
     from streamdenoise.inference.artefact import open_artefact
     from streamdenoise.inference.engine_loader import EngineLoader
     from streamdenoise.inference.load import load_backend

@@ -48,7 +48,7 @@ def round_while_learning(net: RecurrentDenoiser) -> None:
 
     The parameters stay as they are, so a plain network can take them over.
     """
-    # These stay in float: see `streamdenoise.int8`.
+    # These stay in float: see `streamdenoise.export.quantise`.
     precise = {net.head_mean, net.noise_map.look if net.noise_map else None}
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module not in precise:

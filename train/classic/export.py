@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamdenoise.compile import guard_reference, trace_onnx, write_artefact
 from streamdenoise.errors import ConfigError
+from streamdenoise.export.export import guard_reference, trace_onnx, write_artefact
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.packing import blocks_to_planes, planes_to_blocks
 from train.classic.checkpoint import load_network

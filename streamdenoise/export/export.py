@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from streamdenoise.errors import ConfigError, SinkError, SourceError
+from streamdenoise.export.quantise import quantize_onnx, quantize_openvino
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.blocks import (
     gather_blocks,
@@ -34,7 +35,6 @@ from streamdenoise.inference.guard import (
     compared_corners,
     known_frame,
 )
-from streamdenoise.int8 import quantize_onnx, quantize_openvino
 from streamdenoise.io import open_source
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.half_precision import convolve_in_half
