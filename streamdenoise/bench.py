@@ -25,7 +25,7 @@ from streamdenoise.clips import (
     read_clip,
     resized_clip,
 )
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.metrics import psnr_y

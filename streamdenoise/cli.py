@@ -19,7 +19,6 @@ from typer.core import TyperGroup
 
 from streamdenoise import __version__
 from streamdenoise.config import (
-    DenoiseConfig,
     EvalConfig,
     FileConfig,
     Hwaccel,
@@ -33,7 +32,6 @@ from streamdenoise.config import (
     Transport,
     View,
     choose_encoder,
-    parse_sigma,
 )
 from streamdenoise.console.logs import (
     LogFormat,
@@ -42,6 +40,7 @@ from streamdenoise.console.logs import (
     logs_json,
 )
 from streamdenoise.console.process_title import hide_arguments
+from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import (
     BuildStoppedError,
     ConfigError,

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from streamdenoise.denoisers.options import MAX_SIGMA, DenoiseConfig
 from streamdenoise.errors import ConfigError
 
 NVENC_CODECS = ("h264_nvenc", "hevc_nvenc")
@@ -16,9 +17,6 @@ NVENC_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
 
 CODECS = ("x264", "x265", "svtav1", "ffv1", *NVENC_CODECS, "copy-settings")
 """Video encoders by the names people know; `copy-settings` takes the input's codec."""
-
-MAX_SIGMA = 255.0
-"""Highest noise level that may be told, in 8-bit levels."""
 
 
 class Overflow(StrEnum):
@@ -131,38 +129,6 @@ class EncoderConfig:
             raise ConfigError(
                 f"--preset {self.preset} is none of {self.codec}'s; "
                 "use p1 (fastest) to p7 (best)"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class DenoiseConfig:
-    """Which denoiser, and how strong; the arguments of `Denoiser.load`."""
-
-    model: str = "nano"
-    """Name of a shipped model, or the path of a compiled one's ``.json``."""
-    backend: str = "auto"
-    """Name of a backend; `auto` takes the first that works here."""
-    sigma: float | str = "auto"
-    """Noise level (standard deviation) in 8-bit levels, or `auto` to estimate it."""
-    strength: float = 1.0
-    """Factor on the noise level: 0 passes frames through, 1 is neutral."""
-    threads: int | None = None
-    """Threads of the backend; None leaves the choice to it."""
-    tile: int | None = None
-    """Largest side of what is denoised at once, in pixels; None takes it whole."""
-    wait_for_engine: bool = True
-    """Build a missing engine before the first frame, not while another backend works.
-    """
-
-    def __post_init__(self) -> None:
-        if isinstance(self.sigma, str):
-            object.__setattr__(self, "sigma", parse_sigma(self.sigma))
-        elif not 0 <= self.sigma <= MAX_SIGMA:
-            raise ConfigError(_sigma_message(self.sigma))
-        if not 0 <= self.strength <= 4:
-            raise ConfigError(
-                f"--strength {self.strength:g} is out of range; use 0 (off) to 4, "
-                "1 is neutral"
             )
 
 
@@ -403,32 +369,8 @@ def fast_encoder(output: str, chosen: EncoderConfig | None) -> EncoderConfig:
     return encoder
 
 
-def parse_sigma(text: str) -> float | str:
-    """Read a noise level: `auto`, or a number of 8-bit levels.
-
-    Raises:
-        ConfigError: It is neither.
-    """
-    if text == "auto":
-        return text
-    try:
-        sigma = float(text)
-    except ValueError:
-        sigma = -1.0
-    if not 0 <= sigma <= MAX_SIGMA:
-        raise ConfigError(_sigma_message(text))
-    return sigma
-
-
 def _usual_codec(output: str) -> str:
     return "svtav1" if output.lower().endswith(".webm") else "x264"
-
-
-def _sigma_message(sigma: object) -> str:
-    return (
-        f"--sigma {sigma} cannot be used; give auto or 0 to {MAX_SIGMA:g} "
-        "(8-bit levels)"
-    )
 
 
 def _check_span(start_s: float, duration_s: float | None) -> None:

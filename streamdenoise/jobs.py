@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from streamdenoise.config import DenoiseConfig, FileConfig, ImageConfig, View
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.config import FileConfig, ImageConfig, View
+from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.options import DenoiseConfig
+from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.inference.artefact import open_artefact
@@ -15,7 +17,6 @@ from streamdenoise.inference.load import OnBuild
 from streamdenoise.io import IMAGE_SUFFIXES, Source, open_sink, open_source
 from streamdenoise.io.nvenc import usable_encoder
 from streamdenoise.overlay import compose, draw_stats, view_size
-from streamdenoise.picture_denoiser import PictureDenoiser
 from streamdenoise.pipeline import FindReference, Output, Pipeline, Render
 from streamdenoise.reference import NoiseAdder, ReferenceReader
 from streamdenoise.stats import Stats

@@ -4,9 +4,9 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 
-from streamdenoise.adaptive_denoiser import AdaptiveDenoiser
 from streamdenoise.config import LiveConfig, OnLoss
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.load import OnBuild
 from streamdenoise.io import Source, is_network, open_source

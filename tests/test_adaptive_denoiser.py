@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from test_denoiser import make_frame, scene
 
-from streamdenoise.adaptive_denoiser import AdaptiveDenoiser, smaller_model
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.adaptive import AdaptiveDenoiser, smaller_model
+from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.half_size import HalfSizeDenoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
-from streamdenoise.half_size import HalfSizeDenoiser
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference import artefact
@@ -84,7 +84,7 @@ def stage() -> Iterator[Stage]:
 def test_it_goes_down_step_by_step_and_up_again_and_says_so(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    name = "streamdenoise.adaptive_denoiser"
+    name = "streamdenoise.denoisers.adaptive"
     with caplog.at_level(logging.INFO, name):
         assert stage.until("bypass", 150) == DOWN
         assert stage.until("", 20) == DOWN[::-1]

@@ -25,6 +25,7 @@ from conftest import Clip, skip_or_fail
 from typer.testing import CliRunner, Result
 
 from streamdenoise import cli
+from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.errors import (
     CheckpointError,
     ConfigError,
@@ -34,7 +35,6 @@ from streamdenoise.errors import (
 from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.inference.artefact import Artefact, open_artefact
 from streamdenoise.io.image_source import image_paths
-from streamdenoise.picture_denoiser import PictureDenoiser
 from train.classic import trainer as trainer_module
 from train.classic.checkpoint import load_network, save_network
 from train.classic.config import (

@@ -2,13 +2,8 @@
 
 import pytest
 
-from streamdenoise.config import (
-    DenoiseConfig,
-    EncoderConfig,
-    choose_encoder,
-    fast_encoder,
-    parse_sigma,
-)
+from streamdenoise.config import EncoderConfig, choose_encoder, fast_encoder
+from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
 from streamdenoise.units import parse_time
 

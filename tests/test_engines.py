@@ -17,7 +17,7 @@ from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from streamdenoise import cli, engines
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,

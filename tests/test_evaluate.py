@@ -14,7 +14,7 @@ import pytest
 
 from streamdenoise.clips import find_clips, read_clip
 from streamdenoise.config import EncoderConfig, EvalConfig, Protocol
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import BackendUnavailableError, ConfigError, SourceError
 from streamdenoise.evaluate import evaluate
 from streamdenoise.evaluate.anchors import ANCHORS, SIGMAS

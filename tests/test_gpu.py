@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import skip_or_fail, skip_or_fail_without_cuda
 
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.metrics import psnr_db

@@ -16,7 +16,7 @@ import pytest
 from servers import free_port
 
 from streamdenoise.config import LiveConfig, Reconnect, View
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io import Sink

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from streamdenoise.load_governor import LoadGovernor
+from streamdenoise.denoisers.load_governor import LoadGovernor
 
 FRAME_S = 0.04
 QUEUE = 4

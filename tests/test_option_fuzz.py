@@ -15,14 +15,13 @@ from typer.testing import CliRunner
 from streamdenoise.cli import app
 from streamdenoise.config import (
     CODECS,
-    DenoiseConfig,
     EncoderConfig,
     LiveConfig,
     Reconnect,
     choose_encoder,
     fast_encoder,
-    parse_sigma,
 )
+from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.retention import Keep
 from streamdenoise.io.segment_names import SegmentNames

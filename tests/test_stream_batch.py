@@ -6,7 +6,8 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.batch import StreamBatch
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.inference.artefact import open_artefact
@@ -14,7 +15,6 @@ from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 from streamdenoise.inference.guard import known_frame
 from streamdenoise.inference.load import LaneInput, load_backend
 from streamdenoise.machine import has_cuda
-from streamdenoise.stream_batch import StreamBatch
 
 H, W = 64, 96
 SIGMA = np.full(3, 0.05, np.float32)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamdenoise.config import EvalConfig
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.io import IMAGE_SUFFIXES

@@ -14,7 +14,7 @@ import numpy as np
 
 from streamdenoise.clips import read_clip
 from streamdenoise.config import EvalConfig
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.evaluate.vmaf import vmaf
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.metrics import psnr_uv, psnr_y, psnr_yuv, ssim_y

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import ColorInfo
 from streamdenoise.imaging.noise_level import SigmaEstimator
 from streamdenoise.inference.artefact import Artefact

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamdenoise.contexts import Closing
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.half_size import HalfSizeDenoiser
+from streamdenoise.denoisers.load_governor import LoadGovernor
 from streamdenoise.frame import Frame
-from streamdenoise.half_size import HalfSizeDenoiser
 from streamdenoise.inference.artefact import open_artefact, shipped_models
-from streamdenoise.load_governor import LoadGovernor
 
 log = logging.getLogger(__name__)
 

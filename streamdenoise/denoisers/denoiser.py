@@ -10,8 +10,8 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from streamdenoise.config import MAX_SIGMA
 from streamdenoise.contexts import Closing
+from streamdenoise.denoisers.options import MAX_SIGMA
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.blocks import layout_shapes

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from streamdenoise.denoiser import Denoiser
+from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import Frame, bit_depth
 from streamdenoise.imaging.color import rgb_to_yuv420, with_chroma, yuv420_to_rgb
 from streamdenoise.imaging.noise import plane_sigmas
