@@ -185,7 +185,7 @@ def _encoders() -> list[Check]:
 
 
 def _publishing() -> list[Check]:
-    from streamdenoise.io.ffmpeg_publisher import ffmpeg_with
+    from streamdenoise.io.ffmpeg.program import ffmpeg_with
 
     program = ffmpeg_with("srt")
     missing = "no ffmpeg with srt for live -o srt://: install FFmpeg"

@@ -10,7 +10,7 @@ from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.load import OnBuild
 from streamdenoise.io import Source, is_network, open_source
-from streamdenoise.io.nvenc import usable_encoder
+from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.reconnecting_source import ReconnectingSource
 from streamdenoise.jobs import (
     OnOpen,

@@ -9,8 +9,8 @@ from streamdenoise.config import EncoderConfig, LiveConfig, fast_encoder
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io import Sink, is_network, open_sink
+from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.interruption import Interruption
-from streamdenoise.io.nvenc import usable_encoder
 from streamdenoise.io.retention import Keep
 from streamdenoise.io.retrying_sink import RetryingSink
 from streamdenoise.io.segment_sink import SegmentSink, check_pattern

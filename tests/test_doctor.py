@@ -9,7 +9,7 @@ import pytest
 from streamdenoise import doctor
 from streamdenoise.inference.artefact import shipped_models
 from streamdenoise.inference.registry import BACKENDS
-from streamdenoise.io.ffmpeg_publisher import ffmpeg_with
+from streamdenoise.io.ffmpeg.program import ffmpeg_with
 from streamdenoise.models import models_table
 
 

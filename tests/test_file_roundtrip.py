@@ -10,7 +10,7 @@ from conftest import Clip, moving_gradient, picture_of, write_clip
 
 from streamdenoise.config import EncoderConfig
 from streamdenoise.io import open_sink, open_source
-from streamdenoise.io.subtitle_text import subtitle_payload, subtitle_text
+from streamdenoise.io.ffmpeg.subtitles import subtitle_payload, subtitle_text
 
 FFV1 = EncoderConfig("ffv1")
 

@@ -17,9 +17,9 @@ from streamdenoise import cli
 from streamdenoise.config import FileConfig, Hwaccel, LiveConfig
 from streamdenoise.frame import Frame
 from streamdenoise.io import open_source
-from streamdenoise.io.nvdec import decoder_like
-from streamdenoise.io.pixel_formats import color_of
-from streamdenoise.io.video_decoder import VideoDecoder
+from streamdenoise.io.ffmpeg.decoder import VideoDecoder
+from streamdenoise.io.ffmpeg.nvdec import decoder_like
+from streamdenoise.io.ffmpeg.pixel_formats import color_of
 
 ROOT = Path(__file__).parent.parent
 NUM_FRAMES = 40

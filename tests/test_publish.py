@@ -25,7 +25,7 @@ from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError, SinkError, SinkRefusedError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io import open_sink
-from streamdenoise.io.ffmpeg_publisher import ffmpeg_with
+from streamdenoise.io.ffmpeg.program import ffmpeg_with
 from streamdenoise.io.interruption import Interruption
 from streamdenoise.io.publish_sink import PublishSink
 

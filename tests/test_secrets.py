@@ -37,7 +37,7 @@ from streamdenoise.errors import (
     mask_credentials,
 )
 from streamdenoise.io import open_sink, open_source
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, masked_errors, reason
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
 from streamdenoise.masking import mask_address, mask_exception
 from streamdenoise.stats import OutputStats
 from streamdenoise.stream_url import Credentials, StreamURL

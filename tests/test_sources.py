@@ -17,9 +17,9 @@ from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import PIX_FMTS, ColorInfo
 from streamdenoise.io import Source, open_sink, open_source
 from streamdenoise.io.camera_source import CaptureSource, OpenCVCameraSource
+from streamdenoise.io.ffmpeg.pixel_formats import nearest_pix_fmt
+from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, planes_of
 from streamdenoise.io.image_source import image_paths
-from streamdenoise.io.pixel_formats import nearest_pix_fmt
-from streamdenoise.io.planes import SEMI_PLANAR, planes_of
 from streamdenoise.io.test_pattern_source import TestPatternSource
 from streamdenoise.io.timestamps import TimestampRepair
 from streamdenoise.io.y4m_source import Y4MSource

@@ -15,8 +15,8 @@ from streamdenoise.contexts import Closing
 from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.imaging.pix_fmt import convert_picture
-from streamdenoise.io.container_video import main_video
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.container import main_video
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.pyav_source import PyAVSource
 
 if TYPE_CHECKING:

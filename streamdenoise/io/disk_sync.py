@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from threading import Event, Thread
 
-from streamdenoise.io.ffmpeg_errors import reason
+from streamdenoise.io.ffmpeg.errors import reason
 
 log = logging.getLogger(__name__)
 

@@ -1,25 +1,17 @@
 """SRT, which the FFmpeg inside PyAV lacks, through an FFmpeg program that has it."""
 
-import functools
 import io
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterable
 
 import av
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.io.ffmpeg.program import SECRET_IN_SRT, ffmpeg_with
 from streamdenoise.io.interruption import Interruption
 from streamdenoise.io.publisher import RefusedError
 from streamdenoise.io.timed_process import TimedProcess
-
-# A passphrase; a user in the address; and a stream's id with a password, in the form
-# publish:path:user:password of some servers.
-SECRET_IN_SRT = re.compile(
-    r"[?&]passphrase=|^srt://[^/?#]*@|[?&](srt_)?streamid=[^&:]*:[^&:]*:[^&]*:", re.I
-)
 
 _REFUSED = re.compile(r"ERROR:(UNSECURE|BADSECRET)")
 
@@ -122,37 +114,3 @@ class FFmpegPublisher:
             raise RefusedError("password refused")
         late = self._process is not None and self._process.is_late
         raise ConnectionError("no answer in time" if late else self._why or "it ended")
-
-
-@functools.cache
-def ffmpeg_with(protocol: str, *, reads: bool = False) -> str | None:
-    """The path of an FFmpeg program that can write to `protocol`, or None.
-
-    With `reads`, that can read from it.
-    """
-    for program in _programs():
-        try:
-            told = subprocess.run(
-                [program, "-hide_banner", "-protocols"],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=False,
-            ).stdout
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        inputs, _, outputs = told.partition("Output:")
-        if protocol in (inputs if reads else outputs).split():
-            return program
-    return None
-
-
-def _programs() -> Iterable[str]:
-    if program := shutil.which("ffmpeg"):
-        yield program
-    try:
-        import imageio_ffmpeg
-
-        yield imageio_ffmpeg.get_ffmpeg_exe()
-    except (ImportError, RuntimeError):
-        return

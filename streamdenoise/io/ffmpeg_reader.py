@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 
 from streamdenoise.errors import SourceOpenError
-from streamdenoise.io.ffmpeg_publisher import SECRET_IN_SRT, ffmpeg_with
+from streamdenoise.io.ffmpeg.program import SECRET_IN_SRT, ffmpeg_with
 from streamdenoise.io.timed_reader import TimedReader
 from streamdenoise.stream_url import StreamURL
 

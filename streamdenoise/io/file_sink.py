@@ -12,11 +12,11 @@ from streamdenoise.config import EncoderConfig
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io.carried_streams import CarriedStreams
 from streamdenoise.io.disk_sync import DiskSync
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.encoder import VideoEncoder
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.remux import CarriedStreams
 from streamdenoise.io.partial_file import PartialFile
-from streamdenoise.io.video_encoder import VideoEncoder
 
 # File name ending -> FFmpeg's muxer.
 MUXERS = {

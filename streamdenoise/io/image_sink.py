@@ -10,7 +10,7 @@ from streamdenoise.errors import SinkError, SourceOpenError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.io import IMAGE_SUFFIXES
-from streamdenoise.io.ffmpeg_errors import reason
+from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.image_source import image_paths
 from streamdenoise.io.partial_file import PartialFile
 

@@ -13,8 +13,8 @@ from av.container import InputContainer
 from streamdenoise.config import Hwaccel, Transport
 from streamdenoise.errors import SourceOpenError, SourceRefusedError
 from streamdenoise.frame import Frame
-from streamdenoise.io.container_video import main_video, video_duration
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, masked_errors, reason
+from streamdenoise.io.ffmpeg.container import main_video, video_duration
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
 from streamdenoise.io.ffmpeg_reader import FFmpegReader
 from streamdenoise.io.pyav_source import PyAVSource
 from streamdenoise.stream_url import StreamURL

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from streamdenoise.errors import SinkError
-from streamdenoise.io.ffmpeg_errors import reason
+from streamdenoise.io.ffmpeg.errors import reason
 
 
 class PartialFile:

@@ -9,12 +9,12 @@ from streamdenoise.config import NVENC_CODECS, EncoderConfig
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError, SinkRefusedError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.encoder import VideoEncoder
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.ffmpeg_publisher import FFmpegPublisher
 from streamdenoise.io.interruption import Interruption
 from streamdenoise.io.publisher import Publisher, PyAVPublisher, RefusedError
 from streamdenoise.io.publisher_process import TIME_BASE
-from streamdenoise.io.video_encoder import VideoEncoder
 from streamdenoise.stream_url import StreamURL
 
 _GOODBYE_S = 1.0

@@ -18,13 +18,17 @@ from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceError, SourceLostError, SourceOpenError
 from streamdenoise.frame import MAX_AREA_PX, Frame, StreamInfo, size_fault
 from streamdenoise.io.catch_up import CatchUp
-from streamdenoise.io.container_video import video_duration, video_start
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.nvdec import open_nvdec
-from streamdenoise.io.pixel_formats import PixelConverter, nearest_pix_fmt, same_samples
+from streamdenoise.io.ffmpeg.container import video_duration, video_start
+from streamdenoise.io.ffmpeg.decoder import VideoDecoder
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.nvdec import open_nvdec
+from streamdenoise.io.ffmpeg.pixel_formats import (
+    PixelConverter,
+    nearest_pix_fmt,
+    same_samples,
+)
 from streamdenoise.io.stream_watchdog import StreamWatchdog
 from streamdenoise.io.timestamps import TimestampRepair
-from streamdenoise.io.video_decoder import VideoDecoder
 from streamdenoise.masking import mask_exception
 
 log = logging.getLogger(__name__)

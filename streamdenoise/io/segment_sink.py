@@ -15,7 +15,7 @@ from streamdenoise.config import EncoderConfig, fast_encoder
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io.ffmpeg_errors import reason
+from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.file_sink import FileSink, is_disk_full
 from streamdenoise.io.retention import Keep, Recording, oldest_first
 from streamdenoise.io.segment_names import SegmentNames

@@ -11,7 +11,7 @@ from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.pix_fmt import convert_picture
-from streamdenoise.io.ffmpeg_errors import reason
+from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.partial_file import PartialFile
 from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, format_header
 

@@ -7,8 +7,8 @@ import av
 
 from streamdenoise.config import EncoderConfig
 from streamdenoise.frame import StreamInfo
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.video_encoder import VideoEncoder
+from streamdenoise.io.ffmpeg.encoder import VideoEncoder
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 
 _SOFTWARE = {"h264_nvenc": "x264", "hevc_nvenc": "x265"}
 

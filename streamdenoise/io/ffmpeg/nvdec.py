@@ -3,7 +3,7 @@
 import av
 from av.codec.hwaccel import HWAccel, HWDeviceType
 
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 
 # Codecs whose standard fixes every sample, and formats that come back as they are: the
 # pictures are those of the software decoder.

@@ -13,11 +13,10 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
 from streamdenoise.errors import SinkError, SourceOpenError
-from streamdenoise.io.container_video import main_video, video_start
-from streamdenoise.io.encoders import SourceSettings
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.file_source import open_container
-from streamdenoise.io.subtitle_text import (
+from streamdenoise.io.ffmpeg.codecs import SourceSettings
+from streamdenoise.io.ffmpeg.container import main_video, open_container, video_start
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.subtitles import (
     ASS_HEADER,
     TEXT_CODECS,
     subtitle_payload,

@@ -9,7 +9,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from streamdenoise.frame import PIX_FMTS, ColorInfo
 from streamdenoise.imaging.color import resolve_matrix
 from streamdenoise.imaging.pix_fmt import convert_picture
-from streamdenoise.io.planes import SEMI_PLANAR, planes_of
+from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, planes_of
 
 _FULL_RANGE = 2
 

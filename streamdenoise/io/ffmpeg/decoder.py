@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import av
 
-from streamdenoise.io.ffmpeg_errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 
 # Packets without a picture before the GPU counts as failed; reordering takes 16.
 _MAX_SILENT = 64

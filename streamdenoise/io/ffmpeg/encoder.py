@@ -13,15 +13,15 @@ from streamdenoise.config import EncoderConfig
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.color import resolve_matrix
 from streamdenoise.imaging.pix_fmt import convert_picture
-from streamdenoise.io.encoders import (
+from streamdenoise.io.ffmpeg.codecs import (
     SourceSettings,
     add_video_stream,
     choose_encoder,
     encoded_pix_fmt,
     encoded_size,
 )
-from streamdenoise.io.pixel_formats import same_samples
-from streamdenoise.io.planes import SEMI_PLANAR, frame_of
+from streamdenoise.io.ffmpeg.pixel_formats import same_samples
+from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, frame_of
 
 # No encoder shows a picture so much later than it decodes it.
 _LONGEST_DELAY_S = 30
