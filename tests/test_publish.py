@@ -27,7 +27,7 @@ from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io import open_sink
 from streamdenoise.io.ffmpeg.program import ffmpeg_with
 from streamdenoise.io.interruption import Interruption
-from streamdenoise.io.publish_sink import PublishSink
+from streamdenoise.io.publishing.sink import PublishSink
 
 FAST = EncoderConfig("x264", preset="ultrafast")
 RATE = 25

@@ -263,7 +263,7 @@ def open_sink(
     from streamdenoise.config import EncoderConfig
 
     if isinstance(target, StreamURL) or is_network(target):
-        from streamdenoise.io.publish_sink import PublishSink
+        from streamdenoise.io.publishing.sink import PublishSink
 
         return PublishSink(
             target,

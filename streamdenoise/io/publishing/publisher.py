@@ -11,7 +11,7 @@ import av
 from av.container import OutputContainer
 
 from streamdenoise.io.interruption import Interruption
-from streamdenoise.io.publisher_process import PACKET, TIME_BASE
+from streamdenoise.io.publishing.process import PACKET, TIME_BASE
 from streamdenoise.io.timed_process import TimedProcess
 
 _PROGRAM = Path(__file__).with_name("publisher_process.py")

@@ -11,10 +11,10 @@ from streamdenoise.errors import ConfigError, SinkError, SinkRefusedError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.ffmpeg_publisher import FFmpegPublisher
 from streamdenoise.io.interruption import Interruption
-from streamdenoise.io.publisher import Publisher, PyAVPublisher, RefusedError
-from streamdenoise.io.publisher_process import TIME_BASE
+from streamdenoise.io.publishing.process import TIME_BASE
+from streamdenoise.io.publishing.publisher import Publisher, PyAVPublisher, RefusedError
+from streamdenoise.io.publishing.srt import FFmpegPublisher
 from streamdenoise.stream_url import StreamURL
 
 _GOODBYE_S = 1.0
