@@ -11,9 +11,9 @@ from streamdenoise.frame import StreamInfo
 from streamdenoise.io import Sink, is_network, open_sink
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.interruption import Interruption
-from streamdenoise.io.retention import Keep
+from streamdenoise.io.recording.retention import Keep
+from streamdenoise.io.recording.segments import SegmentSink, check_pattern
 from streamdenoise.io.retrying_sink import RetryingSink
-from streamdenoise.io.segment_sink import SegmentSink, check_pattern
 from streamdenoise.stream_url import Credentials, StreamURL
 
 _TIME_IN_NAME = re.compile(r"%[A-Za-z]")

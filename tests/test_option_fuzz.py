@@ -23,8 +23,8 @@ from streamdenoise.config import (
 )
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
-from streamdenoise.io.retention import Keep
-from streamdenoise.io.segment_names import SegmentNames
+from streamdenoise.io.recording.names import SegmentNames
+from streamdenoise.io.recording.retention import Keep
 from streamdenoise.service.status_server import parse_address
 from streamdenoise.stream_url import Credentials, StreamURL
 from streamdenoise.units import parse_size, parse_time

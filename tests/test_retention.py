@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.io.retention import Keep, Recording, oldest_first
-from streamdenoise.io.segment_names import SegmentNames
+from streamdenoise.io.recording.names import SegmentNames
+from streamdenoise.io.recording.retention import Keep, Recording, oldest_first
 from streamdenoise.units import parse_time
 
 MOMENT = datetime(2031, 10, 26, 2, 30, 59, tzinfo=UTC)

@@ -21,8 +21,8 @@ from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io import Sink
 from streamdenoise.io.file_sink import FileSink
-from streamdenoise.io.retention import Keep
-from streamdenoise.io.segment_sink import SegmentSink
+from streamdenoise.io.recording.retention import Keep
+from streamdenoise.io.recording.segments import SegmentSink
 
 RATE = 10
 INFO = StreamInfo(64, 48, "yuv420p", Fraction(RATE), Fraction(1, 1000), is_live=True)

@@ -17,8 +17,8 @@ from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.file_sink import FileSink, is_disk_full
-from streamdenoise.io.retention import Keep, Recording, oldest_first
-from streamdenoise.io.segment_names import SegmentNames
+from streamdenoise.io.recording.names import SegmentNames
+from streamdenoise.io.recording.retention import Keep, Recording, oldest_first
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.io.retention import Recording
+from streamdenoise.io.recording.retention import Recording
 
 # strftime's fields that a name may hold -> what they look like: files that are deleted
 # must be told from all others for certain.
