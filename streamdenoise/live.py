@@ -98,7 +98,7 @@ def denoise_live(
         )
         if config.window:
             # Late: the window needs a display, and OpenCV's child takes its time.
-            from streamdenoise.io.window import WindowSink
+            from streamdenoise.io.sinks.window import WindowSink
 
             recorder = stack.enter_context(Recorder(info, encoder))
             controls = LiveControls(

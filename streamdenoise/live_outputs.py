@@ -13,7 +13,7 @@ from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.interruption import Interruption
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink, check_pattern
-from streamdenoise.io.retrying_sink import RetryingSink
+from streamdenoise.io.sinks.retrying import RetryingSink
 from streamdenoise.stream_url import Credentials, StreamURL
 
 _TIME_IN_NAME = re.compile(r"%[A-Za-z]")

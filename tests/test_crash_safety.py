@@ -14,8 +14,8 @@ import av.error
 import pytest
 from conftest import skip_or_fail
 
-from streamdenoise.io import disk_sync
-from streamdenoise.io.disk_sync import DiskSync
+from streamdenoise.io.sinks import disk_sync
+from streamdenoise.io.sinks.disk_sync import DiskSync
 
 KILLS = 50
 RATE = 30

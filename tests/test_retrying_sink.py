@@ -20,7 +20,7 @@ from streamdenoise.frame import Frame
 from streamdenoise.io import Sink, open_sink
 from streamdenoise.io.backoff import Backoff
 from streamdenoise.io.interruption import Interruption
-from streamdenoise.io.retrying_sink import RetryingSink
+from streamdenoise.io.sinks.retrying import RetryingSink
 from streamdenoise.io.timed_process import TimedProcess
 
 INFO = stream_info()

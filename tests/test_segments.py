@@ -20,9 +20,9 @@ from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io import Sink
-from streamdenoise.io.file_sink import FileSink
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink
+from streamdenoise.io.sinks.file import FileSink
 
 RATE = 10
 INFO = StreamInfo(64, 48, "yuv420p", Fraction(RATE), Fraction(1, 1000), is_live=True)

@@ -19,8 +19,8 @@ from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io import Sink, open_sink, open_source
-from streamdenoise.io.null_sink import NullSink
-from streamdenoise.io.y4m_sink import Y4MSink
+from streamdenoise.io.sinks.null import NullSink
+from streamdenoise.io.sinks.y4m import Y4MSink
 from streamdenoise.io.y4m_source import Y4MSource
 
 FAST = {

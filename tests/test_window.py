@@ -27,7 +27,7 @@ from conftest import skip_or_fail
 
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import ColorInfo, Frame
-from streamdenoise.io.window import WindowSink
+from streamdenoise.io.sinks.window import WindowSink
 
 ROOT = Path(__file__).parent.parent
 WAIT_S = 20

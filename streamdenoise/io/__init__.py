@@ -272,29 +272,29 @@ def open_sink(
             interruption=interruption,
         )
     if target == "null:":
-        from streamdenoise.io.null_sink import NullSink
+        from streamdenoise.io.sinks.null import NullSink
 
         return NullSink()
     if target == "-":
-        from streamdenoise.io.y4m_sink import Y4MSink
+        from streamdenoise.io.sinks.y4m import Y4MSink
 
         return Y4MSink.to_stdout(info)
     if target.startswith("virtualcam:"):
-        from streamdenoise.io.virtualcam_sink import VirtualCamSink
+        from streamdenoise.io.sinks.virtualcam import VirtualCamSink
 
         return VirtualCamSink(target.removeprefix("virtualcam:") or None, info)
     path = Path(target)
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES or path.is_dir() or target.endswith(("/", "\\")):
-        from streamdenoise.io.image_sink import ImageSink
+        from streamdenoise.io.sinks.image import ImageSink
 
         names = Path(copy_from) if copy_from is not None else None
         return ImageSink(path, info, names_from=names, overwrite=overwrite)
     if suffix == ".y4m":
-        from streamdenoise.io.y4m_sink import Y4MSink
+        from streamdenoise.io.sinks.y4m import Y4MSink
 
         return Y4MSink.to_file(path, info, overwrite=overwrite)
-    from streamdenoise.io.file_sink import FileSink
+    from streamdenoise.io.sinks.file import FileSink
 
     return FileSink(
         path,

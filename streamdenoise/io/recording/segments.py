@@ -16,9 +16,9 @@ from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.errors import reason
-from streamdenoise.io.file_sink import FileSink, is_disk_full
 from streamdenoise.io.recording.names import SegmentNames
 from streamdenoise.io.recording.retention import Keep, Recording, oldest_first
+from streamdenoise.io.sinks.file import FileSink, is_disk_full
 
 log = logging.getLogger(__name__)
 

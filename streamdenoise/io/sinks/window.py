@@ -13,7 +13,7 @@ from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.color import frame_to_rgb
-from streamdenoise.io.window_process import HEADER
+from streamdenoise.io.sinks.window_process import HEADER
 
 _PROGRAM = Path(__file__).with_name("window_process.py")
 

@@ -12,7 +12,7 @@ from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.ffmpeg.errors import reason
-from streamdenoise.io.partial_file import PartialFile
+from streamdenoise.io.sinks.partial_file import PartialFile
 from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, format_header
 
 

@@ -12,11 +12,11 @@ from streamdenoise.config import EncoderConfig
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io.disk_sync import DiskSync
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.ffmpeg.remux import CarriedStreams
-from streamdenoise.io.partial_file import PartialFile
+from streamdenoise.io.sinks.disk_sync import DiskSync
+from streamdenoise.io.sinks.partial_file import PartialFile
 
 # File name ending -> FFmpeg's muxer.
 MUXERS = {
