@@ -11,7 +11,7 @@ from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.load import OnBuild
 from streamdenoise.io import Source, is_network, open_source
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
-from streamdenoise.io.reconnecting_source import ReconnectingSource
+from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.jobs import (
     OnOpen,
     OnStats,

@@ -15,8 +15,8 @@ import atheris
 with atheris.instrument_imports(include=["streamdenoise"]):
     from streamdenoise.errors import SourceLostError, SourceOpenError
     from streamdenoise.frame import PIX_FMTS
+    from streamdenoise.io.sources.y4m import Y4MSource
     from streamdenoise.io.y4m import format_header, parse_header
-    from streamdenoise.io.y4m_source import Y4MSource
 
 HEADER = b"YUV4MPEG2 W4 H2 F25:1 Ip C"
 MAX_FRAMES = 50

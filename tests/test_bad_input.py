@@ -30,8 +30,8 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
 from streamdenoise.io import Sink, open_sink, open_source
+from streamdenoise.io.sources.y4m import Y4MSource
 from streamdenoise.io.y4m import format_header, parse_header
-from streamdenoise.io.y4m_source import Y4MSource
 
 FFV1 = EncoderConfig("ffv1")
 

@@ -16,8 +16,8 @@ from streamdenoise.config import Reconnect
 from streamdenoise.errors import SourceLostError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
-from streamdenoise.io.camera_source import CaptureSource
-from streamdenoise.io.reconnecting_source import ReconnectingSource
+from streamdenoise.io.sources.camera import CaptureSource
+from streamdenoise.io.sources.reconnecting import ReconnectingSource
 
 WAIT_S = 20
 SIZE = (320, 240)

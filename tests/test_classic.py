@@ -34,7 +34,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.inference.artefact import Artefact, open_artefact
-from streamdenoise.io.image_source import image_paths
+from streamdenoise.io.sources.image import image_paths
 from train.classic import trainer as trainer_module
 from train.classic.checkpoint import load_network, save_network
 from train.classic.config import (

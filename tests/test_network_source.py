@@ -38,9 +38,9 @@ from streamdenoise.errors import (
     SourceRefusedError,
 )
 from streamdenoise.frame import Frame
-from streamdenoise.io.catch_up import CatchUp
-from streamdenoise.io.network_source import NetworkSource
-from streamdenoise.io.stream_watchdog import StreamWatchdog
+from streamdenoise.io.sources.catch_up import CatchUp
+from streamdenoise.io.sources.network import NetworkSource
+from streamdenoise.io.sources.watchdog import StreamWatchdog
 from streamdenoise.stream_url import StreamURL
 
 RATE = 50

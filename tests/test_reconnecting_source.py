@@ -18,7 +18,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
-from streamdenoise.io.reconnecting_source import ReconnectingSource
+from streamdenoise.io.sources.reconnecting import ReconnectingSource
 
 WAIT_S = 10
 LUMA = np.zeros((48, 64), np.uint8)

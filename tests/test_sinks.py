@@ -21,7 +21,7 @@ from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io import Sink, open_sink, open_source
 from streamdenoise.io.sinks.null import NullSink
 from streamdenoise.io.sinks.y4m import Y4MSink
-from streamdenoise.io.y4m_source import Y4MSource
+from streamdenoise.io.sources.y4m import Y4MSource
 
 FAST = {
     "x264": EncoderConfig("x264", preset="ultrafast"),

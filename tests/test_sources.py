@@ -16,13 +16,13 @@ from conftest import Clip, moving_gradient, picture_of, write_clip
 from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import PIX_FMTS, ColorInfo
 from streamdenoise.io import Source, open_sink, open_source
-from streamdenoise.io.camera_source import CaptureSource, OpenCVCameraSource
 from streamdenoise.io.ffmpeg.pixel_formats import nearest_pix_fmt
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, planes_of
-from streamdenoise.io.image_source import image_paths
-from streamdenoise.io.test_pattern_source import TestPatternSource
-from streamdenoise.io.timestamps import TimestampRepair
-from streamdenoise.io.y4m_source import Y4MSource
+from streamdenoise.io.sources.camera import CaptureSource, OpenCVCameraSource
+from streamdenoise.io.sources.image import image_paths
+from streamdenoise.io.sources.test_pattern import TestPatternSource
+from streamdenoise.io.sources.timestamps import TimestampRepair
+from streamdenoise.io.sources.y4m import Y4MSource
 
 FRAMES = 12
 Opener = Callable[..., Source]

@@ -13,7 +13,7 @@ from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.io import IMAGE_SUFFIXES
-from streamdenoise.io.image_source import read_image
+from streamdenoise.io.sources.image import read_image
 
 _NOISY, _CLEAN = "_real", "_mean"
 

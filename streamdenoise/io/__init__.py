@@ -151,7 +151,7 @@ def open_source(
             f"pix_fmt {pix_fmt!r} is not supported; use one of {', '.join(PIX_FMTS)}"
         )
     if isinstance(uri, StreamURL) or is_network(uri) or uri.endswith(".sdp"):
-        from streamdenoise.io.network_source import NetworkSource
+        from streamdenoise.io.sources.network import NetworkSource
 
         source: Source = NetworkSource(
             uri if isinstance(uri, StreamURL) else StreamURL.parse(uri),
@@ -168,7 +168,7 @@ def open_source(
             uri, start_s, duration_s, pix_fmt, size, timeout_s, hwaccel
         )
     if live and not source.info.is_live:
-        from streamdenoise.io.paced_source import PacedSource
+        from streamdenoise.io.sources.paced import PacedSource
 
         return PacedSource(source)
     return source
@@ -184,7 +184,7 @@ def _open_local(
     hwaccel: Hwaccel,
 ) -> Source:
     if uri == "-":
-        from streamdenoise.io.y4m_source import Y4MSource
+        from streamdenoise.io.sources.y4m import Y4MSource
 
         return Y4MSource.from_stdin(
             start_s=start_s,
@@ -193,7 +193,7 @@ def _open_local(
             timeout_s=timeout_s,
         )
     if uri.startswith("camera:"):
-        from streamdenoise.io.camera_source import open_camera
+        from streamdenoise.io.sources.camera import open_camera
 
         return open_camera(
             uri,
@@ -204,17 +204,17 @@ def _open_local(
             hwaccel=hwaccel,
         )
     if uri == "testsrc" or uri.startswith("testsrc:"):
-        from streamdenoise.io.test_pattern_source import TestPatternSource
+        from streamdenoise.io.sources.test_pattern import TestPatternSource
 
         return TestPatternSource(
             uri, start_s=start_s, duration_s=duration_s, pix_fmt=pix_fmt
         )
     path = Path(uri)
     if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
-        from streamdenoise.io.image_source import ImageSource
+        from streamdenoise.io.sources.image import ImageSource
 
         return ImageSource(path, pix_fmt=pix_fmt)
-    from streamdenoise.io.file_source import FileSource
+    from streamdenoise.io.sources.file import FileSource
 
     return FileSource(
         path,

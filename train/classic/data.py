@@ -13,7 +13,7 @@ from torch import Tensor
 
 from streamdenoise.errors import ConfigError, SourceOpenError
 from streamdenoise.io import IMAGE_SUFFIXES
-from streamdenoise.io.image_source import is_cut_short, read_image
+from streamdenoise.io.sources.image import is_cut_short, read_image
 from train.classic.idx import is_idx, read_idx
 
 MNIST = Path("data/mnist")

@@ -11,8 +11,8 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.io import IMAGE_SUFFIXES
 from streamdenoise.io.ffmpeg.errors import reason
-from streamdenoise.io.image_source import image_paths
 from streamdenoise.io.sinks.partial_file import PartialFile
+from streamdenoise.io.sources.image import image_paths
 
 # Near the point where more bytes change nothing that one sees.
 _QUALITY = {

@@ -17,7 +17,7 @@ from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.ffmpeg.container import main_video
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.pyav_source import PyAVSource
+from streamdenoise.io.sources.pyav import PyAVSource
 
 if TYPE_CHECKING:
     from streamdenoise.io import Source

@@ -7,7 +7,7 @@ import av
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import size_fault
-from streamdenoise.io.pyav_source import PyAVSource
+from streamdenoise.io.sources.pyav import PyAVSource
 
 _SPEC = re.compile(
     r"testsrc(?::(?P<w>\d{1,6})x(?P<h>\d{1,6})(?:@(?P<n>\d{1,6})(?:/(?P<d>\d{1,6}))?)?)?"

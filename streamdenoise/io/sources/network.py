@@ -15,8 +15,8 @@ from streamdenoise.errors import SourceOpenError, SourceRefusedError
 from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.container import main_video, video_duration
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
-from streamdenoise.io.ffmpeg_reader import FFmpegReader
-from streamdenoise.io.pyav_source import PyAVSource
+from streamdenoise.io.sources.pyav import PyAVSource
+from streamdenoise.io.sources.srt import FFmpegReader
 from streamdenoise.stream_url import StreamURL
 
 # These are sent as they happen, whatever duration they claim.

@@ -5,7 +5,7 @@ from pathlib import Path
 from streamdenoise.config import Hwaccel
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.io.ffmpeg.container import _DAMAGED, main_video, open_container
-from streamdenoise.io.pyav_source import PyAVSource
+from streamdenoise.io.sources.pyav import PyAVSource
 
 
 class FileSource(PyAVSource):

@@ -17,7 +17,6 @@ from streamdenoise.config import Hwaccel
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceError, SourceLostError, SourceOpenError
 from streamdenoise.frame import MAX_AREA_PX, Frame, StreamInfo, size_fault
-from streamdenoise.io.catch_up import CatchUp
 from streamdenoise.io.ffmpeg.container import video_duration, video_start
 from streamdenoise.io.ffmpeg.decoder import VideoDecoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
@@ -27,8 +26,9 @@ from streamdenoise.io.ffmpeg.pixel_formats import (
     nearest_pix_fmt,
     same_samples,
 )
-from streamdenoise.io.stream_watchdog import StreamWatchdog
-from streamdenoise.io.timestamps import TimestampRepair
+from streamdenoise.io.sources.catch_up import CatchUp
+from streamdenoise.io.sources.timestamps import TimestampRepair
+from streamdenoise.io.sources.watchdog import StreamWatchdog
 from streamdenoise.masking import mask_exception
 
 log = logging.getLogger(__name__)
