@@ -12,7 +12,7 @@ from streamdenoise.frame import Frame
 from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
-from streamdenoise.io import open_source
+from streamdenoise.io.open import open_source
 
 HERE = Path(__file__).parent
 

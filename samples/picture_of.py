@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from itertools import islice
 
-from streamdenoise.io import open_sink, open_source
+from streamdenoise.io.open import open_sink, open_source
 
 
 def main(video: str, picture: str, index: int | None = None) -> None:

@@ -31,7 +31,7 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.inference.registry import usual_backends
-from streamdenoise.io import open_sink
+from streamdenoise.io.open import open_sink
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.peers import store
 from streamdenoise.peers.ffmpeg import (

@@ -21,17 +21,13 @@ from streamdenoise import __version__
 from streamdenoise.config import (
     EvalConfig,
     FileConfig,
-    Hwaccel,
     ImageConfig,
     LiveConfig,
     OnLoss,
     Overflow,
     Protocol,
-    Reconnect,
     StepBenchConfig,
-    Transport,
     View,
-    choose_encoder,
 )
 from streamdenoise.console.logs import (
     LogFormat,
@@ -49,6 +45,7 @@ from streamdenoise.errors import (
     SourceRefusedError,
     StreamDenoiseError,
 )
+from streamdenoise.io.options import Hwaccel, Reconnect, Transport, choose_encoder
 from streamdenoise.masking import mask_address, mask_exception
 from streamdenoise.units import parse_size, parse_time
 

@@ -15,7 +15,8 @@ import numpy as np
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame, plane_shapes
 from streamdenoise.imaging.noise import add_gaussian_noise
-from streamdenoise.io import IMAGE_SUFFIXES, open_source
+from streamdenoise.io.open import open_source
+from streamdenoise.io.options import IMAGE_SUFFIXES
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "cctv.mp4"
 """The clean clip taken when none is given; it lies beside the package in a checkout."""

@@ -4,19 +4,12 @@ Plain values only: nothing here opens, loads or imports anything heavy.
 """
 
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streamdenoise.denoisers.options import MAX_SIGMA, DenoiseConfig
 from streamdenoise.errors import ConfigError
-
-NVENC_CODECS = ("h264_nvenc", "hevc_nvenc")
-"""Encoders of NVIDIA GPUs, by the names that FFmpeg has given them."""
-
-NVENC_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
-
-CODECS = ("x264", "x265", "svtav1", "ffv1", *NVENC_CODECS, "copy-settings")
-"""Video encoders by the names people know; `copy-settings` takes the input's codec."""
+from streamdenoise.io.options import EncoderConfig, Hwaccel, Reconnect, Transport
 
 
 class Overflow(StrEnum):
@@ -26,17 +19,6 @@ class Overflow(StrEnum):
     """The producer waits: nothing is lost. For files."""
     DROP_OLDEST = "drop_oldest"
     """The oldest waiting frame is discarded and counted. For live sources."""
-
-
-class Hwaccel(StrEnum):
-    """Where files and streams are decoded; the pictures are the same."""
-
-    AUTO = "auto"
-    """On an NVIDIA GPU that can do it, otherwise in software without a word."""
-    NONE = "none"
-    """In software; no GPU is looked for."""
-    CUDA = "cuda"
-    """On an NVIDIA GPU; a note tells where that cannot be."""
 
 
 class View(StrEnum):
@@ -50,15 +32,6 @@ class View(StrEnum):
     """Double width: before on the left, after on the right."""
 
 
-class Transport(StrEnum):
-    """How RTSP carries its packets."""
-
-    AUTO = "auto"
-    """Over TCP, and over UDP where the server has no TCP."""
-    TCP = "tcp"
-    UDP = "udp"
-
-
 class OnLoss(StrEnum):
     """What outputs get while a live source is away."""
 
@@ -66,70 +39,6 @@ class OnLoss(StrEnum):
     """The last picture, marked as old, a few times a second."""
     GAP = "gap"
     """Nothing: their timestamps jump."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnect:
-    """How a live source, or an output on the network, that was lost is sought again."""
-
-    attempts: int | None = None
-    """In a row before it counts as gone; None for ever, 0 never."""
-    first: bool = False
-    """Whether the very first connection, too, may take more than one attempt."""
-
-    @classmethod
-    def parse(cls, text: str | None) -> "Reconnect":
-        """Read `forever`, `never` or a number of attempts; None is the default.
-
-        Raises:
-            ConfigError: It is none of these.
-        """
-        if text is None:
-            return cls()
-        if text == "forever":
-            return cls(first=True)
-        if text == "never":
-            return cls(0)
-        if not (text.isdecimal() and len(text) < 7):
-            raise ConfigError(
-                f"--reconnect {text} cannot be used; give forever, never, or how many "
-                "attempts in a row"
-            )
-        return cls(int(text), first=int(text) > 0)
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderConfig:
-    """How the output video is encoded; None leaves the choice to the sink."""
-
-    codec: str = "x264"
-    """One of `CODECS`."""
-    crf: int | None = None
-    """Constant rate factor: lower is better and larger. Not used by ffv1; for
-    NVENC it is its `cq`, of another scale."""
-    preset: str | None = None
-    """Encoder preset: `veryfast` ... `slow` (x264, x265), `0` to `13` (svtav1), `p1` to
-    `p7` (NVENC)."""
-
-    def __post_init__(self) -> None:
-        if self.codec not in CODECS:
-            raise ConfigError(
-                f"--codec {self.codec} is not known; choose one of {', '.join(CODECS)}"
-            )
-        nvenc = self.codec in NVENC_CODECS
-        lowest = 1 if nvenc else 0  # NVENC takes 0 for a choice of its own
-        highest = 51 if nvenc or self.codec in ("x264", "x265") else 63
-        if self.crf is not None and not lowest <= self.crf <= highest:
-            raise ConfigError(
-                f"--crf {self.crf} is out of range for {self.codec}; "
-                f"use {lowest} to {highest}"
-            )
-        # A preset that NVENC refuses would look like a GPU that is not there.
-        if nvenc and self.preset not in (None, *NVENC_PRESETS):
-            raise ConfigError(
-                f"--preset {self.preset} is none of {self.codec}'s; "
-                "use p1 (fastest) to p7 (best)"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,28 +258,6 @@ class StepBenchConfig:
         if self.threads is not None:
             words += ["--threads", str(self.threads)]
         return shlex.join([*words, *(["--quick"] if self.quick else [])])
-
-
-def choose_encoder(
-    output: str, codec: str | None, crf: int | None, preset: str | None
-) -> EncoderConfig | None:
-    """The encoder for `output`; None, the sink's own choice, when nothing is told."""
-    if codec is None and crf is None and preset is None:
-        return None
-    return EncoderConfig(codec or _usual_codec(output), crf, preset)
-
-
-def fast_encoder(output: str, chosen: EncoderConfig | None) -> EncoderConfig:
-    """What keeps up with a live stream, where the user left it open."""
-    encoder = chosen or EncoderConfig(_usual_codec(output))
-    fast = {"x264": "veryfast", "x265": "ultrafast", "svtav1": "10"}
-    if encoder.preset is None and encoder.codec in fast:
-        return replace(encoder, preset=fast[encoder.codec])
-    return encoder
-
-
-def _usual_codec(output: str) -> str:
-    return "svtav1" if output.lower().endswith(".webm") else "x264"
 
 
 def _check_span(start_s: float, duration_s: float | None) -> None:

@@ -14,8 +14,10 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.inference.artefact import open_artefact
 from streamdenoise.inference.load import OnBuild
-from streamdenoise.io import IMAGE_SUFFIXES, Source, open_sink, open_source
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
+from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.options import IMAGE_SUFFIXES
+from streamdenoise.io.protocols import Source
 from streamdenoise.overlay import compose, draw_stats, view_size
 from streamdenoise.pipeline import FindReference, Output, Pipeline, Render
 from streamdenoise.reference import NoiseAdder, ReferenceReader

@@ -9,9 +9,11 @@ from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.load import OnBuild
-from streamdenoise.io import Source, is_network, open_source
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
+from streamdenoise.io.open import open_source
+from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
+from streamdenoise.io.url import Credentials, StreamURL, is_network
 from streamdenoise.jobs import (
     OnOpen,
     OnStats,
@@ -33,7 +35,6 @@ from streamdenoise.recorder import Recorder
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 from streamdenoise.stats import Stats
-from streamdenoise.stream_url import Credentials, StreamURL
 
 
 def denoise_live(

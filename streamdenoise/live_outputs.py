@@ -5,16 +5,18 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from streamdenoise.config import EncoderConfig, LiveConfig, fast_encoder
+from streamdenoise.config import LiveConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
-from streamdenoise.io import Sink, is_network, open_sink
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
-from streamdenoise.io.interruption import Interruption
+from streamdenoise.io.open import open_sink
+from streamdenoise.io.options import EncoderConfig, fast_encoder
+from streamdenoise.io.protocols import Sink
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink, check_pattern
 from streamdenoise.io.sinks.retrying import RetryingSink
-from streamdenoise.stream_url import Credentials, StreamURL
+from streamdenoise.io.timeouts import Interruption
+from streamdenoise.io.url import Credentials, StreamURL, is_network
 
 _TIME_IN_NAME = re.compile(r"%[A-Za-z]")
 

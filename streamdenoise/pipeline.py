@@ -18,7 +18,7 @@ from streamdenoise.errors import SourceLostError
 from streamdenoise.frame import Frame, StreamInfo, bit_depth, plane_shapes
 from streamdenoise.frame_queue import FrameQueue
 from streamdenoise.imaging.metrics import psnr_db
-from streamdenoise.io import Sink, Source
+from streamdenoise.io.protocols import Sink, Source
 from streamdenoise.live_clock import LiveClock
 from streamdenoise.stats import LatencyMeter, OutputStats, RateMeter, Stats
 

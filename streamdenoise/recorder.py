@@ -7,11 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
-from streamdenoise.config import EncoderConfig, fast_encoder
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io import Sink, open_sink
+from streamdenoise.io.open import open_sink
+from streamdenoise.io.options import EncoderConfig, fast_encoder
+from streamdenoise.io.protocols import Sink
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import numpy as np
 from streamdenoise import Denoiser
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import add_gaussian_noise
-from streamdenoise.io import open_source
+from streamdenoise.io.open import open_source
 
 NOISY = Path("samples/night_street.mp4")
 CLEAN = Path("samples/cctv.mp4")

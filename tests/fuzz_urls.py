@@ -15,7 +15,7 @@ import atheris
 with atheris.instrument_imports(include=["streamdenoise"]):
     from streamdenoise import masking
     from streamdenoise.console import logs
-    from streamdenoise.stream_url import StreamURL  # noqa: F401
+    from streamdenoise.io.url import StreamURL  # noqa: F401
 
 from test_secrets import Hostile, Paths, send_through
 

@@ -29,7 +29,7 @@ from fault_proxy import FaultProxy
 from frame_code import frame_number
 from servers import GstServer, free_port
 
-from streamdenoise.io import open_source
+from streamdenoise.io.open import open_source
 
 RATE = 15
 TIMEOUT_S = 2.0

@@ -22,7 +22,7 @@ from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference import artefact
 from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.inference.load import Backend
-from streamdenoise.io import open_source
+from streamdenoise.io.open import open_source
 
 MAX_LAG_MS = 100.0
 HALF, HALF_SECOND = "half size", "half size, every second frame"

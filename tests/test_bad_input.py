@@ -20,7 +20,6 @@ from conftest import Clip, moving_gradient, picture_of, write_clip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import (
     ConfigError,
     SinkError,
@@ -29,7 +28,9 @@ from streamdenoise.errors import (
     SourceOpenError,
 )
 from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
-from streamdenoise.io import Sink, open_sink, open_source
+from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sources.y4m import Y4MSource
 from streamdenoise.io.y4m import format_header, parse_header
 

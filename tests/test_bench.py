@@ -12,12 +12,12 @@ from streamdenoise import bench as bench_module
 from streamdenoise.bench import bench
 from streamdenoise.bench_report import BenchReport, Result, figure_type, name_points
 from streamdenoise.clips import find_clips, fit
-from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
-from streamdenoise.io import open_sink
+from streamdenoise.io.open import open_sink
+from streamdenoise.io.options import EncoderConfig
 from streamdenoise.peers import Options, Peer, StoredClip, find_peers, store
 from streamdenoise.peers.ffmpeg import FFMPEG_PEERS, FFmpegPeer, run_filter
 from streamdenoise.peers.opencv import OpenCVNonLocalMeans

@@ -12,10 +12,10 @@ import psutil
 import pytest
 from conftest import skip_or_fail
 
-from streamdenoise.config import Reconnect
 from streamdenoise.errors import SourceLostError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
+from streamdenoise.io.options import Reconnect
 from streamdenoise.io.sources.camera import CaptureSource
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from streamdenoise.config import EncoderConfig, choose_encoder, fast_encoder
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
+from streamdenoise.io.options import EncoderConfig, choose_encoder, fast_encoder
 from streamdenoise.units import parse_time
 
 

@@ -14,7 +14,7 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.motion import FlowEstimator
-from streamdenoise.io import open_source
+from streamdenoise.io.open import open_source
 
 
 def scene(height: int, width: int, shift: float = 0.0) -> np.ndarray:

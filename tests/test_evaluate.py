@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.clips import find_clips, read_clip
-from streamdenoise.config import EncoderConfig, EvalConfig, Protocol
+from streamdenoise.config import EvalConfig, Protocol
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import BackendUnavailableError, ConfigError, SourceError
 from streamdenoise.evaluate import evaluate
@@ -41,7 +41,8 @@ from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.metrics import psnr_db, psnr_uv, psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
 from streamdenoise.inference.artefact import open_artefact
-from streamdenoise.io import open_sink
+from streamdenoise.io.open import open_sink
+from streamdenoise.io.options import EncoderConfig
 from streamdenoise.peers import StoredClip, find_peers, store
 from streamdenoise.peers.search import tuning_cases
 

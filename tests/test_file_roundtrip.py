@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import Clip, moving_gradient, picture_of, write_clip
 
-from streamdenoise.config import EncoderConfig
-from streamdenoise.io import open_sink, open_source
 from streamdenoise.io.ffmpeg.subtitles import subtitle_payload, subtitle_text
+from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.options import EncoderConfig
 
 FFV1 = EncoderConfig("ffv1")
 

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from servers import free_port
 
-from streamdenoise.config import LiveConfig, Reconnect, View
+from streamdenoise.config import LiveConfig, View
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.io import Sink
+from streamdenoise.io.options import Reconnect
+from streamdenoise.io.protocols import Sink
 from streamdenoise.jobs import StopSwitch
 from streamdenoise.live import denoise_live
 from streamdenoise.live_controls import LiveControls

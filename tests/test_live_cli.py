@@ -24,7 +24,7 @@ from fault_proxy import FaultProxy
 from frame_code import frame_number
 from servers import FfmpegServer, GstServer, free_port, write_numbered_clip
 
-from streamdenoise.io import open_source
+from streamdenoise.io.open import open_source
 
 RATE = 15
 STOP_S = 2.0

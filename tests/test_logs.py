@@ -18,7 +18,7 @@ from streamdenoise.console.logs import (
     StderrHandler,
     configure_logging,
 )
-from streamdenoise.stream_url import StreamURL
+from streamdenoise.io.url import StreamURL
 
 ADDRESS = "rtsp://me:zq7secret@cam/s"
 

@@ -31,17 +31,17 @@ from servers import (
     write_numbered_clip,
 )
 
-from streamdenoise.config import Transport
 from streamdenoise.errors import (
     SourceLostError,
     SourceOpenError,
     SourceRefusedError,
 )
 from streamdenoise.frame import Frame
+from streamdenoise.io.options import Transport
 from streamdenoise.io.sources.catch_up import CatchUp
 from streamdenoise.io.sources.network import NetworkSource
 from streamdenoise.io.sources.watchdog import StreamWatchdog
-from streamdenoise.stream_url import StreamURL
+from streamdenoise.io.url import StreamURL
 
 RATE = 50
 STEP = 90000 // RATE

@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from streamdenoise.cli import app
-from streamdenoise.config import (
+from streamdenoise.config import LiveConfig
+from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
+from streamdenoise.errors import ConfigError
+from streamdenoise.io.options import (
     CODECS,
     EncoderConfig,
-    LiveConfig,
     Reconnect,
     choose_encoder,
     fast_encoder,
 )
-from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
-from streamdenoise.errors import ConfigError
 from streamdenoise.io.recording.names import SegmentNames
 from streamdenoise.io.recording.retention import Keep
+from streamdenoise.io.url import Credentials, StreamURL
 from streamdenoise.service.status_server import parse_address
-from streamdenoise.stream_url import Credentials, StreamURL
 from streamdenoise.units import parse_size, parse_time
 
 QUICK = settings(

@@ -21,13 +21,13 @@ import pytest
 from conftest import skip_or_fail
 from rtsp_server import RTSPServer
 
-from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError, SinkError, SinkRefusedError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.io import open_sink
 from streamdenoise.io.ffmpeg.program import ffmpeg_with
-from streamdenoise.io.interruption import Interruption
+from streamdenoise.io.open import open_sink
+from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.publishing.sink import PublishSink
+from streamdenoise.io.timeouts import Interruption
 
 FAST = EncoderConfig("x264", preset="ultrafast")
 RATE = 25

@@ -9,7 +9,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from streamdenoise.config import Reconnect
 from streamdenoise.errors import (
     SourceError,
     SourceLostError,
@@ -18,6 +17,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
+from streamdenoise.io.options import Reconnect
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 
 WAIT_S = 10

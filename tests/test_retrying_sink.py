@@ -14,14 +14,14 @@ import pytest
 from rtsp_server import RTSPServer
 from test_publish import FAST, frame_at, stream_info
 
-from streamdenoise.config import Reconnect
 from streamdenoise.errors import SinkError, SinkRefusedError
 from streamdenoise.frame import Frame
-from streamdenoise.io import Sink, open_sink
 from streamdenoise.io.backoff import Backoff
-from streamdenoise.io.interruption import Interruption
+from streamdenoise.io.open import open_sink
+from streamdenoise.io.options import Reconnect
+from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sinks.retrying import RetryingSink
-from streamdenoise.io.timed_process import TimedProcess
+from streamdenoise.io.timeouts import Interruption, TimedProcess
 
 INFO = stream_info()
 FRAME = frame_at(0, INFO)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 from rtsp_server import RTSPServer
 
-from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame
-from streamdenoise.io import open_sink, open_source
+from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.options import EncoderConfig
 
 FAST = EncoderConfig("x264", preset="ultrafast")
 FRAMES = 40

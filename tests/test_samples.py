@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from streamdenoise.clips import read_clip
-from streamdenoise.config import EncoderConfig
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
-from streamdenoise.io import open_sink
+from streamdenoise.io.open import open_sink
+from streamdenoise.io.options import EncoderConfig
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 TICK = Fraction(1, 25)

@@ -36,11 +36,11 @@ from streamdenoise.errors import (
     SourceOpenError,
     mask_credentials,
 )
-from streamdenoise.io import open_sink, open_source
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
+from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.url import Credentials, StreamURL
 from streamdenoise.masking import mask_address, mask_exception
 from streamdenoise.stats import OutputStats
-from streamdenoise.stream_url import Credentials, StreamURL
 
 HOSTILE_PASSWORDS = (
     "plain",

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from conftest import skip_or_fail
 
-from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.io import Sink
+from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.protocols import Sink
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink
 from streamdenoise.io.sinks.file import FileSink

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from conftest import Clip, write_clip
 
-from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.io import Sink, open_sink, open_source
+from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sinks.null import NullSink
 from streamdenoise.io.sinks.y4m import Y4MSink
 from streamdenoise.io.sources.y4m import Y4MSource

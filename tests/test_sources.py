@@ -15,9 +15,10 @@ from conftest import Clip, moving_gradient, picture_of, write_clip
 
 from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import PIX_FMTS, ColorInfo
-from streamdenoise.io import Source, open_sink, open_source
 from streamdenoise.io.ffmpeg.pixel_formats import nearest_pix_fmt
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, planes_of
+from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.camera import CaptureSource, OpenCVCameraSource
 from streamdenoise.io.sources.image import image_paths
 from streamdenoise.io.sources.test_pattern import TestPatternSource

@@ -12,7 +12,7 @@ import pytest
 
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
-from streamdenoise.io import open_sink
+from streamdenoise.io.open import open_sink
 
 pyvirtualcam = pytest.importorskip("pyvirtualcam")
 

@@ -12,7 +12,7 @@ from streamdenoise.config import EvalConfig
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.metrics import psnr_db
-from streamdenoise.io import IMAGE_SUFFIXES
+from streamdenoise.io.options import IMAGE_SUFFIXES
 from streamdenoise.io.sources.image import read_image
 
 _NOISY, _CLEAN = "_real", "_mean"

@@ -35,7 +35,7 @@ from streamdenoise.inference.guard import (
     compared_corners,
     known_frame,
 )
-from streamdenoise.io import open_source
+from streamdenoise.io.open import open_source
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.model import (

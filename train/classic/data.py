@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from streamdenoise.errors import ConfigError, SourceOpenError
-from streamdenoise.io import IMAGE_SUFFIXES
+from streamdenoise.io.options import IMAGE_SUFFIXES
 from streamdenoise.io.sources.image import is_cut_short, read_image
 from train.classic.idx import is_idx, read_idx
 

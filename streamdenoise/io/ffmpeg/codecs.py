@@ -7,9 +7,9 @@ from fractions import Fraction
 import av
 from av.container import OutputContainer
 
-from streamdenoise.config import EncoderConfig
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import StreamInfo
+from streamdenoise.io.options import EncoderConfig
 
 
 @dataclass(frozen=True, slots=True)

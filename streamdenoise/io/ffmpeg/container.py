@@ -13,7 +13,7 @@ from av.stream import Disposition
 
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.timed_reader import TimedReader
+from streamdenoise.io.timeouts import TimedReader
 
 
 def main_video(container: InputContainer) -> av.VideoStream | None:

@@ -9,7 +9,6 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
 
-from streamdenoise.config import EncoderConfig
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.color import resolve_matrix
 from streamdenoise.imaging.pix_fmt import convert_picture
@@ -22,6 +21,7 @@ from streamdenoise.io.ffmpeg.codecs import (
 )
 from streamdenoise.io.ffmpeg.pixel_formats import same_samples
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, frame_of
+from streamdenoise.io.options import EncoderConfig
 
 # No encoder shows a picture so much later than it decodes it.
 _LONGEST_DELAY_S = 30

@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import av
 
-from streamdenoise.config import EncoderConfig
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.options import EncoderConfig
 
 _SOFTWARE = {"h264_nvenc": "x264", "hevc_nvenc": "x265"}
 

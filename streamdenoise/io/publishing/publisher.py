@@ -10,9 +10,8 @@ from typing import Protocol
 import av
 from av.container import OutputContainer
 
-from streamdenoise.io.interruption import Interruption
 from streamdenoise.io.publishing.process import PACKET, TIME_BASE
-from streamdenoise.io.timed_process import TimedProcess
+from streamdenoise.io.timeouts import Interruption, TimedProcess
 
 _PROGRAM = Path(__file__).with_name("publisher_process.py")
 

@@ -5,17 +5,17 @@ from fractions import Fraction
 
 import av
 
-from streamdenoise.config import NVENC_CODECS, EncoderConfig
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError, SinkRefusedError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.interruption import Interruption
+from streamdenoise.io.options import NVENC_CODECS, EncoderConfig
 from streamdenoise.io.publishing.process import TIME_BASE
 from streamdenoise.io.publishing.publisher import Publisher, PyAVPublisher, RefusedError
 from streamdenoise.io.publishing.srt import FFmpegPublisher
-from streamdenoise.stream_url import StreamURL
+from streamdenoise.io.timeouts import Interruption
+from streamdenoise.io.url import StreamURL
 
 _GOODBYE_S = 1.0
 

@@ -9,9 +9,8 @@ import av
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.ffmpeg.program import SECRET_IN_SRT, ffmpeg_with
-from streamdenoise.io.interruption import Interruption
 from streamdenoise.io.publishing.publisher import RefusedError
-from streamdenoise.io.timed_process import TimedProcess
+from streamdenoise.io.timeouts import Interruption, TimedProcess
 
 _REFUSED = re.compile(r"ERROR:(UNSECURE|BADSECRET)")
 

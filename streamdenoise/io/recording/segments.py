@@ -11,11 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 from threading import Thread
 
-from streamdenoise.config import EncoderConfig, fast_encoder
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.errors import reason
+from streamdenoise.io.options import EncoderConfig, fast_encoder
 from streamdenoise.io.recording.names import SegmentNames
 from streamdenoise.io.recording.retention import Keep, Recording, oldest_first
 from streamdenoise.io.sinks.file import FileSink, is_disk_full

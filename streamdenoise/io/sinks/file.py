@@ -8,13 +8,13 @@ from pathlib import Path
 import av
 from av.container import OutputContainer
 
-from streamdenoise.config import EncoderConfig
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.ffmpeg.remux import CarriedStreams
+from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.sinks.disk_sync import DiskSync
 from streamdenoise.io.sinks.partial_file import PartialFile
 

@@ -9,8 +9,8 @@ from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError, SourceOpenError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.color import frame_to_rgb
-from streamdenoise.io import IMAGE_SUFFIXES
 from streamdenoise.io.ffmpeg.errors import reason
+from streamdenoise.io.options import IMAGE_SUFFIXES
 from streamdenoise.io.sinks.partial_file import PartialFile
 from streamdenoise.io.sources.image import image_paths
 

@@ -4,13 +4,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from streamdenoise.config import Reconnect
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError, SinkRefusedError
 from streamdenoise.frame import Frame
-from streamdenoise.io import Sink
 from streamdenoise.io.backoff import Backoff
-from streamdenoise.io.interruption import Interruption
+from streamdenoise.io.options import Reconnect
+from streamdenoise.io.protocols import Sink
+from streamdenoise.io.timeouts import Interruption
 
 log = logging.getLogger(__name__)
 

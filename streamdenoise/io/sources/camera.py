@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import av
 import cv2
 
-from streamdenoise.config import Hwaccel
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.ffmpeg.container import main_video
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.options import Hwaccel
 from streamdenoise.io.sources.pyav import PyAVSource
 
 if TYPE_CHECKING:
-    from streamdenoise.io import Source
+    from streamdenoise.io.protocols import Source
 
 _NAME = re.compile(r"camera:(\d{1,3})")
 _MICROSECOND = Fraction(1, 1_000_000)

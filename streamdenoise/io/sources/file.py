@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from streamdenoise.config import Hwaccel
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.io.ffmpeg.container import _DAMAGED, main_video, open_container
+from streamdenoise.io.options import Hwaccel
 from streamdenoise.io.sources.pyav import PyAVSource
 
 

@@ -14,8 +14,8 @@ from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, size_fault
 from streamdenoise.imaging.pix_fmt import convert_picture
-from streamdenoise.io import IMAGE_SUFFIXES
 from streamdenoise.io.ffmpeg.errors import reason
+from streamdenoise.io.options import IMAGE_SUFFIXES
 
 _RGB = ColorInfo(matrix=0, range=2)
 _DIGITS = re.compile(r"(\d+)")

@@ -10,14 +10,14 @@ import av
 import av.error
 from av.container import InputContainer
 
-from streamdenoise.config import Hwaccel, Transport
 from streamdenoise.errors import SourceOpenError, SourceRefusedError
 from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.container import main_video, video_duration
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
+from streamdenoise.io.options import Hwaccel, Transport
 from streamdenoise.io.sources.pyav import PyAVSource
 from streamdenoise.io.sources.srt import FFmpegReader
-from streamdenoise.stream_url import StreamURL
+from streamdenoise.io.url import StreamURL
 
 # These are sent as they happen, whatever duration they claim.
 _LIVE_SCHEMES = (

@@ -10,7 +10,7 @@ from streamdenoise.contexts import Closing
 from streamdenoise.frame import Frame, StreamInfo
 
 if TYPE_CHECKING:
-    from streamdenoise.io import Source
+    from streamdenoise.io.protocols import Source
 
 
 class PacedSource(Closing):

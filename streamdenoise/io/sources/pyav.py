@@ -13,7 +13,6 @@ import av
 import av.error
 from av.container import InputContainer
 
-from streamdenoise.config import Hwaccel
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceError, SourceLostError, SourceOpenError
 from streamdenoise.frame import MAX_AREA_PX, Frame, StreamInfo, size_fault
@@ -26,6 +25,7 @@ from streamdenoise.io.ffmpeg.pixel_formats import (
     nearest_pix_fmt,
     same_samples,
 )
+from streamdenoise.io.options import Hwaccel
 from streamdenoise.io.sources.catch_up import CatchUp
 from streamdenoise.io.sources.timestamps import TimestampRepair
 from streamdenoise.io.sources.watchdog import StreamWatchdog

@@ -10,7 +10,6 @@ from dataclasses import replace
 from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Self
 
-from streamdenoise.config import Reconnect
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import (
     ConfigError,
@@ -21,9 +20,10 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
+from streamdenoise.io.options import Reconnect
 
 if TYPE_CHECKING:
-    from streamdenoise.io import Source
+    from streamdenoise.io.protocols import Source
 
 log = logging.getLogger(__name__)
 

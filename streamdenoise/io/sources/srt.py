@@ -6,8 +6,8 @@ import tempfile
 
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.io.ffmpeg.program import SECRET_IN_SRT, ffmpeg_with
-from streamdenoise.io.timed_reader import TimedReader
-from streamdenoise.stream_url import StreamURL
+from streamdenoise.io.timeouts import TimedReader
+from streamdenoise.io.url import StreamURL
 
 
 class FFmpegReader(io.RawIOBase):

@@ -14,7 +14,7 @@ from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame, bit_depth, plane_shapes
 from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.ffmpeg.errors import reason
-from streamdenoise.io.timed_reader import TimedReader
+from streamdenoise.io.timeouts import TimedReader
 from streamdenoise.io.y4m import (
     FRAME_MAGIC,
     MAX_LINE_BYTES,

@@ -20,6 +20,14 @@ from streamdenoise.masking import (
     to_bytes,
 )
 
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]+://")
+
+
+def is_network(target: str) -> bool:
+    """Whether `target` is a URL, of a server or another machine."""
+    return _SCHEME.match(target) is not None
+
+
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*\Z")
 _HOST = re.compile(r"(\[[^\]/?#@]*\]|[^\s:@\[\]/?#]*)(?::(\d+))?\Z")
 _END_OF_HOST = re.compile(r"[/?#]")

@@ -1,13 +1,79 @@
-"""A child process that answers in time, or is killed."""
+"""Waits that end: reads and programs with a time limit, and how to interrupt them."""
 
 import io
+import os
+import select
 import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from streamdenoise.io.interruption import Interruption
+
+class Interruption:
+    """Set once, from any thread; it then does what was asked for, and stays set."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # signal handlers may set it
+        self._is_set = False
+        self._actions: list[Callable[[], None]] = []
+
+    @property
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        """Do everything that was added; further calls do nothing."""
+        with self._lock:
+            self._is_set = True
+            actions, self._actions = self._actions, []
+        for action in actions:
+            action()
+
+    def add(self, action: Callable[[], None]) -> None:
+        """Have `action` done when this is set; at once where it is set already."""
+        with self._lock:
+            if not self._is_set:
+                self._actions.append(action)
+                return
+        action()
+
+    def remove(self, action: Callable[[], None]) -> None:
+        """Forget `action`; nothing happens where it is not known any more."""
+        with self._lock:
+            if action in self._actions:
+                self._actions.remove(action)
+
+
+class TimedReader(io.RawIOBase):
+    """A file descriptor as a raw stream whose reads wait at most `timeout_s`.
+
+    A reader of a pipe would otherwise hang as long as the writer does. Descriptors
+    that cannot be waited for (pipes on Windows) block as usual.
+    """
+
+    def __init__(self, fd: int, timeout_s: float, *, close_fd: bool = True) -> None:
+        self._fd = fd
+        self._timeout_s = timeout_s
+        self._close_fd = close_fd
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if sys.platform != "win32":
+            ready, _, _ = select.select([self._fd], [], [], self._timeout_s)
+            if not ready:
+                raise TimeoutError(f"nothing came for {self._timeout_s:g} s")
+        data = os.read(self._fd, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed and self._close_fd:
+            os.close(self._fd)
+        super().close()
 
 
 class TimedProcess:

@@ -1,0 +1,208 @@
+"""From a name to a source or a sink."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.frame import PIX_FMTS, StreamInfo
+from streamdenoise.io.options import IMAGE_SUFFIXES, Hwaccel, Transport
+from streamdenoise.io.protocols import Sink, Source
+from streamdenoise.io.url import StreamURL, is_network
+
+if TYPE_CHECKING:
+    from streamdenoise.io.options import EncoderConfig
+    from streamdenoise.io.timeouts import Interruption
+
+
+def open_source(
+    uri: "str | StreamURL",
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    pix_fmt: str | None = None,
+    size: tuple[int, int] | None = None,
+    timeout_s: float = 10.0,
+    live: bool | None = None,
+    hwaccel: Hwaccel = Hwaccel.NONE,
+    transport: Transport = Transport.AUTO,
+) -> Source:
+    """Open what `uri` names and read up to its first frame.
+
+    Args:
+        uri: A video file; an image, or a folder of images; ``-`` for yuv4mpegpipe on
+            stdin; ``rtsp://``, ``http://`` and other URLs that FFmpeg reads;
+            ``camera:N``; ``testsrc:WxH@RATE``, a moving test pattern.
+        start_s: Leave out frames before this time, in seconds from the first frame.
+        duration_s: Leave out frames from `start_s` + `duration_s` on.
+        pix_fmt: Format of the frames, one of `PIX_FMTS`; None keeps the stream's own
+            where it is one of them, and takes the nearest where not.
+        size: Width and height that the frames of a camera or stream are scaled to; None
+            keeps the first one's.
+        timeout_s: Longest wait for a connection and for each frame, in seconds.
+        live: True gives a file or test pattern at its own pace, as a camera would.
+        hwaccel: Where files and streams are decoded.
+        transport: How RTSP comes in.
+
+    Raises:
+        SourceOpenError: It cannot be opened, or holds no picture.
+        ConfigError: `uri` or `pix_fmt` cannot be used.
+    """
+    if pix_fmt is not None and pix_fmt not in PIX_FMTS:
+        raise ConfigError(
+            f"pix_fmt {pix_fmt!r} is not supported; use one of {', '.join(PIX_FMTS)}"
+        )
+    if isinstance(uri, StreamURL) or is_network(uri) or uri.endswith(".sdp"):
+        from streamdenoise.io.sources.network import NetworkSource
+
+        source: Source = NetworkSource(
+            uri if isinstance(uri, StreamURL) else StreamURL.parse(uri),
+            start_s=start_s,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+            size=size,
+            timeout_s=timeout_s,
+            hwaccel=hwaccel,
+            transport=transport,
+        )
+    else:
+        source = _open_local(
+            uri, start_s, duration_s, pix_fmt, size, timeout_s, hwaccel
+        )
+    if live and not source.info.is_live:
+        from streamdenoise.io.sources.paced import PacedSource
+
+        return PacedSource(source)
+    return source
+
+
+def _open_local(
+    uri: str,
+    start_s: float,
+    duration_s: float | None,
+    pix_fmt: str | None,
+    size: tuple[int, int] | None,
+    timeout_s: float,
+    hwaccel: Hwaccel,
+) -> Source:
+    if uri == "-":
+        from streamdenoise.io.sources.y4m import Y4MSource
+
+        return Y4MSource.from_stdin(
+            start_s=start_s,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+            timeout_s=timeout_s,
+        )
+    if uri.startswith("camera:"):
+        from streamdenoise.io.sources.camera import open_camera
+
+        return open_camera(
+            uri,
+            duration_s=duration_s,
+            pix_fmt=pix_fmt,
+            size=size,
+            timeout_s=timeout_s,
+            hwaccel=hwaccel,
+        )
+    if uri == "testsrc" or uri.startswith("testsrc:"):
+        from streamdenoise.io.sources.test_pattern import TestPatternSource
+
+        return TestPatternSource(
+            uri, start_s=start_s, duration_s=duration_s, pix_fmt=pix_fmt
+        )
+    path = Path(uri)
+    if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
+        from streamdenoise.io.sources.image import ImageSource
+
+        return ImageSource(path, pix_fmt=pix_fmt)
+    from streamdenoise.io.sources.file import FileSource
+
+    return FileSource(
+        path,
+        start_s=start_s,
+        duration_s=duration_s,
+        pix_fmt=pix_fmt,
+        timeout_s=timeout_s,
+        hwaccel=hwaccel,
+    )
+
+
+def open_sink(
+    target: "str | StreamURL",
+    info: StreamInfo,
+    *,
+    encoder: "EncoderConfig | None" = None,
+    copy_from: str | None = None,
+    overwrite: bool = False,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    interruption: "Interruption | None" = None,
+) -> Sink:
+    """Open `target` for frames that look like `info`.
+
+    Args:
+        target: A video file (mp4, m4v, mov, mkv, webm, avi, ts, y4m); an image; a
+            folder, or a pattern such as ``out/%05d.png``, for one image a frame; ``-``
+            for yuv4mpegpipe on stdout; ``rtsp://``, ``rtmp://``, ``srt://``,
+            ``udp://`` and ``tcp://`` to publish; ``virtualcam:``, or
+            ``virtualcam:/dev/video9``, for other programs; ``null:`` for nothing.
+        info: Size, format, rate, time base and colour tags of the frames.
+        encoder: Codec and quality; None takes what suits the container.
+        copy_from: The input file whose audio, subtitles, attachments, chapters,
+            metadata and rotation are carried over; for images, the file or folder that
+            gives the names.
+        overwrite: Replace an output that exists.
+        start_s: The `start_s` that the source was opened with: the output is shifted
+            so that it begins near 0.
+        duration_s: The `duration_s` that the source was opened with.
+        interruption: Ends the waits for a network when it is set.
+
+    Raises:
+        SinkError: It cannot be written, or exists and `overwrite` is False.
+        ConfigError: It is an address that can never be published to.
+    """
+    from streamdenoise.io.options import EncoderConfig
+
+    if isinstance(target, StreamURL) or is_network(target):
+        from streamdenoise.io.publishing.sink import PublishSink
+
+        return PublishSink(
+            target,
+            info,
+            encoder or EncoderConfig(preset="veryfast"),
+            interruption=interruption,
+        )
+    if target == "null:":
+        from streamdenoise.io.sinks.null import NullSink
+
+        return NullSink()
+    if target == "-":
+        from streamdenoise.io.sinks.y4m import Y4MSink
+
+        return Y4MSink.to_stdout(info)
+    if target.startswith("virtualcam:"):
+        from streamdenoise.io.sinks.virtualcam import VirtualCamSink
+
+        return VirtualCamSink(target.removeprefix("virtualcam:") or None, info)
+    path = Path(target)
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES or path.is_dir() or target.endswith(("/", "\\")):
+        from streamdenoise.io.sinks.image import ImageSink
+
+        names = Path(copy_from) if copy_from is not None else None
+        return ImageSink(path, info, names_from=names, overwrite=overwrite)
+    if suffix == ".y4m":
+        from streamdenoise.io.sinks.y4m import Y4MSink
+
+        return Y4MSink.to_file(path, info, overwrite=overwrite)
+    from streamdenoise.io.sinks.file import FileSink
+
+    return FileSink(
+        path,
+        info,
+        encoder=encoder,
+        copy_from=copy_from,
+        overwrite=overwrite,
+        start_s=start_s,
+        duration_s=duration_s,
+    )
