@@ -24,7 +24,6 @@ from streamdenoise.config import (
     ImageConfig,
     LiveConfig,
     OnLoss,
-    Overflow,
     Protocol,
     StepBenchConfig,
     View,
@@ -47,11 +46,12 @@ from streamdenoise.errors import (
 )
 from streamdenoise.io.options import Hwaccel, Reconnect, Transport, choose_encoder
 from streamdenoise.masking import mask_address, mask_exception
+from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.units import parse_size, parse_time
 
 if TYPE_CHECKING:
     from streamdenoise.jobs import StopSwitch
-    from streamdenoise.stats import Stats
+    from streamdenoise.pipeline.stats import Stats
 
 log = logging.getLogger(__name__)
 

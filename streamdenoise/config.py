@@ -10,15 +10,7 @@ from enum import StrEnum
 from streamdenoise.denoisers.options import MAX_SIGMA, DenoiseConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.options import EncoderConfig, Hwaccel, Reconnect, Transport
-
-
-class Overflow(StrEnum):
-    """What a full queue does with a new frame."""
-
-    BLOCK = "block"
-    """The producer waits: nothing is lost. For files."""
-    DROP_OLDEST = "drop_oldest"
-    """The oldest waiting frame is discarded and counted. For live sources."""
+from streamdenoise.pipeline.queue import Overflow
 
 
 class View(StrEnum):

@@ -19,9 +19,9 @@ from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import IMAGE_SUFFIXES
 from streamdenoise.io.protocols import Source
 from streamdenoise.overlay import compose, draw_stats, view_size
-from streamdenoise.pipeline import FindReference, Output, Pipeline, Render
-from streamdenoise.reference import NoiseAdder, ReferenceReader
-from streamdenoise.stats import Stats
+from streamdenoise.pipeline.pipeline import FindReference, Output, Pipeline, Render
+from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
+from streamdenoise.pipeline.stats import Stats
 
 OnStats = Callable[[Stats], None]
 OnOpen = Callable[[StreamInfo], None]

@@ -30,11 +30,11 @@ from streamdenoise.live_outputs import (
     open_output,
 )
 from streamdenoise.overlay import draw_no_signal
-from streamdenoise.pipeline import LiveRules, Output, Pipeline
+from streamdenoise.pipeline.pipeline import LiveRules, Output, Pipeline
+from streamdenoise.pipeline.stats import Stats
 from streamdenoise.recorder import Recorder
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
-from streamdenoise.stats import Stats
 
 
 def denoise_live(

@@ -6,8 +6,8 @@ from typing import Protocol
 from streamdenoise.config import View
 from streamdenoise.frame import Frame
 from streamdenoise.overlay import compose, draw_text
+from streamdenoise.pipeline.stats import Stats, stats_items
 from streamdenoise.recorder import Recorder
-from streamdenoise.stats import Stats, stats_items
 
 STRENGTH_STEP = 0.1
 MAX_STRENGTH = 4.0

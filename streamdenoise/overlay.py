@@ -7,7 +7,7 @@ import numpy as np
 
 from streamdenoise.config import View
 from streamdenoise.frame import PIX_FMTS, Frame, bit_depth
-from streamdenoise.stats import Stats, stats_items
+from streamdenoise.pipeline.stats import Stats, stats_items
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GLYPH_PX = 22

@@ -21,8 +21,8 @@ from conftest import skip_or_fail
 from streamdenoise import __version__
 from streamdenoise.cli import app
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
+from streamdenoise.pipeline.stats import Stats
 from streamdenoise.service.status_server import StatusServer
-from streamdenoise.stats import Stats
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"

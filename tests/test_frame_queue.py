@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamdenoise.config import Overflow
-from streamdenoise.frame_queue import FrameQueue
+from streamdenoise.pipeline.queue import FrameQueue, Overflow
 
 
 def start(target: Callable[[], object]) -> threading.Thread:

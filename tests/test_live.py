@@ -25,8 +25,8 @@ from streamdenoise.jobs import StopSwitch
 from streamdenoise.live import denoise_live
 from streamdenoise.live_controls import LiveControls
 from streamdenoise.live_outputs import ClosedTogether
+from streamdenoise.pipeline.stats import Stats
 from streamdenoise.recorder import Recorder
-from streamdenoise.stats import Stats
 
 INFO = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.frame import ColorInfo, Frame
-from streamdenoise.live_clock import LiveClock
+from streamdenoise.pipeline.live_clock import LiveClock
 
 TIME_BASE = Fraction(1, 90000)
 LUMA = np.zeros((2, 2), np.uint8)

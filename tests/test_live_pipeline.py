@@ -10,12 +10,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from streamdenoise.config import Overflow
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.overlay import draw_no_signal
-from streamdenoise.pipeline import LiveRules, Output, Pipeline
-from streamdenoise.stats import Stats
+from streamdenoise.pipeline.pipeline import LiveRules, Output, Pipeline
+from streamdenoise.pipeline.queue import Overflow
+from streamdenoise.pipeline.stats import Stats
 
 WAIT_S = 10
 TIME_BASE = Fraction(1, 90000)

@@ -16,7 +16,7 @@ from streamdenoise.overlay import (
     split_view,
     view_size,
 )
-from streamdenoise.stats import Latency, Stats, stats_items
+from streamdenoise.pipeline.stats import Latency, Stats, stats_items
 
 SIZES = [(320, 180), (65, 47), (64, 48), (2, 2), (1, 1), (1281, 33)]
 

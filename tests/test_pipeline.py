@@ -8,13 +8,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from streamdenoise import pipeline as pipeline_module
-from streamdenoise.config import Overflow
 from streamdenoise.errors import ConfigError, SinkError, SourceLostError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.pipeline import Output, Pipeline
-from streamdenoise.reference import NoiseAdder, ReferenceReader
-from streamdenoise.stats import Stats
+from streamdenoise.pipeline import pipeline as pipeline_module
+from streamdenoise.pipeline.pipeline import Output, Pipeline
+from streamdenoise.pipeline.queue import Overflow
+from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
+from streamdenoise.pipeline.stats import Stats
 
 WAIT_S = 10
 

@@ -6,7 +6,7 @@ import pytest
 
 from streamdenoise.console.progress import Progress, summary
 from streamdenoise.frame import StreamInfo
-from streamdenoise.stats import Stats
+from streamdenoise.pipeline.stats import Stats
 
 
 class Terminal(io.StringIO):

@@ -40,7 +40,7 @@ from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.url import Credentials, StreamURL
 from streamdenoise.masking import mask_address, mask_exception
-from streamdenoise.stats import OutputStats
+from streamdenoise.pipeline.stats import OutputStats
 
 HOSTILE_PASSWORDS = (
     "plain",

@@ -25,6 +25,12 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.pipeline.stats import (
+    LATENCY_BOUNDS_MS,
+    LatencyMeter,
+    OutputStats,
+    Stats,
+)
 from streamdenoise.service import status_server
 from streamdenoise.service.machine_health import (
     DeviceHealth,
@@ -37,7 +43,6 @@ from streamdenoise.service.status_server import (
     StatusServer,
     parse_address,
 )
-from streamdenoise.stats import LATENCY_BOUNDS_MS, LatencyMeter, OutputStats, Stats
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 SECRET = "hunter2"

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from streamdenoise.console.logs import logs_json
 from streamdenoise.frame import StreamInfo
-from streamdenoise.stats import Stats, stats_items
+from streamdenoise.pipeline.stats import Stats, stats_items
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from streamdenoise import __version__
 from streamdenoise.errors import mask_credentials
 from streamdenoise.machine import package_versions
+from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, OutputStats, Stats
 from streamdenoise.service.machine_health import MachineHealth
-from streamdenoise.stats import LATENCY_BOUNDS_MS, OutputStats, Stats
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = openmetrics.CONTENT_TYPE_LATEST

@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 from streamdenoise import __version__
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import ConfigError, mask_credentials
+from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, Stats
 from streamdenoise.service.machine_health import HealthMeter
 from streamdenoise.service.prometheus import Snapshot, exposition
-from streamdenoise.stats import LATENCY_BOUNDS_MS, Stats
 
 log = logging.getLogger(__name__)
 

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import NamedTuple, Protocol
 
-from streamdenoise.config import Overflow
 from streamdenoise.errors import SourceLostError
 from streamdenoise.frame import Frame, StreamInfo, bit_depth, plane_shapes
-from streamdenoise.frame_queue import FrameQueue
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.io.protocols import Sink, Source
-from streamdenoise.live_clock import LiveClock
-from streamdenoise.stats import LatencyMeter, OutputStats, RateMeter, Stats
+from streamdenoise.pipeline.live_clock import LiveClock
+from streamdenoise.pipeline.queue import FrameQueue, Overflow
+from streamdenoise.pipeline.stats import LatencyMeter, OutputStats, RateMeter, Stats
 
 log = logging.getLogger(__name__)
 

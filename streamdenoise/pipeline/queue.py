@@ -3,10 +3,19 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from threading import Condition
 from typing import Generic, TypeVar
 
-from streamdenoise.config import Overflow
+
+class Overflow(StrEnum):
+    """What a full queue does with a new frame."""
+
+    BLOCK = "block"
+    """The producer waits: nothing is lost. For files."""
+    DROP_OLDEST = "drop_oldest"
+    """The oldest waiting frame is discarded and counted. For live sources."""
+
 
 T = TypeVar("T")
 
