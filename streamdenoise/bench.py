@@ -17,14 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streamdenoise.bench_report import CRF, PRESET, BenchReport, Result, figure_type
-from streamdenoise.clips import (
-    TICK,
-    clean_clip_path,
-    noisy_clip,
-    read_clip,
-    resized_clip,
-)
+from streamdenoise.bench_report import CRF, PRESET, BenchReport, Result
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import Frame, StreamInfo
@@ -33,14 +26,22 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.inference.registry import usual_backends
 from streamdenoise.io.open import open_sink
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
-from streamdenoise.peers import store
-from streamdenoise.peers.ffmpeg import (
+from streamdenoise.measure.clips import (
+    TICK,
+    clean_clip_path,
+    noisy_clip,
+    read_clip,
+    resized_clip,
+)
+from streamdenoise.measure.peers.ffmpeg import (
     FFMPEG_PEERS,
     TOO_SLOW_TO_BENCH,
     ffmpeg_exe,
     run_filter,
 )
-from streamdenoise.peers.search import best_options
+from streamdenoise.measure.peers.peer import store
+from streamdenoise.measure.peers.search import best_options
+from streamdenoise.measure.plots import figure_type
 
 PEERS = tuple(peer for peer in FFMPEG_PEERS if peer.name not in TOO_SLOW_TO_BENCH)
 

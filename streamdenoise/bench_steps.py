@@ -17,9 +17,6 @@ from statistics import median
 
 import numpy as np
 
-from streamdenoise.bench_report import write_texts
-from streamdenoise.clips import clean_clip_path, noisy_clip, read_clip, resized_clip
-from streamdenoise.config import StepBenchConfig
 from streamdenoise.errors import (
     BackendError,
     BackendUnavailableError,
@@ -32,6 +29,14 @@ from streamdenoise.inference.artefact import Artefact, open_artefact
 from streamdenoise.inference.load import Backend, check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
+from streamdenoise.measure.clips import (
+    clean_clip_path,
+    noisy_clip,
+    read_clip,
+    resized_clip,
+)
+from streamdenoise.measure.config import StepBenchConfig
+from streamdenoise.measure.plots import write_texts
 from streamdenoise.roofline import (
     PEAKS,
     Peak,

@@ -18,16 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from streamdenoise import __version__
-from streamdenoise.config import (
-    EvalConfig,
-    FileConfig,
-    ImageConfig,
-    LiveConfig,
-    OnLoss,
-    Protocol,
-    StepBenchConfig,
-    View,
-)
+from streamdenoise.config import FileConfig, ImageConfig, LiveConfig, OnLoss, View
 from streamdenoise.console.logs import (
     LogFormat,
     configure_logging,
@@ -46,6 +37,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.io.options import Hwaccel, Reconnect, Transport, choose_encoder
 from streamdenoise.masking import mask_address, mask_exception
+from streamdenoise.measure.config import EvalConfig, Protocol, StepBenchConfig
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.units import parse_size, parse_time
 

@@ -193,7 +193,7 @@ def _publishing() -> list[Check]:
 
 
 def _ffmpeg() -> list[Check]:
-    from streamdenoise.peers.ffmpeg import ffmpeg_exe
+    from streamdenoise.measure.peers.ffmpeg import ffmpeg_exe
 
     ffmpeg_exe()
     return [Check("bench", True, f"imageio-ffmpeg {version('imageio-ffmpeg')}")]

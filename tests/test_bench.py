@@ -10,18 +10,20 @@ import pytest
 
 from streamdenoise import bench as bench_module
 from streamdenoise.bench import bench
-from streamdenoise.bench_report import BenchReport, Result, figure_type, name_points
-from streamdenoise.clips import find_clips, fit
+from streamdenoise.bench_report import BenchReport, Result
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
-from streamdenoise.peers import Options, Peer, StoredClip, find_peers, store
-from streamdenoise.peers.ffmpeg import FFMPEG_PEERS, FFmpegPeer, run_filter
-from streamdenoise.peers.opencv import OpenCVNonLocalMeans
-from streamdenoise.peers.search import search
+from streamdenoise.measure.clips import find_clips, fit
+from streamdenoise.measure.peers.ffmpeg import FFMPEG_PEERS, FFmpegPeer, run_filter
+from streamdenoise.measure.peers.opencv import OpenCVNonLocalMeans
+from streamdenoise.measure.peers.peer import Options, Peer, StoredClip, store
+from streamdenoise.measure.peers.registry import find_peers
+from streamdenoise.measure.peers.search import search
+from streamdenoise.measure.plots import figure_type, name_points
 
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)

@@ -10,7 +10,6 @@ from conftest import Clip
 
 from streamdenoise import bench_steps as steps_module
 from streamdenoise.bench_steps import bench_steps, fitting_size
-from streamdenoise.config import StepBenchConfig
 from streamdenoise.errors import (
     BackendUnavailableError,
     CheckpointError,
@@ -21,6 +20,7 @@ from streamdenoise.inference.artefact import Artefact, open_artefact
 from streamdenoise.inference.load import Backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.machine import has_cuda
+from streamdenoise.measure.config import StepBenchConfig
 
 HERE = ["openvino", "openvino-fp32", "onnxruntime", "eager"]
 """What runs on any CPU, in the table's order."""

@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from streamdenoise.clips import find_clips, read_clip
-from streamdenoise.config import EvalConfig, Protocol
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import BackendUnavailableError, ConfigError, SourceError
 from streamdenoise.evaluate import evaluate
@@ -43,8 +41,11 @@ from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
 from streamdenoise.inference.artefact import open_artefact
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
-from streamdenoise.peers import StoredClip, find_peers, store
-from streamdenoise.peers.search import tuning_cases
+from streamdenoise.measure.clips import find_clips, read_clip
+from streamdenoise.measure.config import EvalConfig, Protocol
+from streamdenoise.measure.peers.peer import StoredClip, store
+from streamdenoise.measure.peers.registry import find_peers
+from streamdenoise.measure.peers.search import tuning_cases
 
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)

@@ -14,7 +14,6 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from streamdenoise.clips import read_clip
 from streamdenoise.imaging.blocks import gather_blocks
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
@@ -23,6 +22,7 @@ from streamdenoise.inference.backends import openvino
 from streamdenoise.inference.backends.onnxruntime import OnnxRuntimeBackend
 from streamdenoise.inference.backends.openvino import ov
 from streamdenoise.inference.load import Backend, StepRequest, load_backend
+from streamdenoise.measure.clips import read_clip
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.model import DeployedGraph
 

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from streamdenoise.clips import read_clip
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
+from streamdenoise.measure.clips import read_clip
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 TICK = Fraction(1, 25)

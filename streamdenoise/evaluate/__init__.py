@@ -9,9 +9,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from streamdenoise.bench_report import figure_type
-from streamdenoise.clips import find_clips, read_clip
-from streamdenoise.config import EvalConfig, Protocol
 from streamdenoise.errors import ConfigError
 from streamdenoise.evaluate.behaviour import MIN_WIDTH, measure_behaviour
 from streamdenoise.evaluate.footage import measure_footage
@@ -22,7 +19,10 @@ from streamdenoise.evaluate.video import measure_video
 from streamdenoise.evaluate.vmaf import why_no_vmaf
 from streamdenoise.inference.artefact import open_artefact
 from streamdenoise.machine import cpu_name, usable_cores
-from streamdenoise.peers import find_peers
+from streamdenoise.measure.clips import find_clips, read_clip
+from streamdenoise.measure.config import EvalConfig, Protocol
+from streamdenoise.measure.peers.registry import find_peers
+from streamdenoise.measure.plots import figure_type
 
 VIDEO_SIGMAS = (10.0, 30.0, 50.0)
 PUBLISHED_SIGMAS = (10.0, 20.0, 30.0, 40.0, 50.0)

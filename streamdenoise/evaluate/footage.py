@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamdenoise.clips import read_clip
-from streamdenoise.config import EvalConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.evaluate.video import run_model
 from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.inference.artefact import open_artefact
+from streamdenoise.measure.clips import read_clip
+from streamdenoise.measure.config import EvalConfig
 
 
 @dataclass(frozen=True, slots=True)

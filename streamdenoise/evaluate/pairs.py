@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamdenoise.config import EvalConfig
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.io.options import IMAGE_SUFFIXES
 from streamdenoise.io.sources.image import read_image
+from streamdenoise.measure.config import EvalConfig
 
 _NOISY, _CLEAN = "_real", "_mean"
 

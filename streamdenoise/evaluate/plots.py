@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streamdenoise.bench_report import figure_type, name_points
 from streamdenoise.evaluate.anchors import ANCHORS, SIGMAS
 from streamdenoise.evaluate.video import NOISY
+from streamdenoise.measure.plots import figure_type, name_points
 
 if TYPE_CHECKING:
     from streamdenoise.evaluate.report import EvalReport

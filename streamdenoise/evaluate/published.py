@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from streamdenoise.clips import read_clip
-from streamdenoise.config import EvalConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo
 from streamdenoise.imaging.color import (
@@ -34,6 +32,8 @@ from streamdenoise.imaging.motion import MotionFollower
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference.artefact import Artefact
 from streamdenoise.inference.load import load_backend
+from streamdenoise.measure.clips import read_clip
+from streamdenoise.measure.config import EvalConfig
 
 _COLOR = ColorInfo(matrix=1, range=2)
 _PEAK = 255

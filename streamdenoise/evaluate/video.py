@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from streamdenoise.clips import read_clip
-from streamdenoise.config import EvalConfig
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.evaluate.vmaf import vmaf
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.metrics import psnr_uv, psnr_y, psnr_yuv, ssim_y
 from streamdenoise.imaging.noise import add_gaussian_noise
-from streamdenoise.peers import Peer, StoredClip, store
-from streamdenoise.peers.search import best_options, tuning_cases
+from streamdenoise.measure.clips import read_clip
+from streamdenoise.measure.config import EvalConfig
+from streamdenoise.measure.peers.peer import Peer, StoredClip, store
+from streamdenoise.measure.peers.search import best_options, tuning_cases
 
 NOISY = "noisy input"
 

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.peers import StoredClip
-from streamdenoise.peers.ffmpeg import ffmpeg_exe, ffmpeg_filters, raw_input
+from streamdenoise.measure.peers.ffmpeg import ffmpeg_exe, ffmpeg_filters, raw_input
+from streamdenoise.measure.peers.peer import StoredClip
 
 
 def why_no_vmaf() -> str | None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamdenoise.bench_report import figure_type
 from streamdenoise.console.table import align
 from streamdenoise.files import replaced_whole
+from streamdenoise.measure.plots import figure_type
 from train.classic.config import ClassicConfig
 from train.classic.scores import Noisy, Score, denoised
 from train.classic.train import Comparison, Result, train_classic

@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 import torch
 
-from streamdenoise.bench_report import figure_type
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.files import replaced_whole
+from streamdenoise.measure.plots import figure_type
 from train.classic.checkpoint import load_network
 from train.classic.config import ClassicConfig, Run
 from train.classic.data import Batches, Pictures, read_pictures, split

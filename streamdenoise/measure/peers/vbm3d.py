@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.noise import plane_sigmas
-from streamdenoise.peers import (
+from streamdenoise.measure.peers.peer import (
     Axes,
     Filtered,
     Options,

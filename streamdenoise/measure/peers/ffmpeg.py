@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.peers import (
+from streamdenoise.measure.peers.peer import (
     Axes,
     Filtered,
     Options,

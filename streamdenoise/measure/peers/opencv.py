@@ -10,7 +10,13 @@ import numpy as np
 
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise import plane_sigmas
-from streamdenoise.peers import Axes, Filtered, Options, StoredClip, scaled_axes
+from streamdenoise.measure.peers.peer import (
+    Axes,
+    Filtered,
+    Options,
+    StoredClip,
+    scaled_axes,
+)
 
 
 @dataclass(frozen=True, slots=True)

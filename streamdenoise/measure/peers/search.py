@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from streamdenoise.clips import find_clips, read_clip
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
-from streamdenoise.peers import Options, Peer, StoredClip, store
+from streamdenoise.measure.clips import find_clips, read_clip
+from streamdenoise.measure.peers.peer import Options, Peer, StoredClip, store
 
 Case = tuple[Sequence[Frame], StoredClip]
 """A clean clip and the same one with noise."""
