@@ -599,7 +599,7 @@ def eval_(
         threads=threads,
         seed=seed,
     )
-    from streamdenoise.evaluate import evaluate
+    from streamdenoise.measure.quality.evaluate import evaluate
 
     typer.echo(evaluate(config, on_progress=tell).markdown(), nl=False)
 

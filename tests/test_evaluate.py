@@ -14,27 +14,6 @@ import pytest
 
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import BackendUnavailableError, ConfigError, SourceError
-from streamdenoise.evaluate import evaluate
-from streamdenoise.evaluate.anchors import ANCHORS, SIGMAS
-from streamdenoise.evaluate.behaviour import (
-    MIN_WIDTH,
-    Behaviour,
-    CleanInput,
-    Ghosting,
-    StaticScene,
-    clean_psnr_y,
-    ghosting,
-    static_scene,
-)
-from streamdenoise.evaluate.pairs import PairScore
-from streamdenoise.evaluate.published import (
-    FloatDenoiser,
-    PublishedScore,
-    add_unclipped_noise,
-)
-from streamdenoise.evaluate.report import EvalReport
-from streamdenoise.evaluate.video import Score
-from streamdenoise.evaluate.vmaf import vmaf, why_no_vmaf
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.metrics import psnr_db, psnr_uv, psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
@@ -46,6 +25,27 @@ from streamdenoise.measure.config import EvalConfig, Protocol
 from streamdenoise.measure.peers.peer import StoredClip, store
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.peers.search import tuning_cases
+from streamdenoise.measure.quality.anchors import ANCHORS, SIGMAS
+from streamdenoise.measure.quality.behaviour import (
+    MIN_WIDTH,
+    Behaviour,
+    CleanInput,
+    Ghosting,
+    StaticScene,
+    clean_psnr_y,
+    ghosting,
+    static_scene,
+)
+from streamdenoise.measure.quality.evaluate import evaluate
+from streamdenoise.measure.quality.pairs import PairScore
+from streamdenoise.measure.quality.published import (
+    FloatDenoiser,
+    PublishedScore,
+    add_unclipped_noise,
+)
+from streamdenoise.measure.quality.report import EvalReport
+from streamdenoise.measure.quality.video import Score
+from streamdenoise.measure.quality.vmaf import vmaf, why_no_vmaf
 
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)

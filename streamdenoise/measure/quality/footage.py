@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.evaluate.video import run_model
 from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.inference.artefact import open_artefact
 from streamdenoise.measure.clips import read_clip
 from streamdenoise.measure.config import EvalConfig
+from streamdenoise.measure.quality.video import run_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.evaluate.behaviour import MIN_WIDTH, measure_behaviour
-from streamdenoise.evaluate.footage import measure_footage
-from streamdenoise.evaluate.pairs import find_pairs, measure_pairs
-from streamdenoise.evaluate.published import measure_published, open_published
-from streamdenoise.evaluate.report import EvalReport
-from streamdenoise.evaluate.video import measure_video
-from streamdenoise.evaluate.vmaf import why_no_vmaf
 from streamdenoise.inference.artefact import open_artefact
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.measure.clips import find_clips, read_clip
 from streamdenoise.measure.config import EvalConfig, Protocol
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.plots import figure_type
+from streamdenoise.measure.quality.behaviour import MIN_WIDTH, measure_behaviour
+from streamdenoise.measure.quality.footage import measure_footage
+from streamdenoise.measure.quality.pairs import find_pairs, measure_pairs
+from streamdenoise.measure.quality.published import measure_published, open_published
+from streamdenoise.measure.quality.report import EvalReport
+from streamdenoise.measure.quality.video import measure_video
+from streamdenoise.measure.quality.vmaf import why_no_vmaf
 
 VIDEO_SIGMAS = (10.0, 30.0, 50.0)
 PUBLISHED_SIGMAS = (10.0, 20.0, 30.0, 40.0, 50.0)

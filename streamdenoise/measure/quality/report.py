@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.evaluate.behaviour import SETTLED, STATIC_FRAMES, Behaviour
-from streamdenoise.evaluate.footage import Footage
-from streamdenoise.evaluate.pairs import PairScore
-from streamdenoise.evaluate.plots import draw_plots
-from streamdenoise.evaluate.published import PublishedScore
-from streamdenoise.evaluate.video import NOISY, Score
+from streamdenoise.measure.quality.behaviour import SETTLED, STATIC_FRAMES, Behaviour
+from streamdenoise.measure.quality.footage import Footage
+from streamdenoise.measure.quality.pairs import PairScore
+from streamdenoise.measure.quality.plots import draw_plots
+from streamdenoise.measure.quality.published import PublishedScore
+from streamdenoise.measure.quality.video import NOISY, Score
 
 _T = TypeVar("_T")
 

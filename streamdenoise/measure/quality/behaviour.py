@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from streamdenoise.evaluate.video import run_model
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.metrics import plane_psnrs
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.measure.clips import read_clip
 from streamdenoise.measure.config import EvalConfig
+from streamdenoise.measure.quality.video import run_model
 
 Denoise = Callable[[Sequence[Frame]], Sequence[Frame]]
 """From a fresh start, frame by frame."""

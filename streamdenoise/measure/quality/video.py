@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.evaluate.vmaf import vmaf
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.metrics import psnr_uv, psnr_y, psnr_yuv, ssim_y
 from streamdenoise.imaging.noise import add_gaussian_noise
@@ -21,6 +20,7 @@ from streamdenoise.measure.clips import read_clip
 from streamdenoise.measure.config import EvalConfig
 from streamdenoise.measure.peers.peer import Peer, StoredClip, store
 from streamdenoise.measure.peers.search import best_options, tuning_cases
+from streamdenoise.measure.quality.vmaf import vmaf
 
 NOISY = "noisy input"
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streamdenoise.evaluate.anchors import ANCHORS, SIGMAS
-from streamdenoise.evaluate.video import NOISY
 from streamdenoise.measure.plots import figure_type, name_points
+from streamdenoise.measure.quality.anchors import ANCHORS, SIGMAS
+from streamdenoise.measure.quality.video import NOISY
 
 if TYPE_CHECKING:
-    from streamdenoise.evaluate.report import EvalReport
+    from streamdenoise.measure.quality.report import EvalReport
 
 
 def draw_plots(report: "EvalReport", folder: Path) -> list[Path]:
