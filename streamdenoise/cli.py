@@ -495,7 +495,7 @@ def bench(
     With --backend: the engine step alone, beside the limits of this machine.
     """
     if backend:
-        from streamdenoise.bench_steps import bench_steps
+        from streamdenoise.measure.speed.steps import bench_steps
 
         config = StepBenchConfig(
             backends=tuple(backend),
@@ -511,7 +511,7 @@ def bench(
     elif size:
         raise ConfigError("--size is for steps; say whose with --backend, or all")
     else:
-        from streamdenoise.bench import bench as run_bench
+        from streamdenoise.measure.speed.bench import bench as run_bench
 
         result = run_bench(
             clip=clip,

@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamdenoise import bench as bench_module
-from streamdenoise.bench import bench
-from streamdenoise.bench_report import BenchReport, Result
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.metrics import psnr_y
@@ -24,6 +21,9 @@ from streamdenoise.measure.peers.peer import Options, Peer, StoredClip, store
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.peers.search import search
 from streamdenoise.measure.plots import figure_type, name_points
+from streamdenoise.measure.speed import bench as bench_module
+from streamdenoise.measure.speed.bench import bench
+from streamdenoise.measure.speed.report import BenchReport, Result
 
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)

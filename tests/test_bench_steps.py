@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from conftest import Clip
 
-from streamdenoise import bench_steps as steps_module
-from streamdenoise.bench_steps import bench_steps, fitting_size
 from streamdenoise.errors import (
     BackendUnavailableError,
     CheckpointError,
@@ -21,6 +19,8 @@ from streamdenoise.inference.load import Backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.machine import has_cuda
 from streamdenoise.measure.config import StepBenchConfig
+from streamdenoise.measure.speed import steps as steps_module
+from streamdenoise.measure.speed.steps import bench_steps, fitting_size
 
 HERE = ["openvino", "openvino-fp32", "onnxruntime", "eager"]
 """What runs on any CPU, in the table's order."""

@@ -2,9 +2,9 @@
 
 import pytest
 
-from streamdenoise import compare_runtimes
 from streamdenoise.errors import ConfigError
-from streamdenoise.layer_profile import LayerProfile, group_of, profile_layers
+from streamdenoise.measure.speed import compare_runtimes
+from streamdenoise.measure.speed.layers import LayerProfile, group_of, profile_layers
 
 
 @pytest.mark.parametrize(

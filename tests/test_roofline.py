@@ -8,9 +8,7 @@ import pytest
 
 from streamdenoise.inference.artefact import open_artefact, shipped_models
 from streamdenoise.inference.registry import BACKENDS
-from streamdenoise.network.checkpoint import load_checkpoint
-from streamdenoise.network.half_precision import convolve_in_half
-from streamdenoise.roofline import (
+from streamdenoise.measure.speed.roofline import (
     ONNX_PRODUCT,
     PEAKS,
     Peak,
@@ -24,6 +22,8 @@ from streamdenoise.roofline import (
     torch_product,
     work_of_step,
 )
+from streamdenoise.network.checkpoint import load_checkpoint
+from streamdenoise.network.half_precision import convolve_in_half
 
 SIDE = 64
 

@@ -16,8 +16,8 @@ import torch
 from streamdenoise.inference.artefact import Artefact, open_artefact
 from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 from streamdenoise.inference.load import load_backend, step_request
-from streamdenoise.layer_profile import noisy_planes, time_ms
 from streamdenoise.machine import cpu_name, usable_cores
+from streamdenoise.measure.speed.layers import noisy_planes, time_ms
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.model import DeployedGraph
 from streamdenoise.units import parse_size

@@ -2,7 +2,7 @@
 
 A step is one frame from planes to planes, with the state beside it, without the search
 for motion, the estimate of the noise, decoders and encoders. Backends take turns,
-several times over, and the machine's limits (`streamdenoise.roofline`) are measured
+several times over, and the machine's limits (`streamdenoise.measure.speed.roofline`) are measured
 between those turns: what else the machine is doing slows all alike.
 """
 
@@ -37,7 +37,7 @@ from streamdenoise.measure.clips import (
 )
 from streamdenoise.measure.config import StepBenchConfig
 from streamdenoise.measure.plots import write_texts
-from streamdenoise.roofline import (
+from streamdenoise.measure.speed.roofline import (
     PEAKS,
     Peak,
     PeakMeter,

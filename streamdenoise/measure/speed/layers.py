@@ -2,7 +2,7 @@
 
 ``python -m streamdenoise.layer_profile --model nano --size 720p`` prints a table, by
 OpenVINO's own counters. The peak is a large matrix product in the same runtime and
-process (`streamdenoise.roofline`), in turn with the steps, so that both see the same
+process (`streamdenoise.measure.speed.roofline`), in turn with the steps, so that both see the same
 clock and neighbours.
 """
 
@@ -20,7 +20,7 @@ from streamdenoise.inference.backends import openvino
 from streamdenoise.inference.backends.openvino import ov
 from streamdenoise.inference.load import step_request
 from streamdenoise.machine import cpu_name, usable_cores
-from streamdenoise.roofline import PeakMeter
+from streamdenoise.measure.speed.roofline import PeakMeter
 from streamdenoise.units import parse_size
 
 _MOVES = ("Broadcast", "Concat", "DepthToSpace", "Gather", "Reorder", "Reshape")

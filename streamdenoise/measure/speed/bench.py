@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from streamdenoise.bench_report import CRF, PRESET, BenchReport, Result
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import Frame, StreamInfo
@@ -42,6 +41,7 @@ from streamdenoise.measure.peers.ffmpeg import (
 from streamdenoise.measure.peers.peer import store
 from streamdenoise.measure.peers.search import best_options
 from streamdenoise.measure.plots import figure_type
+from streamdenoise.measure.speed.report import CRF, PRESET, BenchReport, Result
 
 PEERS = tuple(peer for peer in FFMPEG_PEERS if peer.name not in TOO_SLOW_TO_BENCH)
 
