@@ -18,7 +18,6 @@ import typer
 from typer.core import TyperGroup
 
 from streamdenoise import __version__
-from streamdenoise.config import FileConfig, ImageConfig, LiveConfig, OnLoss, View
 from streamdenoise.console.logs import (
     LogFormat,
     configure_logging,
@@ -36,13 +35,14 @@ from streamdenoise.errors import (
     StreamDenoiseError,
 )
 from streamdenoise.io.options import Hwaccel, Reconnect, Transport, choose_encoder
+from streamdenoise.jobs.config import FileConfig, ImageConfig, LiveConfig, OnLoss, View
 from streamdenoise.masking import mask_address, mask_exception
 from streamdenoise.measure.config import EvalConfig, Protocol, StepBenchConfig
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.units import parse_size, parse_time
 
 if TYPE_CHECKING:
-    from streamdenoise.jobs import StopSwitch
+    from streamdenoise.jobs.job import StopSwitch
     from streamdenoise.pipeline.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -239,7 +239,7 @@ def file_(
         hwaccel=hwaccel,
     )
     with stop_by_signal() as switch, Progress(quiet=quiet) as progress:
-        from streamdenoise.jobs import denoise_file
+        from streamdenoise.jobs.offline import denoise_file
 
         stats = denoise_file(
             config,
@@ -389,7 +389,7 @@ def live(
         credentials_file=credentials_file,
     )
     with stop_by_signal() as switch, Progress(quiet=quiet, live=True) as progress:
-        from streamdenoise.live import denoise_live
+        from streamdenoise.jobs.live import denoise_live
 
         stats = denoise_live(
             config,
@@ -434,7 +434,7 @@ def image(
     )
     with stop_by_signal() as switch:
         from streamdenoise.console.progress import BuildProgress
-        from streamdenoise.jobs import denoise_images
+        from streamdenoise.jobs.offline import denoise_images
 
         progress = BuildProgress(switch.is_stopped, quiet=quiet)
         stats = denoise_images(config, on_build=progress.step, switch=switch)
@@ -928,7 +928,7 @@ def stop_by_signal() -> Iterator["StopSwitch"]:
     The exit code tells the signal, as shells expect it, though the job ends well, or
     with an error, as where it was stopped before its source was open.
     """
-    from streamdenoise.jobs import StopSwitch
+    from streamdenoise.jobs.job import StopSwitch
 
     switch = StopSwitch()
     received: list[int] = []

@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from servers import free_port
 
-from streamdenoise.config import LiveConfig, View
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io.options import Reconnect
 from streamdenoise.io.protocols import Sink
-from streamdenoise.jobs import StopSwitch
-from streamdenoise.live import denoise_live
-from streamdenoise.live_controls import LiveControls
-from streamdenoise.live_outputs import ClosedTogether
+from streamdenoise.jobs.config import LiveConfig, View
+from streamdenoise.jobs.job import StopSwitch
+from streamdenoise.jobs.live import denoise_live
+from streamdenoise.jobs.live_controls import LiveControls
+from streamdenoise.jobs.live_outputs import ClosedTogether
+from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.stats import Stats
-from streamdenoise.recorder import Recorder
 
 INFO = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
 

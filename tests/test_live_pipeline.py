@@ -12,7 +12,7 @@ import pytest
 
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.overlay import draw_no_signal
+from streamdenoise.jobs.overlay import draw_no_signal
 from streamdenoise.pipeline.pipeline import LiveRules, Output, Pipeline
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.stats import Stats

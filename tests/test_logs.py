@@ -71,7 +71,7 @@ class TestJSON:
     def test_a_line_is_an_object(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure_logging("INFO", "json")
         before = datetime.now(UTC)
-        logging.getLogger("streamdenoise.live").info(
+        logging.getLogger("streamdenoise.jobs.live").info(
             "two\nlines of %s", ADDRESS, extra={"fps": 25.0, "source": ADDRESS}
         )
         after = datetime.now(UTC)
@@ -84,7 +84,7 @@ class TestJSON:
         assert floor <= at <= after
         assert line == {
             "level": "INFO",
-            "logger": "streamdenoise.live",
+            "logger": "streamdenoise.jobs.live",
             "message": "two\nlines of rtsp://***@cam/s",
             "fps": 25.0,
             "source": "rtsp://***@cam/s",

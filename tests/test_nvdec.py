@@ -14,13 +14,13 @@ from conftest import Clip, tag_bt709, write_clip
 from typer.testing import CliRunner
 
 from streamdenoise import cli
-from streamdenoise.config import FileConfig, LiveConfig
 from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.decoder import VideoDecoder
 from streamdenoise.io.ffmpeg.nvdec import decoder_like
 from streamdenoise.io.ffmpeg.pixel_formats import color_of
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import Hwaccel
+from streamdenoise.jobs.config import FileConfig, LiveConfig
 
 ROOT = Path(__file__).parent.parent
 NUM_FRAMES = 40

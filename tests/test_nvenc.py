@@ -10,14 +10,14 @@ from conftest import Clip, moving_gradient, skip_or_fail, write_clip
 from typer.testing import CliRunner
 
 from streamdenoise import cli
-from streamdenoise.config import LiveConfig
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.codecs import ENCODERS, choose_encoder, encoded_pix_fmt
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, frame_of, planes_of
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import NVENC_CODECS, NVENC_PRESETS, EncoderConfig
-from streamdenoise.live import denoise_live
+from streamdenoise.jobs.config import LiveConfig
+from streamdenoise.jobs.live import denoise_live
 
 TINY = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
 """Smaller than what any NVENC takes: refused with and without a GPU."""

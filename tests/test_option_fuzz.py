@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from streamdenoise.cli import app
-from streamdenoise.config import LiveConfig
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.options import (
@@ -26,6 +25,7 @@ from streamdenoise.io.options import (
 from streamdenoise.io.recording.names import SegmentNames
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.url import Credentials, StreamURL
+from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.service.status_server import parse_address
 from streamdenoise.units import parse_size, parse_time
 

@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from streamdenoise.config import View
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
-from streamdenoise.overlay import (
+from streamdenoise.jobs.config import View
+from streamdenoise.jobs.overlay import (
     compose,
     draw_no_signal,
     draw_stats,

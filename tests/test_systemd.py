@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamdenoise.live import while_building
+from streamdenoise.jobs.live import while_building
 from streamdenoise.service.systemd import MAX_STATUS, Notifier
 
 

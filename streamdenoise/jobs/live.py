@@ -4,7 +4,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 
-from streamdenoise.config import LiveConfig, OnLoss
 from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import StreamInfo
@@ -14,7 +13,8 @@ from streamdenoise.io.open import open_source
 from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.io.url import Credentials, StreamURL, is_network
-from streamdenoise.jobs import (
+from streamdenoise.jobs.config import LiveConfig, OnLoss
+from streamdenoise.jobs.job import (
     OnOpen,
     OnStats,
     StopSwitch,
@@ -22,17 +22,17 @@ from streamdenoise.jobs import (
     load_denoiser,
     open_reference,
 )
-from streamdenoise.live_controls import LiveControls
-from streamdenoise.live_outputs import (
+from streamdenoise.jobs.live_controls import LiveControls
+from streamdenoise.jobs.live_outputs import (
     ClosedTogether,
     Opening,
     check_targets,
     open_output,
 )
-from streamdenoise.overlay import draw_no_signal
+from streamdenoise.jobs.overlay import draw_no_signal
+from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.pipeline import LiveRules, Output, Pipeline
 from streamdenoise.pipeline.stats import Stats
-from streamdenoise.recorder import Recorder
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 

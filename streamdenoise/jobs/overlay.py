@@ -5,8 +5,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from streamdenoise.config import View
 from streamdenoise.frame import PIX_FMTS, Frame, bit_depth
+from streamdenoise.jobs.config import View
 from streamdenoise.pipeline.stats import Stats, stats_items
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

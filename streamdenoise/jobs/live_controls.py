@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from streamdenoise.config import View
 from streamdenoise.frame import Frame
-from streamdenoise.overlay import compose, draw_text
+from streamdenoise.jobs.config import View
+from streamdenoise.jobs.overlay import compose, draw_text
+from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.stats import Stats, stats_items
-from streamdenoise.recorder import Recorder
 
 STRENGTH_STEP = 0.1
 MAX_STRENGTH = 4.0

@@ -5,7 +5,6 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from streamdenoise.config import LiveConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
@@ -17,6 +16,7 @@ from streamdenoise.io.recording.segments import SegmentSink, check_pattern
 from streamdenoise.io.sinks.retrying import RetryingSink
 from streamdenoise.io.timeouts import Interruption
 from streamdenoise.io.url import Credentials, StreamURL, is_network
+from streamdenoise.jobs.config import LiveConfig
 
 _TIME_IN_NAME = re.compile(r"%[A-Za-z]")
 
