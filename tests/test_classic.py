@@ -24,7 +24,7 @@ import torch
 from conftest import Clip, skip_or_fail
 from typer.testing import CliRunner, Result
 
-from streamdenoise import cli
+from streamdenoise.cli import app as cli
 from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.errors import (
     CheckpointError,

@@ -15,7 +15,8 @@ import pytest
 from conftest import Clip
 from typer.testing import CliRunner, Result
 
-from streamdenoise import __version__, cli
+from streamdenoise import __version__
+from streamdenoise.cli import app as cli
 from streamdenoise.inference.registry import BACKENDS
 
 ROOT = Path(__file__).parent.parent

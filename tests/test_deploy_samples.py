@@ -19,7 +19,7 @@ import yaml
 from conftest import skip_or_fail
 
 from streamdenoise import __version__
-from streamdenoise.cli import app
+from streamdenoise.cli.app import app
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.service.status_server import StatusServer

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from streamdenoise import doctor
+from streamdenoise.cli import doctor
+from streamdenoise.cli.models import models_table
 from streamdenoise.inference.artefact import shipped_models
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.io.ffmpeg.program import ffmpeg_with
-from streamdenoise.models import models_table
 
 
 def findings() -> dict[str, doctor.Check]:

@@ -13,7 +13,7 @@ import pytest
 from conftest import Clip, tag_bt709, write_clip
 from typer.testing import CliRunner
 
-from streamdenoise import cli
+from streamdenoise.cli import app as cli
 from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.decoder import VideoDecoder
 from streamdenoise.io.ffmpeg.nvdec import decoder_like

@@ -9,7 +9,7 @@ import pytest
 from conftest import Clip, moving_gradient, skip_or_fail, write_clip
 from typer.testing import CliRunner
 
-from streamdenoise import cli
+from streamdenoise.cli import app as cli
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.codecs import ENCODERS, choose_encoder, encoded_pix_fmt
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder

@@ -444,7 +444,7 @@ def image(
 @app.command()
 def models() -> None:
     """List the models that come with the package, and where they are from."""
-    from streamdenoise.models import models_table
+    from streamdenoise.cli.models import models_table
 
     typer.echo(models_table(), nl=False)
 
@@ -452,7 +452,7 @@ def models() -> None:
 @app.command()
 def doctor() -> None:
     """Tell what works on this machine, and why the rest does not."""
-    from streamdenoise.doctor import report as doctor_report
+    from streamdenoise.cli.doctor import report as doctor_report
 
     typer.echo(doctor_report())
 
@@ -827,7 +827,7 @@ app.add_typer(engines_app, name="engines")
 @engines_app.command("list")
 def engines_list() -> None:
     """List the engines, what they are for and how long they took."""
-    from streamdenoise.engines import engines_table
+    from streamdenoise.cli.engines import engines_table
 
     typer.echo(engines_table(), nl=False)
 
@@ -835,7 +835,7 @@ def engines_list() -> None:
 @engines_app.command("verify")
 def engines_verify() -> None:
     """Read every engine; exit with 1 if one is broken or of another version."""
-    from streamdenoise.engines import verify_engines
+    from streamdenoise.cli.engines import verify_engines
 
     text, broken = verify_engines()
     typer.echo(text, nl=False)
@@ -853,7 +853,7 @@ def engines_prune(
 
     Those of other weights stay: they may be of a model of yours. --all takes them too.
     """
-    from streamdenoise.engines import prune_engines
+    from streamdenoise.cli.engines import prune_engines
 
     typer.echo(prune_engines(everything), nl=False)
 
