@@ -9,7 +9,7 @@ from conftest import training_toml
 from torch.utils.flop_counter import FlopCounterMode
 
 from streamdenoise.errors import ConfigError
-from train.anchor import KMAC_PER_PIXEL, FastDvdNet, train_anchor
+from train.fastdvdnet import KMAC_PER_PIXEL, FastDvdNet, train_anchor
 from train.recipe import Recipe
 
 

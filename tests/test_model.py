@@ -31,10 +31,10 @@ from streamdenoise.network.packing import (
     seen_channels,
     unpack,
 )
-from train.batch import Batch
-from train.motion import find_flows, warp_state
-from train.planes import plane_format
+from train.clips.batch import Batch
+from train.degradation.planes import plane_format
 from train.unroll import unroll
+from train.warp_state import find_flows, warp_state
 
 TINY = {"width": 16, "width_low": 16, "hidden": 8, "hidden_low": 8, "gate": 4}
 

@@ -15,7 +15,7 @@ from streamdenoise.imaging.motion import (
 )
 from streamdenoise.network.model import ModelSpec
 from streamdenoise.network.packing import pack
-from train.motion import find_flows, warp_state
+from train.warp_state import find_flows, warp_state
 
 
 def scene(height: int = 480, width: int = 640, seed: int = 0) -> np.ndarray:

@@ -25,18 +25,18 @@ from streamdenoise.errors import (
 )
 from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser, kmac_per_pixel
-from train import batch as batch_module
 from train import trainer as trainer_module
-from train.batch import Batch, batches
-from train.data import cached
+from train.clips import batch as batch_module
+from train.clips.batch import Batch, batches
+from train.clips.cache import cached
+from train.clips.sampler import ClipSampler
+from train.degradation.noise import Awgn, Camera, NoiseRecipe
+from train.layers.quantise import round_inputs, round_weight, round_while_learning
+from train.layers.reparam import add_branches, merged
 from train.loop import main, train
 from train.loss import charbonnier_loss, psnr_loss
-from train.noise import Awgn, Camera, NoiseRecipe
-from train.quantise import round_inputs, round_weight, round_while_learning
-from train.ranks import Ranks
 from train.recipe import Recipe, Stage
-from train.reparam import add_branches, merged
-from train.sampler import ClipSampler
+from train.run.ranks import Ranks
 from train.trainer import Trainer
 from train.unroll import UnrolledLoss, backward, teach, unroll
 

@@ -9,16 +9,11 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from streamdenoise.errors import ConfigError
-from train.data import cached
-from train.noise import (
-    Awgn,
-    Camera,
-    filter_noise,
-    smear,
-)
-from train.planes import PlaneFormat, Rgb, Yuv420, plane_format
-from train.sampler import ClipSampler
-from train.synthetic import cut, expose, hold, parallax
+from train.clips.cache import cached
+from train.clips.sampler import ClipSampler
+from train.clips.synthetic import cut, expose, hold, parallax
+from train.degradation.noise import Awgn, Camera, filter_noise, smear
+from train.degradation.planes import PlaneFormat, Rgb, Yuv420, plane_format
 from train.validation import validation_clips
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import training_toml
 
-from train.batch import batches, join
+from train.clips.batch import batches, join
+from train.clips.sampler import ClipSampler
 from train.loop import train
 from train.recipe import Recipe
-from train.sampler import ClipSampler
 
 
 @pytest.fixture(autouse=True)

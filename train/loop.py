@@ -13,11 +13,11 @@ import cv2
 from streamdenoise.console.progress import RedrawnLine, bar_line
 from streamdenoise.errors import ConfigError
 from streamdenoise.network.model import kmac_per_pixel
-from train.batch import batches
-from train.board import Board
-from train.ranks import Ranks, joined
+from train.clips.batch import batches
+from train.clips.sampler import ClipSampler
 from train.recipe import Recipe
-from train.sampler import ClipSampler
+from train.run.board import Board
+from train.run.ranks import Ranks, joined
 from train.trainer import Trainer
 from train.validation import (
     picture_strip,

@@ -8,8 +8,8 @@ from typing import Any
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.network.model import MULTIPLE, ModelSpec
+from train.degradation.noise import Awgn, Camera, NoiseRecipe
 from train.loss import LOSSES
-from train.noise import Awgn, Camera, NoiseRecipe
 
 _NOISES = {"awgn": Awgn, "camera": Camera}
 
@@ -78,9 +78,9 @@ class Recipe:
     teacher_weight: float = 0.5
     """Weight of the loss against the teacher's output."""
     reparam: bool = False
-    """Give 3x3 convolutions more branches while they learn, see `train.reparam`."""
+    """Give 3x3 convolutions more branches while they learn, see `train.layers.reparam`."""
     int8: bool = False
-    """Round as INT8 artefacts do, see `train.quantise`: for the last steps."""
+    """Round as INT8 artefacts do, see `train.layers.quantise`: for the last steps."""
     workers: int = 1
     """Threads of each process that make clips."""
     save_every: int = 500

@@ -9,12 +9,12 @@ from torch.nn.parallel import DistributedDataParallel
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.network.model import RecurrentDenoiser
-from train.batch import Batch
-from train.quantise import round_while_learning
-from train.ranks import Ranks
+from train.clips.batch import Batch
+from train.layers.quantise import round_while_learning
+from train.layers.reparam import add_branches, merged
 from train.recipe import Recipe
-from train.reparam import add_branches, merged
-from train.saving import commit, go_on_from, read_last, save_last
+from train.run.ranks import Ranks
+from train.run.saving import commit, go_on_from, read_last, save_last
 from train.unroll import UnrolledLoss, backward, teach
 
 

@@ -11,10 +11,10 @@ from torch.nn.utils import parametrize
 from streamdenoise.imaging.motion import FlowEstimator
 from streamdenoise.network.model import RecurrentDenoiser, State
 from streamdenoise.network.packing import luma_channels
-from train.batch import Batch
+from train.clips.batch import Batch
 from train.loss import LOSSES
-from train.motion import find_flows, warp_state
 from train.recipe import Recipe
+from train.warp_state import find_flows, warp_state
 
 
 def unroll(

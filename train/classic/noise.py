@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamdenoise.errors import ConfigError
-from train.noise import Camera, normal
-from train.planes import Rgb
+from train.degradation.noise import Camera, normal
+from train.degradation.planes import Rgb
 
 _CAMERA_BLOCK = 4
 """`Camera` makes coarse grain at a quarter of the size."""

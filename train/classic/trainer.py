@@ -12,7 +12,6 @@ from torch import Tensor
 
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.files import replaced_whole
-from train.board import Board
 from train.classic.checkpoint import save_network
 from train.classic.config import ClassicConfig, Run
 from train.classic.data import Batches
@@ -20,7 +19,8 @@ from train.classic.loss import LOSSES
 from train.classic.network import PictureNetwork
 from train.classic.rows import write_rows
 from train.classic.scores import MOST_DB, Noisy
-from train.saving import commit, read_last
+from train.run.board import Board
+from train.run.saving import commit, read_last
 
 OnEpoch = Callable[[str], None]
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamdenoise.network.model import MIN_TOLD
-from train.compression import through_h264, through_jpeg
-from train.planes import PlaneFormat, Planes, Rgb, Yuv420, to_8_bits
+from train.degradation.compression import through_h264, through_jpeg
+from train.degradation.planes import PlaneFormat, Planes, Rgb, Yuv420, to_8_bits
 
 
 class NoiseRecipe(Protocol):

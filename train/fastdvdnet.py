@@ -26,10 +26,10 @@ from torch import Tensor, nn
 
 from streamdenoise.errors import ConfigError, StreamDenoiseError
 from streamdenoise.network.packing import unpack
-from train.batch import Batch, batches
+from train.clips.batch import Batch, batches
+from train.clips.sampler import ClipSampler
 from train.loss import psnr_loss
 from train.recipe import Recipe
-from train.sampler import ClipSampler
 from train.validation import mean_psnr, noisy_planes, validation_clips
 
 log = logging.getLogger(__name__)

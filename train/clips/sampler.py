@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from train.data import cached
-from train.synthetic import cut, expose, hold, move_camera, occlude, parallax
+from train.clips.cache import cached
+from train.clips.synthetic import cut, expose, hold, move_camera, occlude, parallax
 
 _MARGIN = 64
 """Pixels of a still around a crop, for the camera to move in."""

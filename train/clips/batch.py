@@ -11,9 +11,9 @@ from torch import Tensor
 
 from streamdenoise.network.model import State
 from streamdenoise.network.packing import pack, packed_sigma
-from train.planes import plane_format
+from train.clips.sampler import ClipSampler
+from train.degradation.planes import plane_format
 from train.recipe import Recipe
-from train.sampler import ClipSampler
 
 _SEARCH_SHARES = (0.15, 0.6, 0.25)
 """Shares of clips whose motion is not followed, searched at full and at half size."""
