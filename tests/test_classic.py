@@ -36,6 +36,9 @@ from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.inference.artefact import Artefact, open_artefact
 from streamdenoise.io.sources.image import image_paths
 from train.classic import trainer as trainer_module
+from train.classic.benchmark import digits as digits_table
+from train.classic.benchmark import markdown, write_readme
+from train.classic.benchmark import photos as photos_table
 from train.classic.checkpoint import load_network, save_network
 from train.classic.config import (
     ClassicConfig,
@@ -48,7 +51,7 @@ from train.classic.data import Batches, Pictures, read_pictures, split, stacked
 from train.classic.export import compile_network
 from train.classic.idx import read_idx
 from train.classic.loss import LOSSES
-from train.classic.networks import (
+from train.classic.networks.registry import (
     NETWORKS,
     NetworkSpec,
     kmac_per_pixel,
@@ -56,9 +59,6 @@ from train.classic.networks import (
     receptive_field,
 )
 from train.classic.noise import NOISES, PictureNoise
-from train.classic.numbers import digits as digits_table
-from train.classic.numbers import markdown, write_readme
-from train.classic.numbers import photos as photos_table
 from train.classic.scores import Score, means, with_noise
 from train.classic.train import train_classic
 from train.loss import CHARBONNIER_EPS

@@ -45,7 +45,7 @@ from streamdenoise.inference.registry import BACKENDS, Engines, backend_for
 from streamdenoise.machine import has_cuda
 from train.classic.checkpoint import save_network
 from train.classic.export import compile_network
-from train.classic.networks import NetworkSpec
+from train.classic.networks.registry import NetworkSpec
 
 ROOT = Path(__file__).parent.parent
 SIGMA = np.full(3, 0.05, np.float32)

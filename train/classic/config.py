@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streamdenoise.errors import ConfigError
 from train.classic.loss import LOSSES
-from train.classic.networks import NETWORKS, NetworkSpec
+from train.classic.networks.registry import NETWORKS, NetworkSpec
 from train.classic.noise import PictureNoise
 
 GRID = {"lr": float, "batch": int, "width": int}

@@ -1,16 +1,37 @@
 """How good a network is on pictures that it has not seen."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from streamdenoise.files import replaced_whole
 from streamdenoise.imaging.metrics import psnr_db, ssim
 from train.classic.data import Pictures, by_shape
-from train.classic.network import PictureNetwork
+from train.classic.networks.network import PictureNetwork
 from train.classic.noise import PictureNoise
+
+
+def write_rows(path: Path, rows: Sequence[Any]) -> None:
+    """Write dataclasses of one type, a line each; the header has their fields.
+
+    Raises:
+        SinkError: it could not be written; what was there is untouched.
+    """
+    table = io.StringIO()
+    written = [asdict(row) for row in rows]
+    writer = csv.DictWriter(table, list(written[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(written)
+    with replaced_whole(path) as partial:
+        partial.write_text(table.getvalue())
+
 
 _LEAST_FOR_SSIM = 11
 MOST_DB = 100.0

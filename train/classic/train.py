@@ -15,15 +15,14 @@ from streamdenoise.measure.plots import figure_type
 from train.classic.checkpoint import load_network
 from train.classic.config import ClassicConfig, Run
 from train.classic.data import Batches, Pictures, read_pictures, split
-from train.classic.network import PictureNetwork
-from train.classic.networks import (
+from train.classic.networks.network import PictureNetwork
+from train.classic.networks.registry import (
     NETWORKS,
     kmac_per_pixel,
     parameters,
     receptive_field,
 )
-from train.classic.rows import write_rows
-from train.classic.scores import Noisy, Score, means, scores, with_noise
+from train.classic.scores import Noisy, Score, means, scores, with_noise, write_rows
 from train.classic.trainer import OnEpoch, Point, Trainer
 
 _RESULTS = "results.json"

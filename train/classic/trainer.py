@@ -16,9 +16,8 @@ from train.classic.checkpoint import save_network
 from train.classic.config import ClassicConfig, Run
 from train.classic.data import Batches
 from train.classic.loss import LOSSES
-from train.classic.network import PictureNetwork
-from train.classic.rows import write_rows
-from train.classic.scores import MOST_DB, Noisy
+from train.classic.networks.network import PictureNetwork
+from train.classic.scores import MOST_DB, Noisy, write_rows
 from train.run.board import Board
 from train.run.saving import commit, read_last
 

@@ -23,7 +23,7 @@ from streamdenoise.errors import ConfigError, StreamDenoiseError
 from streamdenoise.files import replaced_whole
 from train.classic.config import ClassicConfig
 from train.classic.data import read_pictures
-from train.classic.networks import NETWORKS
+from train.classic.networks.registry import NETWORKS
 from train.classic.noise import PictureNoise
 from train.classic.report import write_report
 from train.classic.scores import means, scores, with_noise

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from streamdenoise.network.model import MULTIPLE, ModelSpec, RecurrentDenoiser
 from streamdenoise.network.packing import pack, packed_sigma, unpack
-from train.classic.network import PictureNetwork
+from train.classic.networks.network import PictureNetwork
 
 
 class Nano(PictureNetwork):
