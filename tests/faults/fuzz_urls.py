@@ -1,0 +1,63 @@
+"""Looks for addresses whose password shows somewhere, guided by coverage.
+
+Not a test of the suite: it needs atheris, and runs as long as one lets it.
+
+    pip install atheris
+    python tests/fuzz_urls.py -max_total_time=600
+"""
+
+import os
+import random
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["streamdenoise"]):
+    from streamdenoise import masking
+    from streamdenoise.console import logs
+    from streamdenoise.io.url import StreamURL  # noqa: F401
+
+from tests.cli.test_secrets import Hostile, Paths, send_through
+
+
+class FuzzedChoices(random.Random):
+    """Decides by the fuzzer's bytes; all zeros when they are used up."""
+
+    def __init__(self, data: bytes) -> None:
+        self._provider = atheris.FuzzedDataProvider(data)
+        super().__init__(0)
+
+    def getrandbits(self, k: int, /) -> int:
+        return self._provider.ConsumeIntInRange(0, (1 << k) - 1)
+
+    def random(self) -> float:
+        return self._provider.ConsumeIntInRange(0, 255) / 256
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        low, high = (0, start) if stop is None else (start, stop)
+        # Python's own asks again until the number fits, for ever if nothing is left.
+        steps = self._provider.ConsumeIntInRange(0, (high - low - 1) // step)
+        return low + step * steps
+
+    def choice(self, seq):  # noqa: ANN001
+        return seq[self.randrange(len(seq))]
+
+
+PATHS = Paths()
+
+
+def test_one_input(data: bytes) -> None:
+    masking.mask_credentials(data.decode("utf-8", "surrogateescape"))
+    send_through(Hostile(FuzzedChoices(data)), PATHS)
+
+
+def main() -> None:
+    os.environ.update(FUZZ_USER="", FUZZ_PASSWORD="")
+    logs.install_hooks()
+    logs.log.propagate = False
+    atheris.Setup(sys.argv, test_one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

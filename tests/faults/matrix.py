@@ -1,0 +1,330 @@
+"""Every fault of cameras, lines and viewers against every kind of output.
+
+    python tests/fault_matrix.py [FAULT ...]
+
+prints the table: how soon each output had pictures again, and how many it lost.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from tests.faults.rig import (
+    RATE,
+    TIMEOUT_S,
+    Numbers,
+    Rig,
+    Usage,
+    Verdict,
+    Window,
+    judge,
+    lost_outside,
+)
+
+SINKS = ("file", "segments", "rtsp")
+LANES = 3
+"""Rigs that run at the same time."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something goes wrong, and is good again when `happen` returns."""
+
+    name: str
+    happen: Callable[[Rig], None]
+    spoils: bool = False
+    """Pictures may come twice: sent so, or from a decoder that conceals damage."""
+    tears: bool = False
+    """The line may end in the middle of a picture, which the decoder then completes."""
+    of: str = "camera"
+    """Whose fault it is: that of the `camera` or of the `viewer`."""
+
+
+def frozen_camera(rig: Rig) -> None:
+    rig.camera.freeze()
+    time.sleep(TIMEOUT_S + 1)
+    rig.camera.resume()
+
+
+def killed_camera(rig: Rig) -> None:
+    rig.camera.kill()
+    time.sleep(1)
+    rig.camera.restart()
+
+
+def restarted_camera(rig: Rig) -> None:
+    rig.camera.restart()
+
+
+def moved_camera(rig: Rig) -> None:
+    with rig.spare:
+        rig.line.retarget(rig.spare.port)
+        rig.line.cut()
+        rig.recovered()
+        rig.line.retarget(rig.camera.port)
+    time.sleep(0.1)
+
+
+def dropped_clients(rig: Rig) -> None:
+    rig.camera.command("drop-clients")
+
+
+def silent_camera(rig: Rig) -> None:
+    rig.camera.command("mute on")
+    time.sleep(TIMEOUT_S + 1)
+    rig.camera.command("mute off")
+
+
+def no_key_frames(rig: Rig) -> None:
+    rig.camera.command("key-frames off")
+    rig.camera.command("drop-clients")
+    time.sleep(TIMEOUT_S)
+    rig.camera.command("key-frames on")
+
+
+def another_size(rig: Rig) -> None:
+    rig.camera.command("size 480x270")
+    time.sleep(1)
+    rig.camera.command("size 320x180")
+
+
+def another_size_on_reconnect(rig: Rig) -> None:
+    rig.camera.command("size 240x136")
+    rig.camera.command("drop-clients")
+    rig.recovered()
+    rig.camera.command("size 320x180")
+    rig.camera.command("drop-clients")
+
+
+def another_codec(rig: Rig) -> None:
+    rig.camera.command("codec h265")
+    time.sleep(TIMEOUT_S)
+    rig.camera.command("codec h264")
+
+
+def line(seconds: float, **faults: float) -> Callable[[Rig], None]:
+    def happen(rig: Rig) -> None:
+        rig.line.set(**faults)
+        time.sleep(seconds)
+        rig.line.clear()
+
+    return happen
+
+
+def cut_line(rig: Rig) -> None:
+    rig.line.cut()
+
+
+def refused_line(rig: Rig) -> None:
+    rig.line.set(refuse=True)
+    rig.line.cut()
+    time.sleep(2)
+    rig.line.clear()
+
+
+def clock(seconds: float) -> Callable[[Rig], None]:
+    return lambda rig: rig.line.jump_clock(seconds)
+
+
+def killed_viewer(rig: Rig) -> None:
+    rig.viewer.kill()
+    time.sleep(1)
+    rig.viewer.restart()
+
+
+def frozen_viewer(rig: Rig) -> None:
+    rig.viewer.freeze()
+    time.sleep(2)
+    rig.viewer.resume()
+
+
+def viewer_line(seconds: float, **faults: float) -> Callable[[Rig], None]:
+    def happen(rig: Rig) -> None:
+        rig.out_line.set(**faults)
+        time.sleep(seconds)
+        rig.out_line.clear()
+
+    return happen
+
+
+def cut_viewer(rig: Rig) -> None:
+    rig.out_line.cut()
+
+
+FAULTS = (
+    Fault("camera frozen", frozen_camera, tears=True),
+    Fault("camera killed, back after 1 s", killed_camera, tears=True),
+    Fault("camera restarted", restarted_camera, tears=True),
+    # Two cameras are not in step: what one has sent, the other may send again.
+    Fault("camera moved", moved_camera, spoils=True),
+    Fault("camera drops us", dropped_clients, tears=True),
+    Fault("camera silent", silent_camera),
+    Fault("no key frames", no_key_frames, spoils=True),
+    Fault("another size", another_size),
+    Fault("another size on reconnect", another_size_on_reconnect, tears=True),
+    Fault("another codec", another_codec, spoils=True),
+    Fault("clock back 1 h", clock(-3600)),
+    Fault("clock ahead 1 h", clock(3600)),
+    # FFmpeg damages a picture when the clock goes on while it looks at a new stream.
+    Fault("clock stuck", line(TIMEOUT_S + 1, stick_clock=True), spoils=True),
+    Fault("flood of repeated pictures", line(TIMEOUT_S + 1, flood=9), spoils=True),
+    Fault("line delayed 0.5 s", line(2, delay_ms=500)),
+    Fault("line stalled 1 s", line(1, stall=True)),
+    Fault("line stalled for long", line(TIMEOUT_S + 1.5, stall=True), tears=True),
+    Fault("line cut", cut_line, tears=True),
+    Fault("line refused", refused_line, tears=True),
+    Fault("line too narrow", line(2, throttle_kbps=60)),
+    Fault("packets lost", line(2, drop=0.05), spoils=True),
+    Fault("packets corrupt", line(2, corrupt=0.05), spoils=True),
+    Fault("packets swapped", line(2, reorder=0.05), spoils=True),
+    Fault("bytes corrupt", line(2, raw_corrupt=0.02), spoils=True),
+    Fault("viewer killed, back after 1 s", killed_viewer, of="viewer"),
+    Fault("viewer frozen", frozen_viewer, of="viewer"),
+    Fault("line to viewer cut", cut_viewer, of="viewer"),
+    Fault("line to viewer stalled", viewer_line(2, stall=True), of="viewer"),
+)
+
+
+@dataclass
+class Row:
+    """What one fault did."""
+
+    fault: Fault
+    window: Window
+    before: Usage
+    after: Usage
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+
+
+@dataclass
+class Lane:
+    """One run with several faults, one after the other."""
+
+    rows: list[Row]
+    problems: list[str]
+    stop_s: float
+
+
+def run_lane(faults: list[Fault], folder: Path) -> Lane:
+    """Let `faults` happen to one job and look at what its outputs hold."""
+    change_codec = any(fault.happen is another_codec for fault in faults)
+    rows = []
+    with Rig(folder, options=("--on-loss", "gap"), change_codec=change_codec) as rig:
+        for fault in faults:
+            before = rows[-1].after if rows else rig.usage()
+            begin = rig.now()
+            fault.happen(rig)
+            window = Window(begin, rig.now())
+            rig.recovered()
+            # It takes a second, in which pictures from before the end come late.
+            rows.append(Row(fault, window, before, rig.usage()))
+        drops = sum(rig.job_status()["drops"].values())
+        stop_s = rig.stop()
+        outputs = rig.outputs()
+        log = rig.log
+        code = rig.job.returncode
+    problems = [] if code == 128 + 15 else [f"ended with code {code}:\n{log}"]
+    for sink, numbers in outputs.items():
+        problems += [f"{sink}: {text}" for text in disorder(numbers, rows)]
+        windows = [row.window for row in rows]
+        lost = lost_outside(numbers, windows)
+        if lost > drops:
+            problems.append(f"{sink}: {lost} pictures lost without a fault or a drop")
+        for row in rows:
+            row.verdicts[sink] = judge(numbers, row.window)
+    return Lane(rows, problems, stop_s)
+
+
+def disorder(numbers: Numbers, rows: list[Row]) -> list[str]:
+    """Times that do not increase, and pictures that are there twice."""
+    problems = []
+    times = [moment for moment, _ in numbers]
+    if any(b <= a for a, b in itertools.pairwise(times)):
+        problems.append("timestamps do not increase")
+    known = [number for _, number in numbers if number is not None]
+    for place, (a, b) in enumerate(itertools.pairwise(known)):
+        if b > a:
+            continue
+        # Damage may show any number: those around it tell when that was.
+        when = median(known[max(0, place - RATE) : place + RATE])
+        if not any(_excuses(row, when) for row in rows):
+            problems.append(f"picture {b} comes after {a}, {_last_fault(when, rows)}")
+    if not known:
+        problems.append("there are no pictures")
+    return problems
+
+
+def _excuses(row: Row, when: float) -> bool:
+    """Whether a picture around `when` may show another one's number."""
+    begin, end = row.window.begin - RATE, row.window.end + 4 * RATE
+    is_torn = row.fault.tears and begin < when < row.window.begin + RATE
+    return is_torn or (row.fault.spoils and begin < when < end)
+
+
+def _last_fault(when: float, rows: list[Row]) -> str:
+    """What happened before or at picture `when`, for messages."""
+    earlier = [row for row in rows if row.window.begin <= when]
+    if not earlier:
+        return "before any fault"
+    row = earlier[-1]
+    since_s = (when - row.window.begin) / RATE
+    lasted_s = (row.window.end - row.window.begin) / RATE
+    return f"{since_s:.1f} s after '{row.fault.name}' of {lasted_s:.1f} s began"
+
+
+def run_matrix(faults: list[Fault], folder: Path) -> list[Lane]:
+    """All faults, spread over a few jobs."""
+    lanes = [faults[n::LANES] for n in range(LANES) if faults[n::LANES]]
+    with ThreadPoolExecutor(LANES) as pool:
+        folders = [folder / f"lane{n}" for n in range(len(lanes))]
+        return list(pool.map(run_lane, lanes, folders))
+
+
+def table(lanes: list[Lane]) -> str:
+    """The matrix as Markdown."""
+    lines = [
+        "| fault | lasted | " + " | ".join(SINKS) + " | threads, descriptors, MB |",
+        "|---" * (len(SINKS) + 3) + "|",
+    ]
+    rows = sorted((row for lane in lanes for row in lane.rows), key=_place)
+    for row in rows:
+        cells = [
+            f"{row.verdicts[sink].back_s:.1f} s, {row.verdicts[sink].lost} lost"
+            for sink in SINKS
+        ]
+        lasted = (row.window.end - row.window.begin) / RATE
+        grown = (
+            f"{row.after.threads - row.before.threads:+d}, "
+            f"{row.after.descriptors - row.before.descriptors:+d}, "
+            f"{row.after.rss_mb - row.before.rss_mb:+.0f}"
+        )
+        cells = [row.fault.name, f"{lasted:.1f} s", *cells, grown]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _place(row: Row) -> int:
+    return FAULTS.index(row.fault)
+
+
+def main(names: list[str]) -> int:
+    faults = [fault for fault in FAULTS if not names or fault.name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        lanes = run_matrix(faults, Path(folder))
+    problems = [problem for lane in lanes for problem in lane.problems]
+    print(table(lanes))
+    print(f"{len(faults) * len(SINKS)} cells, {len(problems)} problems")
+    print("\n".join(problems))
+    return bool(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

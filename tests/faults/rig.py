@@ -1,0 +1,303 @@
+"""A camera, a bad line, a viewer, and `streamdenoise live` between them, for faults.
+
+    camera -> proxy -> live -> a file, segments, proxy -> viewer
+
+Every picture carries its number, and the number is the time when it was made: what the
+outputs hold afterwards tells how long each was without pictures and which were lost.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import psutil
+
+from streamdenoise.io.open import open_source
+from tests.faults.frame_code import frame_number
+from tests.faults.proxy import FaultProxy
+from tests.faults.servers import GstServer, free_port
+
+RATE = 15
+TIMEOUT_S = 2.0
+
+_START_S = 40.0
+_RECOVERY_S = 120.0
+
+Numbers = list[tuple[float, int | None]]
+"""Presentation time in seconds and number of each picture of an output."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the job and its children hold."""
+
+    threads: int
+    descriptors: int
+    rss_mb: float
+    children: int
+
+
+class Rig:
+    """Everything is started by entering the context, and ended by leaving it."""
+
+    def __init__(
+        self, folder: Path, *, options: tuple[str, ...] = (), change_codec: bool = False
+    ) -> None:
+        self.folder = folder
+        self.clips = folder / "clips"
+        self._options = options
+        self._stack = ExitStack()
+        received = folder / "received"
+        received.mkdir(parents=True)
+        self.camera = GstServer(rate=RATE, key_interval=RATE, change_codec=change_codec)
+        self.spare = GstServer(rate=RATE, key_interval=RATE, epoch=self.camera.epoch)
+        self.viewer = GstServer(record_to=received)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        enter = self._stack.enter_context
+        enter(self.camera)
+        enter(self.viewer)
+        self.line = enter(FaultProxy(self.camera.port))
+        self.out_line = enter(FaultProxy(self.viewer.port))
+        self._status = f"127.0.0.1:{free_port()}"
+        self._log = enter((self.folder / "log.jsonl").open("w"))
+        self.job = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "streamdenoise", "live", "--no-window"),
+                self.camera.url(port=self.line.port),
+                *("-o", str(self.folder / "whole.mkv")),
+                *("-o", str(self.clips / "%Y-%m-%d_%H-%M-%S.mkv"), "--segment", "5s"),
+                *("-o", self.viewer.url("record", port=self.out_line.port)),
+                *("--timeout", f"{TIMEOUT_S:g}", "--threads", "1"),
+                *("--status", self._status, "--log-format", "json"),
+                *self._options,
+            ],
+            stderr=self._log,
+        )
+        self._stack.callback(self._kill)
+        self.wait(lambda: self.job_status().get("frames_out", 0) > 2 * RATE, _START_S)
+
+    def _kill(self) -> None:
+        self.job.kill()
+        self.job.wait()
+
+    @property
+    def log(self) -> str:
+        """What the job has said so far."""
+        return (self.folder / "log.jsonl").read_text()
+
+    def job_status(self) -> dict:
+        """The job's own figures."""
+        with urllib.request.urlopen(f"http://{self._status}/status", timeout=5) as page:
+            return json.load(page)["stats"]
+
+    def usage(self) -> Usage:
+        """What the job holds now; what comes and goes in a second does not count."""
+        samples = []
+        for _ in range(5):
+            samples.append(self._usage_now())
+            time.sleep(0.2)
+        return Usage(
+            threads=min(sample.threads for sample in samples),
+            descriptors=min(sample.descriptors for sample in samples),
+            rss_mb=min(sample.rss_mb for sample in samples),
+            children=min(sample.children for sample in samples),
+        )
+
+    def _usage_now(self) -> Usage:
+        process = psutil.Process(self.job.pid)
+        everyone = [process, *process.children(recursive=True)]
+        return Usage(
+            threads=sum(one.num_threads() for one in everyone),
+            descriptors=sum(one.num_fds() for one in everyone),
+            rss_mb=sum(one.memory_info().rss for one in everyone) / 1e6,
+            children=len(everyone) - 1,
+        )
+
+    def now(self) -> float:
+        """The present moment in numbers of pictures."""
+        return (time.monotonic() - self.camera.epoch) * RATE
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Until `condition` holds; fails when the job ends or takes too long."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if self.job.poll() is not None:
+                raise AssertionError(f"the job ended by itself:\n{self.log}")
+            try:
+                if condition():
+                    return
+            except OSError:
+                pass  # not listening yet
+            if time.monotonic() > deadline:
+                raise AssertionError(f"nothing in {timeout_s:g} s:\n{self.log}")
+            time.sleep(0.1)
+
+    def recovered(self) -> None:
+        """Wait until fresh pictures reach all outputs again."""
+        before = {}
+
+        def is_well() -> bool:
+            status = self.job_status()
+            errors = [status["source_error"], *(o["error"] for o in status["outputs"])]
+            written = {o["name"]: o["frames"] for o in status["outputs"]}
+            if any(errors) or status["frame_age_s"] > 0.5:
+                before.clear()
+                return False
+            if not before:
+                before.update(written)
+            return all(written[name] >= before[name] + RATE // 2 for name in written)
+
+        self.wait(is_well, _RECOVERY_S)
+
+    def stop(self) -> float:
+        """End the job as a service manager would; seconds that it took."""
+        began = time.monotonic()
+        self.job.send_signal(signal.SIGTERM)
+        self.job.wait(30)
+        return time.monotonic() - began
+
+    def outputs(self) -> dict[str, Numbers]:
+        """What each output holds, once the job has ended.
+
+        A damaged picture may show any number; one that was not yet made is None.
+        """
+        last = self.now()
+        return {
+            sink: [
+                (moment, None if number is None or number > last else number)
+                for moment, number in numbers
+            ]
+            for sink, numbers in self._numbers().items()
+        }
+
+    def _numbers(self) -> dict[str, Numbers]:
+        clips = sorted(self.clips.iterdir(), key=lambda path: path.stem)
+        return {
+            "file": list(_of_file(self.folder / "whole.mkv")),
+            "segments": list(_of_segments(clips)),
+            "rtsp": list(_of_viewer(self.viewer)),
+        }
+
+
+def _of_file(path: Path) -> Iterator[tuple[float, int | None]]:
+    with open_source(str(path)) as source:
+        for frame in source:
+            yield frame.time_s, frame_number(frame)
+
+
+def _of_segments(paths: list[Path]) -> Iterator[tuple[float, int | None]]:
+    """Segments begin at 0 each: here they follow each other."""
+    begin = 0.0
+    for path in paths:
+        end = begin
+        for moment, number in _of_file(path):
+            end = begin + moment
+            yield end, number
+        begin = end + 1 / (10 * RATE)
+
+
+def _of_viewer(viewer: GstServer) -> Iterator[tuple[float, int | None]]:
+    """Decodes session by session, as each begins with a decoder of its own."""
+    moment = 0.0
+    # The end of a session that was cut comes when the next one has begun.
+    published = sorted(viewer.published(), key=lambda unit: unit.session)
+    for _, units in itertools.groupby(published, lambda unit: unit.session):
+        session = list(units)
+        stamps = [unit.rtp_timestamp for unit in session]
+        steps = [((b - a) % 2**32) / 90000 for a, b in itertools.pairwise(stamps)]
+        times = list(itertools.accumulate(steps, initial=moment + 1e-3))
+        decoder = av.CodecContext.create("h264", "r")
+        decoder.thread_type = "SLICE"
+        position = 0
+        for unit in session:
+            for picture in decoder.decode(av.Packet(unit.data)):
+                yield times[position], _number_of(picture)
+                position += 1
+        for picture in decoder.decode(None):
+            yield times[position], _number_of(picture)
+            position += 1
+        moment = times[-1]
+
+
+def _number_of(picture: av.VideoFrame) -> int | None:
+    luma = picture.to_ndarray(format="gray")
+    return frame_number(_Luma((luma,)))  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True)
+class _Luma:
+    planes: tuple
+
+
+@dataclass(frozen=True)
+class Window:
+    """When a fault was, in numbers of pictures."""
+
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a fault did to one output."""
+
+    back_s: float
+    """From the end of the fault to the first picture made after it."""
+    lost: int
+    """Pictures made during and just after the fault that are not there."""
+
+
+def judge(numbers: Numbers, window: Window) -> Verdict:
+    """What became of the pictures around `window`."""
+    known = sorted(number for _, number in numbers if number is not None)
+    after = bisect_right(known, window.end)
+    if after == len(known):
+        return Verdict(float("inf"), 0)
+    back = known[after]
+    first = bisect_right(known, window.begin - RATE)
+    there = known[first : after + 1]
+    lost = there[-1] - there[0] + 1 - len(set(there)) if there else 0
+    return Verdict((back - window.end) / RATE, lost)
+
+
+def lost_outside(numbers: Numbers, windows: list[Window]) -> int:
+    """Pictures that are missing though nothing was wrong when they were made."""
+    known = sorted({number for _, number in numbers if number is not None})
+    lost = 0
+    for a, b in itertools.pairwise(known):
+        near = any(
+            a < window.end + RATE and b > window.begin - RATE for window in windows
+        )
+        lost += 0 if near else b - a - 1
+    return lost

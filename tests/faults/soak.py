@@ -1,0 +1,130 @@
+"""A live job under random faults for a while, and whether it grows.
+
+    python tests/soak.py --minutes 60 --seed 1
+
+Prints one line a fault, then the slopes of memory, descriptors, threads and latency per
+hour with their 95 % confidence intervals; fails when one of them surely grows, when the
+job ends by itself, or when an output holds something that it should not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tests.faults.matrix import FAULTS, Row, disorder
+from tests.faults.rig import RATE, Rig, Window, judge
+
+CALM_S = 3.0
+"""Between faults: the samples are taken at its end."""
+
+WARM_UP_MINUTES = 10.0
+"""Left out of the slopes, or the first quarter of a shorter run."""
+
+MOST = {
+    "memory, MB": (20.0, 15.0),
+    "descriptors": (2.0, 3.0),
+    "threads": (2.0, 4.0),
+    "latency p99, ms": (100.0, 200.0),
+}
+"""Growth that is borne, per hour and in all. It is a leak when the whole interval of
+the slope is above the first, and the growth over the run above the second: a short run
+has a steep slope for the least step."""
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Growth per hour by least squares, with half the width of its interval."""
+
+    per_hour: float
+    half_width: float
+
+
+def slope(hours: np.ndarray, values: np.ndarray) -> Slope:
+    """The slope of `values`, and 1.96 standard errors of it."""
+    if len(hours) < 4:
+        return Slope(0.0, math.inf)
+    centred = hours - hours.mean()
+    spread = float((centred**2).sum())
+    per_hour = float((centred * values).sum()) / spread
+    rest = values - values.mean() - per_hour * centred
+    error = math.sqrt(float((rest**2).sum()) / (len(hours) - 2) / spread)
+    return Slope(per_hour, 1.96 * error)
+
+
+def soak(minutes: float, seed: int, folder: Path) -> int:
+    """Run, print and judge; the number of problems."""
+    rng = random.Random(seed)
+    rows: list[Row] = []
+    samples: list[tuple[float, ...]] = []
+    options = ("--on-loss", "gap", "--keep", "100MB")
+    with Rig(folder, options=options, change_codec=True) as rig:
+        began = time.monotonic()
+        time.sleep(CALM_S)
+        while (now := time.monotonic() - began) < minutes * 60:
+            before = rig.usage()
+            p99_ms = rig.job_status()["latency"]["p99_ms"]
+            samples.append(
+                (now / 3600, before.rss_mb, before.descriptors, before.threads, p99_ms)
+            )
+            fault = rng.choice(FAULTS)
+            begin = rig.now()
+            fault.happen(rig)
+            window = Window(begin, rig.now())
+            rig.recovered()
+            time.sleep(CALM_S)
+            rows.append(Row(fault, window, before, rig.usage()))
+            print(
+                f"{now / 60:6.1f} min  {fault.name:32}  {before.rss_mb:5.0f} MB  "
+                f"{before.descriptors} descriptors  {before.threads} threads  "
+                f"p99 {p99_ms:.0f} ms",
+                flush=True,
+            )
+        status = rig.job_status()
+        stop_s = rig.stop()
+        outputs = rig.outputs()
+    problems = []
+    # Caches, pools and the allocator fill up first.
+    warm_h = min(0.25 * minutes, WARM_UP_MINUTES) / 60
+    columns = np.array([sample for sample in samples if sample[0] >= warm_h]).T
+    print(f"\n{len(rows)} faults, {status['reconnects']} reconnections of the source")
+    for (name, most), values in zip(MOST.items(), columns[1:], strict=True):
+        found = slope(columns[0], values)
+        growth = found.per_hour * float(np.ptp(columns[0]))
+        print(f"{name}: {found.per_hour:+.1f} ± {found.half_width:.1f} per hour")
+        if found.per_hour - found.half_width > most[0] and growth > most[1]:
+            problems.append(f"{name} grows")
+    for sink, numbers in outputs.items():
+        problems += [f"{sink}: {text}" for text in disorder(numbers, rows)]
+        back = [judge(numbers, row.window).back_s for row in rows]
+        finite = [seconds for seconds in back if math.isfinite(seconds)]
+        print(
+            f"{sink}: {len(numbers)} pictures, {numbers[-1][0] / 60:.1f} min, back "
+            f"after {np.median(finite):.1f} s in the median, "
+            f"{max(finite):.1f} s at most"
+        )
+    print(f"stopped in {stop_s:.1f} s; {len(problems)} problems")
+    print("\n".join(problems))
+    return len(problems)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    print(f"seed {options.seed}, {options.minutes:g} minutes, {RATE} pictures a second")
+    with tempfile.TemporaryDirectory() as folder:
+        return bool(soak(options.minutes, options.seed, Path(folder)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

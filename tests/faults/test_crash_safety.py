@@ -1,0 +1,229 @@
+"""Recordings that are killed at any moment can be played as far as they got."""
+
+import logging
+import os
+import struct
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import av.error
+import pytest
+
+from streamdenoise.io.sinks import disk_sync
+from streamdenoise.io.sinks.disk_sync import DiskSync
+from tests.conftest import skip_or_fail
+
+KILLS = 50
+RATE = 30
+
+# What x264 holds back with the preset `veryfast`: its look-ahead and its B-frames.
+HELD_BACK = 11
+
+B_FRAMES = 3
+
+# Pictures wait 0.4 s for the end of their fragment or cluster, which Matroska measures
+# by the time of presentation; one more ends the block, one is being written.
+LOST_AT_MOST = HELD_BACK + B_FRAMES + RATE * 4 // 10 + 2
+assert LOST_AT_MOST < RATE  # less than a second
+
+SEGMENT_FRAMES = 40
+
+# Each recording is a process of its own, forked from one that has everything imported.
+# It tells how many frames each sink has taken through memory that both share, and is
+# killed when it has written so many, and a random fraction of a millisecond later.
+RECORDER = """
+import mmap, os, random, signal, struct, sys, time
+from datetime import datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+import av
+import numpy as np
+from streamdenoise.config import EncoderConfig
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo
+from streamdenoise.io.file_sink import FileSink
+from streamdenoise.io.retention import Keep
+from streamdenoise.io.segment_sink import SegmentSink
+
+folder, kills, rate, segment_frames = Path(sys.argv[1]), *map(int, sys.argv[2:])
+encoder = EncoderConfig("x264", preset="veryfast")
+info = StreamInfo(64, 48, "yuv420p", Fraction(rate), Fraction(1, rate), is_live=True)
+chroma = np.full((24, 32), 128, np.uint8)
+gradient = np.add.outer(np.arange(48), np.arange(64))
+pictures = [((gradient + 3 * n) % 200 + 20).astype(np.uint8) for n in range(200)]
+
+def frame(n):
+    planes = (pictures[n % 200], chroma, chroma)
+    return Frame(planes, "yuv420p", ColorInfo(), n, Fraction(1, rate), n, 0.0)
+
+def record(here, number, written):
+    moment = [datetime(2031, 5, 7)]
+    ending = ("mkv", "mp4", "ts", "mov")[number % 4]
+    sinks = [
+        FileSink(here / "out.mkv", info, encoder=encoder),
+        FileSink(here / "out.mp4", info, encoder=encoder),
+        SegmentSink(
+            f"{here}/segments/%H-%M-%S-%f.{ending}",
+            info,
+            segment_s=segment_frames / rate,
+            keep=Keep(),
+            encoder=encoder,
+            now=lambda: moment[0],
+        ),
+    ]
+    for n in range(100_000):
+        moment[0] = datetime(2031, 5, 7) + timedelta(seconds=n / rate)
+        for sink in sinks:
+            sink.write(frame(n))
+        struct.pack_into("q", written, 0, n + 1)
+
+rng = random.Random(20310507)
+for number in range(kills):
+    here = folder / str(number)
+    here.mkdir()
+    written = mmap.mmap(-1, 8)
+    limit, pause_s = rng.randint(30, 180), rng.uniform(0, 3e-3)
+    child = os.fork()
+    if child == 0:
+        record(here, number, written)
+        os._exit(1)
+    while struct.unpack_from("q", written)[0] < limit:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            sys.exit(f"recording {number} ended by itself")
+        time.sleep(2e-4)
+    time.sleep(pause_s)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    (here / "written").write_bytes(written[:])
+"""
+
+
+def count(path: Path) -> int:
+    """Pictures in a file, which must be whole but for a torn last packet."""
+    times: list[float] = []
+    with av.open(str(path)) as container:
+        packets = list(container.demux(video=0))
+        for place, packet in enumerate(packets):
+            try:
+                times += [float(picture.time) for picture in packet.decode()]
+            except av.error.InvalidDataError:
+                assert place >= len(packets) - 2, f"{path} is damaged in the middle"
+    steps = [round((b - a) * RATE) for a, b in pairwise(times)]
+    # A picture comes before the B-frames that are shown before it.
+    assert set(steps[:-B_FRAMES]) <= {1}, f"{path} has a hole"
+    return len(times)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, int]]:
+    """Folders of what was left behind, and how many frames were written there."""
+    if not hasattr(os, "fork"):
+        skip_or_fail("fork", "processes cannot be forked here")
+    folder = tmp_path_factory.mktemp("killed")
+    numbers = map(str, (KILLS, RATE, SEGMENT_FRAMES))
+    done = subprocess.run(
+        [sys.executable, "-c", RECORDER, str(folder), *numbers],
+        check=False,
+        timeout=55,
+    )
+    assert done.returncode == 0
+    return [
+        (here, struct.unpack("q", (here / "written").read_bytes())[0])
+        for here in sorted(folder.iterdir())
+    ]
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_killed_at_50_moments(killed: list[tuple[Path, int]], ending: str) -> None:
+    lost = [written - count(here / f"out.part.{ending}") for here, written in killed]
+    assert len(lost) == KILLS
+    print(f"{ending}: lost {min(lost)} to {max(lost)} frames of {RATE} a second")
+    assert max(lost) <= LOST_AT_MOST
+
+
+def test_segments_killed_at_50_moments(killed: list[tuple[Path, int]]) -> None:
+    """Only the present segment, and the one that is being finished, lack anything."""
+    moments, lost, finishing = 0, [], 0
+    for here, written in killed:
+        names = sorted((here / "segments").iterdir())
+        partial = [each for each in names if ".part" in each.name]
+        whole = [each for each in names if each not in partial]
+        assert [count(each) for each in whole] == [SEGMENT_FRAMES] * len(whole)
+        assert names == whole + partial
+        begun = len(names) - 1
+        assert begun == (written - 1) // SEGMENT_FRAMES or (
+            # Killed between the beginning of a segment and the report.
+            begun == written // SEGMENT_FRAMES
+        )
+        assert 1 <= len(partial) <= 2
+        present = written - begun * SEGMENT_FRAMES
+        # A file that was just begun may hold nothing yet.
+        lost.append(present - _count_if_begun(partial[-1], present))
+        if len(partial) == 2:
+            finishing += 1
+            lost.append(SEGMENT_FRAMES - count(partial[0]))
+        moments += 1
+    assert moments == KILLS
+    print(
+        f"segments: lost {min(lost)} to {max(lost)} frames a file; "
+        f"{finishing} of {moments} killed while one was being finished"
+    )
+    assert max(lost) <= LOST_AT_MOST
+
+
+def _count_if_begun(path: Path, frames: int) -> int:
+    return count(path) if frames > LOST_AT_MOST else 0
+
+
+def test_recordings_are_put_on_the_disk_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.mkv"
+    path.touch()
+    synced: list[tuple[int, str]] = []
+    thrice = threading.Event()
+    real = os.fsync
+
+    def sync(fd: int) -> None:
+        real(fd)
+        synced.append((os.fstat(fd).st_size, threading.current_thread().name))
+        if len(synced) == 3:
+            thrice.set()
+
+    monkeypatch.setattr(disk_sync, "_sync", sync)
+    keeper = DiskSync(path, interval_s=0.01)
+    assert thrice.wait(30)
+    path.write_bytes(b"the last words")
+    keeper.close()
+    assert synced[-1] == (14, "sync out.mkv")
+    assert threading.current_thread().name not in {name for _, name in synced}
+
+
+def test_a_disk_that_fails_to_sync_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "out.mkv").touch()
+
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(disk_sync, "_sync", fail)
+    with caplog.at_level(logging.WARNING):
+        DiskSync(tmp_path / "out.mkv").close(timeout_s=30)
+    (told,) = caplog.messages
+    assert told.endswith("may not survive a cut of the power: input/output error")
+
+
+def test_a_disk_that_hangs_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out.mkv").touch()
+    answers = threading.Event()
+    monkeypatch.setattr(disk_sync, "_sync", lambda fd: answers.wait(30))
+    keeper = DiskSync(tmp_path / "out.mkv")
+    keeper.close(timeout_s=0.01)
+    assert not answers.is_set()
+    answers.set()

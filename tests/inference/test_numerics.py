@@ -1,0 +1,237 @@
+"""Every backend and precision against eager FP32, on a real clip with noise.
+
+What needs a GPU runs where there is one (`test_gpu.py`); the FP16 and INT8 graphs that
+its engines are built of are run here by ONNX Runtime.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from streamdenoise.imaging.blocks import gather_blocks
+from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
+from streamdenoise.inference.artefact import Artefact, open_artefact, shipped_models
+from streamdenoise.inference.backends import openvino
+from streamdenoise.inference.backends.onnxruntime import OnnxRuntimeBackend
+from streamdenoise.inference.backends.openvino import ov
+from streamdenoise.inference.load import Backend, StepRequest, load_backend
+from streamdenoise.measure.clips import read_clip
+from streamdenoise.network.checkpoint import load_checkpoint
+from streamdenoise.network.model import DeployedGraph
+
+CLIP = Path(__file__).parents[2] / "samples" / "cctv.mp4"
+FRAMES, H, W = 30, 144, 256
+LEVEL = 20.0
+LOSS_DB = {"fp32": 0.001, "fp16": 0.05, "int8": 0.1}
+
+PEAK = 255
+
+Planes = tuple[np.ndarray, ...]
+Step = Callable[[list[np.ndarray]], list[np.ndarray]]
+"""The deployed graph: its inputs in order, all float32, to its outputs."""
+
+
+@cache
+def real_clip(layout: str) -> tuple[list[Planes], list[Planes], np.ndarray]:
+    """Clean and noisy planes of the middle of a clip, and what the model is told."""
+    pix_fmt = "rgb24" if layout == "rgb" else "yuv420p"
+    rng = np.random.default_rng(3)
+    clean, noisy = [], []
+    for frame in read_clip(CLIP, FRAMES, pix_fmt):
+        for kept, whole in (
+            (clean, frame),
+            (noisy, add_gaussian_noise(frame, LEVEL, rng)),
+        ):
+            planes = whole.planes
+            if layout == "rgb":
+                planes = tuple(np.moveaxis(planes[0], 2, 0))
+            full = planes[0].shape[0]
+            kept.append(
+                tuple(
+                    np.ascontiguousarray(
+                        p[: H * p.shape[0] // full, : W * p.shape[0] // full]
+                    )
+                    for p in planes
+                )
+            )
+    told = np.array(plane_sigmas(LEVEL, frame.color, pix_fmt), np.float32) / 255
+    return clean, noisy, np.resize(told, 3)
+
+
+def graph(kind: str, precision: str) -> Callable[[str, int, int], Backend]:
+    """What TensorRT builds engines of, run by ONNX Runtime."""
+
+    def load(model: str, height: int, width: int) -> Backend:
+        artefact = open_artefact(model)
+        file = artefact.file(kind)
+        assert file is not None
+        request = StepRequest(
+            artefact, file, height, width, threads=2, precision=precision
+        )
+        return OnnxRuntimeBackend(kind, request, "CPUExecutionProvider")
+
+    return load
+
+
+def backend(name: str) -> Callable[[str, int, int], Backend]:
+    return lambda model, h, w: load_backend(name, open_artefact(model), h, w, 8, 2)
+
+
+LOADERS = {
+    "openvino": (backend("openvino"), "int8"),
+    "openvino-fp32": (backend("openvino-fp32"), "fp32"),
+    "onnxruntime": (backend("onnxruntime"), "fp32"),
+    "onnx_int8": (graph("onnx_int8", "int8"), "int8"),
+    "onnx_fp16": (graph("onnx_fp16", "fp16"), "fp16"),
+}
+
+
+@cache
+def reference(model: str) -> tuple[list[Planes], tuple[np.ndarray, ...]]:
+    layout = open_artefact(model).layout
+    _, noisy, told = real_clip(layout)
+    eager = backend("eager")(model, H, W)
+    return [eager.step(planes, told) for planes in noisy], eager.state()
+
+
+def write_without_rounding(artefact: Artefact, path: Path) -> None:
+    """The FP32 graph up to its last node, so that pictures come out unrounded."""
+    file = artefact.file("onnx")
+    assert file is not None
+    whole = onnx.load(file)
+    pixels = whole.graph.output[0]
+    (last,) = (node for node in whole.graph.node if pixels.name in node.output)
+    assert last.op_type == "Round"
+    whole.graph.node.remove(last)
+    pixels.name = last.input[0]
+    onnx.save(whole, path)
+
+
+def in_onnxruntime(request: StepRequest) -> Step:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = request.threads or 0
+    session = ort.InferenceSession(
+        request.file, options, providers=["CPUExecutionProvider"]
+    )
+    names = request.artefact.input_names
+    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))
+
+
+def in_openvino(request: StepRequest) -> Step:
+    """As the backend compiles it, but for the casts from and to integers."""
+    model = ov.Core().read_model(request.file)
+    state, ones = request.state_shapes, (1, 1, 1, 1)
+    shapes = [state[0], ones, (1, request.artefact.sigmas), ones, *state]
+    names = request.artefact.input_names
+    model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
+    compiled = ov.Core().compile_model(model, "CPU", openvino._config(request))
+    return lambda arrays: [array.copy() for array in compiled(arrays).values()]
+
+
+@cache
+def unrounded_reference(model: str) -> list[np.ndarray]:
+    """What eager FP32 makes of the clip, before it is rounded."""
+    artefact = open_artefact(model)
+    file = artefact.file("eager")
+    assert file is not None
+    graph = DeployedGraph(load_checkpoint(file)[0]).eval()
+
+    @torch.inference_mode()
+    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "round", lambda x: x)
+            return [out.numpy() for out in graph(*map(torch.from_numpy, arrays))]
+
+    return unrounded_pictures(run, artefact)
+
+
+def unrounded_pictures(run: Step, artefact: Artefact) -> list[np.ndarray]:
+    """Of the noisy clip, as blocks in 0 to `PEAK`; the state goes from step to step."""
+    _, noisy, told = real_clip(artefact.layout)
+    state = [np.zeros(shape, np.float32) for shape in artefact.state_shapes(H, W)]
+    blocks = np.empty(state[0].shape, np.uint8)
+    ones = np.ones((1, 1, 1, 1), np.float32)
+    pictures = []
+    for planes in noisy:
+        gather_blocks(planes, blocks[0])
+        pixels = blocks.astype(np.float32)
+        picture, *state = run([pixels, PEAK * ones, told[None], ones, *state])
+        pictures.append(picture)
+    return pictures
+
+
+@pytest.mark.parametrize("name", list(LOADERS))
+@pytest.mark.parametrize("model", shipped_models())
+def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
+    load, precision = LOADERS[name]
+    clean, noisy, told = real_clip(open_artefact(model).layout)
+    expected, expected_state = reference(model)
+    engine = load(model, H, W)
+    got = [engine.step(planes, told) for planes in noisy]
+    loss = mean_psnr(clean, expected) - mean_psnr(clean, got)
+    assert loss <= LOSS_DB[precision]
+    if precision == "fp32":
+        # What the next frame starts from; the running mean is not the picture.
+        for a, b in zip(expected_state, engine.state(), strict=True):
+            scale = max(1.0, float(np.abs(a).max()))
+            np.testing.assert_allclose(b / scale, a / scale, atol=1e-4)
+    engine.close()
+
+
+@pytest.mark.parametrize("run", [in_onnxruntime, in_openvino])
+@pytest.mark.parametrize("model", shipped_models())
+def test_fp32_equals_eager_before_rounding(
+    model: str, run: Callable[[StepRequest], Step], tmp_path: Path
+) -> None:
+    artefact = open_artefact(model)
+    file = tmp_path / f"{model}.onnx"
+    write_without_rounding(artefact, file)
+    request = StepRequest(artefact, file, H, W, threads=2)
+    got = unrounded_pictures(run(request), artefact)
+    for a, b in zip(unrounded_reference(model), got, strict=True):
+        assert (b != b.round()).any(), "these are rounded"
+        np.testing.assert_allclose(b / PEAK, a / PEAK, rtol=0, atol=1e-4)
+
+
+def mean_psnr(clean: Sequence[Planes], planes: Sequence[Planes]) -> float:
+    pairs = zip(clean, planes, strict=True)
+    return float(np.mean([psnr_db(luma(a), luma(b), 255) for a, b in pairs]))
+
+
+def luma(planes: Planes) -> np.ndarray:
+    """BT.709's of RGB; else the first plane."""
+    if planes[0].shape != planes[-1].shape:
+        return planes[0]
+    return np.tensordot((0.2126, 0.7152, 0.0722), np.stack(planes), 1)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnx_int8", "onnx_fp16"])
+def test_the_state_does_not_drift_over_300_frames(name: str) -> None:
+    """A still picture, where the running mean has the longest memory."""
+    load, _ = LOADERS[name]
+    height, width, model = 64, 96, "nano-awgn"
+    clean, _, told = real_clip("yuv420")
+    still = tuple(
+        np.ascontiguousarray(p[: height * p.shape[0] // H, : width * p.shape[0] // H])
+        for p in clean[0]
+    )
+    rng = np.random.default_rng(5)
+    engines = (backend("eager")(model, height, width), load(model, height, width))
+    losses = []
+    for _ in range(300):
+        noisy = tuple(
+            (p + rng.normal(0, 255 * s, p.shape)).round().clip(0, 255).astype(np.uint8)
+            for p, s in zip(still, told, strict=True)
+        )
+        whole, half = (
+            psnr_db(still[0], engine.step(noisy, told)[0], 255) for engine in engines
+        )
+        losses.append(whole - half)
+    assert np.mean(losses[-50:]) <= np.mean(losses[50:100]) + 0.02

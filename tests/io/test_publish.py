@@ -1,0 +1,462 @@
+"""Publishing over each protocol to real receivers on loopback, and their faults."""
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+import pytest
+
+from streamdenoise.errors import ConfigError, SinkError, SinkRefusedError
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo
+from streamdenoise.io.ffmpeg.program import ffmpeg_with
+from streamdenoise.io.open import open_sink
+from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.publishing.sink import PublishSink
+from streamdenoise.io.timeouts import Interruption
+from tests.conftest import skip_or_fail
+from tests.faults.rtsp_server import RTSPServer
+
+FAST = EncoderConfig("x264", preset="ultrafast")
+RATE = 25
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_the_test() -> Iterator[None]:
+    yield
+    left = [each.cmdline() for each in psutil.Process().children(recursive=True)]
+    assert left == []
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def stream_info(width: int = 64, height: int = 48) -> StreamInfo:
+    return StreamInfo(width, height, "yuv420p", Fraction(RATE), is_live=True)
+
+
+def frame_at(index: int, info: StreamInfo, first_pts: int = 900_000) -> Frame:
+    """Noise, which encoders cannot make small."""
+    rng = np.random.default_rng(index)
+    half = (info.height // 2, info.width // 2)
+    planes = tuple(
+        rng.integers(16, 235, shape, np.uint8)
+        for shape in ((info.height, info.width), half, half)
+    )
+    pts = first_pts + index * 90_000 // RATE
+    stamp = time.monotonic()
+    return Frame(planes, "yuv420p", ColorInfo(), pts, info.time_base, index, stamp)
+
+
+def publish(sink: PublishSink, info: StreamInfo, frames: int) -> None:
+    with sink:
+        for index in range(frames):
+            sink.write(frame_at(index, info))
+
+
+def when_listening(open_it: Callable[[], PublishSink]) -> PublishSink:
+    """Open the sink as soon as its receiver, just started, takes connections."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            return open_it()
+        except SinkError as exc:
+            if "refused" not in str(exc) or time.monotonic() > deadline:
+                raise
+
+
+@contextlib.contextmanager
+def ffmpeg_receiver(protocol: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    """FFmpeg as the server, which records what it gets until the stream ends."""
+    program = ffmpeg_with(protocol)
+    if program is None:
+        skip_or_fail("ffmpeg", f"there is no ffmpeg with {protocol}")
+    with subprocess.Popen(
+        [program, "-hide_banner", "-loglevel", "error", "-nostdin", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def stamps_of(path: Path) -> list[Fraction]:
+    """Times of all pictures that can be decoded, in seconds."""
+    with av.open(str(path)) as container:
+        return [
+            frame.pts * frame.time_base
+            for frame in container.decode(video=0)
+            if frame.pts is not None and frame.time_base is not None
+        ]
+
+
+def assert_even(stamps: list[Fraction]) -> None:
+    for before, after in itertools.pairwise(stamps):
+        assert abs(after - before - Fraction(1, RATE)) <= Fraction(1, 1000)
+
+
+def test_rtmp(tmp_path: Path) -> None:
+    info, port, got = stream_info(), free_port(), tmp_path / "got.mkv"
+    url = f"rtmp://127.0.0.1:{port}/live/key"
+    arguments = ("-listen", "1", "-f", "flv", "-i", url, "-c", "copy", str(got))
+    with ffmpeg_receiver("rtmp", *arguments) as receiver:
+        publish(when_listening(lambda: PublishSink(url, info, FAST)), info, 40)
+        receiver.wait(10)
+    stamps = stamps_of(got)
+    assert len(stamps) == 40
+    assert_even(stamps)
+
+
+def test_rtmp_ends_before_its_timestamps_do(tmp_path: Path) -> None:
+    info, port = stream_info(), free_port()
+    url = f"rtmp://127.0.0.1:{port}/live/key"
+    with (
+        ffmpeg_receiver("rtmp", "-listen", "1", "-i", url, "-f", "null", "-"),
+        when_listening(lambda: PublishSink(url, info, FAST)) as sink,
+    ):
+        sink.write(frame_at(0, info))
+        later = replace(frame_at(1, info), pts=90_000 * 86_400 * 25)
+        with pytest.raises(SinkError, match="24 days"):
+            sink.write(later)
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+@pytest.mark.parametrize("codec", ["x264", "x265"])
+def test_transport_stream(protocol: str, codec: str) -> None:
+    info = stream_info()
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    url = f"{protocol}://127.0.0.1:{free_port(kind)}"
+    got: list[Fraction] = []
+    enough = threading.Event()
+
+    def receive() -> None:
+        query = "?listen=1" if protocol == "tcp" else "?timeout=10000000"
+        with contextlib.suppress(av.FFmpegError), av.open(url + query) as container:
+            assert container.streams.video[0].codec.name in ("h264", "hevc")
+            for frame in container.decode(video=0):
+                got.append(Fraction(frame.pts) * frame.time_base)
+                if len(got) == 30:
+                    break
+        enough.set()
+
+    receiver = threading.Thread(target=receive)
+    receiver.start()
+    encoder = EncoderConfig(codec, preset="ultrafast")
+    index = 0
+    with (
+        when_listening(lambda: PublishSink(url, info, encoder)) as sink,
+        contextlib.suppress(SinkError),  # over TCP it closes when it has enough
+    ):
+        # Datagrams before the receiver listens are lost, so there is no fixed number.
+        while not enough.wait(0.005) and index < 3000:
+            sink.write(frame_at(index, info))
+            index += 1
+    receiver.join()
+    assert len(got) == 30
+    assert_even(got)
+
+
+def test_srt(tmp_path: Path) -> None:
+    info, got = stream_info(), tmp_path / "got.ts"
+    url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    listener = ("-i", f"{url}?mode=listener", "-c", "copy", str(got))
+    with ffmpeg_receiver("srt", *listener) as receiver:
+        with PublishSink(url, info, FAST) as sink:
+            for index in range(30):
+                sink.write(frame_at(index, info))
+                time.sleep(1 / RATE)
+        receiver.wait(10)
+    stamps = stamps_of(got)
+    # At its end, a receiver forgets what it holds back for its 120 ms of latency.
+    assert len(stamps) >= 30 - 5
+    assert_even(stamps)
+
+
+def test_srt_with_a_password_never_reaches_other_users() -> None:
+    if ffmpeg_with("srt") is None:
+        skip_or_fail("ffmpeg", "there is no ffmpeg with srt")
+    for secret in ("passphrase=pa55word12", "streamid=publish:cam:me:pa55word12"):
+        with pytest.raises(ConfigError, match="other users would see it") as caught:
+            PublishSink(f"srt://127.0.0.1:9?{secret}", stream_info(), FAST)
+        assert "pa55word12" not in str(caught.value)
+
+
+def test_srt_server_that_wants_a_password() -> None:
+    url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    listener = f"{url}?mode=listener&passphrase=pa55word12"
+    with (
+        ffmpeg_receiver("srt", "-i", listener, "-f", "null", "-"),
+        pytest.raises(SinkRefusedError, match="refused"),
+    ):
+        PublishSink(url, stream_info(), FAST)
+
+
+def test_password() -> None:
+    info = stream_info()
+    with RTSPServer(publishing_password="secret") as server:
+        with pytest.raises(SinkRefusedError, match="password refused") as caught:
+            PublishSink(f"rtsp://me:wrong@127.0.0.1:{server.port}/a", info, FAST)
+        assert "wrong" not in str(caught.value)
+        url = f"rtsp://me:secret@127.0.0.1:{server.port}/a"
+        with PublishSink(url, info, FAST) as sink:
+            sink.write(frame_at(0, info))
+            for child in psutil.Process().children():
+                assert "secret@" not in " ".join(child.cmdline())
+                assert "secret@" not in str(child.environ())
+    assert server.pictures == 1
+
+
+@contextlib.contextmanager
+def gst_server(*arguments: str) -> Iterator[tuple[int, subprocess.Popen]]:
+    """GStreamer's RTSP server, which only the system's Python can run."""
+    python = "/usr/bin/python3"
+    check = "import gi; gi.require_version('GstRtspServer', '1.0')"
+    try:
+        subprocess.run([python, "-c", check], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        skip_or_fail("gstreamer", "GStreamer's RTSP server is not installed")
+    program = str(Path(__file__).with_name("gst_record_server.py"))
+    with subprocess.Popen(
+        [python, program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline()), process
+        finally:
+            process.kill()
+
+
+def test_gstreamer_records_and_decodes_it() -> None:
+    info, stamps = stream_info(), []
+    with gst_server("secret") as (port, server):
+        with pytest.raises(SinkRefusedError, match="password refused"):
+            PublishSink(f"rtsp://me:wrong@127.0.0.1:{port}/clean", info, FAST)
+        url = f"rtsp://me:secret@127.0.0.1:{port}/clean"
+        with PublishSink(url, info, FAST) as sink:
+            for index in range(60):
+                sink.write(frame_at(index, info))
+            assert server.stdout is not None
+            while len(stamps) < 50:  # its jitter buffer keeps some for itself
+                word, stamp = server.stdout.readline().split()
+                assert word == "frame"
+                stamps.append(float(stamp))
+        while server.stdout.readline().strip() != "end":
+            assert server.poll() is None
+    # They follow the server's clock, for they come faster than they should.
+    assert stamps == sorted(stamps)
+
+
+def test_nothing_there() -> None:
+    url = f"rtsp://me:secret@127.0.0.1:{free_port()}/a"
+    with pytest.raises(SinkError, match="connection refused") as caught:
+        open_sink(url, stream_info())
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "codec", "message"),
+    [
+        ("http://127.0.0.1/a", "x264", "use rtsp://"),
+        ("rtsp://127.0.0.1/a", "ffv1", "--codec x264"),
+        ("rtmp://127.0.0.1/a", "svtav1", "--codec x264"),
+    ],
+)
+def test_what_cannot_be_published(url: str, codec: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        PublishSink(url, stream_info(), EncoderConfig(codec))
+
+
+class Ticking:
+    """A thread that measures how long this process stands still."""
+
+    def __enter__(self) -> "Ticking":
+        self.longest_s = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tick)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _tick(self) -> None:
+        before = time.monotonic()
+        while not self._stop.wait(0.01):
+            now = time.monotonic()
+            self.longest_s = max(self.longest_s, now - before)
+            before = now
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "ANNOUNCE", "SETUP", "RECORD"])
+def test_a_server_that_never_answers(method: str) -> None:
+    with RTSPServer(stall=method) as server, Ticking() as ticking:
+        begin = time.monotonic()
+        with pytest.raises(SinkError, match="no answer in time"):
+            PublishSink(
+                f"rtsp://127.0.0.1:{server.port}/a", stream_info(), FAST, timeout_s=1.2
+            )
+        assert time.monotonic() - begin < 3
+    assert server.methods[-1] == method
+    assert ticking.longest_s < 0.8
+
+
+def write_on(sink: PublishSink, info: StreamInfo, times_s: list[float]) -> None:
+    """Write until it fails, and keep how long each frame took."""
+    frames = [frame_at(index, info) for index in range(8)]
+    for index in range(20_000):
+        begin = time.monotonic()
+        try:
+            sink.write(replace(frames[index % 8], pts=index * 90_000 // RATE))
+        finally:
+            times_s.append(time.monotonic() - begin)
+
+
+def test_a_server_that_stops_reading() -> None:
+    info = stream_info(640, 480)
+    with RTSPServer(stop_reading=True) as server, Ticking() as ticking:
+        url = f"rtsp://127.0.0.1:{server.port}/a"
+        sink = PublishSink(url, info, FAST, timeout_s=1.2)
+        times_s: list[float] = []
+        with pytest.raises(SinkError, match="stopped taking the stream"):
+            write_on(sink, info, times_s)
+        assert max(times_s) < 3
+        begin = time.monotonic()
+        sink.abort()
+        assert time.monotonic() - begin < 0.5
+    assert ticking.longest_s < 0.8
+
+
+def test_close_is_not_held_up() -> None:
+    info = stream_info()
+    with RTSPServer() as server:
+        sink = PublishSink(f"rtsp://127.0.0.1:{server.port}/a", info, FAST)
+        sink.write(frame_at(0, info))
+        (child,) = [
+            each
+            for each in psutil.Process().children()
+            if "publisher_process.py" in " ".join(each.cmdline())
+        ]
+        child.suspend()
+        begin = time.monotonic()
+        sink.close()
+        assert time.monotonic() - begin < 1.5
+        assert not child.is_running()
+
+
+def test_the_connection_is_interrupted() -> None:
+    with RTSPServer(stall="ANNOUNCE") as server:
+        interruption = Interruption()
+        timer = threading.Timer(0.5, interruption.set)
+        timer.start()
+        begin = time.monotonic()
+        with pytest.raises(SinkError, match="interrupted"):
+            PublishSink(
+                f"rtsp://127.0.0.1:{server.port}/a",
+                stream_info(),
+                FAST,
+                interruption=interruption,
+            )
+        assert time.monotonic() - begin < 2
+        timer.join()
+
+
+def test_a_frame_is_interrupted() -> None:
+    info = stream_info(640, 480)
+    with RTSPServer(stop_reading=True) as server:
+        url = f"rtsp://127.0.0.1:{server.port}/a"
+        sink = PublishSink(url, info, FAST, timeout_s=30)
+        timer = threading.Timer(2.5, sink.interrupt)
+        timer.start()
+        with pytest.raises(SinkError, match="interrupted"):
+            write_on(sink, info, [])
+        begin = time.monotonic()
+        sink.close()
+        assert time.monotonic() - begin < 0.5
+        timer.join()
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="no descriptors")
+def test_opening_again_and_again_leaves_nothing_open() -> None:
+    info = stream_info()
+    nowhere = f"rtsp://127.0.0.1:{free_port()}/a"
+    with RTSPServer() as server:
+        url = f"rtsp://127.0.0.1:{server.port}/a"
+        before = psutil.Process().num_fds()
+        for finish in (PublishSink.close, PublishSink.abort) * 2:
+            sink = PublishSink(url, info, FAST)
+            sink.write(frame_at(0, info))
+            finish(sink)
+            with pytest.raises(SinkError):
+                PublishSink(nowhere, info, FAST)
+        assert psutil.Process().num_fds() == before
+
+
+PARENT = """
+import sys
+from fractions import Fraction
+import psutil
+from streamdenoise.config import EncoderConfig
+from streamdenoise.frame import StreamInfo
+from streamdenoise.io.publish_sink import PublishSink
+info = StreamInfo(64, 48, "yuv420p", Fraction(25))
+print("begin", flush=True)
+sink = PublishSink(sys.argv[1], info, EncoderConfig(preset="ultrafast"), timeout_s=1)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
+@pytest.mark.parametrize("stall", ["", "ANNOUNCE"])
+def test_the_child_ends_with_its_parent(stall: str) -> None:
+    with RTSPServer(stall=stall) as server:
+        url = f"rtsp://127.0.0.1:{server.port}/a"
+        with subprocess.Popen(
+            [sys.executable, "-c", PARENT, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as parent:
+            assert parent.stdout is not None
+            wanted = "begin" if stall else "ready"
+            while parent.stdout.readline().strip() != wanted:
+                assert parent.poll() is None
+            deadline = time.monotonic() + 5
+            while not (children := psutil.Process(parent.pid).children()):
+                assert time.monotonic() < deadline
+            os.kill(parent.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 8
+        while not all(has_ended(child) for child in children):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it has, though nobody may have asked for its exit status yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,419 @@
+"""Every kind of source keeps the same promises."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
+from streamdenoise.frame import PIX_FMTS, ColorInfo
+from streamdenoise.io.ffmpeg.pixel_formats import nearest_pix_fmt
+from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, planes_of
+from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.protocols import Source
+from streamdenoise.io.sources.camera import CaptureSource, OpenCVCameraSource
+from streamdenoise.io.sources.image import image_paths
+from streamdenoise.io.sources.test_pattern import TestPatternSource
+from streamdenoise.io.sources.timestamps import TimestampRepair
+from streamdenoise.io.sources.y4m import Y4MSource
+from tests.conftest import Clip, moving_gradient, picture_of, write_clip
+
+FRAMES = 12
+Opener = Callable[..., Source]
+
+
+@pytest.fixture
+def y4m_path(clip: Clip, tmp_path: Path) -> Path:
+    path = tmp_path / "clip.y4m"
+    with (
+        open_source(str(clip.path)) as source,
+        open_sink(str(path), source.info) as sink,
+    ):
+        for frame in source:
+            sink.write(frame)
+    return path
+
+
+@pytest.fixture
+def image_folder(clip: Clip, tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index, planes in enumerate(clip.frames):
+        cv2.imwrite(str(folder / f"p{index}.png"), planes[0])
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+@pytest.fixture(
+    params=[
+        "file",
+        "odd",
+        "10bit",
+        "y4m-file",
+        "y4m-pipe",
+        "images",
+        "testsrc",
+        "paced",
+        "capture",
+    ]
+)
+def opener(
+    request: pytest.FixtureRequest,
+    clip: Clip,
+    odd_clip: Clip,
+    clip_10bit: Clip,
+    y4m_path: Path,
+    image_folder: Path,
+) -> Opener:
+    """Opens a source of 12 frames; options go to its constructor."""
+    openers: dict[str, Opener] = {
+        "file": lambda **k: open_source(str(clip.path), **k),
+        "odd": lambda **k: open_source(str(odd_clip.path), **k),
+        "10bit": lambda **k: open_source(str(clip_10bit.path), **k),
+        "y4m-file": lambda **k: open_source(str(y4m_path), **k),
+        "y4m-pipe": lambda **k: Y4MSource(
+            io.BytesIO(y4m_path.read_bytes()), "stdin", **k
+        ),
+        "images": lambda **k: open_source(str(image_folder), **k),
+        "testsrc": lambda **k: open_source(
+            "testsrc:64x48@30000/1001", duration_s=0.4, **k
+        ),
+        "paced": lambda **k: open_source(str(clip.path), live=True, **k),
+        "capture": lambda **k: CaptureSource(
+            "testsrc2=size=64x48:rate=60,format=yuv420p,realtime",
+            "lavfi",
+            "camera:0",
+            duration_s=0.199,
+            **k,
+        ),
+    }
+    return openers[request.param]
+
+
+def test_promises(opener: Opener) -> None:
+    with opener() as source:
+        assert isinstance(source, Source)
+        info = source.info
+        frames = list(source)
+        assert list(source) == []
+        assert source.skipped == 0
+    assert len(frames) == FRAMES
+    assert [frame.index for frame in frames] == list(range(FRAMES))
+    steps = np.diff([frame.pts for frame in frames])
+    assert (steps > 0).all()
+    stamps = [frame.captured_at for frame in frames]
+    assert stamps == sorted(stamps)
+    assert info.num_frames in (None, FRAMES)
+    for frame in frames:
+        assert (frame.width, frame.height) == (info.width, info.height)
+        assert (frame.pix_fmt, frame.time_base) == (info.pix_fmt, info.time_base)
+        assert frame.color == info.color
+        assert all(plane.flags.c_contiguous for plane in frame.planes)
+    if info.frame_rate is not None:
+        measured = (FRAMES - 1) / (frames[-1].time_s - frames[0].time_s)
+        assert measured == pytest.approx(float(info.frame_rate), rel=0.1)
+
+
+def test_frames_outlive_the_source(opener: Opener) -> None:
+    with opener() as source:
+        frames = list(source)
+    with opener() as source:
+        again = list(source)
+    if not source.info.is_live:
+        for one, other in zip(frames, again, strict=True):
+            for a, b in zip(one.planes, other.planes, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_close_early_and_twice(opener: Opener) -> None:
+    source = opener()
+    next(iter(source))
+    source.close()
+    source.close()
+
+
+@pytest.mark.parametrize("pix_fmt", list(PIX_FMTS))
+def test_any_format_on_request(opener: Opener, pix_fmt: str) -> None:
+    with opener() as plain, opener(pix_fmt=pix_fmt) as source:
+        frame, reference = next(iter(source)), next(iter(plain))
+        assert source.info.pix_fmt == frame.pix_fmt == pix_fmt
+        assert (frame.width, frame.height) == (reference.width, reference.height)
+
+
+def test_start_and_duration(clip: Clip, y4m_path: Path) -> None:
+    for path in (clip.path, y4m_path):
+        with open_source(str(path), start_s=0.1, duration_s=0.2) as source:
+            times = [frame.time_s for frame in source]
+        assert min(times) >= 0.1 - 1e-3
+        assert max(times) < 0.3
+        assert len(times) in (6, 7)
+
+
+def test_start_is_exact_between_key_frames(tmp_path: Path) -> None:
+    clip = write_clip(
+        tmp_path / "gop.mp4",
+        codec="libx264",
+        num_frames=60,
+        time_base=Fraction(1001, 30000),
+        pts=lambda index: index,
+        prepare=lambda stream: setattr(stream, "options", {"g": "20", "crf": "1"}),
+    )
+    with open_source(str(clip.path)) as source:
+        every = list(source)
+    for wanted in (1, 19, 20, 33, 59):
+        with open_source(str(clip.path), start_s=every[wanted].time_s) as source:
+            rest = list(source)
+        assert [frame.pts for frame in rest] == [frame.pts for frame in every[wanted:]]
+        np.testing.assert_array_equal(rest[0].planes[0], every[wanted].planes[0])
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "codec", "expected"),
+    [
+        ("nv12", "rawvideo", "yuv420p"),
+        ("yuv422p", "ffv1", "yuv420p"),
+        ("yuv444p", "ffv1", "yuv420p"),
+        ("yuv422p10le", "ffv1", "yuv420p10le"),
+        ("yuv444p12le", "ffv1", "yuv420p10le"),
+        ("bgr0", "ffv1", "yuv420p"),
+        ("gbrp10le", "ffv1", "yuv420p10le"),
+        ("gray16le", "ffv1", "gray10le"),
+        ("yuva420p", "ffv1", "yuv420p"),
+        ("yuvj420p", "mjpeg", "yuv420p"),
+    ],
+)
+def test_other_formats_are_converted_with_a_note(
+    tmp_path: Path, pix_fmt: str, codec: str, expected: str
+) -> None:
+    path = tmp_path / ("in.nut" if codec == "rawvideo" else "in.mkv")
+    planes = moving_gradient(64, 48, 3)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        if pix_fmt == "yuvj420p":
+            stream.codec_context.color_range = 2
+        picture = picture_of(planes, "yuv420p").reformat(format=pix_fmt)
+        picture.pts, picture.time_base = 0, Fraction(1, 25)
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    with open_source(str(path)) as source:
+        (frame,) = source
+        assert source.info.pix_fmt == frame.pix_fmt == expected
+        untouched = pix_fmt in ("yuvj420p", "nv12")
+        assert bool(source.info.notes) != untouched
+        if not untouched:
+            assert f"is converted to {expected}" in source.info.notes[0]
+    got = frame.planes[0].astype(float)
+    if pix_fmt == "yuvj420p":
+        assert frame.color.range == 2
+        got = got * 219 / 255 + 16
+    if expected.endswith("10le"):
+        got /= 4
+    # RGB clips what lies outside its cube, JPEG is lossy, gray is stretched.
+    exact = pix_fmt.startswith(("nv12", "yuv4", "yuva"))
+    limit = 1.0 if exact else 3.0
+    wanted = planes[0].astype(float)
+    if pix_fmt == "gray16le":
+        wanted = np.clip((wanted - 16) * 255 / 219, 0, 255)  # gray is full range
+        got = got * 1.0
+    assert np.abs(got - wanted).max() <= limit
+
+
+@pytest.mark.parametrize("size", [(64, 48), (65, 47), (854, 480), (1366, 768)])
+@pytest.mark.parametrize("depth", [8, 10])
+def test_semi_planar_pictures_become_ours_without_a_change(
+    size: tuple[int, int], depth: int
+) -> None:
+    shift = 16 - depth if depth > 8 else 0
+    semi_planar, planar = list(SEMI_PLANAR.items())[depth == 10]
+    rng = np.random.default_rng(depth)
+    luma, *chroma = (
+        rng.integers(0, 1 << depth, plane.shape).astype(plane.dtype)
+        for plane in moving_gradient(*size, 0, depth)
+    )
+    woven = np.stack(chroma, -1).reshape(chroma[0].shape[0], -1)
+    picture = picture_of((luma << shift, woven << shift), semi_planar)
+    for plane, expected in zip(
+        planes_of(picture, planar), (luma, *chroma), strict=True
+    ):
+        np.testing.assert_array_equal(plane, expected)
+        assert plane.flags.c_contiguous
+        assert not plane.flags.writeable
+
+
+def test_every_format_of_ffmpeg_has_a_nearest() -> None:
+    for name in ("pal8", "monow", "rgb565le", "p010le", "ya8", "yuv410p", "xyz12le"):
+        assert nearest_pix_fmt(name) in PIX_FMTS
+    for name in PIX_FMTS:
+        assert nearest_pix_fmt(name) == name or name == "rgb24"
+
+
+def test_color_tags(clip: Clip, clip_10bit: Clip, odd_clip: Clip) -> None:
+    with open_source(str(clip.path)) as source:
+        assert source.info.color == ColorInfo(1, 1, 1, 1)
+    with open_source(str(clip_10bit.path)) as source:
+        assert source.info.color == ColorInfo(9, 1, 9, 16)
+    with open_source(str(odd_clip.path)) as source:
+        assert source.info.color.matrix == 2
+
+
+def test_pattern_moves_and_repeats() -> None:
+    with open_source("testsrc:65x47@25", duration_s=0.2) as source:
+        first, *rest = list(source)
+        assert (first.width, first.height) == (65, 47)
+        assert any((first.planes[0] != each.planes[0]).any() for each in rest)
+    assert issubclass(TestPatternSource, object)
+    for spec in ("testsrc:64", "testsrc:64x48@0", "testsrc:0x4@25", "testsrc:1x1@2/0"):
+        with pytest.raises(ConfigError):
+            open_source(spec)
+
+
+def test_live_gives_frames_at_their_own_pace(clip: Clip) -> None:
+    with open_source(str(clip.path), live=True) as source:
+        assert source.info.is_live
+        frames = list(source)
+    delays = [f.captured_at - frames[0].captured_at - f.time_s for f in frames]
+    assert min(delays) > -0.01  # never early; how late is the machine's affair
+
+
+def test_live_clock_starts_at_zero(tmp_path: Path) -> None:
+    with CaptureSource(
+        "testsrc2=size=64x48:rate=50,setpts=PTS+1.8e9/TB,format=yuv420p",
+        "lavfi",
+        "camera:0",
+        duration_s=0.1,
+    ) as source:
+        assert source.info.is_live
+        assert [frame.time_s for frame in source] == pytest.approx(
+            [0.0, 0.02, 0.04, 0.06, 0.08]
+        )
+
+
+def test_camera_names() -> None:
+    with pytest.raises(ConfigError, match="camera:0"):
+        open_source("camera:front")
+    with pytest.raises(SourceOpenError, match="neither by FFmpeg"):
+        open_source("camera:98")
+
+
+def test_opencv_camera(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV opens a file where a camera would be; the rest of the way is real."""
+    path = clip.path.with_name("as_camera.avi")
+    write_clip(
+        path,
+        codec="mjpeg",
+        pix_fmt="yuvj420p",
+        time_base=Fraction(1001, 30000),
+        pts=lambda index: index,
+    )
+    real = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: real(str(path)))
+    with OpenCVCameraSource(0, "camera:0", "no driver", duration_s=60) as source:
+        assert source.info.is_live
+        assert source.info.notes == ("camera:0 is read through OpenCV: no driver",)
+        with pytest.raises(SourceLostError, match="gave no more pictures"):
+            list(source)
+    with OpenCVCameraSource(0, "camera:0", "no driver") as source:
+        frame = next(iter(source))
+    assert (frame.pix_fmt, frame.width, frame.height) == ("yuv420p", 64, 48)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+def test_images_in_any_format_and_with_any_name(tmp_path: Path, suffix: str) -> None:
+    rgb = np.full((9, 7, 3), (200, 120, 40), np.uint8)
+    data = cv2.imencode(suffix, rgb[..., ::-1].copy())[1]
+    path = tmp_path / f"häuser 夜{suffix}"
+    path.write_bytes(data.tobytes())
+    with open_source(str(path)) as source:
+        (frame,) = source
+        assert source.info.notes == ()
+    assert frame.pix_fmt == "rgb24"
+    assert np.abs(frame.planes[0].astype(int) - rgb).max() <= 6
+
+
+def test_images_16_bit_alpha_and_gray_become_rgb24(tmp_path: Path) -> None:
+    deep = np.full((4, 4, 3), 65535, np.uint16)
+    deep[..., 0] = 257 * 10
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    with open_source(str(tmp_path / "deep.png")) as source:
+        assert "16 bits are rounded to 8" in source.info.notes[0]
+        assert next(iter(source)).planes[0][0, 0].tolist() == [255, 255, 10]
+    cv2.imwrite(str(tmp_path / "alpha.png"), np.full((4, 4, 4), 50, np.uint8))
+    with open_source(str(tmp_path / "alpha.png")) as source:
+        assert "transparency is dropped" in source.info.notes[0]
+        assert next(iter(source)).planes[0].shape == (4, 4, 3)
+    cv2.imwrite(str(tmp_path / "gray.png"), np.full((4, 4), 50, np.uint8))
+    with open_source(str(tmp_path / "gray.png")) as source:
+        assert (next(iter(source)).planes[0] == 50).all()
+    cv2.imwrite(str(tmp_path / "float.tif"), np.zeros((4, 4), np.float32))
+    with pytest.raises(SourceOpenError, match="float32 samples"):
+        open_source(str(tmp_path / "float.tif"))
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    wide = np.zeros((8, 16, 3), np.uint8)
+    wide[:, :8] = 255
+    jpeg = cv2.imencode(".jpg", wide)[1].tobytes()
+    # An APP1 segment that holds one tag: orientation 6, turn 90 degrees clockwise.
+    tiff = b"II*\0\x08\0\0\0" + b"\x01\0" + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+    body = b"Exif\0\0" + tiff + b"\0\0\0\0"
+    segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+    (tmp_path / "turned.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:])
+    with open_source(str(tmp_path / "turned.jpg")) as source:
+        (frame,) = source
+    assert frame.planes[0].shape == (16, 8, 3)
+    assert frame.planes[0][2].min() > 200
+    assert frame.planes[0][13].max() < 60
+
+
+def test_folder_is_in_natural_order(tmp_path: Path) -> None:
+    for name in ("b10.png", "b9.PNG", "B1.png", "a2b10.png", "a2b9.png", "x.txt"):
+        (tmp_path / name).touch()
+    names = [path.name for path in image_paths(tmp_path)]
+    assert names == ["a2b9.png", "a2b10.png", "B1.png", "b9.PNG", "b10.png"]
+
+
+class _Stamped:
+    def __init__(self, pts: int | None) -> None:
+        self.pts = pts
+
+
+@pytest.mark.parametrize(
+    ("stamps", "expected", "filled", "straightened"),
+    [
+        ([0, 40, 80], [0, 40, 80], 0, 0),
+        ([None, 40, 80], [0, 40, 80], 1, 0),
+        ([None, None, 5000], [4920, 4960, 5000], 2, 0),
+        ([None] * 3, [0, 40, 80], 3, 0),
+        ([None] * 10, [40 * i for i in range(10)], 10, 0),
+        ([0, None, 90], [0, 40, 90], 1, 0),
+        ([0, 40, 40, 80], [0, 40, 41, 80], 0, 1),
+        ([9000, 9040, 0, 40], [9000, 9040, 9080, 9120], 0, 1),
+        ([], [], 0, 0),
+    ],
+)
+def test_timestamp_repair(
+    stamps: list, expected: list, filled: int, straightened: int
+) -> None:
+    repair = TimestampRepair(Fraction(1, 1000), Fraction(25))
+    assert [each.pts for each in repair(map(_Stamped, stamps))] == expected
+    assert (repair.filled, repair.straightened) == (filled, straightened)
+
+
+def test_importing_io_is_cheap() -> None:
+    script = (
+        "import sys, streamdenoise.io\n"
+        "heavy = {'av', 'cv2', 'torch'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

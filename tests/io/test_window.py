@@ -1,0 +1,299 @@
+"""The window under a virtual display, with PyAV imported first as its trap demands.
+
+`Xvfb` and `xdotool` come from the packages ``xvfb`` and ``xdotool``. Without them the
+tests are skipped, or fail where ``STREAMDENOISE_REQUIRE=display`` asks for them.
+"""
+
+# isort: off
+import av  # first: in the same process as cv2 a window would never open
+
+# isort: on
+import ctypes
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamdenoise.errors import SinkError
+from streamdenoise.frame import ColorInfo, Frame
+from streamdenoise.io.sinks.window import WindowSink
+from tests.conftest import skip_or_fail
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 20
+PRESSED = {"s": "s", "plus": "+", "minus": "-", "r": "r", "q": "q"}
+"""Keys by the names of X11 and by ours."""
+RED, BLUE = (200, 30, 30), (30, 30, 200)
+
+
+def rgb_frame(color: tuple[int, int, int], width: int = 320, height: int = 240):
+    plane = np.broadcast_to(np.uint8(color), (height, width, 3)).copy()
+    return Frame((plane,), "rgb24", ColorInfo(), 0, Fraction(1, 30), 0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    missing = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
+    if missing:
+        skip_or_fail(
+            "display",
+            f"{' and '.join(missing)} not found: apt-get install xvfb xdotool",
+        )
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x600x24",
+         "-noreset", "-nolisten", "tcp"],
+        pass_fds=(writing,), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        number = answer.readline().strip()
+    assert number, "Xvfb did not start"
+    yield f":{number}"
+    server.terminate()
+    server.wait(WAIT_S)
+
+
+@pytest.fixture
+def shown(display: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("DISPLAY", display)
+    return display
+
+
+def screen(display: str) -> np.ndarray:
+    """What is on the virtual screen: (600, 800, 3) RGB."""
+    options = {"video_size": "800x600", "framerate": "30"}
+    with av.open(display, format="x11grab", options=options) as grab:
+        return next(grab.decode(video=0)).to_ndarray(format="rgb24")
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.02)
+
+
+def pixels(display: str, color: tuple[int, int, int]) -> int:
+    return int((np.abs(screen(display).astype(int) - color).max(axis=2) < 8).sum())
+
+
+def wait_until_shown(shows: Callable[[], bool]) -> None:
+    """Wait until the screen shows something, mapping the window again if need be.
+
+    Without a window manager Qt misses now and then that its window has been mapped, and
+    then never paints it.
+    """
+    mapped_at = time.monotonic()
+
+    def shown_by_now() -> bool:
+        nonlocal mapped_at
+        if shows():
+            return True
+        if time.monotonic() - mapped_at > 2:
+            search = ["xdotool", "search", "--name", "streamdenoise"]
+            for action in ("windowunmap", "windowmap"):
+                subprocess.run([*search, action], timeout=WAIT_S, check=False)
+            mapped_at = time.monotonic()
+        return False
+
+    wait_for(shown_by_now)
+
+
+def press(*keys: str) -> None:
+    command = ["xdotool", "search", "--onlyvisible", "--name", "streamdenoise"]
+    command += ["windowfocus", "--sync", "key", "--delay", "60", *keys]
+
+    def pressed() -> bool:
+        # A window that has just been mapped again may not be found at once; one that
+        # the key has closed is gone before xdotool lets go of the key.
+        result = subprocess.run(
+            command, check=False, timeout=WAIT_S, capture_output=True, text=True
+        )
+        return result.returncode == 0 or "BadWindow" in result.stderr
+
+    wait_for(pressed)
+
+
+def click_the_cross(display: str) -> None:
+    """Send what a window manager sends when the window's cross is clicked."""
+    search = ["xdotool", "search", "--onlyvisible", "--name", "streamdenoise"]
+    found = subprocess.run(search, check=True, timeout=WAIT_S, capture_output=True)
+    window = int(found.stdout.split()[0])
+    x11 = ctypes.CDLL("libX11.so.6")
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    x11.XInternAtom.restype = ctypes.c_ulong
+    connection = ctypes.c_void_p(x11.XOpenDisplay(display.encode()))
+    protocols, delete = (
+        x11.XInternAtom(connection, name, 0)
+        for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW")
+    )
+    client_message, bits = 33, 32
+    message = struct.pack(
+        "@iLiPLLillllq7q", client_message, 0, 1, 0, window, protocols, bits,
+        delete, 0, 0, 0, 0, *[0] * 7,
+    )  # fmt: skip
+    x11.XSendEvent(connection, ctypes.c_ulong(window), 0, ctypes.c_long(0), message)
+    x11.XCloseDisplay(connection)
+
+
+@pytest.mark.needs_display
+def test_frames_are_shown_and_keys_come_back(shown: str):
+    keys: list[str] = []
+    with WindowSink(keys.append) as window:
+        window.write(rgb_frame(RED))
+        wait_until_shown(lambda: pixels(shown, RED) > 0.9 * 320 * 240)
+        window.write(rgb_frame(BLUE, 160, 120))  # another size in mid-stream
+        wait_for(lambda: pixels(shown, BLUE) > 100 and pixels(shown, RED) == 0)
+        for key, name in PRESSED.items():
+            press(key)
+            wait_for(lambda name=name: keys[-1:] == [name])
+    assert keys == list(PRESSED.values())
+    wait_for(lambda: pixels(shown, BLUE) == 0)
+    window.close()
+
+
+@pytest.mark.needs_display
+def test_space_freezes_the_window_which_keeps_its_picture(shown: str):
+    with WindowSink(lambda key: None) as window:
+        window.write(rgb_frame(RED))
+        wait_until_shown(lambda: pixels(shown, RED) > 0)
+        press("space")
+        wait_for(lambda: window.frozen)
+        window.write(rgb_frame(BLUE))
+        assert pixels(shown, BLUE) == 0
+        press("space")
+        wait_for(lambda: not window.frozen)
+        window.write(rgb_frame(BLUE))
+        wait_for(lambda: pixels(shown, BLUE) > 0)
+
+
+@pytest.mark.needs_display
+def test_closing_the_window_counts_as_q_and_further_frames_are_ignored(shown: str):
+    keys: list[str] = []
+    quit_ = threading.Event()
+
+    def on_key(key: str) -> None:
+        keys.append(key)
+        quit_.set()
+
+    with WindowSink(on_key) as window:
+        window.write(rgb_frame(RED))
+        wait_until_shown(lambda: pixels(shown, RED) > 0)
+        click_the_cross(shown)
+        assert quit_.wait(WAIT_S)
+        window.write(rgb_frame(BLUE))
+    assert keys == ["q"]
+
+
+@pytest.mark.needs_display
+def test_a_window_that_hangs_never_slows_the_pipeline(shown: str):
+    frame = rgb_frame(RED, 1920, 1080)
+    with WindowSink(lambda key: None) as window:
+        process = window._process
+        process.send_signal(19)  # SIGSTOP: it reads nothing any more
+        started = time.monotonic()
+        for _ in range(1000):
+            window.write(frame)
+        assert time.monotonic() - started < 1
+    assert process.poll() is not None
+
+
+@pytest.mark.needs_display
+def test_a_window_that_crashes_is_an_error(shown: str):
+    keys: list[str] = []
+    window = WindowSink(keys.append)
+    window._process.kill()
+    wait_for(lambda: bool(keys))
+    with window, pytest.raises(SinkError, match="ended unexpectedly"):
+        window.write(rgb_frame(RED))
+
+
+@pytest.mark.needs_display
+def test_no_guard_around_the_users_main_script_is_needed(shown: str, tmp_path: Path):
+    script = tmp_path / "user_script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import av
+        from streamdenoise.io.window import WindowSink
+        with WindowSink(print):
+            print("opened")
+        """)
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=WAIT_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "opened\n"), done.stderr
+
+
+@pytest.mark.needs_display
+@pytest.mark.timeout(90)
+def test_live_shows_the_stream_and_obeys_its_keys(shown: str, tmp_path: Path):
+    args = [
+        "live",
+        "testsrc:320x240@25",
+        "--add-noise",
+        "20",
+        "--backend",
+        "onnxruntime",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamdenoise", *args],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: visible_windows() > 0)
+        wait_until_shown(lambda: len(np.unique(screen(shown))) > 100)
+        press("s")
+        press("plus")
+        press("r")
+        wait_for(lambda: any(path.stat().st_size for path in tmp_path.iterdir()))
+        press("r")
+        wait_for(lambda: [path.suffix for path in tmp_path.iterdir()] == [".mp4"])
+        press("q")
+        _, errors = process.communicate(timeout=WAIT_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, errors
+    (recording,) = tmp_path.iterdir()
+    assert recording.name.startswith("streamdenoise-20")
+    with av.open(str(recording)) as container:
+        assert next(container.decode(video=0)).width == 320
+    assert f"note: recorded {recording.name}" in errors
+    assert ", PSNR 2" in errors
+
+
+def visible_windows() -> int:
+    search = ["xdotool", "search", "--onlyvisible", "--name", "streamdenoise"]
+    found = subprocess.run(search, capture_output=True, timeout=WAIT_S, check=False)
+    return len(found.stdout.split())
+
+
+def test_without_a_display_one_sentence_names_the_option(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(SinkError, match="no display; use --no-window"):
+        WindowSink(lambda key: None)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs X11")
+def test_a_display_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DISPLAY", ":9876")
+    with pytest.raises(SinkError, match="':9876'; check it, or use --no-window"):
+        WindowSink(lambda key: None)

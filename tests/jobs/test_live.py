@@ -1,0 +1,272 @@
+"""Keys and recordings of the live job, without a window."""
+
+import socket
+import threading
+import time
+import urllib.request
+from contextlib import ExitStack
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+
+from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.errors import ConfigError, SinkError
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo
+from streamdenoise.io.options import Reconnect
+from streamdenoise.io.protocols import Sink
+from streamdenoise.jobs.config import LiveConfig, View
+from streamdenoise.jobs.job import StopSwitch
+from streamdenoise.jobs.live import denoise_live
+from streamdenoise.jobs.live_controls import LiveControls
+from streamdenoise.jobs.live_outputs import ClosedTogether
+from streamdenoise.jobs.recorder import Recorder
+from streamdenoise.pipeline.stats import Stats
+from tests.faults.servers import free_port
+
+INFO = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
+
+
+def make_frame(index: int) -> Frame:
+    luma = np.full((48, 64), 100, np.uint8)
+    chroma = np.full((24, 32), 128, np.uint8)
+    return Frame(
+        (luma, chroma, chroma), "yuv420p", ColorInfo(), index * 40, Fraction(1, 1000),
+        index, 0.0,
+    )  # fmt: skip
+
+
+def recorder_in(folder: Path) -> Recorder:
+    return Recorder(INFO, folder=folder, now=lambda: datetime(2026, 3, 4, 5, 6, 7))
+
+
+def test_a_recording_holds_the_frames_while_it_was_on_from_time_zero(tmp_path: Path):
+    with recorder_in(tmp_path) as recorder:
+        for index in range(30):
+            if index in (10, 20):
+                recorder.toggle()
+            assert recorder.is_recording == (10 <= index < 20)
+            recorder.write(make_frame(index))
+    path = tmp_path / "streamdenoise-20260304-050607.mp4"
+    with av.open(str(path)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([0.04 * n for n in range(10)], abs=1e-3)
+    assert recorder.notes == (f"recorded {path}",)
+
+
+def test_recordings_of_one_second_get_different_names(tmp_path: Path):
+    with recorder_in(tmp_path) as recorder:
+        for index in range(2):
+            recorder.toggle()
+            recorder.write(make_frame(index))
+            recorder.toggle()
+        recorder.toggle()
+        recorder.write(make_frame(2))  # ended by leaving
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "streamdenoise-20260304-050607-2.mp4",
+        "streamdenoise-20260304-050607-3.mp4",
+        "streamdenoise-20260304-050607.mp4",
+    ]
+
+
+def test_a_recording_that_fails_is_a_note_and_the_stream_goes_on(tmp_path: Path):
+    recorder = recorder_in(tmp_path / "missing")
+    recorder.toggle()
+    recorder.write(make_frame(0))
+    recorder.write(make_frame(1))
+    recorder.abort()
+    assert not recorder.is_recording
+    assert len(recorder.notes) == 1
+    assert recorder.notes[0].startswith("recording ended: ")
+
+
+def test_keys_change_view_strength_and_recording(tmp_path: Path):
+    stopped: list[bool] = []
+    with (
+        Denoiser.load(backend="auto") as denoiser,
+        recorder_in(tmp_path) as recorder,
+    ):
+        controls = LiveControls(denoiser, recorder, lambda: stopped.append(True))
+        controls.press("s")
+        assert controls.view is View.SPLIT
+        controls.press("s")
+        assert controls.view is View.CLEAN
+        for _ in range(3):
+            controls.press("+")
+        controls.press("-")
+        assert denoiser.strength == pytest.approx(1.2)
+        for _ in range(50):
+            controls.press("-")
+        assert denoiser.strength == 0
+        for _ in range(60):
+            controls.press("+")
+        assert denoiser.strength == 4
+        controls.press("?")
+        assert not stopped
+        controls.press("q")
+        assert stopped
+
+
+def test_the_window_shows_the_view_the_figures_and_a_recording(tmp_path: Path):
+    frame, stats = make_frame(0), Stats()
+    with recorder_in(tmp_path) as recorder:
+        # Only the keys use the denoiser.
+        denoiser = cast(Denoiser, None)
+        plain = LiveControls(denoiser, recorder, lambda: None, overlay=False)
+        assert plain.render(frame, frame, stats) is frame
+        side = LiveControls(denoiser, recorder, lambda: None, View.SIDE)
+        assert side.render(frame, frame, stats).width == 128
+        side.press("s")
+        assert side.render(frame, frame, stats).width == 64
+        recorder.toggle()
+        shown = plain.render(frame, frame, stats)
+        assert not np.array_equal(shown.planes[0], frame.planes[0])
+
+
+def test_a_switch_thrown_before_the_job_begins_ends_it_at_once():
+    switch = StopSwitch()
+    switch.stop()
+    assert switch.stopped
+    config = LiveConfig("testsrc:64x48@25", ("null:",), window=False)
+    assert denoise_live(config, switch=switch).frames_out == 0
+
+
+def test_outputs_that_never_answer_hold_up_neither_start_nor_stop():
+    begin = time.monotonic()
+    stopped_at: list[float] = []
+    switch = StopSwitch()
+
+    def stop_when_it_runs(stats: Stats) -> None:
+        working = stats.outputs[-1] if stats.outputs else None
+        if working is not None and working.frames > 5 and not stopped_at:
+            stopped_at.append(time.monotonic())
+            switch.stop()
+
+    with ExitStack() as stack:
+        urls = []
+        for _ in range(3):
+            silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            urls.append(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/a")
+        config = LiveConfig(
+            "testsrc:64x48@25",
+            (*urls, "null:"),
+            window=False,
+            reconnect=Reconnect.parse("forever"),
+        )
+        stats = denoise_live(config, on_stats=stop_when_it_runs, switch=switch)
+    assert time.monotonic() - stopped_at[0] < 2.0
+    assert stopped_at[0] - begin < 20.0  # each is waited for 10 s
+    assert [output.frames for output in stats.outputs[:3]] == [0, 0, 0]
+
+
+def test_live_with_a_reference_measures_the_psnr():
+    opened: list[StreamInfo] = []
+    source = "testsrc:64x48@50"
+    config = LiveConfig(
+        source, ("null:",), window=False, duration_s=0.2, add_noise=20.0
+    )
+    stats = denoise_live(config, on_open=opened.append)
+    assert opened[0].is_live
+    assert not stats.psnr_is_estimate
+    with pytest.raises(ConfigError, match="would show the video nowhere"):
+        LiveConfig(source, window=False)
+
+
+def test_segments_and_a_status_page_of_a_live_job(tmp_path: Path):
+    pages: list[bytes] = []
+    status = f"127.0.0.1:{free_port()}"
+    config = LiveConfig(
+        "testsrc:64x48@25",
+        (str(tmp_path / "a-%H-%M-%S.mkv"), "null:"),
+        window=False,
+        duration_s=2.5,
+        segment_s=1.0,
+        keep=("1h", "1GB"),
+        status=status,
+    )
+
+    def look(stats: Stats) -> None:
+        if stats.frames_out > 10 and not pages:
+            for page in ("metrics", "healthz", "status"):
+                with urllib.request.urlopen(f"http://{status}/{page}") as answer:
+                    pages.append(answer.read())
+
+    stats = denoise_live(config, on_stats=look)
+    assert b"streamdenoise_" in pages[0]
+    assert pages[1] == b"ok\n"
+    assert [output.name for output in stats.outputs] == [*config.outputs]
+    counts = []
+    for path in sorted(tmp_path.iterdir()):
+        with av.open(str(path)) as container:
+            counts.append(sum(1 for _ in container.decode(video=0)))
+    assert len(counts) == 3
+    assert sum(counts) == stats.frames_out
+
+
+def test_a_slow_machine_is_told_how_late_frames_may_be():
+    config = LiveConfig(
+        "testsrc:64x48@25", ("null:",), window=False, duration_s=0.5, max_lag_ms=500
+    )
+    stats = denoise_live(config)
+    assert stats.load_step == ""
+    assert stats.frames_out > 0
+
+
+@pytest.mark.parametrize(
+    ("outputs", "options", "why"),
+    [
+        (("a-%H.mkv",), {}, "add --segment 10m"),
+        (("a.mkv",), {"segment_s": 600.0}, "needs an output with the time"),
+        (("null:",), {"keep": ("7d",)}, "--keep is for recordings in segments"),
+        (("a-%H.mkv",), {"segment_s": 0.5}, "--segment 0.5 is too short"),
+        (("a-%H.mkv",), {"segment_s": 9.0, "keep": ("lots",)}, "lots"),
+        (("null:",), {"max_lag_ms": 1.0}, "--max-lag 1 cannot be held"),
+        (("null:",), {"timeout_s": 0.0}, "--timeout 0 cannot be used"),
+        (("null:",), {"status": "nowhere"}, "nowhere"),
+        (("null:",), {"credentials_file": "/none"}, "--credentials-file /none"),
+    ],
+)
+def test_options_that_do_not_fit(
+    outputs: tuple[str, ...], options: dict[str, Any], why: str
+):
+    with pytest.raises(ConfigError, match=why):
+        denoise_live(LiveConfig("testsrc:64x48@25", outputs, window=False, **options))
+
+
+class EndsSlowly:
+    """A sink that ends only when all others have begun to."""
+
+    notes = ()
+
+    def __init__(self, barrier: threading.Barrier, error: str = "") -> None:
+        self.ended = ""
+        self._barrier, self._error = barrier, error
+
+    def write(self, frame: Frame) -> None: ...
+
+    def close(self) -> None:
+        self._barrier.wait(10)
+        self.ended = "closed"
+        if self._error:
+            raise SinkError(self._error)
+
+    def abort(self) -> None:
+        self._barrier.wait(10)
+        self.ended = "aborted"
+
+
+def test_outputs_end_at_the_same_time():
+    barrier = threading.Barrier(3)
+    sinks = [EndsSlowly(barrier, error) for error in ("", "cannot be finished", "")]
+    together = ClosedTogether()
+    for sink in sinks:
+        together.add(cast(Sink, sink))
+    with pytest.raises(SinkError, match="cannot be finished"), together:
+        pass
+    assert [sink.ended for sink in sinks] == ["closed"] * 3
+    together.__exit__(LookupError, LookupError(), None)
+    assert [sink.ended for sink in sinks] == ["aborted"] * 3
