@@ -1,4 +1,4 @@
-"""Denoise a file in a PyAV loop: planes stay YUV, timestamps and colours are kept."""
+"""Denoise a file in a PyAV loop: planes stay YUV, timestamps and colors are kept."""
 
 import argparse
 import time

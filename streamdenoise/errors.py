@@ -8,7 +8,7 @@ StreamDenoiseError
 ├── SinkError (OSError)      the output cannot be opened, written or finished
 │   └── SinkRefusedError     a server does not let this user publish
 ├── BackendError (RuntimeError)
-│   ├── BackendUnavailableError   a package, device or artefact is missing
+│   ├── BackendUnavailableError   a package, device or artifact is missing
 │   ├── EngineMismatchError       an engine does not fit its manifest
 │   ├── EngineBuildError          an engine could not be built
 │   │   └── BuildStoppedError         ... because it was not wanted any more
@@ -67,7 +67,7 @@ class BackendError(StreamDenoiseError, RuntimeError):
 
 
 class BackendUnavailableError(BackendError):
-    """A backend's package, device or artefact is missing here."""
+    """A backend's package, device or artifact is missing here."""
 
 
 class EngineMismatchError(BackendError):

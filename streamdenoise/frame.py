@@ -45,7 +45,7 @@ def plane_shapes(pix_fmt: str, width: int, height: int) -> tuple[tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class ColorInfo:
-    """Colour tags as FFmpeg's integers (ISO/IEC 23091-2); 2 and 0 mean "not tagged"."""
+    """Color tags as FFmpeg's integers (ISO/IEC 23091-2); 2 and 0 mean "not tagged"."""
 
     matrix: int = 2
     """Matrix coefficients: 1 BT.709, 5 and 6 BT.601, 9 BT.2020, 2 unspecified."""

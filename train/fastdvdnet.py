@@ -2,7 +2,7 @@
 
     python -m train.anchor train/recipes/base_rgb_awgn.toml --seconds 600
 
-Tassano et al., "FastDVDnet: towards real-time deep video denoising without flow
+Tassano et al., "FastDVDnet: toward real-time deep video denoising without flow
 estimation", CVPR 2020, figures 2 and 3. Its published figures come from other data and
 other clips, so a network of ours is compared with this one, trained on the same
 batches, for the same time, and validated alike.
@@ -39,7 +39,7 @@ KMAC_PER_PIXEL = 318.0
 
 
 def _convs(*widths: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """3x3 convolutions with batch normalisation and ReLU; the first one strides."""
+    """3x3 convolutions with batch normalization and ReLU; the first one strides."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [

@@ -80,7 +80,7 @@ class Recipe:
     reparam: bool = False
     """Give 3x3 convolutions more branches while they learn, see `train.layers.reparam`."""
     int8: bool = False
-    """Round as INT8 artefacts do, see `train.layers.quantise`: for the last steps."""
+    """Round as INT8 artifacts do, see `train.layers.quantize`: for the last steps."""
     workers: int = 1
     """Threads of each process that make clips."""
     save_every: int = 500
@@ -89,7 +89,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.spec.layout == "gray":
             raise ConfigError(
-                "layout 'gray' cannot be trained, as noise is made in colour; say "
+                "layout 'gray' cannot be trained, as noise is made in color; say "
                 "layout = 'yuv420' or 'rgb'"
             )
         if self.loss not in LOSSES:

@@ -10,7 +10,7 @@ from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.network.model import RecurrentDenoiser
 from train.clips.batch import Batch
-from train.layers.quantise import round_while_learning
+from train.layers.quantize import round_while_learning
 from train.layers.reparam import add_branches, merged
 from train.recipe import Recipe
 from train.run.ranks import Ranks

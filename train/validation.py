@@ -146,7 +146,7 @@ def picture_strip(
 
     Returns:
         Luma ``(1, H, 4 W)``, or RGB ``(3, H, 4 W)``, in [0, 1]; no error is middle
-        grey.
+        gray.
     """
     planes, told, clean = noisy_planes(clip[:frames], sigma, net.spec.layout)
     denoised = denoise_clip(net, planes, told)

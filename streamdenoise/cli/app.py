@@ -568,7 +568,7 @@ def eval_(
     real: Annotated[
         str | None, typer.Option(help="Noisy footage, for pictures of it cleaned.")
     ] = None,
-    behaviour: Annotated[
+    behavior: Annotated[
         bool, typer.Option(help="Still scenes, ghosts, flicker, clean input too.")
     ] = True,
     frames: Annotated[int, typer.Option(help="Frames of each clip at most.")] = 24,
@@ -595,7 +595,7 @@ def eval_(
         vapoursynth=vapoursynth,
         tune=tune,
         frames=frames,
-        behaviour=behaviour,
+        behavior=behavior,
         threads=threads,
         seed=seed,
     )
@@ -651,8 +651,8 @@ def train_classic(
     data: Annotated[
         str, typer.Option(help="mnist (in data/mnist), an IDX file, or a folder.")
     ] = "mnist",
-    colour: Annotated[
-        bool, typer.Option("--colour", help="Networks for RGB, not for grey.")
+    color: Annotated[
+        bool, typer.Option("--color", help="Networks for RGB, not for gray.")
     ] = False,
     noise: Annotated[
         str, typer.Option(help="gaussian, poisson, salt-pepper, speckle or camera.")
@@ -691,14 +691,14 @@ def train_classic(
     ] = 0,
     crop: Annotated[
         int,
-        typer.Option(help="Side that is learnt from, of photographs; 0 is all of it."),
+        typer.Option(help="Side that is learned from, of photographs; 0 is all of it."),
     ] = 64,
     crops: Annotated[int, typer.Option(help="Of each photograph, in an epoch.")] = 8,
     patience: Annotated[
         int, typer.Option(help="Epochs without progress before the end; 0: never.")
     ] = 10,
     seed: Annotated[
-        int, typer.Option(help="Of weights, split, and what is learnt from.")
+        int, typer.Option(help="Of weights, split, and what is learned from.")
     ] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     resume: Annotated[
@@ -721,7 +721,7 @@ def train_classic(
         networks=parse_names(names),
         output=output or Path("runs") / names.replace(",", "+"),
         data=data,
-        channels=3 if colour else 1,
+        channels=3 if color else 1,
         noise=PictureNoise(noise, parse_levels(sigma), clip),
         loss=loss,
         epochs=epochs if epochs is not None else 0 if minutes else 100,
@@ -883,7 +883,7 @@ def compiled_model(model: str) -> str:
         return model
     if not path.is_file():
         raise ConfigError(f"--model {model}: there is no such file; check the name")
-    from streamdenoise.inference.artefact import is_compiled, is_manifest
+    from streamdenoise.inference.artifact import is_compiled, is_manifest
 
     manifest = path.with_suffix(".json")
     if is_compiled(path):

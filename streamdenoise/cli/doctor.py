@@ -126,7 +126,7 @@ def _packages() -> list[Check]:
 
 
 def _models() -> list[Check]:
-    from streamdenoise.inference.artefact import shipped_models
+    from streamdenoise.inference.artifact import shipped_models
 
     names = shipped_models()
     return [Check("models", bool(names), ", ".join(names) or "none: install again")]
@@ -134,18 +134,18 @@ def _models() -> list[Check]:
 
 def _backends() -> list[Check]:
     from streamdenoise.errors import BackendError
-    from streamdenoise.inference.artefact import open_artefact, shipped_models
+    from streamdenoise.inference.artifact import open_artifact, shipped_models
     from streamdenoise.inference.load import check_backend
     from streamdenoise.inference.registry import BACKENDS
 
     names = shipped_models()
     if not names:
         return [Check("backend", False, "no model to try the backends with")]
-    artefact = open_artefact("nano" if "nano" in names else names[0])
+    artifact = open_artifact("nano" if "nano" in names else names[0])
     checks = []
     for name in BACKENDS:
         try:
-            check_backend(name, artefact)
+            check_backend(name, artifact)
         except BackendError as exc:
             checks.append(Check(f"backend {name}", False, str(exc)))
         else:

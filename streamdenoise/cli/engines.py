@@ -4,7 +4,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 
 from streamdenoise.console.table import align
-from streamdenoise.inference.artefact import open_artefact, shipped_models
+from streamdenoise.inference.artifact import open_artifact, shipped_models
 from streamdenoise.inference.engine_store import EngineStore, StoredEngine
 from streamdenoise.inference.registry import BACKENDS
 
@@ -104,7 +104,7 @@ def _remark(stored: StoredEngine) -> str:
     if spec is None or spec.model not in shipped_models():
         return "ok"
     needs = BACKENDS[spec.backend].needs
-    if open_artefact(spec.model).digest(needs) == spec.weights_sha256:
+    if open_artifact(spec.model).digest(needs) == spec.weights_sha256:
         return "ok"
     return (
         f"ok, of other weights than those that {spec.model} has here; if it is not of "

@@ -3,7 +3,7 @@
 from typing import Any
 
 from streamdenoise.console.table import align
-from streamdenoise.inference.artefact import open_artefact, shipped_models
+from streamdenoise.inference.artifact import open_artifact, shipped_models
 
 HEADER = ("model", "layout", "params", "kMAC/px", "noise", "PSNR", "steps", "files")
 
@@ -14,7 +14,7 @@ def models_table() -> str:
     Raises:
         CheckpointError: a manifest is unreadable.
     """
-    manifests = [open_artefact(name).manifest for name in shipped_models()]
+    manifests = [open_artifact(name).manifest for name in shipped_models()]
     if not manifests:
         return "no models: streamdenoise/weights is empty; install the package again\n"
     lines = align([HEADER, *(_row(manifest) for manifest in manifests)])

@@ -10,7 +10,7 @@ from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.denoisers.half_size import HalfSizeDenoiser
 from streamdenoise.denoisers.load_governor import LoadGovernor
 from streamdenoise.frame import Frame
-from streamdenoise.inference.artefact import open_artefact, shipped_models
+from streamdenoise.inference.artifact import open_artifact, shipped_models
 
 log = logging.getLogger(__name__)
 
@@ -26,18 +26,18 @@ def smaller_model(model: str) -> str | None:
     """The next smaller shipped model for the same pictures and noise, if there is one.
 
     Args:
-        model: as for `open_artefact`.
+        model: as for `open_artifact`.
 
     Raises:
         ConfigError: there is no such model.
         CheckpointError: a manifest is unreadable.
     """
-    own = open_artefact(model).manifest
+    own = open_artifact(model).manifest
     most = _WORTH * own.get("kmac_per_px", 0.0)
     smaller = {
         manifest["kmac_per_px"]: name
         for name in shipped_models()
-        if (manifest := open_artefact(name).manifest).get("kmac_per_px", most) < most
+        if (manifest := open_artifact(name).manifest).get("kmac_per_px", most) < most
         and all(manifest.get(key) == own.get(key) for key in ("layout", "noise"))
     }
     return smaller[max(smaller)] if smaller else None

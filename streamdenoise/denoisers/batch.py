@@ -21,7 +21,7 @@ from streamdenoise.errors import (
     EngineRefusedError,
 )
 from streamdenoise.frame import bit_depth
-from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.engine_loader import guarded
 from streamdenoise.inference.load import Backend, LaneInput, load_backend
 from streamdenoise.inference.registry import (
@@ -76,8 +76,8 @@ class StreamBatch(Closing):
         """
         if streams < 1:
             raise ConfigError(f"{streams} streams cannot be denoised; give 1 or more")
-        artefact = open_artefact(model)
-        multiple, depth = artefact.multiple, bit_depth(pix_fmt)
+        artifact = open_artifact(model)
+        multiple, depth = artifact.multiple, bit_depth(pix_fmt)
         height, width = (-(-side // multiple) * multiple for side in (height, width))
         self._key = (height, width, depth)
         self._wait_s = wait_s
@@ -90,10 +90,10 @@ class StreamBatch(Closing):
         self.calls = 0
         """How many steps the engine has done."""
         self.denoisers = [
-            Denoiser(artefact, loader=_LaneLoader(self, i), **options)
+            Denoiser(artifact, loader=_LaneLoader(self, i), **options)
             for i in range(streams)
         ]
-        self._engine = _load(artefact, backend, height, width, depth, streams)
+        self._engine = _load(artifact, backend, height, width, depth, streams)
 
     def close(self) -> None:
         """Free the engine; may be called again."""
@@ -221,17 +221,17 @@ class _LaneLoader:
 
 
 def _load(
-    artefact: Artefact, backend: str, height: int, width: int, depth: int, streams: int
+    artifact: Artifact, backend: str, height: int, width: int, depth: int, streams: int
 ) -> "TorchDeviceBackend":
     """The named backend, or the first that works and takes batches."""
     if backend != "auto":
-        return _load_sound(backend, artefact, height, width, depth, streams)
+        return _load_sound(backend, artifact, height, width, depth, streams)
     reasons = []
     for name in usual_backends():
         if not BACKENDS[name].takes_batches:
             continue
         try:
-            return _load_sound(name, artefact, height, width, depth, streams)
+            return _load_sound(name, artifact, height, width, depth, streams)
         except BackendError as exc:
             reasons.append(str(exc))
     raise BackendUnavailableError(
@@ -240,7 +240,7 @@ def _load(
 
 
 def _load_sound(
-    name: str, artefact: Artefact, height: int, width: int, depth: int, streams: int
+    name: str, artifact: Artifact, height: int, width: int, depth: int, streams: int
 ) -> Any:
     """A guarded engine, built anew if the stored one is no good."""
     entry = BACKENDS.get(name)
@@ -251,10 +251,10 @@ def _load_sound(
         )
     size = (height, width, depth)
     try:
-        engine = load_backend(name, artefact, *size, streams=streams)
-        return guarded(engine, name, artefact, *size)
+        engine = load_backend(name, artifact, *size, streams=streams)
+        return guarded(engine, name, artifact, *size)
     except EngineRefusedError:
         if BACKENDS[name].engines is Engines.NONE:
             raise
-    engine = load_backend(name, artefact, *size, streams=streams, rebuild=True)
-    return guarded(engine, name, artefact, *size)
+    engine = load_backend(name, artifact, *size, streams=streams, rebuild=True)
+    return guarded(engine, name, artifact, *size)

@@ -19,7 +19,7 @@ from streamdenoise.imaging.motion import MotionFollower, luma_of
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.imaging.noise_level import SigmaEstimator
 from streamdenoise.imaging.scene_cut import SceneCutDetector
-from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.engine_loader import EngineLoader, Loader
 from streamdenoise.inference.load import Backend, OnBuild, check_backend
 
@@ -50,7 +50,7 @@ class Denoiser(Closing):
 
     def __init__(
         self,
-        artefact: Artefact,
+        artifact: Artifact,
         *,
         backend: str = "auto",
         sigma: float | str = "auto",
@@ -76,27 +76,27 @@ class Denoiser(Closing):
                 )
         if not 0 <= strength <= 4:
             raise ConfigError(f"strength {strength:g} is outside 0 to 4; 1 is neutral")
-        if not (self.takes_pictures or artefact.state_names):
+        if not (self.takes_pictures or artifact.state_names):
             raise ConfigError(
-                f"model {artefact.name} is for single pictures: run it with "
+                f"model {artifact.name} is for single pictures: run it with "
                 "`streamdenoise image`, `file` or `live` (without --max-lag), or "
                 "choose nano"
             )
-        if artefact.layout == "gray" and not self.takes_pictures:
+        if artifact.layout == "gray" and not self.takes_pictures:
             raise ConfigError(
-                f"model {artefact.name} works on gray; choose one for yuv420 or rgb"
+                f"model {artifact.name} works on gray; choose one for yuv420 or rgb"
             )
-        self.model = artefact.name
-        self.layout = artefact.layout
+        self.model = artifact.name
+        self.layout = artifact.layout
         self.strength = strength
         self.backend = "" if backend == "auto" else backend
         self.sigma = 0.0 if sigma == "auto" else float(sigma)
         self.scene_cuts = 0
         self._luma_sigma = 0.0
         self._told = None if sigma == "auto" else float(sigma)
-        self._artefact = artefact
+        self._artifact = artifact
         self._loader = loader or EngineLoader(
-            artefact,
+            artifact,
             backend=backend,
             threads=threads,
             tile=tile,
@@ -106,7 +106,7 @@ class Denoiser(Closing):
         self._engine: Backend | None = None
         self._engine_key: tuple[int, int, int] | None = None
         self._stream_key: tuple[str, int, int] | None = None
-        self._estimator = SigmaEstimator(artefact.sigma_scales)
+        self._estimator = SigmaEstimator(artifact.sigma_scales)
         self._scene = SceneCutDetector()
         self._motion = MotionFollower()
         self._fresh = True
@@ -149,7 +149,7 @@ class Denoiser(Closing):
             BackendUnavailableError: the named backend does not work here.
         """
         denoiser = cls(
-            open_artefact(model),
+            open_artifact(model),
             backend=backend,
             sigma=sigma,
             strength=strength,
@@ -160,7 +160,7 @@ class Denoiser(Closing):
         )
         if backend != "auto":
             # Say now, not at the first frame, that a named backend does not work.
-            check_backend(backend, denoiser._artefact)
+            check_backend(backend, denoiser._artifact)
         return denoiser
 
     def close(self) -> None:
@@ -299,7 +299,7 @@ class Denoiser(Closing):
         if self._luma_sigma <= 0:
             return None
         noisy = 20 * float(np.log10(255 / self._luma_sigma))
-        table = self._artefact.manifest.get("psnr_gain_db", {})
+        table = self._artifact.manifest.get("psnr_gain_db", {})
         if not table or self.strength == 0:
             return noisy, noisy
         # What is so quiet passes unchanged.
@@ -341,7 +341,7 @@ class Denoiser(Closing):
         )
 
     def _process_rgb(self, frame: Frame) -> Frame:
-        """As it is, or through yuv420 and what that cannot hold of colour put back."""
+        """As it is, or through yuv420 and what that cannot hold of color put back."""
         from streamdenoise.imaging.color import (
             detail_to_keep,
             rgb_to_yuv420,
@@ -372,7 +372,7 @@ class Denoiser(Closing):
         return frame.with_planes((restored.round().clip(0, 255).astype(np.uint8),))
 
     def _process_gray(self, frame: Frame) -> Frame:
-        """As colourless RGB."""
+        """As colorless RGB."""
         planes = 3 * frame.planes
         cleaned = self._process_planes(planes, frame)
         same = cleaned[0] is planes[0]
@@ -404,9 +404,9 @@ class Denoiser(Closing):
             sigmas = sigmas * (math.sqrt(3), 0, 0)
         if len(planes) == 1:
             half = tuple((n + 1) // 2 for n in planes[0].shape)
-            grey = np.full(half, (peak + 1) // 2, planes[0].dtype)
+            gray = np.full(half, (peak + 1) // 2, planes[0].dtype)
             told = np.array([sigmas[0], 0, 0], np.float32)
-            return self._step((planes[0], grey, grey), told, depth)[:1]
+            return self._step((planes[0], gray, gray), told, depth)[:1]
         return self._step(planes, sigmas.astype(np.float32), depth)
 
     @staticmethod
@@ -421,7 +421,7 @@ class Denoiser(Closing):
             full_range = len(planes) == 1 or color.range == 2
             return self._estimator.update(planes, peak, full_range)
         if len(planes) == 1:
-            count = self._artefact.sigmas if planes[0].ndim == 3 else 1
+            count = self._artifact.sigmas if planes[0].ndim == 3 else 1
             return np.full(count, self._told / 255, np.float32)
         return np.array(plane_sigmas(self._told, color), np.float32) / 255
 
@@ -436,12 +436,12 @@ class Denoiser(Closing):
         if (padded_h, padded_w) != (height, width):
             shapes = layout_shapes(self.layout, padded_h, padded_w)
             whole = [_pad(p, *s) for p, s in zip(planes, shapes, strict=True)]
-        if self._artefact.state_names:
+        if self._artifact.state_names:
             flow = self._motion.flow(whole, (1 << depth) - 1)
             if flow is not None:
                 engine.warp(flow)
         cleaned = engine.step(whole, sigmas, self.strength)
-        if self._artefact.state_names:
+        if self._artifact.state_names:
             self._motion.remember(cleaned)
         return tuple(
             np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])
@@ -449,7 +449,7 @@ class Denoiser(Closing):
         )
 
     def _padded(self, height: int, width: int) -> tuple[int, int]:
-        multiple = self._artefact.multiple
+        multiple = self._artifact.multiple
         return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
     def _engine_for(self, height: int, width: int, depth: int) -> Backend:

@@ -16,7 +16,7 @@ import numpy as np
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import ColorInfo
 from streamdenoise.imaging.noise_level import SigmaEstimator
-from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.artifact import Artifact
 
 _AROUND = (3, 3)
 """Pixels of the half-size picture that the energy of detail is averaged over."""
@@ -28,9 +28,9 @@ worst, where all is fine texture."""
 class HalfSizeDenoiser(Denoiser):
     """Cleans whole frames like a `Denoiser`, the network seeing half their size."""
 
-    def __init__(self, artefact: Artefact, **options: Any) -> None:
+    def __init__(self, artifact: Artifact, **options: Any) -> None:
         """See `Denoiser`."""
-        super().__init__(artefact, **options)
+        super().__init__(artifact, **options)
         self._fine_estimator = SigmaEstimator()
         self._fine_share = 1.0
 

@@ -1,4 +1,4 @@
-"""Frames through a network of single pictures: no past, grey or RGB."""
+"""Frames through a network of single pictures: no past, gray or RGB."""
 
 import math
 from collections.abc import Sequence
@@ -11,29 +11,29 @@ from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import Frame, bit_depth
 from streamdenoise.imaging.color import rgb_to_yuv420, with_chroma, yuv420_to_rgb
 from streamdenoise.imaging.noise import plane_sigmas
-from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.artifact import Artifact
 
 _QUIET = 0.25 / 255
 """Below this noise, networks that are told of it have nothing to do."""
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
-"""Grey of RGB pictures by BT.601, as in training, and as JPEG and OpenCV have it."""
+"""Gray of RGB pictures by BT.601, as in training, and as JPEG and OpenCV have it."""
 
 
 class PictureDenoiser(Denoiser):
     """Cleans each frame by itself; only the estimate of the noise looks back.
 
-    Networks for grey see the luma of colour, and give grey. Networks for RGB get it
+    Networks for gray see the luma of color, and give gray. Networks for RGB get it
     from video by way of 8 bits.
     """
 
     takes_pictures = True
 
-    def __init__(self, artefact: Artefact, **options: Any) -> None:
+    def __init__(self, artifact: Artifact, **options: Any) -> None:
         """See `Denoiser`."""
-        super().__init__(artefact, **options)
+        super().__init__(artifact, **options)
         self._notes: dict[str, None] = {}
-        if self._told is not None and not artefact.takes_sigma:
-            self._note(f"{artefact.name} is told no noise level: --sigma is ignored")
+        if self._told is not None and not artifact.takes_sigma:
+            self._note(f"{artifact.name} is told no noise level: --sigma is ignored")
 
     def _note(self, note: str) -> None:
         self._notes[note] = None
@@ -74,16 +74,16 @@ class PictureDenoiser(Denoiser):
             self.reset()
             self._stream_key = key
         if self.layout == "gray":
-            return [self._as_grey(frame)]
+            return [self._as_gray(frame)]
         return [self._as_rgb(frame)]
 
-    def _as_grey(self, frame: Frame) -> Frame:
+    def _as_gray(self, frame: Frame) -> Frame:
         depth = bit_depth(frame.pix_fmt)
         luma = frame.planes[0]
         told = self._told and plane_sigmas(self._told, frame.color, frame.pix_fmt)[0]
         if frame.pix_fmt == "rgb24":
             if (luma != luma[..., :1]).any():
-                self._note_grey()
+                self._note_gray()
                 told = told and told * float(np.linalg.norm(_LUMA))
             luma = cv2.transform(luma, _LUMA)
         is_limited = len(frame.planes) > 1 and not frame.color.is_full_range
@@ -96,12 +96,12 @@ class PictureDenoiser(Denoiser):
         if frame.pix_fmt == "rgb24":
             return frame.with_planes((cv2.merge(3 * [clean]),))
         if len(frame.planes) > 1:
-            self._note_grey()
+            self._note_gray()
         planes = (clean,) if len(frame.planes) == 1 else with_chroma((clean,), depth)
         return frame.with_planes(planes)
 
-    def _note_grey(self) -> None:
-        self._note(f"{self.model} works on grey: colour was converted to grey")
+    def _note_gray(self) -> None:
+        self._note(f"{self.model} works on gray: color was converted to gray")
 
     def _as_rgb(self, frame: Frame) -> Frame:
         depth = bit_depth(frame.pix_fmt)
@@ -124,11 +124,11 @@ class PictureDenoiser(Denoiser):
     def _cleaned(
         self, planes: Sequence[np.ndarray], depth: int, told: float | None
     ) -> tuple[np.ndarray, ...]:
-        """Planes of full range: one of grey, or R, G and B, and their level if told."""
+        """Planes of full range: one of gray, or R, G and B, and their level if told."""
         peak = (1 << depth) - 1
         level = self._estimate(planes, peak) if told is None else told / 255
         self.sigma = self._luma_sigma = 255 * level
-        if self._artefact.takes_sigma and level * self.strength < _QUIET:
+        if self._artifact.takes_sigma and level * self.strength < _QUIET:
             return tuple(planes)
         return self._step(planes, np.full(len(planes), level, np.float32), depth)
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from streamdenoise.errors import ConfigError, SinkError, SourceError
-from streamdenoise.export.quantise import quantize_onnx, quantize_openvino
+from streamdenoise.export.quantize import quantize_onnx, quantize_openvino
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.blocks import (
     gather_blocks,
@@ -226,7 +226,7 @@ def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, P
         folder: where the files go.
 
     Returns:
-        Kind -> path, see `Artefact.file`.
+        Kind -> path, see `Artifact.file`.
     """
     files = {
         "onnx_fp16": folder / f"{name}-fp16.onnx",
@@ -301,7 +301,7 @@ def _psnr_gain(validation: dict[str, float], layout: str) -> dict[str, float]:
 def compile_checkpoint(
     path: Path, out_dir: Path, calibration: Path | None = None
 ) -> Path:
-    """Compile a checkpoint to the artefacts that backends load.
+    """Compile a checkpoint to the artifacts that backends load.
 
     Args:
         path: a ``.safetensors`` checkpoint.
@@ -339,7 +339,7 @@ def compile_checkpoint(
         files |= derive_files(net, spec.name, fresh)
         if inputs:
             files["int8"] = fresh / f"{spec.name}-int8.xml"
-            log.info("quantising %s", files["int8"].name)
+            log.info("quantizing %s", files["int8"].name)
             quantize_openvino(files["onnx"], net, inputs, files["int8"])
             files["onnx_int8"] = fresh / f"{spec.name}-int8.onnx"
             write_onnx_int8(net, inputs, files["onnx_int8"])
@@ -358,10 +358,10 @@ def compile_checkpoint(
             provenance.get("validation_psnr_y", {}), spec.layout
         ),
     }
-    return write_artefact(out_dir, about, write_files)
+    return write_artifact(out_dir, about, write_files)
 
 
-def write_artefact(
+def write_artifact(
     out_dir: Path,
     about: dict[str, Any],
     write_files: Callable[[Path], dict[str, Path]],

@@ -1,6 +1,6 @@
 """YUV 4:2:0 to RGB and back, in the matrix and range that the stream is tagged with.
 
-The one place where colours are converted in Python: windows, overlays, images and
+The one place where colors are converted in Python: windows, overlays, images and
 OpenCV arrays come here; file to file and stream to stream never do. The equations are
 those of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance).
 """
@@ -30,7 +30,7 @@ _LOST_NOISE = 3.0
 
 
 def detail_to_keep(rgb: np.ndarray, halved: np.ndarray, sigma: float) -> np.ndarray:
-    """Colour detail that 4:2:0 cannot hold: small amounts are noise, large ones edges.
+    """Color detail that 4:2:0 cannot hold: small amounts are noise, large ones edges.
 
     Args:
         rgb: ``(H, W, 3)`` noisy.
@@ -153,13 +153,13 @@ def frame_to_rgb(frame: Frame) -> np.ndarray:
 
 
 def with_chroma(planes: tuple[np.ndarray, ...], depth: int) -> tuple[np.ndarray, ...]:
-    """Planes of 4:2:0: the same ones, or gray with colourless chroma beside it."""
+    """Planes of 4:2:0: the same ones, or gray with colorless chroma beside it."""
     if len(planes) == 3:
         return planes
     height, width = planes[0].shape
     half = ((height + 1) // 2, (width + 1) // 2)
-    grey = np.full(half, 1 << (depth - 1), planes[0].dtype)
-    return planes[0], grey, grey
+    gray = np.full(half, 1 << (depth - 1), planes[0].dtype)
+    return planes[0], gray, gray
 
 
 def _round(values: np.ndarray, depth: int) -> np.ndarray:

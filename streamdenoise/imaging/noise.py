@@ -36,7 +36,7 @@ def add_gaussian_noise(frame: Frame, sigma: float, rng: np.random.Generator) -> 
     peak = 2 ** bit_depth(frame.pix_fmt) - 1
     if not frame.pix_fmt.startswith("yuv"):
         planes = tuple(
-            _quantise(plane + _normal(rng, plane.shape, sigma * peak / 255), peak)
+            _quantize(plane + _normal(rng, plane.shape, sigma * peak / 255), peak)
             for plane in frame.planes
         )
         return frame.with_planes(planes)
@@ -74,7 +74,7 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> np.
     return noise
 
 
-def _quantise(samples: np.ndarray, peak: int) -> np.ndarray:
+def _quantize(samples: np.ndarray, peak: int) -> np.ndarray:
     dtype = np.uint8 if peak == 255 else np.uint16
     return np.clip(np.round(samples), 0, peak).astype(dtype)
 
@@ -90,7 +90,7 @@ def _rgb_to_yuv_matrix(color: ColorInfo) -> np.ndarray:
 
 
 def _scale_and_offsets(color: ColorInfo, peak: int) -> tuple[float, tuple[float, ...]]:
-    """Code values of one unit of the matrix, and those of black and of grey chroma.
+    """Code values of one unit of the matrix, and those of black and of gray chroma.
 
     Limited range at n bits is the 8-bit one times 2^(n-8); full range reaches 2^n - 1.
     """
@@ -131,7 +131,7 @@ def _rgb_to_yuv420(
     matrix = (_rgb_to_yuv_matrix(color) * scale).astype(np.float32)
     halved = _average_2x2(rgb)
     return tuple(
-        _quantise(
+        _quantize(
             row[0] * source[0] + row[1] * source[1] + row[2] * source[2] + offset, peak
         )
         for row, source, offset in zip(

@@ -76,7 +76,7 @@ def estimate_sigma(
 
 def _std_with_room(energy: np.ndarray, room: np.ndarray) -> float:
     """Std of the noise, from energies of blocks and their room to black and white."""
-    # Bars and burnt-out skies hold nothing.
+    # Bars and burned-out skies hold nothing.
     alive = (energy > 0) | (room > 0)
     if not alive.any():
         return 0.0
@@ -108,7 +108,7 @@ def plane_std(
     return max(estimate_sigma(plane, peak, scale, full_range) for scale in scales)
 
 
-# Colour differences around mid grey, so that they fit 8 bits: rows as those of
+# Color differences around mid gray, so that they fit 8 bits: rows as those of
 # `packing.OPPONENT`, an offset last.
 _OPPONENT_LEVELS = np.array(
     [[1 / 3, 1 / 3, 1 / 3, 0], [1 / 2, 0, -1 / 2, 128], [1 / 4, -1 / 2, 1 / 4, 128]],
@@ -118,7 +118,7 @@ _OPPONENT_UNITS = 1 / np.sqrt(np.square(_OPPONENT_LEVELS[:, :3]).sum(1))
 
 
 def opponent_sigmas(rgb: np.ndarray, scales: Sequence[int]) -> np.ndarray:
-    """`plane_std` of luma and of two colour differences of RGB.
+    """`plane_std` of luma and of two color differences of RGB.
 
     Args:
         rgb: ``(H, W, 3)`` ``uint8``.

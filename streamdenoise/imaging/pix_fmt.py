@@ -1,4 +1,4 @@
-"""A picture from one of our formats to another, through the exact colour equations."""
+"""A picture from one of our formats to another, through the exact color equations."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def convert_picture(
     """Convert `planes` from `pix_fmt` to `target`, both of `PIX_FMTS`.
 
     Returns:
-        The planes, and the colour tags that are true for them. The same planes where
+        The planes, and the color tags that are true for them. The same planes where
         nothing is to be done.
     """
     if pix_fmt == target:

@@ -7,18 +7,18 @@ from typing import Protocol
 
 import numpy as np
 
-from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.artifact import Artifact
 
 
 @dataclass(frozen=True, slots=True)
 class StepRequest:
     """One step to be compiled: which model, how large, how precise."""
 
-    artefact: Artefact
+    artifact: Artifact
     file: Path
-    """The artefact's file of the kind that the backend runs."""
+    """The artifact's file of the kind that the backend runs."""
     height: int
-    """Of the luma plane in pixels, a multiple of the artefact's `multiple`."""
+    """Of the luma plane in pixels, a multiple of the artifact's `multiple`."""
     width: int
     """The same."""
     depth: int = 8
@@ -42,13 +42,13 @@ class StepRequest:
 
     @property
     def pixels_shape(self) -> tuple[int, ...]:
-        """See `Artefact.pixels_shape`."""
-        return self.artefact.pixels_shape(self.height, self.width)
+        """See `Artifact.pixels_shape`."""
+        return self.artifact.pixels_shape(self.height, self.width)
 
     @property
     def state_shapes(self) -> list[tuple[int, ...]]:
-        """See `Artefact.state_shapes`."""
-        return self.artefact.state_shapes(self.height, self.width)
+        """See `Artifact.state_shapes`."""
+        return self.artifact.state_shapes(self.height, self.width)
 
 
 @dataclass(frozen=True, slots=True)

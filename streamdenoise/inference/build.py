@@ -9,7 +9,7 @@ from streamdenoise.errors import (
     ConfigError,
     EngineBuildError,
 )
-from streamdenoise.inference.artefact import open_artefact
+from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_store import EngineStore
@@ -53,38 +53,38 @@ def make_engine(
     """
     if depth not in (8, 10):
         raise ConfigError(f"--depth {depth} cannot be used; give 8 or 10")
-    artefact = open_artefact(model)
+    artifact = open_artifact(model)
     name = _first_with_engines(model) if backend == "auto" else backend
     name = backend_for(name, precision)
-    multiple = artefact.multiple
+    multiple = artifact.multiple
     padded = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
     store = EngineStore()
     start = time.monotonic()
     engine = build_engine(
-        *(name, artefact, *padded, depth, options), store=store, on_build=on_build
+        *(name, artifact, *padded, depth, options), store=store, on_build=on_build
     )
     took = time.monotonic() - start
     digest = hashlib.sha256(engine).hexdigest()
     kept = [s.path.parent for s in store.engines() if s.sha256 == digest]
     if not kept:
         raise EngineBuildError(
-            f"the engine of {artefact.name} was built but could not be kept in "
+            f"the engine of {artifact.name} was built but could not be kept in "
             f"{store.folder}; make room there, or set {FOLDER_VARIABLE} to another"
         )
     return (
-        f"{name} engine of {artefact.name} for {width}x{height}, "
+        f"{name} engine of {artifact.name} for {width}x{height}, "
         f"{len(engine) / 2**20:.1f} MiB, in {kept[0]} ({took:.1f} s)"
     )
 
 
 def _first_with_engines(model: str) -> str:
-    artefact = open_artefact(model)
+    artifact = open_artifact(model)
     reasons = []
     for name in usual_backends():
         if BACKENDS[name].engines is Engines.NONE:
             continue
         try:
-            check_backend(name, artefact)
+            check_backend(name, artifact)
         except BackendError as exc:
             reasons.append(str(exc))
             continue

@@ -14,7 +14,7 @@ from streamdenoise.errors import (
     EngineRefusedError,
 )
 from streamdenoise.imaging.blocks import layout_shapes
-from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backends.tiled import TiledBackend, tile_for
 from streamdenoise.inference.background_build import _BackgroundBuild
 from streamdenoise.inference.engine_store import EngineStore
@@ -66,7 +66,7 @@ class EngineLoader:
 
     def __init__(
         self,
-        artefact: Artefact,
+        artifact: Artifact,
         *,
         backend: str = "auto",
         threads: int | None = None,
@@ -78,7 +78,7 @@ class EngineLoader:
         """Say what is wanted; nothing is loaded yet.
 
         Args:
-            artefact: the model.
+            artifact: the model.
             backend: a name of `BACKENDS`, which is then the only one, or ``auto``.
             threads: CPU threads; None leaves the choice to the runtime.
             tile: largest side of what is denoised at once, in pixels; None takes the
@@ -97,7 +97,7 @@ class EngineLoader:
             except ValueError as exc:
                 raise ConfigError(f"--tile {tile} cannot be used: {exc}") from exc
         self.notes: tuple[str, ...] = ()
-        self._artefact = artefact
+        self._artifact = artifact
         self._backend = backend
         self._threads = threads
         self._tile = tile
@@ -119,7 +119,7 @@ class EngineLoader:
             return self._load(self._backend, height, width, depth)
         reasons: list[str] = []
         for name in usual_backends():
-            if not self._artefact.has(BACKENDS[name].needs):
+            if not self._artifact.has(BACKENDS[name].needs):
                 continue  # as it was compiled: nothing that could be mended
             try:
                 engine = self._load(name, height, width, depth, self._wait)
@@ -144,7 +144,7 @@ class EngineLoader:
             return engine
         self.close()
         raise BackendUnavailableError(
-            f"no backend works here for model {self._artefact.name}: "
+            f"no backend works here for model {self._artifact.name}: "
             f"{'; '.join(reasons) or 'it was compiled for none'}"
         )
 
@@ -172,7 +172,7 @@ class EngineLoader:
         log.warning("the engine of %s is being built; this takes a while", name)
         command = [
             *(sys.executable, "-m", "streamdenoise", "compile"),
-            str(self._artefact.path or self._artefact.name),
+            str(self._artifact.path or self._artifact.name),
             *("--size", f"{missing[1]}x{missing[0]}", "--depth", str(depth)),
             *("--backend", name, "--quiet"),
         ]
@@ -200,7 +200,7 @@ class EngineLoader:
             if size == (height, width):
                 return engine
             request = step_request(
-                name, self._artefact, height, width, depth, self._threads
+                name, self._artifact, height, width, depth, self._threads
             )
             return TiledBackend(request, engine, size)
 
@@ -211,7 +211,7 @@ class EngineLoader:
 
         One that is stored and is not gets a second chance, built anew.
         """
-        key = (name, self._artefact, height, width, depth)
+        key = (name, self._artifact, height, width, depth)
 
         def load(rebuild: bool) -> Backend:
             engine = load_backend(
@@ -221,7 +221,7 @@ class EngineLoader:
                 may_build=may_build,
                 on_build=self._on_build,
             )
-            return guarded(engine, name, self._artefact, height, width, depth)
+            return guarded(engine, name, self._artifact, height, width, depth)
 
         try:
             return load(rebuild=False)
@@ -238,14 +238,14 @@ class EngineLoader:
 
 
 def guarded(
-    engine: Backend, name: str, artefact: Artefact, height: int, width: int, depth: int
+    engine: Backend, name: str, artifact: Artifact, height: int, width: int, depth: int
 ) -> Backend:
     """The engine, after it has shown on the known clip that it is sound.
 
     Args:
         engine: fresh; closed if it is not sound.
         name: key of `BACKENDS`.
-        artefact: the model.
+        artifact: the model.
         height: of luma in pixels.
         width: the same.
         depth: bits per sample.
@@ -254,11 +254,11 @@ def guarded(
         EngineRefusedError: its pictures are wrong.
         BackendError: it does not run.
     """
-    shapes = layout_shapes(artefact.layout, height, width)
+    shapes = layout_shapes(artifact.layout, height, width)
     try:
         with explained(name):
             psnr = check_engine(
-                engine, artefact, shapes, depth, BACKENDS[name].precision
+                engine, artifact, shapes, depth, BACKENDS[name].precision
             )
     except BaseException:
         engine.close()

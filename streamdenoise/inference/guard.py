@@ -11,7 +11,7 @@ import numpy as np
 
 from streamdenoise.errors import EngineRefusedError
 from streamdenoise.imaging.metrics import psnr_db
-from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend
 
 SIDE = 256
@@ -33,7 +33,7 @@ SIGMA = 0.05
 def known_frame(
     index: int, shapes: list[tuple[int, int]], peak: int
 ) -> tuple[np.ndarray, ...]:
-    """Waves that move, with noise, in a corner of grey; the same whatever the size.
+    """Waves that move, with noise, in a corner of gray; the same whatever the size.
 
     Args:
         index: of the frame.
@@ -86,16 +86,16 @@ def _normal(rows: np.ndarray, columns: np.ndarray, seed: int) -> np.ndarray:
 
 def check_engine(
     backend: Backend,
-    artefact: Artefact,
+    artifact: Artifact,
     shapes: list[tuple[int, int]],
     depth: int,
     precision: str,
 ) -> float:
-    """Let a fresh engine denoise the known clip; its state is reset afterwards.
+    """Let a fresh engine denoise the known clip; its state is reset afterward.
 
     Args:
         backend: fresh.
-        artefact: the model; one without a reference is checked for sanity only.
+        artifact: the model; one without a reference is checked for sanity only.
         shapes: of the planes that the engine takes.
         depth: bits per sample.
         precision: of the engine, which decides how alike the pictures must be.
@@ -107,7 +107,7 @@ def check_engine(
     Raises:
         EngineRefusedError: the pictures are wrong; says by how much.
     """
-    file = artefact.file("guard")
+    file = artifact.file("guard")
     reference: list[np.ndarray] | None = None
     if file is not None:
         with np.load(file) as arrays:
@@ -119,12 +119,12 @@ def check_engine(
         planes = _step(backend, t, shapes, peak)
         faults = [
             name
-            for name, array in zip(artefact.state_names, backend.state(), strict=True)
+            for name, array in zip(artifact.state_names, backend.state(), strict=True)
             if not np.isfinite(array).all()
         ]
         if faults:
             raise _refused(backend, f"state {faults[0]} is not finite")
-        # A network that has learnt little may make it black itself.
+        # A network that has learned little may make it black itself.
         if not planes[0].any() and (reference is None or reference[0].any()):
             raise _refused(backend, "the picture is black")
         if reference is None or not is_comparable:

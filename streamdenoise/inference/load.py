@@ -16,7 +16,7 @@ from streamdenoise.errors import (
     EngineMissingError,
     EngineRefusedError,
 )
-from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import (
     Backend,
     EngineOptions,
@@ -60,7 +60,7 @@ log = logging.getLogger(__name__)
 
 def load_backend(
     name: str,
-    artefact: Artefact,
+    artifact: Artifact,
     height: int,
     width: int,
     depth: int = 8,
@@ -76,8 +76,8 @@ def load_backend(
 
     Args:
         name: a key of `BACKENDS`.
-        artefact: the model.
-        height: luma height in pixels, a multiple of the artefact's `multiple`.
+        artifact: the model.
+        height: luma height in pixels, a multiple of the artifact's `multiple`.
         width: luma width, the same.
         depth: bits per sample, 8 or 10.
         threads: CPU threads; None leaves the choice to the runtime.
@@ -91,12 +91,12 @@ def load_backend(
         ConfigError: no backend has this name, or it takes no batches.
         EngineMissingError: one is missing, and may not be built.
         EngineRefusedError: the last one that was built was refused.
-        BackendUnavailableError: its package or the artefact's file is missing.
-        EngineMismatchError: the artefact's file is not the one that was compiled.
+        BackendUnavailableError: its package or the artifact's file is missing.
+        EngineMismatchError: the artifact's file is not the one that was compiled.
         BackendError: it would not compile the model.
     """
     entry = _entry(name)
-    request = step_request(name, artefact, height, width, depth, threads, streams)
+    request = step_request(name, artifact, height, width, depth, threads, streams)
     store = store or EngineStore()
     with explained(name):
         module = importlib.import_module(entry.module)
@@ -122,7 +122,7 @@ def load_backend(
             )
         log.warning("building the engine of %s; this may take minutes", name)
         engine = build_engine(
-            *(name, artefact, height, width, depth),
+            *(name, artifact, height, width, depth),
             streams=streams,
             store=store,
             on_build=on_build,
@@ -132,7 +132,7 @@ def load_backend(
 
 def refuse_engine(
     name: str,
-    artefact: Artefact,
+    artifact: Artifact,
     height: int,
     width: int,
     depth: int,
@@ -147,23 +147,23 @@ def refuse_engine(
     The others are as in `load_backend`.
     """
     module = importlib.import_module(BACKENDS[name].module)
-    request = step_request(name, artefact, height, width, depth, None)
+    request = step_request(name, artifact, height, width, depth, None)
     store.refuse(_spec(name, request, module, EngineOptions()), reason)
 
 
-def check_backend(name: str, artefact: Artefact) -> None:
+def check_backend(name: str, artifact: Artifact) -> None:
     """Raise what `load_backend` would raise, without building an engine.
 
     Args:
         name: a key of `BACKENDS`.
-        artefact: the model.
+        artifact: the model.
     """
     entry = _entry(name)
-    size = 8 * artefact.multiple
+    size = 8 * artifact.multiple
     if entry.engines is not Engines.REQUIRED:
-        load_backend(name, artefact, size, size).close()
+        load_backend(name, artifact, size, size).close()
         return
-    request = step_request(name, artefact, size, size, 8, None)
+    request = step_request(name, artifact, size, size, 8, None)
     with explained(name):
         module = importlib.import_module(entry.module)
         _spec(name, request, module, EngineOptions())
@@ -171,7 +171,7 @@ def check_backend(name: str, artefact: Artefact) -> None:
 
 def build_engine(
     name: str,
-    artefact: Artefact,
+    artifact: Artifact,
     height: int,
     width: int,
     depth: int = 8,
@@ -197,7 +197,7 @@ def build_engine(
             f"{name} needs no engines, it runs models as they are; those with engines "
             f"are {', '.join(having)}"
         )
-    request = step_request(name, artefact, height, width, depth, None, streams)
+    request = step_request(name, artifact, height, width, depth, None, streams)
     with explained(name):
         module = importlib.import_module(entry.module)
         spec = _spec(name, request, module, options)
@@ -217,7 +217,7 @@ def build_engine(
 
 def step_request(
     name: str,
-    artefact: Artefact,
+    artifact: Artifact,
     height: int,
     width: int,
     depth: int,
@@ -228,20 +228,20 @@ def step_request(
 
     Raises:
         ConfigError: it takes no batches.
-        BackendUnavailableError: the artefact lacks the file that the backend runs.
+        BackendUnavailableError: the artifact lacks the file that the backend runs.
         EngineMismatchError: that file is not the one that was compiled.
     """
     entry = BACKENDS[name]
-    file = artefact.file(entry.needs)
-    if not artefact.has(entry.needs):
+    file = artifact.file(entry.needs)
+    if not artifact.has(entry.needs):
         raise BackendUnavailableError(
-            f"{name} needs the {entry.needs} file of a model, and {artefact.name} was "
+            f"{name} needs the {entry.needs} file of a model, and {artifact.name} was "
             "compiled without it; choose another backend"
         )
     if file is None:
         raise BackendUnavailableError(
-            f"{name} cannot run {artefact.name}: its file "
-            f"{artefact.manifest['files'][entry.needs]} is not there; compile the "
+            f"{name} cannot run {artifact.name}: its file "
+            f"{artifact.manifest['files'][entry.needs]} is not there; compile the "
             "model again or choose another backend"
         )
     if streams > 1 and not entry.takes_batches:
@@ -249,9 +249,9 @@ def step_request(
         raise ConfigError(
             f"{name} takes one stream a call; those with batches: {having}"
         )
-    artefact.verify(entry.needs)
+    artifact.verify(entry.needs)
     return StepRequest(
-        *(artefact, file, height, width, depth, threads, entry.precision, streams)
+        *(artifact, file, height, width, depth, threads, entry.precision, streams)
     )
 
 
@@ -265,8 +265,8 @@ def _spec(
         "size": options.dynamic,
     }
     return EngineSpec(
-        model=request.artefact.name,
-        weights_sha256=request.artefact.digest(entry.needs),
+        model=request.artifact.name,
+        weights_sha256=request.artifact.digest(entry.needs),
         backend=name,
         precision=entry.precision,
         width=request.width,

@@ -35,7 +35,7 @@ class BackendEntry:
     install: str
     """What brings it, for messages."""
     needs: str
-    """Key of the artefact file that it runs."""
+    """Key of the artifact file that it runs."""
     precision: str = "fp32"
     options: dict[str, str] = field(default_factory=dict)
     """Further keyword arguments of the module's functions."""
@@ -51,13 +51,13 @@ _TENSORRT = "streamdenoise.inference.backends.tensorrt"
 _ONNX = "streamdenoise.inference.backends.onnxruntime"
 
 
-def _tensorrt(flavour: str, needs: str, precision: str, usual: bool) -> BackendEntry:
+def _tensorrt(flavor: str, needs: str, precision: str, usual: bool) -> BackendEntry:
     return BackendEntry(
         _TENSORRT,
-        f"'streamdenoise[{flavour}]'",
+        f"'streamdenoise[{flavor}]'",
         needs,
         precision,
-        {"flavour": flavour},
+        {"flavor": flavor},
         Engines.REQUIRED,
         needs_cuda=True,
         takes_batches=needs in ("onnx_fp16", "onnx_int8"),

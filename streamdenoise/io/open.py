@@ -146,7 +146,7 @@ def open_sink(
             for yuv4mpegpipe on stdout; ``rtsp://``, ``rtmp://``, ``srt://``,
             ``udp://`` and ``tcp://`` to publish; ``virtualcam:``, or
             ``virtualcam:/dev/video9``, for other programs; ``null:`` for nothing.
-        info: Size, format, rate, time base and colour tags of the frames.
+        info: Size, format, rate, time base and color tags of the frames.
         encoder: Codec and quality; None takes what suits the container.
         copy_from: The input file whose audio, subtitles, attachments, chapters,
             metadata and rotation are carried over; for images, the file or folder that

@@ -9,7 +9,7 @@ from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.inference.artefact import open_artefact
+from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.load import OnBuild
 from streamdenoise.io.open import open_source
 from streamdenoise.io.protocols import Source
@@ -80,7 +80,7 @@ def load_denoiser(
 
     A model of pictures gets the denoiser that it needs in place of the usual `kind`.
     """
-    if kind is Denoiser and not open_artefact(config.model).state_names:
+    if kind is Denoiser and not open_artifact(config.model).state_names:
         kind = PictureDenoiser
     return kind.load(
         config.model,

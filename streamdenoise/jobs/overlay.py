@@ -68,7 +68,7 @@ def split_view(before: Frame, after: Frame) -> Frame:
 
 
 def side_view(before: Frame, after: Frame) -> Frame:
-    """Both pictures next to each other, `before` on the left, labelled.
+    """Both pictures next to each other, `before` on the left, labeled.
 
     The width is ``2 * W``; an odd W is first widened by one repeated column, so that
     the chroma planes keep their place.

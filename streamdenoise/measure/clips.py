@@ -77,7 +77,7 @@ def clean_clip_path(clip: Path | None) -> tuple[Path, str]:
 
 
 def fit(frame: Frame, width: int, height: int) -> Frame:
-    """A frame at another size, by mirrored tiles or a centred crop.
+    """A frame at another size, by mirrored tiles or a centered crop.
 
     Args:
         frame: any of `PIX_FMTS`.
@@ -116,7 +116,7 @@ def _fit(plane: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _mirrored(have: int, want: int) -> np.ndarray:
-    """Indices of a centred crop, or of tiles that are mirrored in turn."""
+    """Indices of a centered crop, or of tiles that are mirrored in turn."""
     if have >= want:
         return np.arange(want) + (have - want) // 4 * 2  # even: chroma stays in place
     index = np.arange(want) % (2 * have)

@@ -44,7 +44,7 @@ class EvalConfig:
     each measured clip itself, which flatters them."""
     frames: int = 24
     """At most so many of each clip, from its start."""
-    behaviour: bool = True
+    behavior: bool = True
     """Also measure static scenes, ghosts, flicker and clean input."""
     threads: int | None = None
     seed: int = 0

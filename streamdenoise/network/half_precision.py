@@ -18,7 +18,7 @@ class HalfTransposedConv(nn.ConvTranspose2d):
 
 
 def convolve_in_half(net: nn.Module) -> None:
-    """Turn a network's convolutions, and normalisation behind them, to FP16, in place.
+    """Turn a network's convolutions, and normalization behind them, to FP16, in place.
 
     The running mean, its gain and the sum of picture and residual stay in FP32: steps
     of a 64th of a level would be rounded away (FP16 has 11 bits).

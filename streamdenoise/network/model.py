@@ -386,7 +386,7 @@ class DeployedGraph(nn.Module):
     """What every backend runs: pixels and state in, pixels and state out.
 
     Pixels lie in blocks (`streamdenoise.imaging.blocks`) and are integers held in float32 (0 to
-    `peak`), so that one artefact serves 8 and 10 bits; backends that can, put the cast
+    `peak`), so that one artifact serves 8 and 10 bits; backends that can, put the cast
     from and to integers into the graph.
 
     The fused frame goes from step to step as pixels too, unlike in the network, so that
@@ -422,7 +422,7 @@ class DeployedGraph(nn.Module):
     def example_inputs(
         self, height: int, width: int, streams: int = 1
     ) -> tuple[Tensor, ...]:
-        """Inputs of first frames of mid grey, to trace the graph with."""
+        """Inputs of first frames of mid gray, to trace the graph with."""
         fused, *features = self.net.initial_state(height, width, streams)
         return (
             torch.full_like(fused, 128.0),

@@ -2,8 +2,8 @@
 
 A channel is a coefficient of the orthonormal cosine transform of a block of 4x4 pixels
 of luma. Chroma of yuv420 has half the size, so its blocks have 2x2 pixels. RGB is
-turned into luma and two orthonormal colour differences first, as all three planes of a
-picture hold nearly the same (the transform of colour BM3D; Dabov et al., "Color image
+turned into luma and two orthonormal color differences first, as all three planes of a
+picture hold nearly the same (the transform of color BM3D; Dabov et al., "Color image
 denoising via sparse 3D collaborative filtering", 2007).
 
 All transforms keep lengths: noise of std s in the planes has std s in the channels, and
@@ -52,7 +52,7 @@ def luma_channels(layout: str) -> int:
 def seen_channels(layout: str) -> int:
     """How many channels, the first ones, the network looks at.
 
-    Of the colour differences of RGB it sees what yuv420 would hold of them: the finer
+    Of the color differences of RGB it sees what yuv420 would hold of them: the finer
     coefficients, last in the order, hold little but noise, and thresholds are enough.
     """
     return {"yuv420": 24, "rgb": 24, "gray": 16}[layout]
@@ -75,7 +75,7 @@ def band_of_channels(layout: str) -> list[int]:
 
 
 def threshold_of_channels(layout: str) -> list[int]:
-    """Which threshold a channel has: its own, or that of the fine colour of a plane."""
+    """Which threshold a channel has: its own, or that of the fine color of a plane."""
     seen = seen_channels(layout)
     fine = [seen + k // len(_FINE) for k in range(LAYOUT_CHANNELS[layout] - seen)]
     return [*range(seen), *fine]
@@ -122,7 +122,7 @@ def pack(planes: tuple[Tensor, ...]) -> Tensor:
 
     Returns:
         ``(N, H/4, W/4, C)``; yuv420: 16 coefficients of 4x4 luma blocks, then 4 of U
-        and 4 of V; rgb: 16 of luma, then twice the 4 coarsest of a colour difference,
+        and 4 of V; rgb: 16 of luma, then twice the 4 coarsest of a color difference,
         then twice its other 12.
     """
     pixels = planes_to_blocks(planes)
@@ -164,7 +164,7 @@ def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
 
     Args:
         sigma: ``(N, P)`` standard deviations in [0, 1]; yuv420: of Y, U and V; rgb: of
-            luma and the colour differences (`OPPONENT`), which are all s for
+            luma and the color differences (`OPPONENT`), which are all s for
             independent noise of std s in R, G and B; gray: one.
 
     Returns:

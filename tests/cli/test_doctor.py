@@ -8,7 +8,7 @@ import pytest
 
 from streamdenoise.cli import doctor
 from streamdenoise.cli.models import models_table
-from streamdenoise.inference.artefact import shipped_models
+from streamdenoise.inference.artifact import shipped_models
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.io.ffmpeg.program import ffmpeg_with
 

@@ -18,7 +18,7 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import plane_sigmas
-from streamdenoise.inference import artefact
+from streamdenoise.inference import artifact as artifact
 from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.inference.load import Backend
 from streamdenoise.io.open import open_source
@@ -174,11 +174,11 @@ def test_a_smaller_model_comes_before_half_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the same pictures and noise; the models that are shipped cost the same."""
-    assert {smaller_model(name) for name in artefact.shipped_models()} == {None}
-    for path in artefact.WEIGHTS.iterdir():
+    assert {smaller_model(name) for name in artifact.shipped_models()} == {None}
+    for path in artifact.WEIGHTS.iterdir():
         (tmp_path / path.name).symlink_to(path)
-    monkeypatch.setattr(artefact, "WEIGHTS", tmp_path)
-    manifest = artefact.open_artefact("nano-awgn").manifest
+    monkeypatch.setattr(artifact, "WEIGHTS", tmp_path)
+    manifest = artifact.open_artifact("nano-awgn").manifest
     for name, changes in {
         "tiny": {"kmac_per_px": 2.0},
         "pico": {"kmac_per_px": 5.0},
@@ -295,7 +295,7 @@ def test_texture_that_looks_like_noise_is_not_taken_out_of_the_detail() -> None:
 def test_the_network_is_told_what_noise_is_left_at_half_size() -> None:
     told: list[np.ndarray] = []
     shapes: list[tuple[int, ...]] = []
-    nano = artefact.open_artefact("nano-awgn")
+    nano = artifact.open_artifact("nano-awgn")
 
     class Watched(EngineLoader):
         def load(self, height: int, width: int, depth: int) -> Backend:

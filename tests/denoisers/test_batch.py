@@ -10,7 +10,7 @@ from streamdenoise.denoisers.batch import StreamBatch
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.blocks import layout_shapes
-from streamdenoise.inference.artefact import open_artefact
+from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 from streamdenoise.inference.guard import known_frame
 from streamdenoise.inference.load import LaneInput, load_backend
@@ -31,10 +31,10 @@ def i420(planes: tuple[np.ndarray, ...]) -> np.ndarray:
 
 
 def test_a_batch_is_each_stream_alone_also_where_some_give_no_frame() -> None:
-    artefact = open_artefact("nano")
-    batch = load_backend("eager", artefact, H, W, 8, 1, streams=3)
+    artifact = open_artifact("nano")
+    batch = load_backend("eager", artifact, H, W, 8, 1, streams=3)
     assert isinstance(batch, TorchDeviceBackend)
-    alone = [load_backend("eager", artefact, H, W, 8, 1) for _ in range(3)]
+    alone = [load_backend("eager", artifact, H, W, 8, 1) for _ in range(3)]
     clips = [clip(seed, 6) for seed in range(3)]
     given = [(0, 1, 2), (0, 2), (1,), (0, 1, 2), (2,), (0, 1, 2)]
     levels = (1.0, 0.5, 2.0)
@@ -170,7 +170,7 @@ def test_an_interrupted_stream_does_not_hang_the_others(
             got[i] = lanes[i].step(later[i], SIGMA)[0]
 
         run_together([lambda: step(0), lambda: step(1)])
-        alone = load_backend("eager", open_artefact("nano"), H, W, 8)
+        alone = load_backend("eager", open_artifact("nano"), H, W, 8)
         for i in range(2):
             alone.reset()
             assert (alone.step(later[i], SIGMA)[0] != got[i]).mean() < 1e-3

@@ -1,4 +1,4 @@
-"""What is done to a graph for and after quantisation, on graphs of a few nodes."""
+"""What is done to a graph for and after quantization, on graphs of a few nodes."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from openvino import opset13 as ops
 from torch import nn
 
 from streamdenoise.export.export import ConvToRows, with_rows
-from streamdenoise.export.quantise import _round_once, _unite_ranges
-from streamdenoise.inference.artefact import open_artefact, shipped_models
+from streamdenoise.export.quantize import _round_once, _unite_ranges
+from streamdenoise.inference.artifact import open_artifact, shipped_models
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser
 
 RNG = np.random.default_rng(0)
@@ -98,7 +98,7 @@ def test_features_are_rounded_once_and_hidden_ones_are_a_part_of_them() -> None:
 
 @pytest.mark.parametrize("name", shipped_models())
 def test_shipped_graphs_round_every_tensor_once(name: str) -> None:
-    file = open_artefact(name).file("int8")
+    file = open_artifact(name).file("int8")
     assert file is not None
     read = [
         op.input_value(0).get_node().get_friendly_name()

@@ -3,7 +3,7 @@
     camera -> proxy -> live -> a file, segments, proxy -> viewer
 
 Every picture carries its number, and the number is the time when it was made: what the
-outputs hold afterwards tells how long each was without pictures and which were lost.
+outputs hold afterward tells how long each was without pictures and which were lost.
 """
 
 from __future__ import annotations

@@ -52,10 +52,10 @@ def slope(hours: np.ndarray, values: np.ndarray) -> Slope:
     """The slope of `values`, and 1.96 standard errors of it."""
     if len(hours) < 4:
         return Slope(0.0, math.inf)
-    centred = hours - hours.mean()
-    spread = float((centred**2).sum())
-    per_hour = float((centred * values).sum()) / spread
-    rest = values - values.mean() - per_hour * centred
+    centered = hours - hours.mean()
+    spread = float((centered**2).sum())
+    per_hour = float((centered * values).sum()) / spread
+    rest = values - values.mean() - per_hour * centered
     error = math.sqrt(float((rest**2).sum()) / (len(hours) - 2) / spread)
     return Slope(per_hour, 1.96 * error)
 

@@ -1,4 +1,4 @@
-"""Colour conversion against closed forms: matrices, ranges, greys, sizes."""
+"""Color conversion against closed forms: matrices, ranges, grays, sizes."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_primaries_have_the_published_values(color: ColorInfo, table: dict) -> N
 @pytest.mark.parametrize("depth", [8, 10])
 @pytest.mark.parametrize("full", [1, 2])
 @pytest.mark.parametrize("matrix", [1, 6, 9])
-def test_greys_stay_grey(matrix: int, full: int, depth: int) -> None:
+def test_grays_stay_gray(matrix: int, full: int, depth: int) -> None:
     color = ColorInfo(matrix, full)
     ramp = np.repeat(np.arange(256, dtype=np.uint8), 2)[None, :, None]
     ramp = np.repeat(np.repeat(ramp, 2, 0), 3, 2)
@@ -101,9 +101,9 @@ def test_any_size(size: tuple[int, int], depth: int) -> None:
 
 def test_out_of_range_code_values_are_clipped() -> None:
     black, white = np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8)
-    grey = np.full((1, 1), 128, np.uint8)
-    assert yuv420_to_rgb((black, grey, grey), ColorInfo(1, 1)).max() == 0
-    assert yuv420_to_rgb((white, grey, grey), ColorInfo(1, 1)).min() == 255
+    gray = np.full((1, 1), 128, np.uint8)
+    assert yuv420_to_rgb((black, gray, gray), ColorInfo(1, 1)).max() == 0
+    assert yuv420_to_rgb((white, gray, gray), ColorInfo(1, 1)).min() == 255
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_any_frame_becomes_rgb() -> None:
 
         return Frame(planes, pix_fmt, ColorInfo(1, 2), 0, Fraction(1), 0, 0.0)
 
-    grey = np.full((3, 5), 77, np.uint8)
+    gray = np.full((3, 5), 77, np.uint8)
     np.testing.assert_array_equal(
-        frame_to_rgb(frame("gray", (grey,))), flat((77, 77, 77), (3, 5))
+        frame_to_rgb(frame("gray", (gray,))), flat((77, 77, 77), (3, 5))
     )
     deep = np.full((3, 5), 77 * 1023 // 255, np.uint16)
     out = frame_to_rgb(frame("gray10le", (deep,)))

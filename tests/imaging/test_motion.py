@@ -200,8 +200,8 @@ def test_training_follows_motion_where_it_is_told_to() -> None:
         torch.from_numpy(shown(picture)[None, None] / np.float32(255))
         for picture in (now, last)
     ]
-    grey = torch.full((1, 1, 64, 64), 0.5)
-    packed_now, packed_last = (pack((frame, grey, grey)) for frame in frames)
+    gray = torch.full((1, 1, 64, 64), 0.5)
+    packed_now, packed_last = (pack((frame, gray, gray)) for frame in frames)
     noisy, denoised = (
         packed.expand(3, -1, -1, -1) for packed in (packed_now, packed_last)
     )

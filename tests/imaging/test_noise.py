@@ -25,7 +25,7 @@ FORMATS = ["yuv420p", "yuv420p10le", "gray", "gray10le", "rgb24"]
 def flat(
     pix_fmt: str, levels: tuple[int, ...], color: ColorInfo, size: int = 256
 ) -> Frame:
-    """A frame of one colour; `levels` are 8-bit code values, one a plane."""
+    """A frame of one color; `levels` are 8-bit code values, one a plane."""
     depth = bit_depth(pix_fmt)
     dtype = np.uint8 if depth == 8 else np.uint16
     shapes = plane_shapes(pix_fmt, size, size)
@@ -36,14 +36,14 @@ def flat(
     return Frame(planes, pix_fmt, color, 7, Fraction(1, 25), 3, 1.5)
 
 
-def grey(pix_fmt: str, color: ColorInfo = BT709_LIMITED, size: int = 256) -> Frame:
+def gray(pix_fmt: str, color: ColorInfo = BT709_LIMITED, size: int = 256) -> Frame:
     return flat(pix_fmt, (126, 128, 128)[: 3 if "yuv" in pix_fmt else 1], color, size)
 
 
 @pytest.mark.parametrize("color", COLORS)
 @pytest.mark.parametrize("pix_fmt", FORMATS)
 def test_mean_and_std_are_as_told(pix_fmt: str, color: ColorInfo) -> None:
-    frame = grey(pix_fmt, color)
+    frame = gray(pix_fmt, color)
     noisy = add_gaussian_noise(frame, 10, np.random.default_rng(1))
     unit = 2 ** (bit_depth(pix_fmt) - 8)
     for before, after, sigma in zip(
@@ -64,7 +64,7 @@ def test_plane_sigmas_of_bt709_limited_are_the_textbook_ones() -> None:
 
 
 def test_the_same_seed_gives_the_same_noise() -> None:
-    frame = grey("yuv420p", size=32)
+    frame = gray("yuv420p", size=32)
     one, two = (
         add_gaussian_noise(frame, 20, np.random.default_rng(5)) for _ in range(2)
     )
@@ -73,7 +73,7 @@ def test_the_same_seed_gives_the_same_noise() -> None:
 
 
 def test_frames_of_a_clip_get_independent_noise() -> None:
-    frame, rng = grey("gray"), np.random.default_rng(2)
+    frame, rng = gray("gray"), np.random.default_rng(2)
     noise = [
         add_gaussian_noise(frame, 10, rng).planes[0].astype(float).ravel()
         for _ in range(4)
@@ -83,7 +83,7 @@ def test_frames_of_a_clip_get_independent_noise() -> None:
 
 
 def test_luma_noise_is_white() -> None:
-    y = add_gaussian_noise(grey("yuv420p"), 20, np.random.default_rng(3)).planes[0]
+    y = add_gaussian_noise(gray("yuv420p"), 20, np.random.default_rng(3)).planes[0]
     y = y.astype(float) - y.mean()
     for shifted in (y[:, 1:] * y[:, :-1], y[1:] * y[:-1]):
         assert abs(shifted.mean() / y.var()) < 0.02
@@ -91,7 +91,7 @@ def test_luma_noise_is_white() -> None:
 
 @pytest.mark.parametrize("pix_fmt", FORMATS)
 def test_zero_sigma_returns_the_same_pixels(pix_fmt: str) -> None:
-    frame = grey(pix_fmt, size=64)
+    frame = gray(pix_fmt, size=64)
     clean = add_gaussian_noise(frame, 0, np.random.default_rng(0))
     for a, b in zip(frame.planes, clean.planes, strict=True):
         # Through RGB in the same number of bits: limited range loses at most a level.
@@ -111,7 +111,7 @@ def test_noise_is_clipped_to_the_range_of_rgb() -> None:
 
 @pytest.mark.parametrize("pix_fmt", FORMATS)
 def test_odd_sizes_and_the_moment_are_kept(pix_fmt: str) -> None:
-    frame = grey(pix_fmt, size=33)
+    frame = gray(pix_fmt, size=33)
     noisy = add_gaussian_noise(frame, 25, np.random.default_rng(6))
     assert [p.shape for p in noisy.planes] == [p.shape for p in frame.planes]
     assert (noisy.pts, noisy.index, noisy.time_base) == (7, 3, Fraction(1, 25))
@@ -119,4 +119,4 @@ def test_odd_sizes_and_the_moment_are_kept(pix_fmt: str) -> None:
 
 def test_negative_sigma_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="sigma must be 0 or more"):
-        add_gaussian_noise(grey("gray"), -1, np.random.default_rng(0))
+        add_gaussian_noise(gray("gray"), -1, np.random.default_rng(0))

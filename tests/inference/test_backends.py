@@ -12,10 +12,10 @@ from streamdenoise.errors import (
     EngineMismatchError,
 )
 from streamdenoise.imaging.metrics import psnr_db
-from streamdenoise.inference.artefact import (
+from streamdenoise.inference.artifact import (
     WEIGHTS,
-    Artefact,
-    open_artefact,
+    Artifact,
+    open_artifact,
     shipped_models,
 )
 from streamdenoise.inference.load import load_backend
@@ -49,16 +49,16 @@ def clip(
 
 
 @pytest.fixture(params=shipped_models())
-def artefact(request: pytest.FixtureRequest) -> Artefact:
-    return open_artefact(request.param)
+def artifact(request: pytest.FixtureRequest) -> Artifact:
+    return open_artifact(request.param)
 
 
 @pytest.mark.parametrize("name", HERE)
 @pytest.mark.parametrize("depth", [8, 10])
-def test_equals_eager(artefact: Artefact, name: str, depth: int) -> None:
-    reference = load_backend("eager", artefact, H, W, depth, 1)
-    backend = load_backend(name, artefact, H, W, depth, 1)
-    for planes in clip(8, depth, layout=artefact.layout):
+def test_equals_eager(artifact: Artifact, name: str, depth: int) -> None:
+    reference = load_backend("eager", artifact, H, W, depth, 1)
+    backend = load_backend(name, artifact, H, W, depth, 1)
+    for planes in clip(8, depth, layout=artifact.layout):
         expected = reference.step(planes, SIGMA, 1.5)
         got = backend.step(planes, SIGMA, 1.5)
         for a, b, plane in zip(expected, got, planes, strict=True):
@@ -79,9 +79,9 @@ def test_equals_eager(artefact: Artefact, name: str, depth: int) -> None:
 
 @pytest.mark.parametrize("name", HERE)
 def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
-    artefact = open_artefact(shipped_models()[0])
+    artifact = open_artifact(shipped_models()[0])
     pictures = clip(6, 8)
-    backend = load_backend(name, artefact, H, W, 8, 1)
+    backend = load_backend(name, artifact, H, W, 8, 1)
     first = backend.step(pictures[0], SIGMA)
     for planes in pictures[1:3]:
         backend.step(planes, SIGMA)
@@ -109,12 +109,12 @@ def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
 @pytest.mark.parametrize("first", HERE)
 @pytest.mark.parametrize("second", HERE[1:])
 def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
-    artefact = open_artefact(shipped_models()[0])
+    artifact = open_artifact(shipped_models()[0])
     pictures = clip(6, 8)
-    old = load_backend(first, artefact, H, W, 8, 1)
+    old = load_backend(first, artifact, H, W, 8, 1)
     for planes in pictures[:5]:
         old.step(planes, SIGMA)
-    new = load_backend(second, artefact, H, W, 8, 1)
+    new = load_backend(second, artifact, H, W, 8, 1)
     new.set_state(old.state())
     expected, got = (b.step(pictures[5], SIGMA)[0].astype(int) for b in (old, new))
     # INT8 differs from the others by itself.
@@ -122,9 +122,9 @@ def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
 
 
 def test_int8_state_does_not_drift(tmp_path: object) -> None:
-    artefact = open_artefact("nano-awgn")
-    reference = load_backend("openvino-fp32", artefact, H, W, 8, 1)
-    backend = load_backend("openvino", artefact, H, W, 8, 1)
+    artifact = open_artifact("nano-awgn")
+    reference = load_backend("openvino-fp32", artifact, H, W, 8, 1)
+    backend = load_backend("openvino", artifact, H, W, 8, 1)
     rng = np.random.default_rng(1)
     clean = clip(1, 8)[0]
     losses = []
@@ -141,7 +141,7 @@ def test_int8_state_does_not_drift(tmp_path: object) -> None:
 
 def test_returned_planes_are_the_callers_own() -> None:
     pictures = clip(3, 8)
-    backend = load_backend("openvino", open_artefact("nano"), H, W, 8, 1)
+    backend = load_backend("openvino", open_artifact("nano"), H, W, 8, 1)
     for plane in pictures[0]:
         plane.flags.writeable = False  # as decoders lend them
     first = backend.step(pictures[0], SIGMA)[0]
@@ -152,12 +152,12 @@ def test_returned_planes_are_the_callers_own() -> None:
 
 
 def test_named_backend_never_falls_back() -> None:
-    whole = open_artefact("nano")
-    without = Artefact(whole.folder, whole.manifest | {"files": {}})
+    whole = open_artifact("nano")
+    without = Artifact(whole.folder, whole.manifest | {"files": {}})
     with pytest.raises(BackendUnavailableError, match="nano was compiled without it"):
         load_backend("openvino", without, H, W)
     files = dict.fromkeys(whole.manifest["files"], "gone.xml")
-    lost = Artefact(whole.folder, whole.manifest | {"files": files})
+    lost = Artifact(whole.folder, whole.manifest | {"files": files})
     with pytest.raises(BackendUnavailableError, match="is not there; compile"):
         load_backend("openvino", lost, H, W)
     with pytest.raises(ConfigError, match="no backend is named 'tensor'"):
@@ -172,18 +172,18 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
         sys.modules, "streamdenoise.inference.backends.onnxruntime", False
     )
     with pytest.raises(BackendUnavailableError, match=r"streamdenoise\[onnx\]"):
-        load_backend("onnxruntime", open_artefact("nano"), H, W)
+        load_backend("onnxruntime", open_artifact("nano"), H, W)
 
 
 def test_unknown_model_and_broken_manifest(tmp_path: object) -> None:
     from pathlib import Path
 
     with pytest.raises(ConfigError, match="no model is named 'pico'"):
-        open_artefact("pico")
+        open_artifact("pico")
     broken = Path(str(tmp_path)) / "broken.json"
     broken.write_text('{"name": "x"')
     with pytest.raises(CheckpointError, match="unreadable"):
-        open_artefact(str(broken))
+        open_artifact(str(broken))
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -195,7 +195,7 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path, name: str) -> None:
         )
     needs = BACKENDS[name].needs
     kind = "int8_weights" if needs == "int8" else needs
-    mixed = open_artefact(str(tmp_path / "nano.json"))
+    mixed = open_artifact(str(tmp_path / "nano.json"))
     file = mixed.manifest["files"][kind]
     (tmp_path / file.replace("nano", "other")).replace(tmp_path / file)
     with pytest.raises(EngineMismatchError, match="compile the model again"):
@@ -205,11 +205,11 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path, name: str) -> None:
 def test_corrupt_engine_file_is_a_clear_error(tmp_path: object) -> None:
     from streamdenoise.errors import BackendError
 
-    whole = open_artefact("nano")
+    whole = open_artifact("nano")
     folder = Path(str(tmp_path))
     for name in set(whole.manifest["files"].values()):
         (folder / name).write_bytes(b"not a model")
-    corrupt = Artefact(folder, {**whole.manifest, "sha256": {}})
+    corrupt = Artifact(folder, {**whole.manifest, "sha256": {}})
     for name in HERE:
         with pytest.raises((BackendError, CheckpointError)):
             load_backend(name, corrupt, H, W)

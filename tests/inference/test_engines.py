@@ -29,7 +29,7 @@ from streamdenoise.errors import (
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.inference import load as backends
-from streamdenoise.inference.artefact import WEIGHTS, Artefact, open_artefact
+from streamdenoise.inference.artifact import WEIGHTS, Artifact, open_artifact
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.inference.engine_spec import EngineSpec
@@ -77,8 +77,8 @@ RTX = ["tensorrt-rtx", "tensorrt-rtx-int8", "tensorrt-rtx-fp32"]
 def test_tensorrt_rtx_builds_every_model(
     store: EngineStore, model: str, name: str
 ) -> None:
-    artefact = open_artefact(model)
-    engine = build_engine(name, artefact, 64, 96, 8, ADA, store=store)
+    artifact = open_artifact(model)
+    engine = build_engine(name, artifact, 64, 96, 8, ADA, store=store)
     (stored,) = store.engines()
     assert stored.read() == engine
     assert stored.spec is not None
@@ -95,9 +95,9 @@ def test_tensorrt_rtx_builds_networks_of_pictures(
     spec = NetworkSpec("unet", 3, 8)
     path = tmp_path / "mine.safetensors"
     save_network(path, spec.build(), spec, {})
-    artefact = open_artefact(str(compile_network(path, tmp_path)))
+    artifact = open_artifact(str(compile_network(path, tmp_path)))
     for name in ("tensorrt-rtx", "tensorrt-rtx-fp32"):
-        build_engine(name, artefact, 64, 96, 8, ADA, store=store)
+        build_engine(name, artifact, 64, 96, 8, ADA, store=store)
     assert {stored.spec.backend for stored in store.engines() if stored.spec} == {
         "tensorrt-rtx",
         "tensorrt-rtx-fp32",
@@ -111,24 +111,24 @@ def test_tensorrt_rtx_builds_for_every_gpu_it_lists(store: EngineStore) -> None:
     numbers = [number for number in listed if number != 75]
     assert len(numbers) >= 4
     every = EngineOptions(tuple(f"{n // 10}.{n % 10}" for n in sorted(numbers)))
-    artefact = open_artefact("nano")
-    build_engine("tensorrt-rtx", artefact, 64, 96, 8, every, store=store)
+    artifact = open_artifact("nano")
+    build_engine("tensorrt-rtx", artifact, 64, 96, 8, every, store=store)
     for capability in every.compute_capabilities:
         one = EngineOptions((capability,))
-        build_engine("tensorrt-rtx", artefact, 96, 64, 8, one, store=store)
+        build_engine("tensorrt-rtx", artifact, 96, 64, 8, one, store=store)
     assert len(store.engines()) == len(numbers) + 1
     turing = EngineOptions(("7.5",))
     with pytest.raises(EngineBuildError, match="Turing"):
-        build_engine("tensorrt-rtx", artefact, 96, 64, 8, turing, store=store)
+        build_engine("tensorrt-rtx", artifact, 96, 64, 8, turing, store=store)
 
 
 def test_tensorrt_rtx_engines_are_reloaded_rejected_and_rebuilt(
     store: EngineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    artefact, name = open_artefact("nano"), "tensorrt-rtx"
+    artifact, name = open_artifact("nano"), "tensorrt-rtx"
 
     def build(**changes: object) -> str:
-        build_engine(name, artefact, 64, 96, 8, replace(ADA, **changes), store=store)
+        build_engine(name, artifact, 64, 96, 8, replace(ADA, **changes), store=store)
         return store.engines()[0].built_at + str(store.engines()[0].path.stat().st_ino)
 
     first = build()
@@ -150,25 +150,25 @@ def test_tensorrt_rtx_engines_are_reloaded_rejected_and_rebuilt(
 
 def test_tensorrt_rtx_options(store: EngineStore, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    artefact, name = open_artefact("nano"), "tensorrt-rtx"
+    artifact, name = open_artifact("nano"), "tensorrt-rtx"
     two = EngineOptions(compute_capabilities=("8.6", "12.0"))
-    build_engine(name, artefact, 64, 96, 8, two, store=store)
+    build_engine(name, artifact, 64, 96, 8, two, store=store)
     wide = replace(ADA, dynamic=True)
-    build_engine(name, artefact, 720, 1280, 8, wide, store=store)
+    build_engine(name, artifact, 720, 1280, 8, wide, store=store)
     devices = {s.spec.device: s.spec.portable for s in store.engines() if s.spec}
     assert devices == {"sm_86+sm_120": (), "sm_89": ("size",)}
-    several = build_engine(name, artefact, 64, 96, 8, ADA, streams=4, store=store)
-    single = build_engine(name, artefact, 64, 96, 8, ADA, store=EngineStore(other))
+    several = build_engine(name, artifact, 64, 96, 8, ADA, streams=4, store=store)
+    single = build_engine(name, artifact, 64, 96, 8, ADA, store=EngineStore(other))
     assert several != single
     # The engine for many sizes serves smaller ones, of one stream.
-    build_engine(name, artefact, 360, 640, 8, ADA, store=store)
+    build_engine(name, artifact, 360, 640, 8, ADA, store=store)
     assert len(store.engines()) == 3
     with pytest.raises(ConfigError, match=r"choose 7\.5, 8\.0, 8\.6"):
-        build_engine(*(name, artefact, 64, 96, 8, EngineOptions(("9.0",))), store=store)
+        build_engine(*(name, artifact, 64, 96, 8, EngineOptions(("9.0",))), store=store)
 
 
 def test_a_build_reports_steps_and_can_be_stopped(store: EngineStore) -> None:
-    artefact, name = open_artefact("nano"), "tensorrt-rtx"
+    artifact, name = open_artifact("nano"), "tensorrt-rtx"
     steps: list[tuple[str, int, int]] = []
 
     def stop(phase: str, step: int, count: int) -> bool:
@@ -176,7 +176,7 @@ def test_a_build_reports_steps_and_can_be_stopped(store: EngineStore) -> None:
         return False
 
     with pytest.raises(EngineBuildError, match="stopped"):
-        build_engine(*(name, artefact, 64, 96, 8, ADA), store=store, on_build=stop)
+        build_engine(*(name, artifact, 64, 96, 8, ADA), store=store, on_build=stop)
     assert steps
     assert all(0 <= step < count for _, step, count in steps)
     assert store.engines() == []
@@ -185,25 +185,25 @@ def test_a_build_reports_steps_and_can_be_stopped(store: EngineStore) -> None:
 def test_a_graph_that_cannot_be_read_is_told(
     store: EngineStore, tmp_path: Path
 ) -> None:
-    whole = open_artefact("nano")
+    whole = open_artifact("nano")
     (tmp_path / whole.manifest["files"]["onnx_fp16"]).write_bytes(b"no graph")
-    broken = Artefact(tmp_path, whole.manifest | {"sha256": {}})
+    broken = Artifact(tmp_path, whole.manifest | {"sha256": {}})
     with pytest.raises(EngineBuildError, match=r"cannot read nano-fp16\.onnx"):
         build_engine("tensorrt-rtx", broken, 64, 96, 8, ADA, store=store)
 
 
 @no_gpu
 def test_without_a_gpu_each_backend_for_one_says_so() -> None:
-    artefact = open_artefact("nano")
+    artifact = open_artifact("nano")
     with pytest.raises(BackendUnavailableError, match=r"--compute-capability 8\.6"):
-        load_backend("tensorrt-rtx", artefact, 64, 96)
+        load_backend("tensorrt-rtx", artifact, 64, 96)
     with pytest.raises(BackendUnavailableError, match="PyTorch with CUDA"):
-        load_backend("cuda", artefact, 64, 96)
+        load_backend("cuda", artifact, 64, 96)
     with pytest.raises(BackendUnavailableError, match=r"streamdenoise\[tensorrt\]"):
-        load_backend("tensorrt", artefact, 64, 96)
+        load_backend("tensorrt", artifact, 64, 96)
     for name in ("cuda", "directml", "coreml"):
         with pytest.raises(BackendUnavailableError, match="ExecutionProvider"):
-            load_backend(f"onnxruntime-{name}", artefact, 64, 96)
+            load_backend(f"onnxruntime-{name}", artifact, 64, 96)
     assert not any(BACKENDS[name].needs_cuda for name in backends.usual_backends())
 
 
@@ -224,13 +224,13 @@ def test_backend_and_precision_name_a_row() -> None:
 def test_a_stored_engine_runs_as_the_model_does(
     store: EngineStore, name: str, depth: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    artefact = open_artefact("nano")
+    artifact = open_artifact("nano")
     frames = clip(4, 64, 96)
     if depth == 10:
         frames = [tuple(p.astype(np.uint16) * 4 for p in f) for f in frames]
-    fresh = load_backend(name, artefact, 64, 96, depth, 1, store=store)
-    build_engine(name, artefact, 64, 96, depth, store=store)
-    stored = load_backend(name, artefact, 64, 96, depth, 1, store=store)
+    fresh = load_backend(name, artifact, 64, 96, depth, 1, store=store)
+    build_engine(name, artifact, 64, 96, depth, store=store)
+    stored = load_backend(name, artifact, 64, 96, depth, 1, store=store)
     for planes in frames:
         for a, b in zip(
             fresh.step(planes, SIGMA), stored.step(planes, SIGMA), strict=True
@@ -238,7 +238,7 @@ def test_a_stored_engine_runs_as_the_model_does(
             np.testing.assert_array_equal(a, b)
     path = store.engines()[0].engine_path
     path.write_bytes(path.read_bytes()[:-9])
-    again = load_backend(name, artefact, 64, 96, depth, 1, store=store)
+    again = load_backend(name, artifact, 64, 96, depth, 1, store=store)
     again.step(frames[0], SIGMA)
     assert "truncated" in caplog.text
 
@@ -246,7 +246,7 @@ def test_a_stored_engine_runs_as_the_model_does(
 def stored_under_the_name_of_nano(store: EngineStore, engine: bytes) -> None:
     """Let the manifest lie about what is in the file."""
     module = sys.modules["streamdenoise.inference.backends.openvino"]
-    nano = open_artefact("nano")
+    nano = open_artifact("nano")
     request = backends.step_request("openvino", nano, 256, 256, 8, None)
     spec = backends._spec("openvino", request, module, EngineOptions())
     store.prune(lambda stored: True)
@@ -257,10 +257,10 @@ def test_an_engine_of_other_weights_is_refused_with_figures_and_replaced(
     store: EngineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Only the pictures give it away."""
-    other = open_artefact("nano-awgn")
+    other = open_artifact("nano-awgn")
     engine = build_engine("openvino", other, 256, 256, 8, store=store)
     stored_under_the_name_of_nano(store, engine)
-    loader = EngineLoader(open_artefact("nano"), store=store)
+    loader = EngineLoader(open_artifact("nano"), store=store)
     backend = loader.load(256, 256, 8)
     assert backend.name == "openvino"
     found = [record.message for record in caplog.records]
@@ -273,39 +273,39 @@ def test_an_engine_of_other_weights_is_refused_with_figures_and_replaced(
 def test_an_engine_that_its_runtime_cannot_read_is_replaced(
     store: EngineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    build_engine("openvino", open_artefact("nano"), 256, 256, 8, store=store)
+    build_engine("openvino", open_artifact("nano"), 256, 256, 8, store=store)
     stored_under_the_name_of_nano(store, b"whole, but no engine")
-    backend = load_backend("openvino", open_artefact("nano"), 256, 256, store=store)
+    backend = load_backend("openvino", open_artifact("nano"), 256, 256, store=store)
     backend.step(clip(1, 256, 256)[0], SIGMA)
     assert "openvino cannot load its engine" in caplog.text
     assert store.engines() == []
 
 
 def test_what_fails_at_its_first_frame_is_passed_over(tmp_path: Path) -> None:
-    whole = open_artefact("nano")
+    whole = open_artifact("nano")
     state = whole.manifest["state"] | {"hidden": [17, 4]}
-    artefact = Artefact(whole.folder, whole.manifest | {"state": state})
+    artifact = Artifact(whole.folder, whole.manifest | {"state": state})
     with pytest.raises(BackendUnavailableError) as caught:
-        EngineLoader(artefact).load(64, 64, 8)
+        EngineLoader(artifact).load(64, 64, 8)
     for name in ("openvino", "onnxruntime", "eager"):
         assert f"{name} does not work: " in str(caught.value)
     with pytest.raises(BackendError, match="onnxruntime does not work"):
-        EngineLoader(artefact, backend="onnxruntime").load(64, 64, 8)
+        EngineLoader(artifact, backend="onnxruntime").load(64, 64, 8)
 
 
-def spoilt(tmp_path: Path, value: float) -> Artefact:
+def spoilt(tmp_path: Path, value: float) -> Artifact:
     """The model with a weight that makes its pictures useless."""
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
-    whole = open_artefact("nano")
+    whole = open_artifact("nano")
     file = WEIGHTS / whole.manifest["files"]["eager"]
     tensors = load_file(file)
     tensors["tail.bias"][0] = value  # of the brightness of blocks
     with safe_open(file, "pt") as opened:
         metadata = opened.metadata()
     save_file(tensors, tmp_path / file.name, metadata)
-    return Artefact(tmp_path, whole.manifest | {"sha256": {}})
+    return Artifact(tmp_path, whole.manifest | {"sha256": {}})
 
 
 @pytest.mark.parametrize(
@@ -315,34 +315,34 @@ def spoilt(tmp_path: Path, value: float) -> Artefact:
 def test_nan_and_black_are_refused(
     tmp_path: Path, value: float, fault: str, size: int
 ) -> None:
-    artefact = spoilt(tmp_path, value)
+    artifact = spoilt(tmp_path, value)
     with pytest.raises(EngineRefusedError, match=fault):
-        EngineLoader(artefact, backend="eager").load(size, size, 8)
+        EngineLoader(artifact, backend="eager").load(size, size, 8)
 
 
 def test_the_guard_sees_the_same_at_every_size() -> None:
-    artefact = open_artefact("nano-awgn")
+    artifact = open_artifact("nano-awgn")
     found = []
     for height, width in ((SIDE, SIDE), (SIDE, 640), (480, 264)):
-        engine = load_backend("openvino", artefact, height, width, 8, 2)
+        engine = load_backend("openvino", artifact, height, width, 8, 2)
         shapes = layout_shapes("yuv420", height, width)
-        found.append(check_engine(engine, artefact, shapes, 8, "int8"))
+        found.append(check_engine(engine, artifact, shapes, 8, "int8"))
         assert not any(array.any() for array in engine.state())
     assert np.ptp(found) < 0.2
-    engine = load_backend("openvino", artefact, SIDE, SIDE, 10, 2)
+    engine = load_backend("openvino", artifact, SIDE, SIDE, 10, 2)
     shapes = layout_shapes("yuv420", SIDE, SIDE)
-    assert check_engine(engine, artefact, shapes, 10, "int8") > 42
+    assert check_engine(engine, artifact, shapes, 10, "int8") > 42
 
 
 @pytest.mark.timeout(180)  # PyTorch is slow beside other tests
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime", "eager"])
 def test_tiles_give_what_the_whole_picture_gives(name: str) -> None:
-    artefact = open_artefact("nano")
+    artifact = open_artifact("nano")
     height, width = 456, 640
     flow = np.zeros((height // 8, width // 8, 2), np.float32)
     flow[..., 0], flow[20:, :, 1] = 1.5, -2.25
-    whole = EngineLoader(artefact, backend=name, threads=2).load(height, width, 8)
-    tiles = EngineLoader(artefact, backend=name, threads=2, tile=256)
+    whole = EngineLoader(artifact, backend=name, threads=2).load(height, width, 8)
+    tiles = EngineLoader(artifact, backend=name, threads=2, tile=256)
     tiled = tiles.load(height, width, 8)
     for planes in clip(6, height, width):
         pairs = zip(whole.step(planes, SIGMA), tiled.step(planes, SIGMA), strict=True)
@@ -409,7 +409,7 @@ def test_a_better_engine_takes_over_with_the_state(
 def test_closing_stops_a_build_in_the_background(
     store: EngineStore, slow_openvino: None
 ) -> None:
-    loader = EngineLoader(open_artefact("nano"), wait=False, store=store)
+    loader = EngineLoader(open_artifact("nano"), wait=False, store=store)
     backend = loader.load(2160, 3840, 8)
     assert backend.name == "openvino-fp32"
     assert loader.notes == ("openvino is being built and takes over when ready",)
@@ -424,11 +424,11 @@ def test_closing_stops_a_build_in_the_background(
 def test_closing_ends_a_build_that_waits_for_another_process(
     store: EngineStore, slow_openvino: None
 ) -> None:
-    artefact = open_artefact("nano")
-    loader = EngineLoader(artefact, wait=False, store=store)
+    artifact = open_artifact("nano")
+    loader = EngineLoader(artifact, wait=False, store=store)
     store.folder.mkdir()
     module = importlib.import_module("streamdenoise.inference.backends.openvino")
-    request = backends.step_request("openvino", artefact, 64, 64, 8, None)
+    request = backends.step_request("openvino", artifact, 64, 64, 8, None)
     spec = backends._spec("openvino", request, module, EngineOptions())
     with FileLock(store.folder / f"{spec.file_name}.lock"):
         backend = loader.load(64, 64, 8)
@@ -446,7 +446,7 @@ def test_a_model_from_a_file_is_what_is_built_in_the_background(
     for file in WEIGHTS.glob("nano-awgn[.-]*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     mine = (tmp_path / "nano-awgn.json").rename(tmp_path / "mine.json")
-    loader = EngineLoader(open_artefact(str(mine)), wait=False, store=store)
+    loader = EngineLoader(open_artifact(str(mine)), wait=False, store=store)
     backend = loader.load(64, 64, 8)
     better = wait_for_better(loader)
     assert better.name == "openvino"
@@ -465,10 +465,10 @@ def wait_for_better(loader: EngineLoader) -> Backend:
 def test_a_stored_engine_that_is_no_good_is_built_anew_in_the_background(
     store: EngineStore, slow_openvino: None
 ) -> None:
-    other = open_artefact("nano-awgn")
+    other = open_artifact("nano-awgn")
     engine = build_engine("openvino", other, 256, 256, 8, store=store)
     stored_under_the_name_of_nano(store, engine)
-    loader = EngineLoader(open_artefact("nano"), wait=False, store=store)
+    loader = EngineLoader(open_artifact("nano"), wait=False, store=store)
     backend = loader.load(256, 256, 8)
     assert backend.name == "openvino-fp32"
     better = wait_for_better(loader)
@@ -481,14 +481,14 @@ def test_a_stored_engine_that_is_no_good_is_built_anew_in_the_background(
 def test_the_engine_of_a_tile_is_what_is_built_in_the_background(
     store: EngineStore, slow_openvino: None
 ) -> None:
-    loader = EngineLoader(open_artefact("nano"), tile=256, wait=False, store=store)
+    loader = EngineLoader(open_artifact("nano"), tile=256, wait=False, store=store)
     backend = loader.load(320, 480, 8)
     better = wait_for_better(loader)
     (stored,) = store.engines()
     assert stored.spec is not None
     assert (stored.spec.height, stored.spec.width) == (256, 256)
     assert better.step(clip(1, 320, 480)[0], SIGMA)[0].shape == (320, 480)
-    again = EngineLoader(open_artefact("nano"), tile=256, wait=False, store=store)
+    again = EngineLoader(open_artifact("nano"), tile=256, wait=False, store=store)
     assert again.load(320, 480, 8).name == "openvino"
     for each in (backend, better):
         each.close()
@@ -499,14 +499,14 @@ def test_an_engine_that_is_refused_again_is_not_built_at_every_start(
 ) -> None:
     """No sound engine reaches this limit, so even a new one is refused."""
     monkeypatch.setitem(LEAST_PSNR_DB, "int8", 90.0)
-    artefact, built = open_artefact("nano"), []
+    artifact, built = open_artifact("nano"), []
 
     def note(phase: str, step: int, steps: int) -> bool:
         built.append(phase)
         return True
 
     for _ in range(2):
-        loader = EngineLoader(artefact, store=store, on_build=note)
+        loader = EngineLoader(artifact, store=store, on_build=note)
         backend = loader.load(256, 256, 8)
         assert backend.name == "openvino-fp32"
         assert "dB against the model's own" in loader.notes[0]
@@ -586,10 +586,10 @@ def test_the_commands_survive_any_manifest(store: EngineStore, spec: str) -> Non
 
 def shipped_engine(store: EngineStore, **changes: object) -> Path:
     """Manifest of an engine as if it were of nano for OpenVINO, with changes."""
-    artefact = open_artefact("nano")
+    artifact = open_artifact("nano")
     spec = EngineSpec(
         model="nano",
-        weights_sha256=artefact.digest("int8"),
+        weights_sha256=artifact.digest("int8"),
         backend="openvino",
         precision="int8",
         width=64,
@@ -689,7 +689,7 @@ def test_every_folder_of_the_store_is_listed(
 def test_no_backend_with_engines_is_one_sentence(
     store: EngineStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(name: str, artefact: Artefact) -> None:
+    def missing(name: str, artifact: Artifact) -> None:
         raise BackendUnavailableError(f"no {name}")
 
     monkeypatch.setattr(engines, "check_backend", missing)

@@ -16,7 +16,7 @@ from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.metrics import psnr_db
-from streamdenoise.inference.artefact import Artefact, open_artefact, shipped_models
+from streamdenoise.inference.artifact import Artifact, open_artifact, shipped_models
 from streamdenoise.inference.backends.torch_device import (
     TorchDeviceBackend,
     buffer_bytes,
@@ -35,21 +35,21 @@ ON_GPU = [name for name, entry in BACKENDS.items() if entry.needs_cuda]
 def required_as(name: str) -> str:
     """The word of a backend in ``STREAMDENOISE_REQUIRE``."""
     options = BACKENDS[name].options
-    return "cuda" if "device" in options else options.get("flavour", name)
+    return "cuda" if "device" in options else options.get("flavor", name)
 
 
 def loaded(name: str, model: str, **options: int) -> Backend:
-    artefact = open_artefact(model)
+    artifact = open_artifact(model)
     skip_or_fail_without_cuda(required_as(name))
     try:
-        check_backend(name, artefact)
+        check_backend(name, artifact)
     except BackendUnavailableError as exc:
         skip_or_fail(required_as(name), str(exc))
-    return load_backend(name, artefact, H, W, **options)
+    return load_backend(name, artifact, H, W, **options)
 
 
 def frames(model: str, count: int, peak: int = 255) -> list[tuple[np.ndarray, ...]]:
-    shapes = layout_shapes(open_artefact(model).layout, H, W)
+    shapes = layout_shapes(open_artifact(model).layout, H, W)
     return [known_frame(t, shapes, peak) for t in range(count)]
 
 
@@ -59,11 +59,11 @@ def frames(model: str, count: int, peak: int = 255) -> list[tuple[np.ndarray, ..
 @pytest.mark.parametrize("depth", [8, 10])
 def test_equals_the_cpu(name: str, model: str, depth: int) -> None:
     engine = loaded(name, model, depth=depth)
-    artefact = open_artefact(model)
-    shapes = layout_shapes(artefact.layout, H, W)
+    artifact = open_artifact(model)
+    shapes = layout_shapes(artifact.layout, H, W)
     precision = BACKENDS[name].precision
-    check_engine(engine, artefact, shapes, depth, precision)
-    reference = load_backend("eager", artefact, H, W, depth)
+    check_engine(engine, artifact, shapes, depth, precision)
+    reference = load_backend("eager", artifact, H, W, depth)
     peak = (1 << depth) - 1
     flow = np.full((H // 8, W // 8, 2), 1.25, np.float32)
     for planes in frames(model, 30, peak):
@@ -155,7 +155,7 @@ def test_what_is_required_fails_instead_of_being_skipped(
     torch = None if cause == "no torch" else SimpleNamespace(cuda=cuda)
     monkeypatch.setitem(sys.modules, "torch", torch)
 
-    def refuse(name: str, artefact: Artefact) -> None:
+    def refuse(name: str, artifact: Artifact) -> None:
         raise BackendUnavailableError(f"{name} cannot be used")
 
     monkeypatch.setattr(sys.modules[__name__], "check_backend", refuse)
@@ -167,7 +167,7 @@ def test_what_is_required_fails_instead_of_being_skipped(
 
 @pytest.mark.parametrize("depth", [8, 10])
 def test_the_budget_is_what_the_buffers_take(depth: int) -> None:
-    backend = load_backend("eager", open_artefact("nano"), H, W, depth, 1, streams=2)
+    backend = load_backend("eager", open_artifact("nano"), H, W, depth, 1, streams=2)
     assert isinstance(backend, TorchDeviceBackend)
     held = [*backend._sets[0], *backend._sets[1], *backend._planes]
     held += [backend._pixels, backend._clean]

@@ -17,7 +17,7 @@ import torch
 from streamdenoise.imaging.blocks import gather_blocks
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
-from streamdenoise.inference.artefact import Artefact, open_artefact, shipped_models
+from streamdenoise.inference.artifact import Artifact, open_artifact, shipped_models
 from streamdenoise.inference.backends import openvino
 from streamdenoise.inference.backends.onnxruntime import OnnxRuntimeBackend
 from streamdenoise.inference.backends.openvino import ov
@@ -69,11 +69,11 @@ def graph(kind: str, precision: str) -> Callable[[str, int, int], Backend]:
     """What TensorRT builds engines of, run by ONNX Runtime."""
 
     def load(model: str, height: int, width: int) -> Backend:
-        artefact = open_artefact(model)
-        file = artefact.file(kind)
+        artifact = open_artifact(model)
+        file = artifact.file(kind)
         assert file is not None
         request = StepRequest(
-            artefact, file, height, width, threads=2, precision=precision
+            artifact, file, height, width, threads=2, precision=precision
         )
         return OnnxRuntimeBackend(kind, request, "CPUExecutionProvider")
 
@@ -81,7 +81,7 @@ def graph(kind: str, precision: str) -> Callable[[str, int, int], Backend]:
 
 
 def backend(name: str) -> Callable[[str, int, int], Backend]:
-    return lambda model, h, w: load_backend(name, open_artefact(model), h, w, 8, 2)
+    return lambda model, h, w: load_backend(name, open_artifact(model), h, w, 8, 2)
 
 
 LOADERS = {
@@ -95,15 +95,15 @@ LOADERS = {
 
 @cache
 def reference(model: str) -> tuple[list[Planes], tuple[np.ndarray, ...]]:
-    layout = open_artefact(model).layout
+    layout = open_artifact(model).layout
     _, noisy, told = real_clip(layout)
     eager = backend("eager")(model, H, W)
     return [eager.step(planes, told) for planes in noisy], eager.state()
 
 
-def write_without_rounding(artefact: Artefact, path: Path) -> None:
+def write_without_rounding(artifact: Artifact, path: Path) -> None:
     """The FP32 graph up to its last node, so that pictures come out unrounded."""
-    file = artefact.file("onnx")
+    file = artifact.file("onnx")
     assert file is not None
     whole = onnx.load(file)
     pixels = whole.graph.output[0]
@@ -120,7 +120,7 @@ def in_onnxruntime(request: StepRequest) -> Step:
     session = ort.InferenceSession(
         request.file, options, providers=["CPUExecutionProvider"]
     )
-    names = request.artefact.input_names
+    names = request.artifact.input_names
     return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 
 
@@ -128,8 +128,8 @@ def in_openvino(request: StepRequest) -> Step:
     """As the backend compiles it, but for the casts from and to integers."""
     model = ov.Core().read_model(request.file)
     state, ones = request.state_shapes, (1, 1, 1, 1)
-    shapes = [state[0], ones, (1, request.artefact.sigmas), ones, *state]
-    names = request.artefact.input_names
+    shapes = [state[0], ones, (1, request.artifact.sigmas), ones, *state]
+    names = request.artifact.input_names
     model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
     compiled = ov.Core().compile_model(model, "CPU", openvino._config(request))
     return lambda arrays: [array.copy() for array in compiled(arrays).values()]
@@ -138,8 +138,8 @@ def in_openvino(request: StepRequest) -> Step:
 @cache
 def unrounded_reference(model: str) -> list[np.ndarray]:
     """What eager FP32 makes of the clip, before it is rounded."""
-    artefact = open_artefact(model)
-    file = artefact.file("eager")
+    artifact = open_artifact(model)
+    file = artifact.file("eager")
     assert file is not None
     graph = DeployedGraph(load_checkpoint(file)[0]).eval()
 
@@ -149,13 +149,13 @@ def unrounded_reference(model: str) -> list[np.ndarray]:
             patch.setattr(torch, "round", lambda x: x)
             return [out.numpy() for out in graph(*map(torch.from_numpy, arrays))]
 
-    return unrounded_pictures(run, artefact)
+    return unrounded_pictures(run, artifact)
 
 
-def unrounded_pictures(run: Step, artefact: Artefact) -> list[np.ndarray]:
+def unrounded_pictures(run: Step, artifact: Artifact) -> list[np.ndarray]:
     """Of the noisy clip, as blocks in 0 to `PEAK`; the state goes from step to step."""
-    _, noisy, told = real_clip(artefact.layout)
-    state = [np.zeros(shape, np.float32) for shape in artefact.state_shapes(H, W)]
+    _, noisy, told = real_clip(artifact.layout)
+    state = [np.zeros(shape, np.float32) for shape in artifact.state_shapes(H, W)]
     blocks = np.empty(state[0].shape, np.uint8)
     ones = np.ones((1, 1, 1, 1), np.float32)
     pictures = []
@@ -171,7 +171,7 @@ def unrounded_pictures(run: Step, artefact: Artefact) -> list[np.ndarray]:
 @pytest.mark.parametrize("model", shipped_models())
 def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
     load, precision = LOADERS[name]
-    clean, noisy, told = real_clip(open_artefact(model).layout)
+    clean, noisy, told = real_clip(open_artifact(model).layout)
     expected, expected_state = reference(model)
     engine = load(model, H, W)
     got = [engine.step(planes, told) for planes in noisy]
@@ -190,11 +190,11 @@ def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
 def test_fp32_equals_eager_before_rounding(
     model: str, run: Callable[[StepRequest], Step], tmp_path: Path
 ) -> None:
-    artefact = open_artefact(model)
+    artifact = open_artifact(model)
     file = tmp_path / f"{model}.onnx"
-    write_without_rounding(artefact, file)
-    request = StepRequest(artefact, file, H, W, threads=2)
-    got = unrounded_pictures(run(request), artefact)
+    write_without_rounding(artifact, file)
+    request = StepRequest(artifact, file, H, W, threads=2)
+    got = unrounded_pictures(run(request), artifact)
     for a, b in zip(unrounded_reference(model), got, strict=True):
         assert (b != b.round()).any(), "these are rounded"
         np.testing.assert_allclose(b / PEAK, a / PEAK, rtol=0, atol=1e-4)

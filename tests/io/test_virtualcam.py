@@ -100,7 +100,7 @@ def test_ten_bits_become_eight(backend: list[Backend]) -> None:
 
 
 @pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
-def test_gray_has_no_colour(backend: list[Backend], pix_fmt: str) -> None:
+def test_gray_has_no_color(backend: list[Backend], pix_fmt: str) -> None:
     info = StreamInfo(64, 48, pix_fmt)
     with open_sink("virtualcam:", info) as sink:
         sink.write(frame_of(info))

@@ -17,7 +17,7 @@ from streamdenoise.errors import BackendUnavailableError, ConfigError, SourceErr
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.metrics import psnr_db, psnr_uv, psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
-from streamdenoise.inference.artefact import open_artefact
+from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.measure.clips import find_clips, read_clip
@@ -26,9 +26,9 @@ from streamdenoise.measure.peers.peer import StoredClip, store
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.peers.search import tuning_cases
 from streamdenoise.measure.quality.anchors import ANCHORS, SIGMAS
-from streamdenoise.measure.quality.behaviour import (
+from streamdenoise.measure.quality.behavior import (
     MIN_WIDTH,
-    Behaviour,
+    Behavior,
     CleanInput,
     Ghosting,
     StaticScene,
@@ -60,7 +60,7 @@ def textured(
         scale = w / width
         rows = np.arange(h)[:, None] / (period * scale)
         columns = (np.arange(w) + 2 * index * scale) / (period * scale)
-        height_of_waves = 25 if w == width else 4  # colours stay within RGB
+        height_of_waves = 25 if w == width else 4  # colors stay within RGB
         waves = np.sin(rows) + np.sin(columns)
         planes.append((125 + height_of_waves * waves).astype(np.uint8))
     return Frame(tuple(planes), "yuv420p", BT709, index, TICK, index, 0.0)
@@ -119,7 +119,7 @@ def waves_rgb(index: int, height: int = 101, width: int = 135) -> np.ndarray:
 @pytest.mark.parametrize("model", ["nano-awgn", "nano-rgb-awgn"])
 def test_the_model_in_float_gains_on_odd_sizes_and_keeps_its_range(model: str) -> None:
     rng = np.random.default_rng(0)
-    denoiser = FloatDenoiser(open_artefact(model), 101, 135, 30, 1)
+    denoiser = FloatDenoiser(open_artifact(model), 101, 135, 30, 1)
     for index in range(4):
         clean = waves_rgb(index)
         noisy = add_unclipped_noise(clean, 30, rng)
@@ -135,7 +135,7 @@ def test_the_model_in_float_gains_on_odd_sizes_and_keeps_its_range(model: str) -
 def test_the_model_in_float_does_what_the_denoiser_does_to_pictures(model: str) -> None:
     """On noise that 8 bits can hold both agree, but for the rounding between."""
     rng = np.random.default_rng(0)
-    exact = FloatDenoiser(open_artefact(model), 96, 128, 20, 1)
+    exact = FloatDenoiser(open_artifact(model), 96, 128, 20, 1)
     with Denoiser.load(model, backend="onnxruntime", sigma=20, threads=1) as denoiser:
         for index in range(4):
             noisy = add_unclipped_noise(waves_rgb(index, 96, 128), 20, rng)
@@ -152,7 +152,7 @@ def test_anchors_fall_with_the_noise() -> None:
         assert list(anchor.psnr) == sorted(anchor.psnr, reverse=True)
 
 
-# Behaviour
+# Behavior
 
 
 def identity(noisy: Sequence[Frame]) -> Sequence[Frame]:
@@ -283,14 +283,14 @@ def test_the_report_says_how_the_peers_got_their_options() -> None:
     assert "options tuned on clips of `train`" in tuned.markdown()
 
 
-def test_behaviour_pairs_and_published_are_summed_up(tmp_path: Path) -> None:
+def test_behavior_pairs_and_published_are_summed_up(tmp_path: Path) -> None:
     rising = tuple(30 + n / 10 for n in range(36))
     report = EvalReport(
         "nano",
         4,
         kmac_per_px=9.8,
         scores=scores("a", (20, 30, 28, 29)) + scores("b", (20, 30, 29.5, 28)),
-        behaviour=Behaviour(
+        behavior=Behavior(
             static=[
                 StaticScene("a", 30, rising, 10.0, 1.0),
                 StaticScene("b", 30, (30.0,) * 36, 10.0, 10.0),
@@ -328,7 +328,7 @@ def test_behaviour_pairs_and_published_are_summed_up(tmp_path: Path) -> None:
 
     report.write(tmp_path / "out")
     stored = json.loads((tmp_path / "out" / "eval.json").read_text())
-    assert stored["behaviour"]["clean"][0]["psnr_y"] == "inf"
+    assert stored["behavior"]["clean"][0]["psnr_y"] == "inf"
     assert stored["pairs"][1]["psnr"] == 35.5
     for name in ("fps.png", "static.png", "cost.png"):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
@@ -373,14 +373,14 @@ def test_one_run_measures_both_protocols_and_a_tuned_peer(
     for score in report.published:
         assert score.psnr_noisy == pytest.approx(22.1, abs=0.2)
         assert score.psnr > score.psnr_noisy + 5
-    behaviour = report.behaviour
-    assert behaviour is not None
-    assert [scene.clip for scene in behaviour.static] == ["fine", "slow"]
-    assert all(scene.gain_db > 1 for scene in behaviour.static)
-    assert all(scene.flicker_db < -6 for scene in behaviour.static)
-    assert [g.object_clip for g in behaviour.ghosts] == ["slow", "fine"]
-    assert all(abs(ghost.residue) < 0.5 for ghost in behaviour.ghosts)
-    assert min(clean.psnr_y for clean in behaviour.clean) > 40
+    behavior = report.behavior
+    assert behavior is not None
+    assert [scene.clip for scene in behavior.static] == ["fine", "slow"]
+    assert all(scene.gain_db > 1 for scene in behavior.static)
+    assert all(scene.flicker_db < -6 for scene in behavior.static)
+    assert [g.object_clip for g in behavior.ghosts] == ["slow", "fine"]
+    assert all(abs(ghost.residue) < 0.5 for ghost in behavior.ghosts)
+    assert min(clean.psnr_y for clean in behavior.clean) > 40
 
     text = (tmp_path / "out" / "eval.md").read_text()
     assert text == report.markdown()
@@ -400,11 +400,11 @@ def test_options_are_searched_on_the_clip_itself_without_tune(clips: Path) -> No
         sigmas=(20,),
         peers=("hqdn3d",),
         frames=3,
-        behaviour=False,
+        behavior=False,
         threads=1,
     )
     report = evaluate(config)
-    assert report.behaviour is None
+    assert report.behavior is None
     assert not report.published
     assert "on the measured clip itself" in report.markdown()
     assert report.scores[-1].psnr_y > report.scores[0].psnr_y + 1
@@ -415,7 +415,7 @@ def test_pictures_are_clips_of_one_frame(tmp_path: Path) -> None:
     assert find_clips(tmp_path) == [tmp_path / "a.png"]
     assert len(read_clip(tmp_path / "a.png", 5)) == 1
     config = EvalConfig(
-        clips=str(tmp_path), sigmas=(25,), behaviour=False, protocol=Protocol.BOTH
+        clips=str(tmp_path), sigmas=(25,), behavior=False, protocol=Protocol.BOTH
     )
     report = evaluate(config)
     assert report.scores[1].psnr_y > report.scores[0].psnr_y + 3
@@ -507,7 +507,7 @@ def test_what_ffmpeg_lacks_is_named_and_the_rest_is_measured(
     bare.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(bare))
     config = EvalConfig(str(clips / "slow.mkv"), sigmas=(20,), frames=2)
-    report = evaluate(replace(config, behaviour=False, threads=1))
+    report = evaluate(replace(config, behavior=False, threads=1))
     assert {score.vmaf for score in report.scores} == {None}
     assert "- not measured: VMAF: this build of FFmpeg has no libvmaf" in (
         report.markdown()
@@ -529,7 +529,7 @@ def test_peers_left_out_are_in_the_report(
         "streamdenoise.evaluate.find_peers", lambda *_: ([], ["bm3d: no bm3d filter"])
     )
     config = EvalConfig(
-        str(clips / "slow.mkv"), sigmas=(20,), frames=1, behaviour=False, threads=1
+        str(clips / "slow.mkv"), sigmas=(20,), frames=1, behavior=False, threads=1
     )
     assert "- not measured: bm3d: no bm3d filter" in evaluate(config).markdown()
 
@@ -607,8 +607,8 @@ def test_what_is_missing_is_said_before_anything_is_measured(
     ("height", "width", "options", "message"),
     [
         (8, 8, {}, "a.png is 8x8; give pictures of at least 32x32"),
-        (8, 64, {"behaviour": False}, "a.png is 64x8; give"),
-        (32, 32, {}, "a.png is 32 wide, too narrow .* or --no-behaviour"),
+        (8, 64, {"behavior": False}, "a.png is 64x8; give"),
+        (32, 32, {}, "a.png is 32 wide, too narrow .* or --no-behavior"),
     ],
 )
 def test_pictures_too_small_are_said_at_once(
@@ -623,7 +623,7 @@ def test_pictures_too_small_are_said_at_once(
 
 def test_the_smallest_pictures_are_measured(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), waves_rgb(0, 32, 32))
-    config = EvalConfig(str(tmp_path), sigmas=(20,), behaviour=False, threads=1)
+    config = EvalConfig(str(tmp_path), sigmas=(20,), behavior=False, threads=1)
     noisy, told, _ = evaluate(config).scores
     assert told.psnr_y > noisy.psnr_y
 
@@ -646,7 +646,7 @@ def test_peers_are_not_tuned_on_what_is_measured(clips: Path, tmp_path: Path) ->
 def test_a_file_that_is_no_clip_is_a_source_error(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no clip")
     with pytest.raises(SourceError, match=r"a\.mp4"):
-        evaluate(EvalConfig(str(tmp_path / "a.mp4"), behaviour=False))
+        evaluate(EvalConfig(str(tmp_path / "a.mp4"), behavior=False))
 
 
 def test_an_output_that_is_a_file_is_said_at_once(clips: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_an_unknown_size_is_refused() -> None:
 
 
 def test_runtimes_are_compared_step_by_step() -> None:
-    # Neighbours made both slow in the second step: the ratio tells nothing of it.
+    # Neighbors made both slow in the second step: the ratio tells nothing of it.
     text = compare_runtimes.table({"a": [10.0, 20.0, 10.0], "b": [20.0, 40.0, 20.0]})
     assert "| a | 10.0 | 1.00 |" in text
     assert "| b | 20.0 | 2.00 |" in text

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from streamdenoise.inference.artefact import open_artefact, shipped_models
+from streamdenoise.inference.artifact import open_artifact, shipped_models
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.measure.speed.roofline import (
     ONNX_PRODUCT,
@@ -120,10 +120,10 @@ def test_state_counts_as_the_graph_of_a_precision_holds_it(
 ) -> None:
     import onnx
 
-    artefact = open_artefact(model)
-    file = artefact.file(kind)
+    artifact = open_artifact(model)
+    file = artifact.file(kind)
     assert file is not None
-    shapes = dict(zip(artefact.state_names, artefact.state_shapes(64, 96), strict=True))
+    shapes = dict(zip(artifact.state_names, artifact.state_shapes(64, 96), strict=True))
     held = 0
     for each in onnx.load(file).graph.input:
         if each.name in shapes:
@@ -132,19 +132,19 @@ def test_state_counts_as_the_graph_of_a_precision_holds_it(
             )
             held += math.prod(shapes[each.name]) * dtype.itemsize
     precision = kind.removeprefix("onnx_").replace("onnx", "fp32")
-    assert state_bytes(artefact, 64, 96, precision) == held
+    assert state_bytes(artifact, 64, 96, precision) == held
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_state_counts_as_pytorch_holds_it(precision: str) -> None:
-    artefact = open_artefact("nano")
-    file = artefact.file("eager")
+    artifact = open_artifact("nano")
+    file = artifact.file("eager")
     assert file is not None
     net, _ = load_checkpoint(file)
     if precision == "fp16":
         convolve_in_half(net)
     held = sum(tensor.nbytes for tensor in net.initial_state(64, 96))
-    assert state_bytes(artefact, 64, 96, precision) == held
+    assert state_bytes(artifact, 64, 96, precision) == held
 
 
 def test_fractions_of_a_step_are_consistent() -> None:

@@ -13,7 +13,7 @@ from streamdenoise.errors import (
     ConfigError,
     EngineBuildError,
 )
-from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.load import Backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.machine import has_cuda
@@ -62,7 +62,7 @@ def test_all_backends_are_measured_and_their_units_agree(
     measured = [(result.size, result.backend) for result in report.results]
     assert measured == [(size, name) for size in sizes for name in HERE]
     assert list(report.left_out) == GPU
-    kmac = open_artefact(model).manifest["kmac_per_px"]
+    kmac = open_artifact(model).manifest["kmac_per_px"]
     for result in report.results:
         assert result.size == f"{result.width}x{result.height}"
         assert result.steps >= 5
@@ -124,10 +124,10 @@ def test_nothing_to_measure_is_an_error(
 def without_engine_of_96(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two backends, ONNX Runtime's cannot be built for pictures 96 wide."""
 
-    def load(name: str, artefact: Artefact, h: int, w: int, *options: int) -> Backend:
+    def load(name: str, artifact: Artifact, h: int, w: int, *options: int) -> Backend:
         if (name, w) == ("onnxruntime", 96):
             raise EngineBuildError("onnxruntime could not build its engine")
-        return load_backend(name, artefact, h, w, *options)
+        return load_backend(name, artifact, h, w, *options)
 
     two = {name: BACKENDS[name] for name in ("openvino", "onnxruntime")}
     monkeypatch.setattr(steps_module, "BACKENDS", two)
@@ -166,7 +166,7 @@ def test_no_engine_at_any_size_is_an_error(
 
 
 def test_sizes_are_named_or_in_pixels() -> None:
-    nano = open_artefact("nano")
+    nano = open_artifact("nano")
     assert fitting_size("2160p", nano) == (3840, 2160)
     assert fitting_size("64x48", nano) == (64, 48)
     for text in ("huge", "64x", "-64x48", "1e3x8", ""):
@@ -179,7 +179,7 @@ def test_sizes_are_named_or_in_pixels() -> None:
 
 
 def test_a_manifest_without_costs_is_an_error(clip: Clip, tmp_path: Path) -> None:
-    manifest = {**open_artefact("nano").manifest}
+    manifest = {**open_artifact("nano").manifest}
     del manifest["kmac_per_px"]
     path = tmp_path / "old.json"
     path.write_text(json.dumps(manifest))

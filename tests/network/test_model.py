@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from streamdenoise import Denoiser
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.motion import FlowEstimator
-from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.artifact import Artifact
 from streamdenoise.network.checkpoint import save_checkpoint
 from streamdenoise.network.model import (
     DeployedGraph,
@@ -82,14 +82,14 @@ def test_pack_keeps_white_noise_white() -> None:
     )
 
 
-def test_rgb_has_luma_then_what_yuv420_holds_of_colour_then_the_rest() -> None:
+def test_rgb_has_luma_then_what_yuv420_holds_of_color_then_the_rest() -> None:
     rgb = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
     packed = pack((rgb,))
     assert float(packed.square().sum()) == pytest.approx(float(rgb.square().sum()))
     mixed = torch.einsum("ij,njhw->nihw", torch.from_numpy(OPPONENT), rgb)
-    luma, *colour = mixed.split(1, 1)
+    luma, *color = mixed.split(1, 1)
     torch.testing.assert_close(packed[..., :16], pack((luma,)), atol=1e-5, rtol=1e-5)
-    for i, plane in enumerate(colour):
+    for i, plane in enumerate(color):
         coefficients = pack((plane,))
         coarse, fine = packed[..., 16 + 4 * i :][..., :4], packed[..., 24 + 12 * i :]
         torch.testing.assert_close(coarse, coefficients[..., [0, 1, 4, 5]])
@@ -230,8 +230,8 @@ def test_the_stream_equals_the_unrolled_training(tmp_path: Path, layout: str) ->
         "state": net.spec.state_channels(),
         "files": {"eager": "tiny.safetensors"},
     }
-    artefact = Artefact(tmp_path, manifest)
-    with Denoiser(artefact, backend="eager", sigma=5) as denoiser:
+    artifact = Artifact(tmp_path, manifest)
+    with Denoiser(artifact, backend="eager", sigma=5) as denoiser:
         for t in range(5):
             planes = unpack(batch.noisy[:, t])
             levels = [p[0].mul(255).round().byte().numpy() for p in planes]

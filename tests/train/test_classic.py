@@ -32,7 +32,7 @@ from streamdenoise.errors import (
     SourceOpenError,
 )
 from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
-from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.io.sources.image import image_paths
 from tests.conftest import Clip, skip_or_fail
 from train.classic import trainer as trainer_module
@@ -99,13 +99,13 @@ def digits(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two colour pictures, a grey one, a small one and a broken one."""
+    """Two color pictures, a gray one, a small one and a broken one."""
     folder = tmp_path / "photos"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for name in ("a.png", "b.png", "c.png"):
         cv2.imwrite(str(folder / name), rng.integers(0, 255, (40, 50, 3), np.uint8))
-    cv2.imwrite(str(folder / "grey.png"), rng.integers(0, 255, (40, 50), np.uint8))
+    cv2.imwrite(str(folder / "gray.png"), rng.integers(0, 255, (40, 50), np.uint8))
     cv2.imwrite(str(folder / "small.png"), np.zeros((9, 50, 3), np.uint8))
     (folder / "broken.jpg").write_bytes(b"no picture")
     return folder
@@ -148,7 +148,7 @@ def test_networks_take_any_size(name: str, channels: int) -> None:
 def test_costs_are_those_of_the_papers() -> None:
     # 9 * (8 + 8*16 + 16*8 + 8*4 + 4) multiplications a pixel.
     assert kmac_per_pixel(NetworkSpec("cnn4dn")) == pytest.approx(2.7)
-    # The papers' zoo: 0.56 million for DnCNN, 0.49 million for grey FFDNet.
+    # The papers' zoo: 0.56 million for DnCNN, 0.49 million for gray FFDNet.
     assert parameters(NetworkSpec("dncnn").build()) == pytest.approx(556e3, rel=2e-3)
     assert parameters(NetworkSpec("ffdnet").build()) == pytest.approx(486e3, rel=2e-3)
     # 17 layers see 2 * 17 + 1 pixels (section III of DnCNN).
@@ -172,14 +172,14 @@ def test_idx_files_are_read_packed_or_not(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_idx(floats), samples[..., None] / 255, rtol=1e-6)
 
 
-def test_idx_files_can_have_colours(tmp_path: Path) -> None:
-    colours = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3)).astype(np.uint8)
-    path = tmp_path / "colours.idx"
-    path.write_bytes(idx_bytes(colours))
-    assert np.array_equal(np.stack(read_pictures(str(path), 3).arrays), colours)
-    grey = read_pictures(str(path), 1)
-    assert grey.arrays[0].shape == (8, 9, 1)
-    assert grey.notes == ["colour was converted to grey"]
+def test_idx_files_can_have_colors(tmp_path: Path) -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3)).astype(np.uint8)
+    path = tmp_path / "colors.idx"
+    path.write_bytes(idx_bytes(colors))
+    assert np.array_equal(np.stack(read_pictures(str(path), 3).arrays), colors)
+    gray = read_pictures(str(path), 1)
+    assert gray.arrays[0].shape == (8, 9, 1)
+    assert gray.notes == ["color was converted to gray"]
 
 
 def test_idx_files_of_a_folder_are_found_by_what_they_are(
@@ -221,16 +221,16 @@ def test_bad_idx_files_are_refused(
 
 
 def test_a_folder_says_what_it_left_out_and_converted(photos: Path) -> None:
-    grey = read_pictures(str(photos), 1, least=32)
-    assert [array.shape for array in grey.arrays] == 4 * [(40, 50, 1)]
-    assert grey.notes == [
+    gray = read_pictures(str(photos), 1, least=32)
+    assert [array.shape for array in gray.arrays] == 4 * [(40, 50, 1)]
+    assert gray.notes == [
         "1 cannot be read as pictures, left out: broken.jpg",
         "1 smaller than 32 pixels, left out: small.png",
-        "3 colour pictures were converted to grey",
+        "3 color pictures were converted to gray",
     ]
-    colour = read_pictures(str(photos), 3, resize=24)
-    assert {array.shape for array in colour.arrays} == {(24, 24, 3)}
-    assert colour.notes == ["1 cannot be read as pictures, left out: broken.jpg"]
+    color = read_pictures(str(photos), 3, resize=24)
+    assert {array.shape for array in color.arrays} == {(24, 24, 3)}
+    assert color.notes == ["1 cannot be read as pictures, left out: broken.jpg"]
     with pytest.raises(ConfigError, match=r"5 smaller than 64.*left out: a\.png"):
         read_pictures(str(photos), 1, least=64)
     with pytest.raises(ConfigError, match="no pictures at"):
@@ -322,7 +322,7 @@ def test_noise_has_the_power_that_is_asked_for() -> None:
 
 def test_networks_are_told_the_level_of_each_kind_of_noise() -> None:
     """White noise as it was drawn, others by what they did to the picture."""
-    grey = torch.full((1, 1, 96, 96), 0.25)
+    gray = torch.full((1, 1, 96, 96), 0.25)
     for kind, expected in (
         ("gaussian", 0.1),
         ("poisson", 0.1 * 0.5),
@@ -331,7 +331,7 @@ def test_networks_are_told_the_level_of_each_kind_of_noise() -> None:
         ("salt-pepper", (0.05 * 0.25**2 + 0.05 * 0.75**2) ** 0.5),
     ):
         noise = PictureNoise(kind, (25.5, 25.5), clip=False)
-        _, told = noise.add(grey, torch.Generator().manual_seed(0))
+        _, told = noise.add(gray, torch.Generator().manual_seed(0))
         assert float(told) == pytest.approx(expected, rel=0.1)
 
 
@@ -439,7 +439,7 @@ def test_resumed_training_gives_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         train_classic(halted, halt)
     resumed = train_classic(halted, quiet)
-    again = train_classic(halted, quiet)  # done: nothing is learnt
+    again = train_classic(halted, quiet)  # done: nothing is learned
     expected = whole.results[0]
     for result in (resumed.results[0], again.results[0]):
         assert len(result.points) == 3
@@ -813,13 +813,13 @@ def test_what_is_compiled_computes_what_was_trained(
         (clean,) = denoiser.process(frame)
     difference = 255 * expected[0].clamp(0, 1).permute(1, 2, 0).numpy()
     assert np.abs(difference - clean.planes[0]).max() <= 0.51
-    assert_same_in_half_precision(open_artefact(str(manifest)))
+    assert_same_in_half_precision(open_artifact(str(manifest)))
 
 
-def assert_same_in_half_precision(artefact: Artefact) -> None:
+def assert_same_in_half_precision(artifact: Artifact) -> None:
     """In batches, too."""
     rng = np.random.default_rng(0)
-    shape = (2, *artefact.pixels_shape(64, 96)[1:])
+    shape = (2, *artifact.pixels_shape(64, 96)[1:])
     inputs = {
         "pixels": rng.integers(0, 256, shape).astype(np.float32),
         "peak": np.full((1, 1, 1, 1), 255, np.float32),
@@ -828,7 +828,7 @@ def assert_same_in_half_precision(artefact: Artefact) -> None:
     }
 
     def run_graph(kind: str, pictures: slice) -> np.ndarray:
-        session = onnxruntime.InferenceSession(str(artefact.file(kind)))
+        session = onnxruntime.InferenceSession(str(artifact.file(kind)))
         given = {
             put.name: inputs[put.name]
             if put.name == "peak"
@@ -844,7 +844,7 @@ def assert_same_in_half_precision(artefact: Artefact) -> None:
     assert difference.mean() < 0.2
 
 
-def test_a_grey_network_cleans_pictures_by_the_command(
+def test_a_gray_network_cleans_pictures_by_the_command(
     photos: Path, tmp_path: Path
 ) -> None:
     path = checkpoint(tmp_path / "mine.safetensors", "resnet", 1)
@@ -852,16 +852,16 @@ def test_a_grey_network_cleans_pictures_by_the_command(
     result = run("image", photos / "a.png", "-o", tmp_path / "clean.png", *more)
     assert result.exit_code == 0, result.output
     assert f"compiling {path}" in result.stderr
-    assert "note: mine works on grey: colour was converted to grey" in result.stderr
+    assert "note: mine works on gray: color was converted to gray" in result.stderr
     assert "note: mine is told no noise level: --sigma is ignored" in result.stderr
-    result = run("image", photos / "grey.png", "-o", tmp_path / "clean.png", *more)
+    result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
     assert result.exit_code == 0, result.output
     assert "compiling" not in result.stderr
     assert "converted" not in result.stderr
-    grey = cv2.imread(str(photos / "grey.png"), cv2.IMREAD_GRAYSCALE)
+    gray = cv2.imread(str(photos / "gray.png"), cv2.IMREAD_GRAYSCALE)
     net, _, _ = load_network(path)
     with torch.inference_mode():
-        expected = net(stacked([grey[..., None]]), torch.ones(1, 1, 1, 1))
+        expected = net(stacked([gray[..., None]]), torch.ones(1, 1, 1, 1))
     clean = cv2.imread(str(tmp_path / "clean.png"))
     assert (clean == clean[..., :1]).all()
     difference = 255 * expected[0, 0].clamp(0, 1).numpy() - clean[..., 0]
@@ -870,11 +870,11 @@ def test_a_grey_network_cleans_pictures_by_the_command(
     torch.manual_seed(2)
     spec = NetworkSpec("resnet", 1, 8)
     save_network(path, spec.build(), spec, {})
-    result = run("image", photos / "grey.png", "-o", tmp_path / "clean.png", *more)
+    result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
     assert f"compiling {path}" in result.stderr
 
 
-def test_a_colour_network_cleans_video_by_the_command(
+def test_a_color_network_cleans_video_by_the_command(
     odd_clip: Clip, tmp_path: Path
 ) -> None:
     path = checkpoint(tmp_path / "ours.safetensors", "resnet", 3)
@@ -932,7 +932,7 @@ def test_a_network_that_makes_all_black_may_do_so(tmp_path: Path) -> None:
     # BT.709 for untagged video.
     [("gray", 1.0), ("rgb24", 0.669), ("yuv420p", 0.75)],
 )
-def test_a_network_of_grey_is_told_the_noise_of_luma(
+def test_a_network_of_gray_is_told_the_noise_of_luma(
     compiled: Compiled, pix_fmt: str, factor: float
 ) -> None:
     model = str(compiled("unet", 1))
@@ -942,7 +942,7 @@ def test_a_network_of_grey_is_told_the_noise_of_luma(
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
-def test_grey_networks_see_video_in_the_range_of_pictures(
+def test_gray_networks_see_video_in_the_range_of_pictures(
     compiled: Compiled, pix_fmt: str
 ) -> None:
     model = str(compiled("resnet", 1))

@@ -31,7 +31,7 @@ from train.clips.batch import Batch, batches
 from train.clips.cache import cached
 from train.clips.sampler import ClipSampler
 from train.degradation.noise import Awgn, Camera, NoiseRecipe
-from train.layers.quantise import round_inputs, round_weight, round_while_learning
+from train.layers.quantize import round_inputs, round_weight, round_while_learning
 from train.layers.reparam import add_branches, merged
 from train.loop import main, train
 from train.loss import charbonnier_loss, psnr_loss
@@ -142,7 +142,7 @@ def test_truncation_frees_what_earlier_chunks_held(data: Path, clips: Batch) -> 
     assert peaks[2] < 0.4 * peaks[0]
 
 
-def randomised_branches() -> RecurrentDenoiser:
+def randomized_branches() -> RecurrentDenoiser:
     net = tiny_net()
     add_branches(net)
     with torch.no_grad():
@@ -162,7 +162,7 @@ def test_branches_start_as_the_same_function_and_merge_to_one(
     assert sum(p.numel() for p in net.parameters()) > 1.1 * count
     with torch.no_grad():
         torch.testing.assert_close(unroll(net, clips)[0], unroll(plain, clips)[0])
-        net = randomised_branches()
+        net = randomized_branches()
         expected, _ = unroll(net, clips)
         assert (expected - unroll(plain, clips)[0]).abs().max() > 1e-2
         single = merged(net)
@@ -348,10 +348,10 @@ def test_what_does_not_fit_is_said_at_the_start(data: Path) -> None:
     save_checkpoint(odd, RecurrentDenoiser(replace(TINY, width=16)), {})
     with pytest.raises(ConfigError, match=r"width=16.* is not a start for .*width=8"):
         train(recipe(data, "start", start=odd))
-    grey = data / "grey.safetensors"
-    save_checkpoint(grey, RecurrentDenoiser(replace(TINY, layout="gray")), {})
+    gray = data / "gray.safetensors"
+    save_checkpoint(gray, RecurrentDenoiser(replace(TINY, layout="gray")), {})
     with pytest.raises(ConfigError, match="has layout gray"):
-        train(recipe(data, "teacher", teacher=grey))
+        train(recipe(data, "teacher", teacher=gray))
     (data / "foreign.safetensors").write_bytes(b"\0" * 40)
     with pytest.raises(CheckpointError, match="cannot read checkpoint"):
         train(recipe(data, "foreign", teacher=data / "foreign.safetensors"))
@@ -525,7 +525,7 @@ def test_foreign_and_broken_checkpoints_are_refused(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
     from streamdenoise.export.export import compile_checkpoint
-    from streamdenoise.inference.artefact import open_artefact
+    from streamdenoise.inference.artifact import open_artifact
     from streamdenoise.inference.engine_loader import EngineLoader
     from streamdenoise.inference.load import load_backend
     from streamdenoise.inference.registry import BACKENDS
@@ -543,12 +543,12 @@ def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
         assert mapped.read() == b"mapped by a running process"
     files = {running.name, *json.loads(manifest.read_text())["files"].values()}
     assert {file.name for file in manifest.parent.iterdir()} == files | {manifest.name}
-    artefact = open_artefact(str(manifest))
-    grey = [np.full(s, 128, np.uint8) for s in ((32, 48), (16, 24), (16, 24))]
+    artifact = open_artifact(str(manifest))
+    gray = [np.full(s, 128, np.uint8) for s in ((32, 48), (16, 24), (16, 24))]
     for name in ("openvino", "openvino-fp32", "onnxruntime", "eager"):
-        backend = load_backend(name, artefact, 32, 48, 8, 1)
-        planes = backend.step(grey, np.full(3, 0.05, np.float32))
+        backend = load_backend(name, artifact, 32, 48, 8, 1)
+        planes = backend.step(gray, np.full(3, 0.05, np.float32))
         assert np.abs(planes[0].astype(int) - 128).max() < 30
     # Every file that a backend needs is there, and the guard's reference is right.
-    assert all(artefact.file(entry.needs) for entry in BACKENDS.values())
-    EngineLoader(artefact, backend="openvino-fp32").load(256, 256, 8).close()
+    assert all(artifact.file(entry.needs) for entry in BACKENDS.values())
+    EngineLoader(artifact, backend="openvino-fp32").load(256, 256, 8).close()

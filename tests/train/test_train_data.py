@@ -32,7 +32,7 @@ def test_awgn_has_the_told_moments_in_every_plane(form: PlaneFormat) -> None:
         for plane, clean_plane in zip(planes, form.planes(clean), strict=True)
     )
     torch.testing.assert_close(form.levels(error), sigmas, rtol=0.05, atol=0)
-    for plane in error:  # grey itself rounds by up to 0.5
+    for plane in error:  # gray itself rounds by up to 0.5
         assert abs(float(plane.mean())) < 0.6 / 255
     told = form.sigmas(torch.tensor([15 / 255]))[0]
     torch.testing.assert_close(sigmas, told)
@@ -116,17 +116,17 @@ def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
     assert 0.1 < np.median(left) < 0.97
 
 
-def test_smeared_noise_keeps_the_power_of_light_and_at_most_that_of_colour() -> None:
+def test_smeared_noise_keeps_the_power_of_light_and_at_most_that_of_color() -> None:
     generator = torch.Generator().manual_seed(0)
     white = torch.empty(8, 3, 64, 64).normal_(generator=generator)
     weakened = 0
     for _ in range(12):
         noise = smear(white, generator)
-        grey = noise.mean(1, keepdim=True)
-        assert float(grey.std()) == pytest.approx(3**-0.5, rel=0.15)
-        colour = float((noise - grey).std()) * 1.5**0.5
-        assert 0.15 < colour < 1.15
-        weakened += colour < 0.85
+        gray = noise.mean(1, keepdim=True)
+        assert float(gray.std()) == pytest.approx(3**-0.5, rel=0.15)
+        color = float((noise - gray).std()) * 1.5**0.5
+        assert 0.15 < color < 1.15
+        weakened += color < 0.85
     assert 0 < weakened < 12
 
 
@@ -223,9 +223,9 @@ def test_near_things_pass_faster_than_far_ones() -> None:
 
 
 def test_exposure_is_a_smooth_gain() -> None:
-    grey = hold(np.full((8, 8, 3), 100, np.uint8), 9)
+    gray = hold(np.full((8, 8, 3), 100, np.uint8), 9)
     for seed in range(5):
-        levels = expose(grey, np.random.default_rng(seed))[:, 0, 0, 0].astype(int)
+        levels = expose(gray, np.random.default_rng(seed))[:, 0, 0, 0].astype(int)
         steps = np.diff(levels)
         assert (steps >= 0).all() or (steps <= 0).all()
         assert levels.min() >= 50
@@ -261,8 +261,8 @@ def test_cache_knows_a_file_that_changed_from_another(data: Path) -> None:
 
     for name in ("one", "two"):
         (data / "stills" / name).mkdir()
-        grey = np.full((64, 64, 3), 10 * len(name) + ord(name[0]) % 7, np.uint8)
-        cv2.imwrite(str(data / "stills" / name / "same.png"), grey)
+        gray = np.full((64, 64, 3), 10 * len(name) + ord(name[0]) % 7, np.uint8)
+        cv2.imwrite(str(data / "stills" / name / "same.png"), gray)
     before = pictures()
     assert len(set(before)) == 3  # b and c are the same picture
     assert pictures() == before

@@ -6,7 +6,7 @@
 `digits`: MNIST with noise of std 0.5 clipped to [0, 1], 80:20, batches of 32; every
 network, and the autoencoders by a second loss. `photos`: trained on photographs with
 noise of sigma 0 to 55, tested on whole pictures of Set12 and Kodak24, noise neither
-clipped nor rounded; grey, and `nano` in RGB too. Every run gets the same CPU minutes. A
+clipped nor rounded; gray, and `nano` in RGB too. Every run gets the same CPU minutes. A
 run that was stopped goes on when started again; one that is done is only measured. With
 ``--readme`` the table is put into ``README.md``.
 """
@@ -46,7 +46,7 @@ PUBLISHED = {
     ("Kodak24", "DRUNet, RGB"): (35.31, 32.89, 29.86),
 }
 """PSNR in dB at `SIGMAS`, as Zhang et al. print them in the papers of DnCNN (TIP 2017),
-FFDNet (TIP 2018) and DRUNet (PAMI 2021). Of grey Kodak24 none is known to us."""
+FFDNet (TIP 2018) and DRUNet (PAMI 2021). Of gray Kodak24 none is known to us."""
 
 Row = tuple[str, ...]
 
@@ -81,9 +81,9 @@ def digits(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
 
 def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
     """Train on photographs, score on Set12 and Kodak24; the table, its header first."""
-    grey = ClassicConfig(
+    gray = ClassicConfig(
         networks=DENOISERS,
-        output=output / "grey",
+        output=output / "gray",
         data=str(data / "train" / "stills"),
         noise=PictureNoise("gaussian", (0.0, 55.0), clip=False),
         epochs=0,
@@ -93,27 +93,27 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         threads=threads,
         resume=True,
     )
-    rgb = replace(grey, networks=("nano",), channels=3, output=output / "rgb")
+    rgb = replace(gray, networks=("nano",), channels=3, output=output / "rgb")
     sets = ("Set12", "Kodak24")
     rows = [_header(*(f"{name} {sigma}" for name in sets for sigma in SIGMAS))]
-    for config in (grey, rgb):
+    for config in (gray, rgb):
         comparison = train_classic(config, tell)
         write_report(comparison, config.output)
-        is_grey = config.channels == 1
+        is_gray = config.channels == 1
         for result in comparison.results:
             name, *cost = _about(result)
             tell(f"scoring {name}")
             figures = [
-                # Set12 is grey, and has nothing to show a network for colour.
+                # Set12 is gray, and has nothing to show a network for color.
                 _db(
                     _psnr(result, data / "test" / "images" / each, sigma)
-                    if is_grey or each == "Kodak24"
+                    if is_gray or each == "Kodak24"
                     else None
                 )
                 for each in sets
                 for sigma in SIGMAS
             ]
-            rows.append((name if is_grey else f"{name}, RGB", *cost, *figures))
+            rows.append((name if is_gray else f"{name}, RGB", *cost, *figures))
     for method in dict.fromkeys(method for _, method in PUBLISHED):
         unknown = (None,) * len(SIGMAS)
         known = [PUBLISHED.get((name, method), unknown) for name in sets]
@@ -123,7 +123,7 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
 
 
 def _psnr(result: Result, folder: Path, sigma: int) -> float:
-    """Mean over the pictures of a folder, grey for a network of grey, in dB."""
+    """Mean over the pictures of a folder, gray for a network of gray, in dB."""
     noise = PictureNoise("gaussian", (sigma, sigma), clip=False)
     pictures = read_pictures(str(folder), result.run.spec.channels)
     held = with_noise(pictures, noise, sigma)

@@ -37,7 +37,7 @@ class ClassicConfig:
     data: str = "mnist"
     """See `train.classic.data.read_pictures`."""
     channels: int = 1
-    """1 for grey, 3 for colour."""
+    """1 for gray, 3 for color."""
     noise: PictureNoise = field(default_factory=PictureNoise)
     loss: str = "mse"
     """A name of `train.classic.loss.LOSSES`."""
@@ -59,7 +59,7 @@ class ClassicConfig:
     resize: int = 0
     """Make all pictures squares of this side, in pixels; 0 leaves them."""
     crop: int = 64
-    """Side of what is learnt from at once, of photographs; 0 takes whole pictures."""
+    """Side of what is learned from at once, of photographs; 0 takes whole pictures."""
     crops: int = 8
     """Of each photograph in an epoch."""
     patience: int = 10

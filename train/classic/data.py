@@ -72,7 +72,7 @@ def read_pictures(
 
     Args:
         data: ``mnist``, an IDX file, a folder of those, or one of pictures.
-        channels: 1 for grey, to which colour is converted, or 3.
+        channels: 1 for gray, to which color is converted, or 3.
         resize: make all squares of this side, in pixels; 0 leaves them.
         least: smaller pictures of a folder are left out.
 
@@ -146,13 +146,13 @@ def _read_tables(files: list[Path], channels: int, resize: int) -> Pictures:
     if arrays[0].shape[2] < channels:
         arrays = [np.repeat(array, channels, 2) for array in arrays]
     elif arrays[0].shape[2] > channels:
-        arrays = [_grey(array) for array in arrays]
-        notes = ["colour was converted to grey"]
+        arrays = [_gray(array) for array in arrays]
+        notes = ["color was converted to gray"]
     return Pictures([_resized(array, resize) for array in arrays], False, notes)
 
 
 def _each_once(pictures: Pictures) -> Pictures:
-    """Without copies, as one could be learnt from and the other tested on."""
+    """Without copies, as one could be learned from and the other tested on."""
     kept: dict[str, np.ndarray] = {}
     for array in pictures.arrays:
         kept.setdefault(Pictures([array], pictures.are_photos).digest, array)
@@ -164,7 +164,7 @@ def _each_once(pictures: Pictures) -> Pictures:
 
 def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> Pictures:
     arrays: list[np.ndarray] = []
-    broken, small, coloured = [], [], 0
+    broken, small, colored = [], [], 0
     for file in files:
         try:
             picture, _ = read_image(file)
@@ -174,8 +174,8 @@ def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> P
             broken.append(file.name)
             continue
         if channels == 1:
-            coloured += bool((picture != picture[..., :1]).any())
-            picture = _grey(picture)
+            colored += bool((picture != picture[..., :1]).any())
+            picture = _gray(picture)
         picture = _resized(picture, resize)
         if min(picture.shape[:2]) < least:
             small.append(file.name)
@@ -190,8 +190,8 @@ def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> P
         )
         if names
     ]
-    if coloured:
-        notes.append(f"{coloured} colour pictures were converted to grey")
+    if colored:
+        notes.append(f"{colored} color pictures were converted to gray")
     return Pictures(arrays, True, notes)
 
 
@@ -284,7 +284,7 @@ def stacked(arrays: list[np.ndarray]) -> Tensor:
 
 
 def by_shape(pictures: Pictures, pixels: int = 1 << 17) -> Iterator[Tensor]:
-    """All pictures in order, neighbours of one size together, `pixels` at most."""
+    """All pictures in order, neighbors of one size together, `pixels` at most."""
     group: list[np.ndarray] = []
     for array in pictures.arrays:
         full = len(group) * array.shape[0] * array.shape[1] >= pixels
@@ -303,8 +303,8 @@ def _middle(array: np.ndarray, side: int) -> np.ndarray:
     return array[*parts]
 
 
-def _grey(rgb: np.ndarray) -> np.ndarray:
-    """By BT.601, as published figures on grey pictures are."""
+def _gray(rgb: np.ndarray) -> np.ndarray:
+    """By BT.601, as published figures on gray pictures are."""
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
 
 

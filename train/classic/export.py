@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.export.export import guard_reference, trace_onnx, write_artefact
+from streamdenoise.export.export import guard_reference, trace_onnx, write_artifact
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.packing import blocks_to_planes, planes_to_blocks
 from train.classic.checkpoint import load_network
@@ -106,7 +106,7 @@ def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) 
         np.savez_compressed(files["guard"], *guard_reference(graph))
         return files
 
-    return write_artefact(out_dir, about, write_files)
+    return write_artifact(out_dir, about, write_files)
 
 
 def _export_onnx(

@@ -40,7 +40,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise SourceOpenError(
             f"{path} is no IDX file of pictures: its magic number is "
             f"{magic or 'missing'}, not 00 00 08 03 (bytes; 0d and 0e are floats; 04 "
-            "has colours); give a file such as t10k-images-idx3-ubyte.gz"
+            "has colors); give a file such as t10k-images-idx3-ubyte.gz"
         )
     first = 4 + 4 * data[3]
     shape = tuple(np.frombuffer(data[4:first].ljust(first - 4, b"\0"), ">u4").tolist())

@@ -68,7 +68,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
             f"<h2>{html.escape(result.run.name)}</h2>",
             f"<img alt='loss curves' src='{_data_uri(curves.read_bytes())}'>",
             "<p>original | noisy | denoised | error, denoised less original "
-            f"({_ERROR_GAIN:g} times, on middle grey)</p>",
+            f"({_ERROR_GAIN:g} times, on middle gray)</p>",
             *(
                 f"<figure><img alt='test picture' src='{_data_uri(_png(strip))}'>"
                 f"<figcaption><small>{caption}</small></figcaption></figure>"

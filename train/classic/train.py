@@ -31,7 +31,7 @@ _TEST_SIDE = 256
 _CURVES_SIDE = 96
 """After every epoch less is enough."""
 _LEAST_SIDE = 4
-"""Batch normalisation wants more than one sample a channel, in any batch."""
+"""Batch normalization wants more than one sample a channel, in any batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +117,12 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
     notes = [*pictures.notes, *_check(config, pictures)]
     for note in notes:
         on_progress(f"note: {note}")
-    learnt, validation, test = split(pictures, config.split, config.seed)
+    learned, validation, test = split(pictures, config.split, config.seed)
     chosen_by = with_noise(validation.cropped(_CURVES_SIDE), config.noise, 1)
     watched = with_noise(test.cropped(_CURVES_SIDE), config.noise, 2)
     tested = with_noise(test.cropped(_TEST_SIDE), config.noise, 3)
     # All of them first: a folder that cannot be used ends no long training.
-    trainers = [_trainer(run, config, learnt) for run in config.runs]
+    trainers = [_trainer(run, config, learned) for run in config.runs]
     results, diverged = [], []
     for trainer in trainers:
         try:
@@ -168,11 +168,11 @@ def _keep_others(config: ClassicConfig) -> None:
         )
 
 
-def _trainer(run: Run, config: ClassicConfig, learnt: Pictures) -> Trainer:
+def _trainer(run: Run, config: ClassicConfig, learned: Pictures) -> Trainer:
     """Raises: ConfigError: its folder cannot be used."""
-    photos = learnt.are_photos
+    photos = learned.are_photos
     batches = Batches(
-        learnt,
+        learned,
         run.batch,
         crop=config.crop if photos else 0,
         crops=config.crops if photos else 1,

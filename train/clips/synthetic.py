@@ -111,14 +111,14 @@ def occlude(
     """Move an elliptic piece of a picture, as large as the frames, over the clip."""
     length, size = clip.shape[:2]
     velocity = rng.uniform(0.5, 10) * _direction(rng)
-    centre = rng.uniform(0, size, 2)
+    center = rng.uniform(0, size, 2)
     axes = tuple(int(a) for a in rng.uniform(size / 10, size / 2.5, 2))
     mask = np.zeros((size, size), np.uint8)
     cv2.ellipse(mask, (size // 2, size // 2), axes, 0, 0, 360, 255, -1)
     mask = cv2.GaussianBlur(mask, (3, 3), 0.8)
     frames = []
     for t, frame in enumerate(clip):
-        dx, dy = centre + velocity * (t - length / 2) - size / 2
+        dx, dy = center + velocity * (t - length / 2) - size / 2
         matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
         moved = cv2.warpAffine(thing, matrix, (size, size), flags=cv2.INTER_CUBIC)
         frames.append(_blend(frame, moved, cv2.warpAffine(mask, matrix, (size, size))))

@@ -110,7 +110,7 @@ class Camera:
     """
 
     sigma_max: float = 45.0
-    """Highest std in 8-bit levels at middle grey, before smearing and compression."""
+    """Highest std in 8-bit levels at middle gray, before smearing and compression."""
     clean: float = 0.08
     """Share of clips without noise."""
     jpeg: float = 0.3
@@ -139,10 +139,10 @@ class Camera:
     ) -> tuple[Planes, Tensor]:
         gamma = 2.2
         linear = clean.clamp(min=1e-4) ** gamma
-        # At middle grey (0.5 after the curve) the curve's slope turns linear-light std
+        # At middle gray (0.5 after the curve) the curve's slope turns linear-light std
         # into display std.
-        grey = 0.5**gamma
-        slope = (1 / gamma) * grey ** (1 / gamma - 1)
+        gray = 0.5**gamma
+        slope = (1 / gamma) * gray ** (1 / gamma - 1)
         level = _uniform(generator, 0.02, 1.0) ** 1.5 * self.sigma_max / 255
         if _uniform(generator, 0, 1) < self.clean:
             level = 0.0
@@ -150,7 +150,7 @@ class Camera:
         gains = torch.tensor(
             [_uniform(generator, 0.8, 1.9), 1.0, _uniform(generator, 0.8, 1.9)]
         )[None, :, None, None]
-        shot = shot_share * linear / grey + (1 - shot_share)
+        shot = shot_share * linear / gray + (1 - shot_share)
         std = (gains * shot).sqrt() * (level / slope)
         noise = normal(clean.shape, generator)
         if _uniform(generator, 0, 1) < self.smeared:
@@ -185,7 +185,7 @@ def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
     """Turn white noise ``(T, 3, H, W)`` into a mixture of fine and coarse grain.
 
     A Gaussian-blurred share, which may be small, and shares at half and quarter size;
-    in half of the clips colour is smeared more than light, as cameras do, and weakened.
+    in half of the clips color is smeared more than light, as cameras do, and weakened.
     Else the power is 1.
     """
     fine = _correlate(noise, _uniform(generator, 0.25, 1.0))
@@ -202,13 +202,13 @@ def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
     mixed = mixed / sum(w * w for w in weights) ** 0.5
     if _uniform(generator, 0, 1) < 0.5:
         return mixed
-    grey = mixed.mean(1, keepdim=True)
-    colour = mixed - grey
+    gray = mixed.mean(1, keepdim=True)
+    color = mixed - gray
     grain = 4 if _uniform(generator, 0, 1) < 0.5 else 2
-    coarse = F.avg_pool2d(colour, grain)
+    coarse = F.avg_pool2d(color, grain)
     coarse = F.interpolate(coarse, scale_factor=grain, mode="bicubic")
     share = _uniform(generator, 0.3, 1.0)
-    return grey + share * (colour.std() / coarse.std()) * coarse
+    return gray + share * (color.std() / coarse.std()) * coarse
 
 
 def filter_noise(

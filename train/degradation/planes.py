@@ -119,7 +119,7 @@ class Yuv420:
 
 @dataclass(frozen=True, slots=True)
 class Rgb:
-    """RGB ``(N, 3, H, W)``, see `PlaneFormat`; levels are those of opponent colours."""
+    """RGB ``(N, 3, H, W)``, see `PlaneFormat`; levels are those of opponent colors."""
 
     def planes(self, rgb: Tensor) -> Planes:
         return (rgb,)

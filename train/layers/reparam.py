@@ -2,7 +2,7 @@
 
 A 3x3 convolution, a 1x1 convolution and a scaled identity in parallel are one 3x3
 convolution, with other dynamics of learning (Ding et al., "RepVGG: Making VGG-style
-ConvNets great again", 2021; here without batch normalisation). All branches are linear
+ConvNets great again", 2021; here without batch normalization). All branches are linear
 in their parameters, so an average of networks merges to the average of merged ones.
 """
 
@@ -30,10 +30,10 @@ class _Branches(nn.Module):
         self.scale = nn.Parameter(torch.zeros(outputs)) if passes else None
 
     def forward(self, weight: Tensor) -> Tensor:
-        centre = self.point
+        center = self.point
         if self.scale is not None:
-            centre = centre + torch.diag(self.scale)
-        return weight + F.pad(centre[..., None, None], (1, 1, 1, 1))
+            center = center + torch.diag(self.scale)
+        return weight + F.pad(center[..., None, None], (1, 1, 1, 1))
 
 
 def add_branches(net: RecurrentDenoiser) -> None:

@@ -13,7 +13,7 @@ class HostState:
 
     def __init__(self, request: StepRequest) -> None:
         """Start fresh."""
-        self._names = request.artefact.state_names
+        self._names = request.artifact.state_names
         self._state_shapes = request.state_shapes
         self._warper: StateWarper | None = None
         self._state: list[np.ndarray] = []

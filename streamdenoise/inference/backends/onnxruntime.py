@@ -40,12 +40,12 @@ class OnnxRuntimeBackend(HostState):
             raise BackendUnavailableError(
                 f"{name} found no device for {provider}; choose another --backend"
             )
-        self._inputs = request.artefact.input_names
+        self._inputs = request.artifact.input_names
         # Half-precision graphs keep some of their state in it.
         halves = [i.name for i in self._session.get_inputs() if "float16" in i.type]
         self._dtypes = [
             np.float16 if name in halves else np.float32
-            for name in request.artefact.state_names
+            for name in request.artifact.state_names
         ]
         self._pixels = np.empty(request.pixels_shape, request.dtype)
         self._peak = np.full((1, 1, 1, 1), request.peak, np.float32)

@@ -30,7 +30,7 @@ class OpenVinoBackend(HostState):
         shapes = request.state_shapes
         self._pixels = np.zeros(request.pixels_shape, request.dtype)
         self._cleaned = np.zeros(request.pixels_shape, request.dtype)
-        self._sigma = np.zeros((1, request.artefact.sigmas), np.float32)
+        self._sigma = np.zeros((1, request.artifact.sigmas), np.float32)
         self._buffers = [
             [np.zeros(shape, np.float32) for shape in shapes] for _ in range(2)
         ]
@@ -119,17 +119,17 @@ def device(options: EngineOptions) -> str:
 def build(
     request: StepRequest, options: EngineOptions, on_build: OnBuild | None
 ) -> bytes:
-    """Compile and serialise; loading that saves little, as compiling takes 0.3 s."""
+    """Compile and serialize; loading that saves little, as compiling takes 0.3 s."""
     return _compile(request).export_model().getvalue()
 
 
 def _compile(request: StepRequest, profile: bool = False) -> ov.CompiledModel:
-    artefact = request.artefact
+    artifact = request.artifact
     core = ov.Core()
     model = core.read_model(request.file)
-    ones, told = (1, 1, 1, 1), (1, artefact.sigmas)
+    ones, told = (1, 1, 1, 1), (1, artifact.sigmas)
     shapes = [request.pixels_shape, ones, told, ones, *request.state_shapes]
-    names = artefact.input_names
+    names = artifact.input_names
     model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
     # Integer pixels cross the boundary; the casts run inside the graph.
     element = ov.Type.u8 if request.depth == 8 else ov.Type.u16
@@ -159,7 +159,7 @@ def load(
     engine: bytes | None = None,
     profile: bool = False,
 ) -> OpenVinoBackend:
-    """Compile the artefact's graph for this size, or take an engine of it.
+    """Compile the artifact's graph for this size, or take an engine of it.
 
     With `profile`, its layers are timed (`OpenVinoBackend.layer_times`), which costs a
     few per cent.

@@ -31,23 +31,23 @@ _LIBRARIES = {
     "torch-tensorrt": ("tensorrt", "Torch-TensorRT"),
     "tensorrt-rtx": ("tensorrt_rtx", "TensorRT-RTX"),
 }
-"""Flavour -> Python package of the API, and its name for people."""
+"""Flavor -> Python package of the API, and its name for people."""
 
 budget_log = logging.getLogger("streamdenoise.budget")
 
 _loggers: dict[str, Any] = {}
 
 
-def runtime(flavour: str) -> str:
+def runtime(flavor: str) -> str:
     """Name and version, which engines depend on."""
-    version = _library(flavour).__version__
-    if flavour == "torch-tensorrt":
+    version = _library(flavor).__version__
+    if flavor == "torch-tensorrt":
         torch_tensorrt = importlib.import_module("torch_tensorrt")
         version = f"{torch_tensorrt.__version__} {version}"
-    return f"{_LIBRARIES[flavour][1]} {version}"
+    return f"{_LIBRARIES[flavor][1]} {version}"
 
 
-def device(options: EngineOptions, flavour: str) -> str:
+def device(options: EngineOptions, flavor: str) -> str:
     """The GPUs that an engine is built for.
 
     TensorRT tunes its engines on the very GPU; TensorRT-RTX builds for compute
@@ -57,7 +57,7 @@ def device(options: EngineOptions, flavour: str) -> str:
         ConfigError: the library cannot build for those that are asked for.
         BackendUnavailableError: there is no GPU, and none is named.
     """
-    is_rtx = flavour == "tensorrt-rtx"
+    is_rtx = flavor == "tensorrt-rtx"
     if is_rtx and (options.version_compatible or options.hardware_compatible):
         raise ConfigError(
             "TensorRT-RTX has no engines for other versions or all GPUs: leave out "
@@ -71,14 +71,14 @@ def device(options: EngineOptions, flavour: str) -> str:
                 "--compute-capability, or take --backend tensorrt-rtx"
             )
         for capability in options.compute_capabilities:
-            _capability(_library(flavour), capability)
+            _capability(_library(flavor), capability)
         names = (c.replace(".", "") for c in options.compute_capabilities)
         return "+".join(f"sm_{name}" for name in names)
-    name, capability = _gpu(flavour)
+    name, capability = _gpu(flavor)
     return capability if is_rtx else f"{name} {capability}"
 
 
-def about(flavour: str) -> dict[str, str]:
+def about(flavor: str) -> dict[str, str]:
     """What people may want to know of an engine later."""
     return cuda_facts()
 
@@ -87,9 +87,9 @@ def build(
     request: StepRequest,
     options: EngineOptions,
     on_build: OnBuild | None,
-    flavour: str,
+    flavor: str,
 ) -> bytes:
-    """Build a serialised engine.
+    """Build a serialized engine.
 
     Raises:
         EngineBuildError: the library refuses the model, or the build was stopped.
@@ -100,10 +100,10 @@ def build(
             f"an engine for all sizes up to {request.width}x{request.height} cannot be "
             f"built: sides are at least {least} pixels; give a larger --size"
         )
-    trt = _library(flavour)
-    if flavour == "torch-tensorrt":
+    trt = _library(flavor)
+    if flavor == "torch-tensorrt":
         return _build_with_torch(request, options)
-    logger = _logger(flavour)
+    logger = _logger(flavor)
     logger.errors.clear()
     builder = trt.Builder(logger)
     # Types are those of the ONNX file: FP16 graphs hold their own casts.
@@ -113,7 +113,7 @@ def build(
     if not parser.parse(request.file.read_bytes()):
         faults = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise EngineBuildError(
-            f"{_LIBRARIES[flavour][1]} cannot read {request.file.name}: {faults}; "
+            f"{_LIBRARIES[flavor][1]} cannot read {request.file.name}: {faults}; "
             "compile the model again with this version"
         )
     config = builder.create_builder_config()
@@ -132,14 +132,14 @@ def build(
     config.progress_monitor = monitor
     if request.precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)
-    cache = _TimingCache(config, flavour) if flavour == "tensorrt" else None
+    cache = _TimingCache(config, flavor) if flavor == "tensorrt" else None
     engine = builder.build_serialized_network(network, config)
     if monitor.stopped:
         raise BuildStoppedError("the build was stopped; nothing was kept of it")
     if engine is None:
         reason = "; ".join(logger.errors[-2:]) or "it does not say why"
         raise EngineBuildError(
-            f"{_LIBRARIES[flavour][1]} could not build {request.file.name} for "
+            f"{_LIBRARIES[flavor][1]} could not build {request.file.name} for "
             f"{request.width}x{request.height}: {reason}"
         )
     if cache is not None:
@@ -147,19 +147,19 @@ def build(
     return bytes(engine)
 
 
-def load(name: str, request: StepRequest, engine: bytes, flavour: str) -> Any:
+def load(name: str, request: StepRequest, engine: bytes, flavor: str) -> Any:
     """Run an engine on buffers of PyTorch; not measured.
 
     Raises:
         BackendError: the library refuses the engine, or memory is short.
     """
-    _gpu(flavour)
+    _gpu(flavor)
     import torch
 
     from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 
-    trt = _library(flavour)
-    logger = _logger(flavour)
+    trt = _library(flavor)
+    logger = _logger(flavor)
     logger.errors.clear()
     library = trt.Runtime(logger)
     # Engines for later versions bring code of their own; the store wrote them.
@@ -177,7 +177,7 @@ def load(name: str, request: StepRequest, engine: bytes, flavour: str) -> Any:
         request.width,
         request.height,
     )
-    context = _context(trt, loaded, flavour)
+    context = _context(trt, loaded, flavor)
     if context is None:
         raise _short_of_memory(name, request)
     names_in, names_out = _tensor_names(trt, loaded, request)
@@ -196,7 +196,7 @@ def load(name: str, request: StepRequest, engine: bytes, flavour: str) -> Any:
         if not (all(done) and context.execute_async_v3(stream)):
             raise BackendError(f"{name} failed: {'; '.join(logger.errors[-2:])}")
 
-    count = len(request.artefact.state_names)
+    count = len(request.artifact.state_names)
     dtypes = [
         torch.float16 if loaded.get_tensor_dtype(t) == trt.float16 else torch.float32
         for t in names_in[-count:]
@@ -204,21 +204,21 @@ def load(name: str, request: StepRequest, engine: bytes, flavour: str) -> Any:
     return TorchDeviceBackend(name, request, launch, "cuda", dtypes)
 
 
-def _library(flavour: str) -> Any:
-    return importlib.import_module(_LIBRARIES[flavour][0])
+def _library(flavor: str) -> Any:
+    return importlib.import_module(_LIBRARIES[flavor][0])
 
 
-def _gpu(flavour: str) -> tuple[str, str]:
+def _gpu(flavor: str) -> tuple[str, str]:
     """Name and compute capability of the GPU.
 
     Raises:
         BackendUnavailableError: there is none, or PyTorch cannot use it.
     """
-    name = _LIBRARIES[flavour][1]
+    name = _LIBRARIES[flavor][1]
     if not has_cuda():
         remedy = (
             "; engines for other machines: --compute-capability 8.6"
-            if flavour == "tensorrt-rtx"
+            if flavor == "tensorrt-rtx"
             else "; choose --backend openvino"
         )
         raise BackendUnavailableError(
@@ -274,17 +274,17 @@ def _shapes(
     request: StepRequest, height: int, width: int
 ) -> dict[str, tuple[int, ...]]:
     """Of the inputs, for pictures of a size."""
-    artefact, streams = request.artefact, request.streams
+    artifact, streams = request.artifact, request.streams
     pixels, *state = (
         (streams, *shape[1:])
         for shape in (
-            artefact.pixels_shape(height, width),
-            *artefact.state_shapes(height, width),
+            artifact.pixels_shape(height, width),
+            *artifact.state_shapes(height, width),
         )
     )
-    ones, told = (streams, 1, 1, 1), (streams, artefact.sigmas)
+    ones, told = (streams, 1, 1, 1), (streams, artifact.sigmas)
     shapes = (pixels, ones, told, ones, *state)
-    return dict(zip(artefact.input_names, shapes, strict=True))
+    return dict(zip(artifact.input_names, shapes, strict=True))
 
 
 def _build_with_torch(request: StepRequest, options: EngineOptions) -> bytes:
@@ -316,11 +316,11 @@ def _build_with_torch(request: StepRequest, options: EngineOptions) -> bytes:
         )
 
 
-def _logger(flavour: str) -> Any:
+def _logger(flavor: str) -> Any:
     """The one logger of a library: it hands on to ours, and keeps errors."""
-    if flavour in _loggers:
-        return _loggers[flavour]
-    trt = _library(flavour)
+    if flavor in _loggers:
+        return _loggers[flavor]
+    trt = _library(flavor)
 
     class Logger(trt.ILogger):
         def __init__(self) -> None:
@@ -332,8 +332,8 @@ def _logger(flavour: str) -> Any:
                 self.errors.append(" ".join(message.split())[:300])
             log.debug("%s", message)
 
-    _loggers[flavour] = Logger()
-    return _loggers[flavour]
+    _loggers[flavor] = Logger()
+    return _loggers[flavor]
 
 
 def _monitor(trt: Any, on_build: OnBuild | None) -> Any:
@@ -359,9 +359,9 @@ def _monitor(trt: Any, on_build: OnBuild | None) -> Any:
     return Monitor()
 
 
-def _context(trt: Any, loaded: Any, flavour: str) -> Any:
+def _context(trt: Any, loaded: Any, flavor: str) -> Any:
     """An execution context; None if memory is short."""
-    if flavour != "tensorrt-rtx":
+    if flavor != "tensorrt-rtx":
         return loaded.create_execution_context()
     config = loaded.create_runtime_config()
     # Kernels for these shapes are compiled now: a CUDA graph would keep the slower
@@ -382,8 +382,8 @@ def _tensor_names(
     modes = {t: loaded.get_tensor_mode(t) for t in tensors}
     found_in = [t for t in tensors if modes[t] == trt.TensorIOMode.INPUT]
     found_out = [t for t in tensors if modes[t] == trt.TensorIOMode.OUTPUT]
-    names_in = request.artefact.input_names
-    names_out = [f"{n}_out" for n in ("pixels", *request.artefact.state_names)]
+    names_in = request.artifact.input_names
+    names_out = [f"{n}_out" for n in ("pixels", *request.artifact.state_names)]
     if set(names_in) == set(found_in) and set(names_out) == set(found_out):
         return names_in, names_out
     return found_in, found_out
@@ -399,9 +399,9 @@ def _short_of_memory(name: str, request: StepRequest) -> DeviceMemoryError:
 class _TimingCache:
     """Measured times of kernels on one GPU: the next engine is built sooner."""
 
-    def __init__(self, config: Any, flavour: str) -> None:
+    def __init__(self, config: Any, flavor: str) -> None:
         """Give the builder what is known; one of another driver is begun anew."""
-        words = " ".join((runtime(flavour), *_gpu(flavour))).split()
+        words = " ".join((runtime(flavor), *_gpu(flavor))).split()
         self._path = default_folder() / f"{'-'.join(words)}.timing"
         known = self._path.read_bytes() if self._path.is_file() else b""
         cache = config.create_timing_cache(known)

@@ -63,12 +63,12 @@ class TorchDeviceBackend:
         self.request = request
         self._device = torch.device(device)
         self._launch: Launch | None = launch
-        self._names = request.artefact.state_names
+        self._names = request.artifact.state_names
         # PyTorch does little with 16 unsigned bits; ten bits fit the signed ones.
         samples = torch.uint8 if request.depth == 8 else torch.int16
         streams = request.streams
         shapes = [(streams, *shape[1:]) for shape in request.state_shapes]
-        sizes = layout_shapes(request.artefact.layout, request.height, request.width)
+        sizes = layout_shapes(request.artifact.layout, request.height, request.width)
         is_cuda = self._device.type == "cuda"
         if is_cuda:
             _tell_budget(name, request, shapes, state_dtypes)
@@ -76,7 +76,7 @@ class TorchDeviceBackend:
             self._pixels = torch.zeros(shapes[0])
             self._clean = torch.zeros(shapes[0])
             self._peak = torch.full((1, 1, 1, 1), float(request.peak))
-            self._sigma = torch.zeros((streams, request.artefact.sigmas))
+            self._sigma = torch.zeros((streams, request.artifact.sigmas))
             self._strength = torch.ones((streams, 1, 1, 1))
             self._sets = [
                 [

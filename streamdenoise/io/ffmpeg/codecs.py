@@ -34,7 +34,7 @@ _ZERO_LATENCY = {"tune": "zerolatency"}
 _NVENC_LOW_DELAY = {"tune": "ull", "zerolatency": "1", "delay": "0", "bf": "0"}
 
 
-# Defaults favour quality; `--preset veryfast` makes x264 three to four times faster.
+# Defaults favor quality; `--preset veryfast` makes x264 three to four times faster.
 ENCODERS = {
     "x264": Encoder(
         "libx264",

@@ -49,7 +49,7 @@ def decoder_like(
     assert isinstance(decoder, av.VideoCodecContext)
     decoder.extradata = context.extradata
     decoder.width, decoder.height = context.width, context.height
-    # What the container says of order and colour, where the video itself does not.
+    # What the container says of order and color, where the video itself does not.
     decoder.reorder_depth = context.reorder_depth
     decoder.colorspace, decoder.color_range = context.colorspace, context.color_range
     decoder.color_primaries = context.color_primaries

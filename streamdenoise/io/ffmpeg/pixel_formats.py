@@ -54,7 +54,7 @@ class PixelConverter:
     def __call__(
         self, frame: av.VideoFrame
     ) -> tuple[tuple[np.ndarray, ...], ColorInfo]:
-        """The planes of `frame`, untouched where it fits, and true colour tags."""
+        """The planes of `frame`, untouched where it fits, and true color tags."""
         color = color_of(frame)
         name = frame.format.name
         same_size = (frame.width, frame.height) == (self._width, self._height)

@@ -11,7 +11,7 @@ from streamdenoise.io.sources.pyav import PyAVSource
 class FileSource(PyAVSource):
     """Decodes a file as fast as it can, on several threads.
 
-    Timestamps, time base and colour tags are the file's own. What cannot be decoded is
+    Timestamps, time base and color tags are the file's own. What cannot be decoded is
     skipped and counted; a file that ends early gives what is there, and a note.
     """
 

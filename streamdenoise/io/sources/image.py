@@ -185,8 +185,8 @@ def _to_rgb(picture: np.ndarray) -> np.ndarray:
     if channels == 1:
         return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
     if channels == 2:  # gray with transparency
-        grey = np.ascontiguousarray(picture[..., 0])
-        return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+        gray = np.ascontiguousarray(picture[..., 0])
+        return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
     code = cv2.COLOR_BGRA2RGB if channels == 4 else cv2.COLOR_BGR2RGB
     return cv2.cvtColor(picture, code)
 

@@ -279,7 +279,7 @@ class PyAVSource(Closing):
         watchdog = StreamWatchdog(
             self._timeout_s, rate, comes_in_bursts=self._comes_in_bursts
         )
-        # Without the pictures that they refer to, the first ones are grey smears.
+        # Without the pictures that they refer to, the first ones are gray smears.
         has_begun = False
         for packet in self._in_time(self._packets()):
             pts_s = _seconds(packet.pts, packet) if self._has_clock else None

@@ -1,7 +1,7 @@
 """Quality, measured: two protocols, how the model behaves over time, and real noise.
 
 One run gives one report. ``video`` compares the model and other denoisers on the same
-noisy 8-bit planes, ``published`` follows the tables of papers; `behaviour` looks at
+noisy 8-bit planes, ``published`` follows the tables of papers; `behavior` looks at
 what a mean PSNR hides; `pairs` measures noise that no formula made.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.inference.artefact import open_artefact
+from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.measure.clips import find_clips, read_clip
 from streamdenoise.measure.config import EvalConfig, Protocol
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.plots import figure_type
-from streamdenoise.measure.quality.behaviour import MIN_WIDTH, measure_behaviour
+from streamdenoise.measure.quality.behavior import MIN_WIDTH, measure_behavior
 from streamdenoise.measure.quality.footage import measure_footage
 from streamdenoise.measure.quality.pairs import find_pairs, measure_pairs
 from streamdenoise.measure.quality.published import measure_published, open_published
@@ -51,7 +51,7 @@ def evaluate(
     """
     tell = on_progress or (lambda _: None)
     # All that may be missing is looked for before hours of measuring.
-    artefact = open_artefact(config.model)
+    artifact = open_artifact(config.model)
     peers, left_out = find_peers(
         config.peers, Path(config.vapoursynth) if config.vapoursynth else None
     )
@@ -66,23 +66,23 @@ def evaluate(
     published = bool(paths) and config.protocol is not Protocol.VIDEO
     video = bool(paths) and config.protocol is not Protocol.PUBLISHED
     if published:
-        open_published(artefact, 64, 64, config.threads).close()
+        open_published(artifact, 64, 64, config.threads).close()
     if video:
-        if artefact.layout != "yuv420":
+        if artifact.layout != "yuv420":
             raise ConfigError(
-                f"model {artefact.name} works on {artefact.layout}; give --protocol "
+                f"model {artifact.name} works on {artifact.layout}; give --protocol "
                 "published, or a model for yuv420"
             )
-        _check_sizes(paths, config.behaviour)
+        _check_sizes(paths, config.behavior)
     no_vmaf = why_no_vmaf() if video else None
     if config.output is not None:
         figure_type()
         _make_folder(Path(config.output))
 
     report = EvalReport(
-        model=artefact.name,
-        layout=artefact.layout,
-        kmac_per_px=artefact.manifest.get("kmac_per_px"),
+        model=artifact.name,
+        layout=artifact.layout,
+        kmac_per_px=artifact.manifest.get("kmac_per_px"),
         frames=config.frames,
         machine={
             "CPU": cpu_name(),
@@ -99,11 +99,11 @@ def evaluate(
         report.scores += measure_video(
             config, paths, sigmas, peers, tuning, no_vmaf is None, tell
         )
-        if config.behaviour:
-            report.behaviour = measure_behaviour(config, paths, sigmas, tell)
+        if config.behavior:
+            report.behavior = measure_behavior(config, paths, sigmas, tell)
     if published:
         sigmas = config.sigmas or PUBLISHED_SIGMAS
-        report.published += measure_published(config, artefact, paths, sigmas, tell)
+        report.published += measure_published(config, artifact, paths, sigmas, tell)
     if pictures:
         report.pairs += measure_pairs(config, pictures, tell)
     if real and config.output is not None:
@@ -134,7 +134,7 @@ def _check_tuning(tuning: Path, paths: Sequence[Path]) -> None:
             )
 
 
-def _check_sizes(paths: Sequence[Path], behaviour: bool) -> None:
+def _check_sizes(paths: Sequence[Path], behavior: bool) -> None:
     for path in paths:
         first = read_clip(path, 1)[0]
         if min(first.width, first.height) < MIN_SIZE:
@@ -142,10 +142,10 @@ def _check_sizes(paths: Sequence[Path], behaviour: bool) -> None:
                 f"{path} is {first.width}x{first.height}; give pictures of at least "
                 f"{MIN_SIZE}x{MIN_SIZE}"
             )
-        if behaviour and first.width < MIN_WIDTH:
+        if behavior and first.width < MIN_WIDTH:
             raise ConfigError(
                 f"{path} is {first.width} wide, too narrow to move an object over; "
-                f"give pictures of {MIN_WIDTH} or more, or --no-behaviour"
+                f"give pictures of {MIN_WIDTH} or more, or --no-behavior"
             )
 
 

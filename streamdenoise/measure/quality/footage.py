@@ -9,7 +9,7 @@ import numpy as np
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.color import frame_to_rgb
-from streamdenoise.inference.artefact import open_artefact
+from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.measure.clips import read_clip
 from streamdenoise.measure.config import EvalConfig
 from streamdenoise.measure.quality.video import run_model
@@ -47,7 +47,7 @@ def measure_footage(
         SourceError: a clip does not decode.
     """
     found = []
-    pix_fmt = "rgb24" if open_artefact(config.model).layout == "rgb" else "yuv420p"
+    pix_fmt = "rgb24" if open_artifact(config.model).layout == "rgb" else "yuv420p"
     for path in paths:
         tell(f"real noise: {path.name}")
         noisy = read_clip(path, config.frames, pix_fmt)

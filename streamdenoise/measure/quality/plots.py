@@ -29,7 +29,7 @@ def draw_plots(report: "EvalReport", folder: Path) -> list[Path]:
     drawn = []
     if any(score.fps is not None for score in report.scores):
         drawn.append(_draw_fps(report, folder / "fps.png"))
-    if report.behaviour is not None and report.behaviour.static:
+    if report.behavior is not None and report.behavior.static:
         drawn.append(_draw_static(report, folder / "static.png"))
     sigmas = {score.sigma for score in report.published} & set(SIGMAS)
     if sigmas and report.kmac_per_px:
@@ -63,8 +63,8 @@ def _draw_fps(report: "EvalReport", path: Path) -> Path:
 
 def _draw_static(report: "EvalReport", path: Path) -> Path:
     """PSNR-Y against the frame of a still scene, means over the clips."""
-    assert report.behaviour is not None
-    scenes = report.behaviour.static
+    assert report.behavior is not None
+    scenes = report.behavior.static
     figure, axes = _axes()
     for sigma in dict.fromkeys(scene.sigma for scene in scenes):
         curves = [scene.psnr_y for scene in scenes if scene.sigma == sigma]

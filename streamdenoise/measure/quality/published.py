@@ -1,7 +1,7 @@
 """The published protocol: noise as papers add it, RGB in float, neither clipped nor
 rounded.
 
-Tassano and others, "FastDVDnet: towards real-time deep video denoising without flow
+Tassano and others, "FastDVDnet: toward real-time deep video denoising without flow
 estimation", CVPR 2020, and those after it: white Gaussian noise of a known sigma in R,
 G and B, drawn once for the whole clip, independent for each frame; MSE of a frame over
 R, G and B, dB of each frame, mean over the frames, then over the clips.
@@ -30,7 +30,7 @@ from streamdenoise.imaging.color import (
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.motion import MotionFollower
 from streamdenoise.imaging.noise import plane_sigmas
-from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.load import load_backend
 from streamdenoise.measure.clips import read_clip
 from streamdenoise.measure.config import EvalConfig
@@ -71,7 +71,7 @@ def add_unclipped_noise(
 
 
 def open_published(
-    artefact: Artefact, height: int, width: int, threads: int | None
+    artifact: Artifact, height: int, width: int, threads: int | None
 ) -> Any:
     """ONNX Runtime's backend, the one that takes planes in float.
 
@@ -79,12 +79,12 @@ def open_published(
         ConfigError: the model works on gray.
         BackendUnavailableError: ONNX Runtime is missing, or the model's ONNX file.
     """
-    if artefact.layout == "gray":
+    if artifact.layout == "gray":
         raise ConfigError(
-            f"model {artefact.name} works on gray; the published protocol needs a "
+            f"model {artifact.name} works on gray; the published protocol needs a "
             "yuv420 or rgb model"
         )
-    return load_backend("onnxruntime", artefact, height, width, 8, threads)
+    return load_backend("onnxruntime", artifact, height, width, 8, threads)
 
 
 class FloatDenoiser:
@@ -95,7 +95,7 @@ class FloatDenoiser:
 
     def __init__(
         self,
-        artefact: Artefact,
+        artifact: Artifact,
         height: int,
         width: int,
         sigma: float,
@@ -104,7 +104,7 @@ class FloatDenoiser:
         """Load it.
 
         Args:
-            artefact: a yuv420 or rgb model.
+            artifact: a yuv420 or rgb model.
             height: of the frames; any size.
             width: of the frames.
             sigma: std of the noise in RGB, in 8-bit levels.
@@ -114,14 +114,14 @@ class FloatDenoiser:
             ConfigError: see `open_published`.
             BackendUnavailableError: see `open_published`.
         """
-        multiple = artefact.multiple
+        multiple = artifact.multiple
         self._missing = ((0, -height % multiple), (0, -width % multiple), (0, 0))
         self._engine = open_published(
-            artefact, height + -height % multiple, width + -width % multiple, threads
+            artifact, height + -height % multiple, width + -width % multiple, threads
         )
         self._motion = MotionFollower()
         self._sigma = sigma
-        self._is_rgb = artefact.layout == "rgb"
+        self._is_rgb = artifact.layout == "rgb"
         told = 3 * (sigma,) if self._is_rgb else plane_sigmas(sigma, _COLOR)
         self._sigmas = np.array(told, np.float32) / _PEAK
 
@@ -163,7 +163,7 @@ class FloatDenoiser:
 
 def measure_published(
     config: EvalConfig,
-    artefact: Artefact,
+    artifact: Artifact,
     paths: Sequence[Path],
     sigmas: Sequence[float],
     tell: Callable[[str], None],
@@ -172,7 +172,7 @@ def measure_published(
 
     Args:
         config: frames, threads, seed.
-        artefact: a yuv420 or rgb model.
+        artifact: a yuv420 or rgb model.
         paths: clean clips, read as RGB.
         sigmas: noise levels in 8-bit levels.
         tell: told what is being measured.
@@ -188,7 +188,7 @@ def measure_published(
         for sigma in sigmas:
             tell(f"published, sigma {sigma:g}: {path.name}")
             rng = np.random.default_rng(config.seed)
-            denoiser = FloatDenoiser(artefact, height, width, sigma, config.threads)
+            denoiser = FloatDenoiser(artifact, height, width, sigma, config.threads)
             inputs, outputs = [], []
             for frame in clean:
                 noisy = add_unclipped_noise(frame, sigma, rng)

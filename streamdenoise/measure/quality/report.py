@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.measure.quality.behaviour import SETTLED, STATIC_FRAMES, Behaviour
+from streamdenoise.measure.quality.behavior import SETTLED, STATIC_FRAMES, Behavior
 from streamdenoise.measure.quality.footage import Footage
 from streamdenoise.measure.quality.pairs import PairScore
 from streamdenoise.measure.quality.plots import draw_plots
@@ -40,7 +40,7 @@ class EvalReport:
     clocks: dict[str, str] = field(default_factory=dict)
     """What the seconds of each peer cover."""
     scores: list[Score] = field(default_factory=list)
-    behaviour: Behaviour | None = None
+    behavior: Behavior | None = None
     published: list[PublishedScore] = field(default_factory=list)
     pairs: list[PairScore] = field(default_factory=list)
     footage: list[Footage] = field(default_factory=list)
@@ -76,7 +76,7 @@ class EvalReport:
             "",
             *([f"{machine}.", ""] if machine else []),
             *(self._video() if self.scores else []),
-            *(self._behaviour() if self.behaviour else []),
+            *(self._behavior() if self.behavior else []),
             *(self._published() if self.published else []),
             *(self._pairs() if self.pairs else []),
             *(self._footage() if self.footage else []),
@@ -172,11 +172,11 @@ class EvalReport:
             "these, once for each sigma."
         )
 
-    def _behaviour(self) -> list[str]:
-        found = self.behaviour
+    def _behavior(self) -> list[str]:
+        found = self.behavior
         assert found is not None
         lines = [
-            "## Behaviour",
+            "## Behavior",
             "",
             f"**Still scene**: one picture of each clip, {STATIC_FRAMES} times with "
             "fresh noise, sigma told; PSNR-Y. Flicker: std over time of the error from "
@@ -324,7 +324,7 @@ class EvalReport:
         return [*lines, ""]
 
 
-def _clean_input(found: Behaviour) -> list[str]:
+def _clean_input(found: Behavior) -> list[str]:
     worst = min(found.clean, key=lambda clip: clip.psnr_y)
     levels = [clip.sigma_estimated for clip in found.clean]
     return [

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 from streamdenoise.inference.load import load_backend, step_request
 from streamdenoise.machine import cpu_name, usable_cores
@@ -28,12 +28,12 @@ _NOISE_STD = 0.05
 Step = Callable[[Sequence[np.ndarray], np.ndarray], object]
 
 
-def inductor_step(artefact: Artefact, height: int, width: int, threads: int) -> Step:
+def inductor_step(artifact: Artifact, height: int, width: int, threads: int) -> Step:
     """The eager backend's step, compiled by Inductor with its weights frozen."""
     import torch._inductor.config as inductor
 
     inductor.freezing = True
-    request = step_request("eager", artefact, height, width, 8, threads)
+    request = step_request("eager", artifact, height, width, 8, threads)
     net, _ = load_checkpoint(request.file)
     net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     compiled = torch.compile(DeployedGraph(net).eval())
@@ -45,7 +45,7 @@ def inductor_step(artefact: Artefact, height: int, width: int, threads: int) -> 
         for output, value in zip(outputs, values, strict=True):
             output.copy_(value)
 
-    dtypes = len(artefact.state_names) * [torch.float32]
+    dtypes = len(artifact.state_names) * [torch.float32]
     return TorchDeviceBackend("inductor", request, launch, "cpu", dtypes).step
 
 
@@ -58,18 +58,18 @@ def compare(
         Name -> milliseconds of each step, planes in and planes out; the steps of one
         index ran right after each other.
     """
-    artefact = open_artefact(model)
+    artifact = open_artifact(model)
     width, height = (
-        n // artefact.multiple * artefact.multiple for n in parse_size(size)
+        n // artifact.multiple * artifact.multiple for n in parse_size(size)
     )
     threads = threads or usable_cores()
     contenders: dict[str, Step] = {
-        name: load_backend(name, artefact, height, width, 8, threads).step
+        name: load_backend(name, artifact, height, width, 8, threads).step
         for name in ("openvino", "openvino-fp32", "onnxruntime", "eager")
     }
-    contenders["inductor"] = inductor_step(artefact, height, width, threads)
-    frames = noisy_planes(artefact, height, width, count=4)
-    sigma = np.full(artefact.sigmas, _NOISE_STD, np.float32)
+    contenders["inductor"] = inductor_step(artifact, height, width, threads)
+    frames = noisy_planes(artifact, height, width, count=4)
+    sigma = np.full(artifact.sigmas, _NOISE_STD, np.float32)
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for i in range(_WARMUP + steps):
         for name, step in contenders.items():

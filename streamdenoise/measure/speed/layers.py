@@ -3,7 +3,7 @@
 ``python -m streamdenoise.layer_profile --model nano --size 720p`` prints a table, by
 OpenVINO's own counters. The peak is a large matrix product in the same runtime and
 process (`streamdenoise.measure.speed.roofline`), in turn with the steps, so that both see the same
-clock and neighbours.
+clock and neighbors.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
-from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backends import openvino
 from streamdenoise.inference.backends.openvino import ov
 from streamdenoise.inference.load import step_request
@@ -135,17 +135,17 @@ def profile_layers(
         ConfigError: no such model or size.
         BackendUnavailableError: the model has no INT8 file.
     """
-    artefact = open_artefact(model)
+    artifact = open_artifact(model)
     width, height = (
-        n // artefact.multiple * artefact.multiple for n in parse_size(size)
+        n // artifact.multiple * artifact.multiple for n in parse_size(size)
     )
     threads = threads or usable_cores()
-    request = step_request("openvino", artefact, height, width, 8, threads)
+    request = step_request("openvino", artifact, height, width, 8, threads)
     counted, plain = (
         openvino.load("openvino", request, profile=profile) for profile in (True, False)
     )
-    frames = noisy_planes(artefact, height, width, count=4)
-    sigma = np.full(artefact.sigmas, _NOISE_STD, np.float32)
+    frames = noisy_planes(artifact, height, width, count=4)
+    sigma = np.full(artifact.sigmas, _NOISE_STD, np.float32)
     runtimes = ("openvino", "openvino-fp32")
     meter = PeakMeter(runtimes, threads, peak_side, copy_bytes=1 << 16)
     times: dict[str, list[float]] = {"step": [], "blocks": []}
@@ -155,7 +155,7 @@ def profile_layers(
         counted.step(planes, sigma)
         measured = {
             "step": time_ms(plain.step, planes, sigma),
-            "blocks": time_ms(_through_blocks, artefact, planes),
+            "blocks": time_ms(_through_blocks, artifact, planes),
         }
         for runtime in runtimes:
             meter.turn(runtime, seconds=0)
@@ -169,25 +169,25 @@ def profile_layers(
     # A multiply-accumulate is two operations.
     peaks = [meter.peak(runtime).tflops / 2 * 1e3 for runtime in runtimes]
     return LayerProfile(
-        model=artefact.name,
+        model=artifact.name,
         height=height,
         width=width,
         threads=threads,
         step_ms=medians["step"],
         blocks_ms=medians["blocks"],
         layers={n: (g, statistics.median(ms)) for n, (g, ms) in layers.items()},
-        conv_gmac=artefact.manifest["kmac_per_px"] * height * width / 1e6,
+        conv_gmac=artifact.manifest["kmac_per_px"] * height * width / 1e6,
         peak_int8=peaks[0],
         peak_fp32=peaks[1],
     )
 
 
 def noisy_planes(
-    artefact: Artefact, height: int, width: int, count: int
+    artifact: Artifact, height: int, width: int, count: int
 ) -> list[list[np.ndarray]]:
     """Pictures of waves with noise, as 8-bit planes of the model's layout."""
     rng = np.random.default_rng(0)
-    blocks = np.empty(artefact.state_shapes(height, width)[0][1:], np.uint8)
+    blocks = np.empty(artifact.state_shapes(height, width)[0][1:], np.uint8)
     pictures = []
     for _ in range(count):
         planes = []
@@ -200,10 +200,10 @@ def noisy_planes(
     return pictures
 
 
-def _through_blocks(artefact: Artefact, planes: list[np.ndarray]) -> None:
+def _through_blocks(artifact: Artifact, planes: list[np.ndarray]) -> None:
     """What a step does in numpy."""
     height, width = planes[0].shape
-    blocks = np.empty(artefact.state_shapes(height, width)[0][1:], np.uint8)
+    blocks = np.empty(artifact.state_shapes(height, width)[0][1:], np.uint8)
     gather_blocks(planes, blocks)
     scatter_blocks(blocks, [np.empty_like(plane) for plane in planes])
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from streamdenoise.inference.artefact import Artefact
+from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.registry import BACKENDS
 
 BYTES_PER_WEIGHT = {"int8": 1, "fp16": 2, "fp32": 4}
@@ -121,7 +121,7 @@ def work_of_step(
     )
 
 
-def state_bytes(artefact: Artefact, height: int, width: int, precision: str) -> int:
+def state_bytes(artifact: Artifact, height: int, width: int, precision: str) -> int:
     """What a backend holds of one stream's past, in bytes.
 
     `Backend.state` would not tell: it gives all of it in float32. Engines in FP16 hold
@@ -129,15 +129,15 @@ def state_bytes(artefact: Artefact, height: int, width: int, precision: str) -> 
     (`streamdenoise.network.half_precision`); the rest is float32 in every precision.
 
     Args:
-        artefact: the model.
+        artifact: the model.
         height: luma height in pixels.
         width: the same.
         precision: a key of `BYTES_PER_WEIGHT`.
     """
-    shapes = artefact.state_shapes(height, width)
+    shapes = artifact.state_shapes(height, width)
     return sum(
         (2 if precision == "fp16" and name.startswith("hidden") else 4) * prod(shape)
-        for name, shape in zip(artefact.state_names, shapes, strict=True)
+        for name, shape in zip(artifact.state_names, shapes, strict=True)
     )
 
 

@@ -25,7 +25,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise import plane_sigmas
-from streamdenoise.inference.artefact import Artefact, open_artefact
+from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.load import Backend, check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
@@ -183,16 +183,16 @@ def bench_steps(
         config, sizes=sizes, threads=threads, turns=1 if quick else config.turns
     )
     names = _named(config.backends)
-    artefact = open_artefact(config.model)
-    shapes = {size: fitting_size(size, artefact) for size in sizes}
-    if not {"kmac_per_px", "params"} <= artefact.manifest.keys():
+    artifact = open_artifact(config.model)
+    shapes = {size: fitting_size(size, artifact) for size in sizes}
+    if not {"kmac_per_px", "params"} <= artifact.manifest.keys():
         raise CheckpointError(
-            f"the manifest of {artefact.name} does not say what a step costs; compile "
+            f"the manifest of {artifact.name} does not say what a step costs; compile "
             "the model again"
         )
     path, clip_name = clean_clip_path(Path(config.clip) if config.clip else None)
-    source = read_clip(path, _CLIP_FRAMES, _PIX_FMTS[artefact.layout])
-    names, left_out = _usable(names, config.backends, artefact)
+    source = read_clip(path, _CLIP_FRAMES, _PIX_FMTS[artifact.layout])
+    names, left_out = _usable(names, config.backends, artifact)
     tell("preparing the limits of this machine")
     meter = (
         PeakMeter(names, threads, side=256, copy_bytes=1 << 22)
@@ -202,16 +202,16 @@ def bench_steps(
     steps: list[_Steps] = []
     for size, (width, height) in shapes.items():
         clean = resized_clip(source, width, height, _CLIP_FRAMES)
-        done, missing = _measure(names, artefact, size, clean, config, meter, tell)
+        done, missing = _measure(names, artifact, size, clean, config, meter, tell)
         steps += done
         for name, reason in missing.items():
             known = [left_out[name]] if name in left_out else []
             left_out[name] = "; ".join([*known, f"{size}: {reason}"])
     if not steps:
-        raise _nothing_works(artefact, left_out)
+        raise _nothing_works(artifact, left_out)
     return StepReport(
         command=config.command,
-        model=artefact.name,
+        model=artifact.name,
         clip=clip_name,
         sigma=config.sigma,
         turns=config.turns,
@@ -221,23 +221,23 @@ def bench_steps(
         threads=threads,
         versions=package_versions(),
         results=tuple(
-            _result(step, artefact, meter.peak(step.backend)) for step in steps
+            _result(step, artifact, meter.peak(step.backend)) for step in steps
         ),
         left_out=left_out,
     )
 
 
-def fitting_size(text: str, artefact: Artefact) -> tuple[int, int]:
+def fitting_size(text: str, artifact: Artifact) -> tuple[int, int]:
     """Width and height in pixels of a size, see `parse_size`.
 
     Raises:
         ConfigError: there is no such size, or the model cannot take it.
     """
     width, height = parse_size(text)
-    multiple = artefact.multiple
+    multiple = artifact.multiple
     if width % multiple or height % multiple:
         raise ConfigError(
-            f"size {text} does not fit model {artefact.name}: give a width and a "
+            f"size {text} does not fit model {artifact.name}: give a width and a "
             f"height that are multiples of {multiple}"
         )
     return width, height
@@ -254,7 +254,7 @@ def _named(backends: Sequence[str]) -> list[str]:
 
 
 def _usable(
-    names: Sequence[str], asked: Sequence[str], artefact: Artefact
+    names: Sequence[str], asked: Sequence[str], artifact: Artifact
 ) -> tuple[list[str], dict[str, str]]:
     """Those that work here, and why the others do not.
 
@@ -264,7 +264,7 @@ def _usable(
     usable, left_out = [], {}
     for name in names:
         try:
-            check_backend(name, artefact)
+            check_backend(name, artifact)
             if name not in PEAKS:
                 raise BackendUnavailableError(
                     f"the limits of the device of {name} cannot be measured"
@@ -276,13 +276,13 @@ def _usable(
         else:
             usable.append(name)
     if not usable:
-        raise _nothing_works(artefact, left_out)
+        raise _nothing_works(artifact, left_out)
     return usable, left_out
 
 
-def _nothing_works(artefact: Artefact, left_out: dict[str, str]) -> BackendError:
+def _nothing_works(artifact: Artifact, left_out: dict[str, str]) -> BackendError:
     return BackendUnavailableError(
-        f"no backend works here for model {artefact.name}, so nothing can be "
+        f"no backend works here for model {artifact.name}, so nothing can be "
         f"measured: {'; '.join(left_out.values())}"
     )
 
@@ -300,7 +300,7 @@ class _Steps:
 
 def _measure(
     names: Sequence[str],
-    artefact: Artefact,
+    artifact: Artifact,
     size: str,
     clean: Sequence[Frame],
     config: StepBenchConfig,
@@ -318,14 +318,14 @@ def _measure(
     frames = itertools.cycle(noisy + noisy[-2:0:-1])
     told = plane_sigmas(config.sigma, clean[0].color, clean[0].pix_fmt)
     level = np.array(told, np.float32) / 255
-    sigma = np.broadcast_to(level, (artefact.sigmas,))  # RGB has one for all
+    sigma = np.broadcast_to(level, (artifact.sigmas,))  # RGB has one for all
     height, width = noisy[0][0].shape
     with ExitStack() as stack:
         runs, missing = [], {}
         for name in names:
             tell(f"{size}: {name}: loading")
             try:
-                engine = load_backend(name, artefact, height, width, 8, config.threads)
+                engine = load_backend(name, artifact, height, width, 8, config.threads)
             except BackendError as exc:
                 if name in config.backends:
                     raise
@@ -365,12 +365,12 @@ def _turn(
     return times
 
 
-def _result(steps: _Steps, artefact: Artefact, peak: Peak) -> StepResult:
+def _result(steps: _Steps, artifact: Artifact, peak: Peak) -> StepResult:
     step_ms = median(steps.times_ms)
-    kmac_per_px = float(artefact.manifest["kmac_per_px"])
-    params = int(artefact.manifest["params"])
+    kmac_per_px = float(artifact.manifest["kmac_per_px"])
+    params = int(artifact.manifest["params"])
     height, width = steps.planes[0].shape
-    state = state_bytes(artefact, height, width, peak.precision)
+    state = state_bytes(artifact, height, width, peak.precision)
     work = work_of_step(kmac_per_px, params, peak.precision, steps.planes, state)
     got = reached(work, step_ms / 1e3, peak)
     return StepResult(

@@ -1,4 +1,4 @@
-"""DnCNN: residual learning and batch normalisation."""
+"""DnCNN: residual learning and batch normalization."""
 
 from torch import Tensor, nn
 

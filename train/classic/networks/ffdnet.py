@@ -8,11 +8,11 @@ from train.classic.networks.network import PictureNetwork, convolution, start_li
 
 
 class FfdNet(PictureNetwork):
-    """15 convolutions for grey, 12 for colour, at half the size.
+    """15 convolutions for gray, 12 for color, at half the size.
 
     Zhang et al., "FFDNet: toward a fast and flexible solution for CNN-based image
-    denoising", TIP 2018, section III and figure 1; 64 channels for grey there, 96 for
-    colour. As in their final networks, batch normalisation is merged into the
+    denoising", TIP 2018, section III and figure 1; 64 channels for gray there, 96 for
+    color. As in their final networks, batch normalization is merged into the
     convolutions, here from the start.
     """
 

@@ -38,7 +38,7 @@ class NetworkSpec:
     name: str
     """A key of `NETWORKS`."""
     channels: int = 1
-    """1 for grey, 3 for colour."""
+    """1 for gray, 3 for color."""
     width: int = 0
     """Channels inside, see `PictureNetwork.default_width`; 0 for that."""
     squashed: bool = False
@@ -66,7 +66,7 @@ class NetworkSpec:
 
 
 def parameters(net: nn.Module) -> int:
-    """How many numbers a network has learnt."""
+    """How many numbers a network has learned."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 

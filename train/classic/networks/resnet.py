@@ -16,10 +16,10 @@ class _Block(nn.Module):
 
 
 class ResNet(PictureNetwork):
-    """Five residual blocks without normalisation, and a skip over all of them.
+    """Five residual blocks without normalization, and a skip over all of them.
 
     He et al., "Deep residual learning for image recognition", CVPR 2016; without batch
-    normalisation as in Lim et al., "Enhanced deep residual networks for single image
+    normalization as in Lim et al., "Enhanced deep residual networks for single image
     super-resolution" (EDSR), CVPR workshops 2017.
     """
 

@@ -107,7 +107,7 @@ class CleanInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behavior:
     """All of it, over all clips and levels."""
 
     static: list[StaticScene] = field(default_factory=list)
@@ -115,12 +115,12 @@ class Behaviour:
     clean: list[CleanInput] = field(default_factory=list)
 
 
-def measure_behaviour(
+def measure_behavior(
     config: EvalConfig,
     paths: Sequence[Path],
     sigmas: Sequence[float],
     tell: Callable[[str], None],
-) -> Behaviour:
+) -> Behavior:
     """Measure it on every clip at every level.
 
     Args:
@@ -133,7 +133,7 @@ def measure_behaviour(
     Raises:
         SourceError: a clip does not decode.
     """
-    found = Behaviour()
+    found = Behavior()
     stills = []
     for path in paths:
         tell(f"clean input: {path.name}")

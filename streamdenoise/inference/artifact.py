@@ -14,7 +14,7 @@ WEIGHTS = Path(str(resources.files("streamdenoise"))) / "weights"
 
 
 @dataclass(frozen=True, slots=True)
-class Artefact:
+class Artifact:
     """A model as `compile` wrote it: its manifest and where its files are."""
 
     folder: Path
@@ -131,7 +131,7 @@ def is_compiled(checkpoint: Path) -> bool:
     return digest in (known, manifest.get("checkpoint_sha256"))
 
 
-def open_artefact(model: str) -> Artefact:
+def open_artifact(model: str) -> Artifact:
     """Open a shipped model by name, or a compiled one by its manifest's path.
 
     Raises:
@@ -150,12 +150,12 @@ def open_artefact(model: str) -> Artefact:
         )
     try:
         manifest = json.loads(path.read_text())
-        artefact = Artefact(path.parent, manifest, path)
-        _ = artefact.name, artefact.layout, artefact.multiple, artefact.input_names
-        if not {1, 2}.issuperset(artefact.sigma_scales):
-            raise ValueError(f"sigma_scales {artefact.sigma_scales} are not 1 or 2")
+        artifact = Artifact(path.parent, manifest, path)
+        _ = artifact.name, artifact.layout, artifact.multiple, artifact.input_names
+        if not {1, 2}.issuperset(artifact.sigma_scales):
+            raise ValueError(f"sigma_scales {artifact.sigma_scales} are not 1 or 2")
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise CheckpointError(
             f"the manifest {path} is unreadable: {exc!r}; compile the model again"
         ) from exc
-    return artefact
+    return artifact

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: convolutions round while they learn, as INT8 will.
+"""Quantization-aware training: convolutions round while they learn, as INT8 will.
 
 Weights are rounded to 8 bits for each output channel, inputs to 8 bits for a whole
 tensor, and gradients pass as if nothing was rounded (Jacob et al., "Quantization and
@@ -44,11 +44,11 @@ def round_weight(weight: Tensor) -> Tensor:
 
 
 def round_while_learning(net: RecurrentDenoiser) -> None:
-    """Let the convolutions of `net` round that INT8 artefacts round, in place.
+    """Let the convolutions of `net` round that INT8 artifacts round, in place.
 
     The parameters stay as they are, so a plain network can take them over.
     """
-    # These stay in float: see `streamdenoise.export.quantise`.
+    # These stay in float: see `streamdenoise.export.quantize`.
     precise = {net.head_mean, net.noise_map.look if net.noise_map else None}
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module not in precise:

@@ -1,7 +1,7 @@
 """From an ONNX graph to INT8: for OpenVINO, as fast as that runs it, and as ONNX.
 
-Post-training quantisation by NNCF places the rounding; what it leaves apart, so that
-OpenVINO would compute between two convolutions in float, is put together afterwards.
+Post-training quantization by NNCF places the rounding; what it leaves apart, so that
+OpenVINO would compute between two convolutions in float, is put together afterward.
 Every rule here has its measurement in `engines/BENCH.md` or `train/LOG.md`.
 """
 
@@ -25,7 +25,7 @@ def quantize_openvino(
     inputs: list[dict[str, np.ndarray]],
     path: Path,
 ) -> None:
-    """Quantise the ONNX graph to an INT8 OpenVINO IR at `path` (.xml, with .bin).
+    """Quantize the ONNX graph to an INT8 OpenVINO IR at `path` (.xml, with .bin).
 
     `inputs` are those of `streamdenoise.compile.calibration_inputs`.
     """
@@ -54,7 +54,7 @@ def quantize_onnx(
     inputs: list[dict[str, np.ndarray]],
     path: Path,
 ) -> None:
-    """Quantise the ONNX graph to one with QuantizeLinear and DequantizeLinear.
+    """Quantize the ONNX graph to one with QuantizeLinear and DequantizeLinear.
 
     All ranges are symmetric, as TensorRT takes no others.
 
@@ -85,7 +85,7 @@ def _quantize(
     names: list[str],
     types: list[str],
 ) -> Any:
-    """NNCF's quantisation of all but the layers of these names and types.
+    """NNCF's quantization of all but the layers of these names and types.
 
     `preset` is ``mixed``, or ``performance`` where all ranges shall be symmetric.
     """
