@@ -1,6 +1,6 @@
 """The published yardstick in the same pipeline: FastDVDnet on our data and noise.
 
-    python -m train.anchor train/recipes/base_rgb_awgn.toml --seconds 600
+    python -m train.fastdvdnet train/recipes/base_rgb_awgn.toml --seconds 600
 
 Tassano et al., "FastDVDnet: toward real-time deep video denoising without flow
 estimation", CVPR 2020, figures 2 and 3. Its published figures come from other data and

@@ -78,7 +78,7 @@ class Recipe:
     teacher_weight: float = 0.5
     """Weight of the loss against the teacher's output."""
     reparam: bool = False
-    """Give 3x3 convolutions more branches while they learn, see `train.layers.reparam`."""
+    """Train 3x3 convolutions with more branches, see `train.layers.reparam`."""
     int8: bool = False
     """Round as INT8 artifacts do, see `train.layers.quantize`: for the last steps."""
     workers: int = 1

@@ -28,7 +28,7 @@ def denoise_clip(
 
     Args:
         net: the network.
-        planes: of its layout, in [0, 1], see `streamdenoise.packing.pack`.
+        planes: of its layout, in [0, 1], see `streamdenoise.network.packing.pack`.
         sigma: ``(3,)`` that the network is told, in [0, 1].
 
     Returns:

@@ -1,1 +1,1 @@
-"""TODO streamdenoise/cli."""
+"""The command line: options become a config, one library call does the work."""

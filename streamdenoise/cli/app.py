@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from streamdenoise import __version__
+from streamdenoise._version import __version__
 from streamdenoise.console.logs import (
     LogFormat,
     configure_logging,

@@ -1,1 +1,1 @@
-"""TODO streamdenoise/console."""
+"""What the terminal shows: logs, progress, tables. Commands are in `cli`."""

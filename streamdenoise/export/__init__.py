@@ -1,1 +1,1 @@
-"""TODO streamdenoise/export."""
+"""From a checkpoint to the files that backends run: ONNX, OpenVINO, INT8."""

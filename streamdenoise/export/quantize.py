@@ -27,7 +27,7 @@ def quantize_openvino(
 ) -> None:
     """Quantize the ONNX graph to an INT8 OpenVINO IR at `path` (.xml, with .bin).
 
-    `inputs` are those of `streamdenoise.compile.calibration_inputs`.
+    `inputs` are those of `streamdenoise.export.export.calibration_inputs`.
     """
     from streamdenoise.inference.backends.openvino import ov
 
@@ -59,9 +59,9 @@ def quantize_onnx(
     All ranges are symmetric, as TensorRT takes no others.
 
     Args:
-        onnx_path: see `streamdenoise.compile.export_onnx`.
+        onnx_path: see `streamdenoise.export.export.export_onnx`.
         net: what the graph is of.
-        inputs: see `streamdenoise.compile.calibration_inputs`.
+        inputs: see `streamdenoise.export.export.calibration_inputs`.
         path: of the new file.
     """
     import onnx

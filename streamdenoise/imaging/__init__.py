@@ -1,1 +1,1 @@
-"""TODO streamdenoise/imaging."""
+"""Arrays in, arrays out: color, noise, motion, metrics. No torch and no files."""

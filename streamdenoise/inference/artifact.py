@@ -53,7 +53,7 @@ class Artifact:
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
-        """Scales at which its noise is estimated, see `streamdenoise.imaging.noise_level`."""
+        """Scales of the noise estimate, see `streamdenoise.imaging.noise_level`."""
         return tuple(self.manifest.get("sigma_scales", (1,)))
 
     @property

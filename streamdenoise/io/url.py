@@ -20,12 +20,12 @@ from streamdenoise.masking import (
     to_bytes,
 )
 
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]+://")
+_NETWORK = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]+://")
 
 
 def is_network(target: str) -> bool:
     """Whether `target` is a URL, of a server or another machine."""
-    return _SCHEME.match(target) is not None
+    return _NETWORK.match(target) is not None
 
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*\Z")

@@ -1,1 +1,34 @@
-"""TODO streamdenoise/jobs."""
+"""One library call for each job of the command line: file, images, live."""
+
+from typing import TYPE_CHECKING
+
+from streamdenoise._lazy import exports
+
+if TYPE_CHECKING:
+    from streamdenoise.jobs.config import FileConfig, ImageConfig, LiveConfig
+    from streamdenoise.jobs.job import StopSwitch
+    from streamdenoise.jobs.live import denoise_live
+    from streamdenoise.jobs.offline import denoise_file, denoise_images
+
+__all__ = [
+    "FileConfig",
+    "ImageConfig",
+    "LiveConfig",
+    "StopSwitch",
+    "denoise_file",
+    "denoise_images",
+    "denoise_live",
+]
+
+__getattr__ = exports(
+    __name__,
+    {
+        "FileConfig": "config",
+        "ImageConfig": "config",
+        "LiveConfig": "config",
+        "StopSwitch": "job",
+        "denoise_file": "offline",
+        "denoise_images": "offline",
+        "denoise_live": "live",
+    },
+)

@@ -1,1 +1,1 @@
-"""TODO streamdenoise/measure."""
+"""Measurements of quality and speed, beside other denoisers."""

@@ -36,7 +36,7 @@ class EvalConfig:
     model: str = "nano-awgn"
     backend: str = "auto"
     peers: tuple[str, ...] = ()
-    """Other denoisers, see `streamdenoise.peers.find_peers`."""
+    """Other denoisers, see `streamdenoise.measure.peers.registry.find_peers`."""
     vapoursynth: str | None = None
     """A Python that has VapourSynth, for V-BM3D."""
     tune: str | None = None

@@ -1,1 +1,4 @@
-"""TODO streamdenoise/network."""
+"""The network itself, in PyTorch.
+
+Model, packing, checkpoints. Running it on a device is not here.
+"""

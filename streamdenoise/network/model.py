@@ -7,8 +7,8 @@ still noise. All state tensors are zero for a fresh start, so a reset is a fresh
 What moves is followed by the caller, who warps the state between steps
 (`streamdenoise.imaging.motion`).
 
-Everything runs on the cosine coefficients of 4x4 pixels (`streamdenoise.network.packing`), at
-a quarter of the size, where wide convolutions are cheap. White noise stays white there
+Everything runs on the cosine coefficients of 4x4 pixels
+(`streamdenoise.network.packing`), at a quarter of the size, where wide convolutions are cheap. White noise stays white there
 and pictures become sparse, so a threshold a coefficient takes away most of the noise,
 as in every transform denoiser (Donoho, "De-noising by soft-thresholding", 1995). The
 CNN says how high the thresholds are, and adds what they cannot do; narrow layers could
@@ -385,8 +385,8 @@ def kmac_per_pixel(spec: ModelSpec) -> float:
 class DeployedGraph(nn.Module):
     """What every backend runs: pixels and state in, pixels and state out.
 
-    Pixels lie in blocks (`streamdenoise.imaging.blocks`) and are integers held in float32 (0 to
-    `peak`), so that one artifact serves 8 and 10 bits; backends that can, put the cast
+    Pixels lie in blocks (`streamdenoise.imaging.blocks`) and are integers held in
+    float32 (0 to `peak`), so that one artifact serves 8 and 10 bits; backends that can, put the cast
     from and to integers into the graph.
 
     The fused frame goes from step to step as pixels too, unlike in the network, so that

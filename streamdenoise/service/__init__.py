@@ -1,1 +1,1 @@
-"""TODO streamdenoise/service."""
+"""What watches a running stream: HTTP status, Prometheus metrics, systemd."""

@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from streamdenoise import __version__
+from streamdenoise._version import __version__
 from streamdenoise.errors import mask_credentials
 from streamdenoise.machine import package_versions
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, OutputStats, Stats

@@ -20,7 +20,7 @@ from threading import Lock, Semaphore, Thread
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from streamdenoise import __version__
+from streamdenoise._version import __version__
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import ConfigError, mask_credentials
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, Stats

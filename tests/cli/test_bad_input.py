@@ -379,10 +379,10 @@ def test_a_full_disk(tmp_path: Path, name: str) -> None:
 def test_a_killed_process_leaves_a_playable_file(tmp_path: Path, name: str) -> None:
     script = f"""
 import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from fractions import Fraction
 from tests.cli.test_bad_input import noise_frame
-from streamdenoise.config import EncoderConfig
+from streamdenoise.io.options import EncoderConfig
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io import Sink, open_sink
 info = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 25))
@@ -418,7 +418,7 @@ except SinkError as exc:
 """
     reader, writer = os.pipe()
     os.close(reader)
-    env = os.environ | {"TESTS": str(Path(__file__).parent), "PIPE": str(writer)}
+    env = os.environ | {"TESTS": str(Path(__file__).parents[2]), "PIPE": str(writer)}
     done = subprocess.run(
         [sys.executable, "-c", script],
         pass_fds=[writer],

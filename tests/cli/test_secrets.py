@@ -509,7 +509,7 @@ def test_recordings_do_not_tell_where_they_are_from(
 class TestProcessTitle:
     PROGRAM = """
 import os, sys
-from streamdenoise.process_title import hide_arguments
+from streamdenoise.console.process_title import hide_arguments
 hide_arguments()
 print("ready", os.environ["CAM_PASSWORD"], sys.argv[-1], flush=True)
 sys.stdin.read()

@@ -169,8 +169,8 @@ class TestUncaught:
 
     PROGRAM = """
 import gc, logging, sys, threading
-from streamdenoise.logs import configure_logging, install_hooks
-from streamdenoise.stream_url import StreamURL
+from streamdenoise.console.logs import configure_logging, install_hooks
+from streamdenoise.io.url import StreamURL
 install_hooks()
 if {configured}:
     configure_logging("WARNING", {log_format!r})

@@ -26,8 +26,7 @@ import time
 from pathlib import Path
 
 import gi
-
-from tests.faults.frame_code import picture
+from frame_code import picture  # beside this script
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")

@@ -42,7 +42,7 @@ from fractions import Fraction
 from pathlib import Path
 import av
 import numpy as np
-from streamdenoise.config import EncoderConfig
+from streamdenoise.io.options import EncoderConfig
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io.file_sink import FileSink
 from streamdenoise.io.retention import Keep

@@ -340,7 +340,8 @@ def test_a_discarded_engine_is_built_once_more(
 BUILDER = """
 import sys, time
 from pathlib import Path
-from streamdenoise.engine_store import EngineSpec, EngineStore
+from streamdenoise.inference.engine_spec import EngineSpec
+from streamdenoise.inference.engine_store import EngineStore
 folder, marks, spec = Path(sys.argv[1]), Path(sys.argv[2]), eval(sys.argv[3])
 def build():
     (marks / str(time.monotonic_ns())).touch()

@@ -28,6 +28,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.inference import build
 from streamdenoise.inference import load as backends
 from streamdenoise.inference.artifact import WEIGHTS, Artifact, open_artifact
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
@@ -692,8 +693,8 @@ def test_no_backend_with_engines_is_one_sentence(
     def missing(name: str, artifact: Artifact) -> None:
         raise BackendUnavailableError(f"no {name}")
 
-    monkeypatch.setattr(engines, "check_backend", missing)
-    monkeypatch.setattr(engines, "usual_backends", lambda: ["openvino", "tensorrt"])
+    monkeypatch.setattr(build, "check_backend", missing)
+    monkeypatch.setattr(build, "usual_backends", lambda: ["openvino", "tensorrt"])
     done = run("compile", "nano", "--size", "64x64")
     assert done.exit_code == 1
     assert "no backend builds engines here: no openvino; no tensorrt\n" in done.stderr

@@ -147,7 +147,7 @@ def test_without_a_device_the_frames_are_the_same_and_one_line_says_why(h264: Cl
     """In a process of its own, from which every GPU is hidden."""
     script = (
         "import sys, zlib, logging\n"
-        "from streamdenoise.config import Hwaccel\n"
+        "from streamdenoise.io.options import Hwaccel\n"
         "from streamdenoise.io import open_source\n"
         "logging.basicConfig()\n"
         "for name in Hwaccel:\n"

@@ -357,7 +357,7 @@ def test_close_is_not_held_up() -> None:
         (child,) = [
             each
             for each in psutil.Process().children()
-            if "publisher_process.py" in " ".join(each.cmdline())
+            if "publishing/process.py" in " ".join(each.cmdline())
         ]
         child.suspend()
         begin = time.monotonic()
@@ -418,7 +418,7 @@ PARENT = """
 import sys
 from fractions import Fraction
 import psutil
-from streamdenoise.config import EncoderConfig
+from streamdenoise.io.options import EncoderConfig
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.publish_sink import PublishSink
 info = StreamInfo(64, 48, "yuv420p", Fraction(25))

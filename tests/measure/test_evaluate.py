@@ -526,7 +526,8 @@ def test_peers_left_out_are_in_the_report(
     clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "streamdenoise.evaluate.find_peers", lambda *_: ([], ["bm3d: no bm3d filter"])
+        "streamdenoise.measure.quality.evaluate.find_peers",
+        lambda *_: ([], ["bm3d: no bm3d filter"]),
     )
     config = EvalConfig(
         str(clips / "slow.mkv"), sigmas=(20,), frames=1, behavior=False, threads=1

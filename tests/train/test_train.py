@@ -479,7 +479,7 @@ import sys
 sys.modules.update(dict.fromkeys({missing}))
 from train.loop import main
 main({str(recipe)!r})
-from train.compression import through_h264
+from train.degradation.compression import through_h264
 through_h264((), 20)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

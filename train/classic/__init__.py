@@ -1,1 +1,1 @@
-"""The textbook denoisers: single pictures, one small file a network."""
+"""Textbook denoising networks on images."""

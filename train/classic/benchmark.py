@@ -1,7 +1,7 @@
 """The textbook networks on the usual benchmarks, beside published figures.
 
-    python -m train.classic.numbers digits --minutes 10 -o train/runs/digits
-    python -m train.classic.numbers photos --minutes 60 -o train/runs/photos
+    python -m train.classic.benchmark digits --minutes 10 -o train/runs/digits
+    python -m train.classic.benchmark photos --minutes 60 -o train/runs/photos
 
 `digits`: MNIST with noise of std 0.5 clipped to [0, 1], 80:20, batches of 32; every
 network, and the autoencoders by a second loss. `photos`: trained on photographs with

@@ -18,7 +18,7 @@ from train.classic.networks.registry import kmac_per_pixel, parameters
 
 
 class PictureGraph(nn.Module):
-    """What backends run: `streamdenoise.model.DeployedGraph` without a state."""
+    """Like `streamdenoise.network.model.DeployedGraph`, without a state."""
 
     input_names = ("pixels", "peak", "sigma", "strength")
 
@@ -112,7 +112,7 @@ def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) 
 def _export_onnx(
     graph: PictureGraph, multiple: int, path: Path, batches: bool = False
 ) -> None:
-    """See `streamdenoise.compile.export_onnx`."""
+    """See `streamdenoise.export.export.export_onnx`."""
     channels = 48 if graph.layout == "rgb" else 16
     blocks = multiple // 4
     count = 2 if batches else 1  # one would be taken for a constant

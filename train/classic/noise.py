@@ -42,7 +42,7 @@ def speckle(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def camera(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """`train.noise.Camera`, up to `sigma` at middle gray; gray is the luma of it."""
+    """Noise of `train.degradation.noise.Camera`, up to `sigma` at middle gray."""
     pictures = []
     for picture, level in zip(clean, sigma.flatten().tolist(), strict=True):
         # Video compression needs more than a picture; without noise there is nothing

@@ -1,1 +1,1 @@
-"""TODO train/clips."""
+"""Clean training clips: cache, sampling, synthetic motion, batches."""

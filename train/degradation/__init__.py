@@ -1,1 +1,1 @@
-"""TODO train/degradation."""
+"""What makes clean clips noisy: noise, compression, planes."""

@@ -35,7 +35,7 @@ class PlaneFormat(Protocol):
             rgb: ``(N, 3, H, W)``, multiples of 1/255, even sizes.
 
         Returns:
-            Planes as `streamdenoise.packing.pack` takes them, multiples of 1/255.
+            Planes for `streamdenoise.network.packing.pack`, multiples of 1/255.
         """
         ...
 
@@ -46,7 +46,7 @@ class PlaneFormat(Protocol):
             sigma: ``(N,)``.
 
         Returns:
-            ``(N, 3)``, as `streamdenoise.packing.packed_sigma` takes them.
+            ``(N, 3)``, as `streamdenoise.network.packing.packed_sigma` takes them.
         """
         ...
 

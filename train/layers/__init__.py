@@ -1,1 +1,1 @@
-"""TODO train/layers."""
+"""Layers that differ while the network learns: branches, rounding."""

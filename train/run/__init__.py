@@ -1,1 +1,1 @@
-"""TODO train/run."""
+"""A run's folder and processes: checkpoints, ranks, TensorBoard."""

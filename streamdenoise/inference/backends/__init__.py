@@ -1,1 +1,1 @@
-"""TODO streamdenoise/inference/backends."""
+"""One file for each runtime; reached through the table in `registry`."""

@@ -15,7 +15,11 @@ from openvino.preprocess import PrePostProcessor  # noqa: E402
 
 from streamdenoise.errors import ConfigError, EngineLoadError  # noqa: E402
 from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks  # noqa: E402
-from streamdenoise.inference.backend import EngineOptions, OnBuild, StepRequest
+from streamdenoise.inference.backend import (  # noqa: E402
+    EngineOptions,
+    OnBuild,
+    StepRequest,
+)
 from streamdenoise.inference.backends.host_state import HostState  # noqa: E402
 from streamdenoise.machine import cpu_name  # noqa: E402
 

@@ -1,1 +1,1 @@
-"""TODO streamdenoise/io/ffmpeg."""
+"""Decoding, encoding and containers through FFmpeg's libraries; no policy."""

@@ -1,1 +1,1 @@
-"""TODO streamdenoise/io/publishing."""
+"""Publishing to servers, from a child process. Reconnecting is in `io.sinks`."""

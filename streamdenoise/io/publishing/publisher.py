@@ -13,7 +13,7 @@ from av.container import OutputContainer
 from streamdenoise.io.publishing.process import PACKET, TIME_BASE
 from streamdenoise.io.timeouts import Interruption, TimedProcess
 
-_PROGRAM = Path(__file__).with_name("publisher_process.py")
+_PROGRAM = Path(__file__).with_name("process.py")
 
 # FFmpeg's format for each scheme, and its options there.
 _FORMATS: dict[str, tuple[str, dict[str, str]]] = {
@@ -58,7 +58,7 @@ class Publisher(Protocol):
 
 
 class PyAVPublisher:
-    """A `Publisher` by the FFmpeg inside PyAV, which remuxes in `publisher_process`.
+    """A `Publisher` by the FFmpeg inside PyAV, which remuxes in `process`.
 
     Each packet is answered for before the next one is sent: nothing waits in pipes,
     and the delay stays that of the network.

@@ -1,1 +1,4 @@
-"""TODO streamdenoise/io/recording."""
+"""Recordings in segments.
+
+Their names, their cuts, and what is kept. Encoding is not here.
+"""

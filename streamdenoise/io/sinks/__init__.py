@@ -1,1 +1,1 @@
-"""TODO streamdenoise/io/sinks."""
+"""Sinks: each writes frames to one kind of output. Reached through `open_sink`."""

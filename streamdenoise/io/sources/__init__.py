@@ -1,1 +1,4 @@
-"""TODO streamdenoise/io/sources."""
+"""Sources.
+
+Each opens one kind of input and yields its frames. Reached through `open_source`.
+"""

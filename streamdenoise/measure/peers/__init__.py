@@ -1,1 +1,1 @@
-"""TODO streamdenoise/measure/peers."""
+"""Other denoisers behind one small protocol, to compare with."""

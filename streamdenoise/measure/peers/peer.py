@@ -1,8 +1,8 @@
 """Other denoisers to compare with, all behind one small protocol.
 
 Every peer gets the same noisy planes as the model, and the options that suit the noise
-best (`streamdenoise.measure.peers.search`). What they bring along is imported when one is asked
-for by name.
+best (`streamdenoise.measure.peers.search`). Their packages are imported when one is
+named.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""TODO streamdenoise/measure/quality."""
+"""PSNR and its kin: white noise, real noise, behavior over time."""

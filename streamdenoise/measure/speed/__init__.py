@@ -1,1 +1,1 @@
-"""TODO streamdenoise/measure/speed."""
+"""Time and memory of steps and whole jobs, beside what the machine can do."""

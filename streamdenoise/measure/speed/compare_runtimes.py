@@ -1,7 +1,7 @@
 """The same step in OpenVINO, ONNX Runtime and PyTorch, in turn, in one process.
 
-``python -m streamdenoise.compare_runtimes --model nano --size 720p`` prints a table. It
-needs torch, and for its compiler (Inductor, with weights frozen into the code) a C++
+``python -m streamdenoise.measure.speed.compare_runtimes --model nano --size 720p``
+prints a table. It needs torch, and for its compiler (Inductor, with weights frozen into the code) a C++
 compiler.
 """
 

@@ -2,8 +2,8 @@
 
 A step is one frame from planes to planes, with the state beside it, without the search
 for motion, the estimate of the noise, decoders and encoders. Backends take turns,
-several times over, and the machine's limits (`streamdenoise.measure.speed.roofline`) are measured
-between those turns: what else the machine is doing slows all alike.
+several times over, and the machine's limits (`streamdenoise.measure.speed.roofline`)
+are measured between those turns: what else the machine is doing slows all alike.
 """
 
 import itertools

@@ -1,1 +1,1 @@
-"""TODO train/classic/networks."""
+"""One file for each textbook network, and their table."""

@@ -10,8 +10,8 @@ from train.classic.networks.network import PictureNetwork
 class Nano(PictureNetwork):
     """The video network's first step: no past, so a picture by itself.
 
-    `streamdenoise.network.model`, with the widths of the shipped models. Its motion gate has
-    nothing to do.
+    `streamdenoise.network.model`, with the widths of the shipped models. Its motion
+    gate has nothing to do.
     """
 
     multiple = MULTIPLE
