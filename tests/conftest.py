@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -267,6 +268,26 @@ def skip_or_fail(what: str, reason: str) -> NoReturn:
     if what in os.environ.get("STREAMDENOISE_REQUIRE", "").split(","):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(params=["PATH", "imageio-ffmpeg"])
+def srt_through(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[None]:
+    """Run the test with the installed ffmpeg and with imageio-ffmpeg's, for SRT."""
+    # Imported here: it needs PyAV, which machines for training lack.
+    from streamdenoise.io.ffmpeg.program import ffmpeg_with
+
+    installed = shutil.which("ffmpeg")
+    if request.param == "imageio-ffmpeg":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    ffmpeg_with.cache_clear()
+    program = ffmpeg_with("srt")
+    if program is None or (program == installed) != (request.param == "PATH"):
+        ffmpeg_with.cache_clear()
+        skip_or_fail("ffmpeg", f"there is no ffmpeg with srt from {request.param}")
+    yield
+    ffmpeg_with.cache_clear()
 
 
 def skip_or_fail_without_cuda(what: str) -> None:

@@ -16,6 +16,8 @@ ldconfig -p | grep -q 'libglib-2\.0\.so\.0' || packages+=(libglib2.0-0)
 # Streams come from real servers: GStreamer's RTSP server, in the system's Python, and VLC.
 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
   packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad,ugly})
+# SRT goes through an FFmpeg program: the system's, and the one of imageio-ffmpeg.
+command -v ffmpeg >/dev/null || packages+=(ffmpeg)
 # Reports are looked at in a real browser.
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 command -v cvlc >/dev/null || packages+=(vlc-bin vlc-plugin-base)

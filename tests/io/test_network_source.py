@@ -416,6 +416,7 @@ def test_rtmp(numbered_clip: Path) -> None:
         lost(source, "the other side ended it|reset|broken|input/output")
 
 
+@pytest.mark.usefixtures("srt_through")
 def test_srt(numbered_clip: Path) -> None:
     with (
         FfmpegServer(

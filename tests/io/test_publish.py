@@ -173,6 +173,7 @@ def test_transport_stream(protocol: str, codec: str) -> None:
     assert_even(got)
 
 
+@pytest.mark.usefixtures("srt_through")
 def test_srt(tmp_path: Path) -> None:
     info, got = stream_info(), tmp_path / "got.ts"
     url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
@@ -198,6 +199,7 @@ def test_srt_with_a_password_never_reaches_other_users() -> None:
         assert "pa55word12" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("srt_through")
 def test_srt_server_that_wants_a_password() -> None:
     url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
     listener = f"{url}?mode=listener&passphrase=pa55word12"
@@ -206,6 +208,20 @@ def test_srt_server_that_wants_a_password() -> None:
         pytest.raises(SinkRefusedError, match="refused"),
     ):
         PublishSink(url, stream_info(), FAST)
+
+
+@pytest.mark.usefixtures("srt_through")
+@pytest.mark.parametrize(
+    # A connection is tried for 3 s.
+    ("timeout_s", "why"),
+    [(1.2, "no answer in time"), (10.0, "input/output error")],
+)
+def test_srt_with_nothing_there(timeout_s: float, why: str) -> None:
+    url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    begin = time.monotonic()
+    with pytest.raises(SinkError, match=why):
+        PublishSink(url, stream_info(), FAST, timeout_s=timeout_s)
+    assert time.monotonic() - begin < min(timeout_s, 5) + 1.5
 
 
 def test_password() -> None:

@@ -1,5 +1,6 @@
 """SRT, which the FFmpeg inside PyAV lacks, through an FFmpeg program that has it."""
 
+import contextlib
 import io
 import re
 import threading
@@ -12,16 +13,22 @@ from streamdenoise.io.ffmpeg.program import SECRET_IN_SRT, ffmpeg_with
 from streamdenoise.io.publishing.publisher import RefusedError
 from streamdenoise.io.timeouts import Interruption, TimedProcess
 
-_REFUSED = re.compile(r"ERROR:(UNSECURE|BADSECRET)")
+# The reason for the rejection, as a code or in words: some versions log only one.
+_REFUSED = re.compile(
+    "ERROR:(UNSECURE|BADSECRET)|Password required or unexpected|Incorrect passphrase"
+)
 
 _TS_PACKETS = "1316"
+
+# Allowed anywhere in a transport stream; receivers drop it.
+_NULL_PACKET = b"\x47\x1f\xff\x10" + 184 * b"\xff"
 
 
 class FFmpegPublisher:
     """A `Publisher` by the program `ffmpeg`.
 
     It gets a transport stream that it passes on without looking at it: so it connects
-    before the first packet, and holds none back.
+    before the first frame, and holds no packet back.
     """
 
     schemes = ("srt",)
@@ -69,6 +76,11 @@ class FFmpegPublisher:
             self._command, self._interruption, answers="stderr"
         )
         with process.within(self._timeout_s):
+            # FFmpeg opens its input first, then its output. Versions such as 5.1 look
+            # for an ID3 tag in any input: without ten bytes they would never connect.
+            with contextlib.suppress(OSError):  # it has ended; its messages say why
+                process.write(_NULL_PACKET)
+            # All versions print this line once SRT is connected, and not before.
             while not (line := process.read_line()).startswith("Output #0"):
                 if not line:
                     self._fail()
