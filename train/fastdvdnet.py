@@ -171,7 +171,9 @@ def train_anchor(recipe: Recipe, seconds: float) -> dict[str, float]:
     net = FastDvdNet().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=0.0)
     cache = recipe.run.parent / "cache"
-    sampler = ClipSampler.read(recipe.data, cache, recipe.max_size, recipe.soft)
+    sampler = ClipSampler.read(
+        recipe.data, cache, recipe.max_size, soft=recipe.soft, gray=recipe.gray
+    )
     clips = validation_clips(recipe.val)
     short = [name for name, clip in clips.items() if len(clip) < 3]
     if short:

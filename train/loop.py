@@ -66,7 +66,11 @@ def train(
     recipe.run.mkdir(parents=True, exist_ok=True)
     with ranks.in_turn():
         sampler = ClipSampler.read(
-            recipe.data, recipe.run.parent / "cache", recipe.max_size, recipe.soft
+            recipe.data,
+            recipe.run.parent / "cache",
+            recipe.max_size,
+            soft=recipe.soft,
+            gray=recipe.gray,
         )
     clips = validation_clips(recipe.val)
     trainer = Trainer(recipe, ranks)

@@ -15,7 +15,7 @@ _NOISES = {"awgn": Awgn, "camera": Camera}
 
 _WHOLE = {"warmup": 0, "seed": 0, "workers": 1, "save_every": 1, "val_every": 1}
 """Keys of whole numbers, and the least of each."""
-_SHARES = ("ema", "soft")
+_SHARES = ("ema", "soft", "gray")
 _SWITCHES = ("bf16", "reparam", "int8")
 _FINITE = ("lr", "lr_end", "chroma_weight", "teacher_weight")
 
@@ -69,6 +69,8 @@ class Recipe:
     """A name of `train.loss.LOSSES`."""
     soft: float = 0.0
     """Share of clips that are blurred first, see `ClipSampler`."""
+    gray: float = 0.0
+    """Share of clips without color, see `ClipSampler`."""
     chroma_weight: float = 0.2
     bf16: bool = True
     start: Path | None = None

@@ -1,5 +1,6 @@
 """Training data: noise moments and independence, sampler, cache, broken files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -142,6 +143,81 @@ def test_a_filter_takes_fine_grain_first_and_keeps_the_picture() -> None:
         coarse.append(float(avg_pool2d(left, 4).std() / avg_pool2d(noise, 4).std()))
         fine.append(float(left.std() / noise.std()))
     assert np.median(fine) < 0.8 * np.median(coarse)
+
+
+GRAY = torch.linspace(0.2, 0.8, 64).expand(4, 3, 64, 64)
+
+
+@pytest.mark.parametrize("form", [Yuv420(True), Yuv420(False), Rgb()], ids=str)
+def test_a_gray_sensor_adds_no_color_noise(form: PlaneFormat) -> None:
+    noise = Awgn(sigma_min=15, sigma_max=15, estimated=0, luma_only=1)
+    planes, levels = noise(GRAY, form, torch.Generator().manual_seed(0))
+    error = [
+        noisy - clean for noisy, clean in zip(planes, form.planes(GRAY), strict=True)
+    ]
+    torch.testing.assert_close(form.levels(tuple(error)), levels, rtol=0.05, atol=1e-6)
+    assert levels[0] > 0
+    assert levels[1:].tolist() == [0, 0]
+
+
+def test_a_gray_camera_adds_no_color_noise() -> None:
+    chroma = Yuv420().planes(GRAY)[1:]
+    for seed in range(12):
+        camera = Camera(clean=0, jpeg=0, luma_only=1)
+        (luma, *noisy), _ = camera(GRAY, Yuv420(), torch.Generator().manual_seed(seed))
+        assert (luma - Yuv420().planes(GRAY)[0]).std() > 0.3 / 255
+        for plane, clean in zip(noisy, chroma, strict=True):
+            assert torch.equal(plane, clean)
+    colored = GRAY * torch.tensor([1, 0.9, 0.8])[:, None, None]
+    planes, _ = camera(colored, Yuv420(), torch.Generator().manual_seed(0))
+    assert (planes[1] - Yuv420().planes(colored)[1]).std() > 0.3 / 255
+
+
+@pytest.mark.parametrize("noise", [Awgn(estimated=0), Camera(clean=0, too_low=0)])
+def test_jittered_levels_are_off_in_each_plane_by_itself(
+    noise: Awgn | Camera,
+) -> None:
+    clean = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    right, off = (
+        torch.stack(
+            [
+                replace(noise, jittered=share)(
+                    clean, Yuv420(), torch.Generator().manual_seed(seed)
+                )[1]
+                for seed in range(40)
+            ]
+        )
+        for share in (0.0, 1.0)
+    )
+    octaves = (off / right).log2()
+    assert 0.4 < octaves.abs().max() < 0.51
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert (octaves[:, one] - octaves[:, other]).abs().median() > 0.1
+
+
+def test_a_share_of_camera_clips_has_white_noise() -> None:
+    clean = torch.full((2, 3, 64, 64), 0.5)
+    white = Camera(white=1)(clean, Yuv420(), torch.Generator().manual_seed(3))
+    camera = Camera(white=0)(clean, Yuv420(), torch.Generator().manual_seed(3))
+    assert not torch.equal(white[0][0], camera[0][0])
+    correlations = []
+    for seed in range(8):
+        (luma, *_), _ = Camera(white=1)(
+            clean, Yuv420(), torch.Generator().manual_seed(seed)
+        )
+        noise = luma - luma.mean()
+        beside = (noise[..., 1:] * noise[..., :-1]).mean() / noise.square().mean()
+        correlations.append(abs(float(beside)))
+    assert max(correlations) < 0.05
+
+
+def test_a_share_of_clips_is_gray(data: Path) -> None:
+    videos = [np.random.default_rng(0).integers(0, 255, (8, 48, 48, 3), np.uint8)]
+    stills = cached(data / "stills", data / "cache" / "s", 32)
+    sampler = ClipSampler(videos, stills, video_share=1, gray=0.5)
+    clips = [sampler.draw(2, 32, np.random.default_rng(i))[0] for i in range(20)]
+    gray = [bool((clip == clip[..., :1]).all()) for clip in clips]
+    assert 4 < sum(gray) < 16
 
 
 def test_a_share_of_clips_is_soft(data: Path) -> None:

@@ -39,16 +39,24 @@ class ClipSampler:
     """A scene cut inside of the clip."""
     soft: float = 0.0
     """Blurred, as lenses and demosaicing blur what sensors see pixel by pixel."""
+    gray: float = 0.0
+    """Without color, as infrared cameras and old films are."""
 
     @classmethod
     def read(
-        cls, folder: Path, cache: Path, min_size: int, soft: float = 0.0
+        cls,
+        folder: Path,
+        cache: Path,
+        min_size: int,
+        soft: float = 0.0,
+        gray: float = 0.0,
     ) -> "ClipSampler":
         """Take ``video/`` and ``stills/`` of a folder, see `cached`."""
         return cls(
             videos=cached(folder / "video", cache / "video", min_size),
             stills=cached(folder / "stills", cache / "stills", min_size),
             soft=soft,
+            gray=gray,
         )
 
     def __str__(self) -> str:
@@ -75,6 +83,8 @@ class ClipSampler:
         if self.soft and rng.random() < self.soft:
             radius = rng.uniform(0.4, 1.5)
             clip = np.stack([cv2.GaussianBlur(x, (0, 0), radius) for x in clip])
+        if self.gray and rng.random() < self.gray:
+            clip = np.stack([_without_color(frame) for frame in clip])
         if rng.random() < 0.5:
             clip = clip[:, :, ::-1]
         clip = np.rot90(clip, int(rng.integers(4)), (1, 2))
@@ -139,6 +149,11 @@ class ClipSampler:
         span = min(size + _MARGIN, *image.shape[:2])
         top, left = _sharp_place(image, span, rng)
         return np.ascontiguousarray(image[top : top + span, left : left + span])
+
+
+def _without_color(frame: np.ndarray) -> np.ndarray:
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
 
 
 def _resize(frame: np.ndarray, size: int) -> np.ndarray:

@@ -56,6 +56,24 @@ def _uniform(generator: torch.Generator, low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
+def _gray_sensor(clean: Tensor, share: float, generator: torch.Generator) -> bool:
+    """Whether a clip comes from a sensor without color; `share` of the gray ones do."""
+    is_gray = torch.equal(clean, clean[:, :1].expand_as(clean))
+    return is_gray and _uniform(generator, 0, 1) < share
+
+
+_MOST_OFF = 0.5
+"""Octaves, which are factors of 0.7 to 1.4, by which the level of a plane is off."""
+
+
+def _misjudge(levels: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Levels ``(3,)``, in a `share` of the clips each off by a factor of its own."""
+    if not share or _uniform(generator, 0, 1) >= share:
+        return levels
+    off = [_uniform(generator, -_MOST_OFF, _MOST_OFF) for _ in levels]
+    return levels * torch.tensor(off).exp2()
+
+
 @dataclass(frozen=True, slots=True)
 class Awgn:
     """White Gaussian noise in RGB, clipped and rounded to 8 bits: the `video` protocol.
@@ -72,6 +90,10 @@ class Awgn:
     estimated: float = 0.4
     """Share of clips whose sigma is what the product's estimate says, not the true one.
     """
+    luma_only: float = 0.0
+    """Share of gray clips whose sensor sees no color and adds no color noise."""
+    jittered: float = 0.0
+    """Share of clips whose levels are off by a factor of 0.7 to 1.4 in each plane."""
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
@@ -80,7 +102,19 @@ class Awgn:
     def __call__(
         self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
     ) -> tuple[Planes, Tensor]:
+        planes, levels = self._noisy(clean, form, generator)
+        return planes, _misjudge(levels, self.jittered, generator)
+
+    def _noisy(
+        self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
+    ) -> tuple[Planes, Tensor]:
         sigma = _uniform(generator, self.sigma_min, self.sigma_max) / 255
+        if _gray_sensor(clean, self.luma_only, generator):
+            noise = sigma * normal(clean[:, :1].shape, generator)
+            planes = form.planes(to_8_bits(clean + noise))
+            if _uniform(generator, 0, 1) < self.estimated:
+                return planes, form.estimate(planes, self.sigma_scales)
+            return planes, form.gray_sigmas(sigma)
         if isinstance(form, Rgb) or _uniform(generator, 0, 1) >= self.in_planes:
             noise = sigma * normal(clean.shape, generator)
             planes = form.planes(to_8_bits(clean + noise))
@@ -129,6 +163,12 @@ class Camera:
     detail, and cameras leave coarse grain."""
     too_high: float = 1.5
     """By how many octaves it is told too high, at most: texture looks like noise."""
+    luma_only: float = 0.0
+    """As in `Awgn`."""
+    jittered: float = 0.0
+    """As in `Awgn`, on top of what a clip's levels are off together."""
+    white: float = 0.0
+    """Share of clips with the noise of `Awgn`, so that one network learns both."""
 
     @property
     def sigma_scales(self) -> Sequence[int]:
@@ -137,6 +177,9 @@ class Camera:
     def __call__(
         self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
     ) -> tuple[Planes, Tensor]:
+        if self.white and _uniform(generator, 0, 1) < self.white:
+            white = Awgn(luma_only=self.luma_only, jittered=self.jittered)
+            return white(clean, form, generator)
         gamma = 2.2
         linear = clean.clamp(min=1e-4) ** gamma
         # At middle gray (0.5 after the curve) the curve's slope turns linear-light std
@@ -150,9 +193,12 @@ class Camera:
         gains = torch.tensor(
             [_uniform(generator, 0.8, 1.9), 1.0, _uniform(generator, 0.8, 1.9)]
         )[None, :, None, None]
+        is_gray = _gray_sensor(clean, self.luma_only, generator)
+        if is_gray:
+            gains = torch.ones_like(gains)
         shot = shot_share * linear / gray + (1 - shot_share)
         std = (gains * shot).sqrt() * (level / slope)
-        noise = normal(clean.shape, generator)
+        noise = normal((clean[:, :1] if is_gray else clean).shape, generator)
         if _uniform(generator, 0, 1) < self.smeared:
             noise = smear(noise, generator)
         noisy = (linear + noise * std).clamp(1e-6, 1) ** (1 / gamma)
@@ -177,12 +223,12 @@ class Camera:
             off = _uniform(generator, -self.too_low, self.too_high)
             pairs = zip(planes, form.planes(clean), strict=True)
             told = form.levels(tuple(noisy - clean for noisy, clean in pairs))
-        told = told * 2**off
+        told = _misjudge(told * 2**off, self.jittered, generator)
         return planes, told.clamp(min=MIN_TOLD)
 
 
 def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn white noise ``(T, 3, H, W)`` into a mixture of fine and coarse grain.
+    """Turn white noise ``(T, C, H, W)`` into a mixture of fine and coarse grain.
 
     A Gaussian-blurred share, which may be small, and shares at half and quarter size;
     in half of the clips color is smeared more than light, as cameras do, and weakened.
@@ -200,7 +246,7 @@ def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
         coarse = F.interpolate(coarse, scale_factor=scale, mode="bicubic")
         mixed = mixed + weight * coarse / coarse.std()
     mixed = mixed / sum(w * w for w in weights) ** 0.5
-    if _uniform(generator, 0, 1) < 0.5:
+    if noise.shape[1] == 1 or _uniform(generator, 0, 1) < 0.5:
         return mixed
     gray = mixed.mean(1, keepdim=True)
     color = mixed - gray
@@ -256,5 +302,6 @@ def _correlate(noise: Tensor, radius: float) -> Tensor:
     taps = torch.exp(-0.5 * (torch.arange(-2, 3) / radius) ** 2)
     kernel = taps[:, None] * taps[None, :]
     kernel = kernel / kernel.square().sum().sqrt()
-    weight = kernel[None, None].expand(3, 1, 5, 5)
-    return F.conv2d(F.pad(noise, (2, 2, 2, 2), "reflect"), weight, groups=3)
+    channels = noise.shape[1]
+    weight = kernel.expand(channels, 1, 5, 5)
+    return F.conv2d(F.pad(noise, (2, 2, 2, 2), "reflect"), weight, groups=channels)

@@ -50,6 +50,10 @@ class PlaneFormat(Protocol):
         """
         ...
 
+    def gray_sigmas(self, sigma: float) -> Tensor:
+        """Noise levels ``(3,)``, as `sigmas`, of noise alike in R, G and B."""
+        ...
+
     def levels(self, noise: Planes) -> Tensor:
         """Noise levels ``(3,)``, as `sigmas`, of noise alone."""
         ...
@@ -106,6 +110,9 @@ class Yuv420:
         rows = _RGB_TO_YUV.square().sum(1).sqrt() * self._scale_offset()[0]
         return sigma[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
 
+    def gray_sigmas(self, sigma: float) -> Tensor:
+        return sigma * self._scale_offset()[0] * torch.tensor([1.0, 0.0, 0.0])
+
     def levels(self, noise: Planes) -> Tensor:
         return torch.stack([plane.std() for plane in noise])
 
@@ -126,6 +133,10 @@ class Rgb:
 
     def sigmas(self, sigma: Tensor) -> Tensor:
         return sigma[:, None].expand(-1, 3)
+
+    def gray_sigmas(self, sigma: float) -> Tensor:
+        # A row of unit length, all alike.
+        return torch.tensor([3**0.5 * sigma, 0.0, 0.0])
 
     def levels(self, noise: Planes) -> Tensor:
         return _mix(torch.from_numpy(OPPONENT), noise[0]).std((0, 2, 3))
