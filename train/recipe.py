@@ -75,6 +75,8 @@ class Recipe:
     bf16: bool = True
     start: Path | None = None
     """A checkpoint to start from, for fine-tuning."""
+    blend: Path | None = None
+    """A second one, of the same widths: the run starts from the mean of both."""
     teacher: Path | None = None
     """A checkpoint, of any widths, whose output is a second target."""
     teacher_weight: float = 0.5
@@ -93,6 +95,11 @@ class Recipe:
             raise ConfigError(
                 "layout 'gray' cannot be trained, as noise is made in color; say "
                 "layout = 'yuv420' or 'rgb'"
+            )
+        if self.blend is not None and self.start is None:
+            raise ConfigError(
+                f"blend = {str(self.blend)!r} has nothing to be averaged with; "
+                "give start, too"
             )
         if self.loss not in LOSSES:
             raise ConfigError(
@@ -147,7 +154,7 @@ class Recipe:
             raise ValueError(f"noise.kind must be one of {', '.join(_NOISES)}")
         folders = {
             key: Path(table.pop(key))
-            for key in ("data", "val", "run", "start", "teacher")
+            for key in ("data", "val", "run", "start", "blend", "teacher")
             if key in table
         }
         return cls(

@@ -2,6 +2,7 @@
 
 import math
 from copy import deepcopy
+from dataclasses import replace
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -25,8 +26,9 @@ class Trainer:
         """Start as the recipe says, or go on from the run's ``last.pt``.
 
         Raises:
-            ConfigError: `start`, `teacher` or ``last.pt`` does not fit the recipe.
-            CheckpointError: `start` or `teacher` is no checkpoint.
+            ConfigError: `start`, `blend`, `teacher` or ``last.pt`` does not fit the
+                recipe.
+            CheckpointError: `start`, `blend` or `teacher` is no checkpoint.
         """
         self.recipe, self.ranks = recipe, ranks
         torch.manual_seed(recipe.seed)
@@ -34,6 +36,8 @@ class Trainer:
         self.steps_before = 0
         if recipe.start is not None:
             start, provenance = load_checkpoint(recipe.start)
+            if recipe.blend is not None:
+                _blend(start, load_checkpoint(recipe.blend)[0])
             _take_over(net, start)
             self.steps_before = provenance.get("steps", 0)
         if recipe.int8:
@@ -121,6 +125,23 @@ class Trainer:
         save_last(
             self.last, self.net, self._ema, self._optimizer, self.done, self.scores
         )
+
+
+def _blend(net: RecurrentDenoiser, other: RecurrentDenoiser) -> None:
+    """Average the weights of two networks into the first.
+
+    Networks of one origin keep most of what each has learned (Wortsman et al., "Model
+    soups", ICML 2022).
+
+    Raises:
+        ConfigError: they have different architectures.
+    """
+    if replace(net.spec, name="") != replace(other.spec, name=""):
+        raise ConfigError(f"{other.spec} cannot be averaged with {net.spec}")
+    with torch.no_grad():
+        pairs = zip(net.parameters(), other.parameters(), strict=True)
+        for weight, other_weight in pairs:
+            weight.lerp_(other_weight, 0.5)
 
 
 def _take_over(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:

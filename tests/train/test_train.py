@@ -348,6 +348,12 @@ def test_what_does_not_fit_is_said_at_the_start(data: Path) -> None:
     save_checkpoint(odd, RecurrentDenoiser(replace(TINY, width=16)), {})
     with pytest.raises(ConfigError, match=r"width=16.* is not a start for .*width=8"):
         train(recipe(data, "start", start=odd))
+    tiny = data / "tiny.safetensors"
+    save_checkpoint(tiny, RecurrentDenoiser(TINY), {})
+    with pytest.raises(ConfigError, match=r"width=16.* cannot be averaged with"):
+        train(recipe(data, "blend", start=tiny, blend=odd))
+    with pytest.raises(ConfigError, match="has nothing to be averaged with"):
+        recipe(data, "blend", blend=odd)
     gray = data / "gray.safetensors"
     save_checkpoint(gray, RecurrentDenoiser(replace(TINY, layout="gray")), {})
     with pytest.raises(ConfigError, match="has layout gray"):
@@ -359,6 +365,19 @@ def test_what_does_not_fit_is_said_at_the_start(data: Path) -> None:
         recipe(data, "gray", spec=replace(TINY, layout="gray"))
     with pytest.raises(ConfigError, match="3 processes cannot share 2 clips"):
         train(recipe(data, "ranks"), Ranks(world=3))
+
+
+def test_a_run_starts_from_the_mean_of_two_checkpoints(data: Path) -> None:
+    paths = [data / f"{name}.safetensors" for name in ("one", "other")]
+    nets = [RecurrentDenoiser(replace(TINY, name=path.stem)) for path in paths]
+    for net, path in zip(nets, paths, strict=True):
+        save_checkpoint(path, net, {"steps": 3})
+    start, blend = paths
+    trainer = Trainer(recipe(data, "mean", start=start, blend=blend), Ranks())
+    one, other = (net.state_dict() for net in nets)
+    assert not torch.equal(one["head.weight"], other["head.weight"])
+    for name, weight in trainer.net.state_dict().items():
+        torch.testing.assert_close(weight, (one[name] + other[name]) / 2)
 
 
 @pytest.mark.parametrize(
