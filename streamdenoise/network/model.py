@@ -8,11 +8,11 @@ What moves is followed by the caller, who warps the state between steps
 (`streamdenoise.imaging.motion`).
 
 Everything runs on the cosine coefficients of 4x4 pixels
-(`streamdenoise.network.packing`), at a quarter of the size, where wide convolutions are cheap. White noise stays white there
-and pictures become sparse, so a threshold a coefficient takes away most of the noise,
-as in every transform denoiser (Donoho, "De-noising by soft-thresholding", 1995). The
-CNN says how high the thresholds are, and adds what they cannot do; narrow layers could
-not carry the noise of all samples to the output by themselves.
+(`streamdenoise.network.packing`), at a quarter of the size, where wide convolutions are
+cheap. White noise stays white there and images become sparse, so one threshold for each
+coefficient removes most of the noise, as in every transform denoiser (Donoho,
+"De-noising by soft-thresholding", 1995). The CNN sets the thresholds and adds what they
+cannot do; narrow layers alone could not carry the noise of all samples to the output.
 
 Channels come last, as the convolutions of all runtimes like them: sums and products
 between the convolutions then need no reordering.
@@ -386,8 +386,8 @@ class DeployedGraph(nn.Module):
     """What every backend runs: pixels and state in, pixels and state out.
 
     Pixels lie in blocks (`streamdenoise.imaging.blocks`) and are integers held in
-    float32 (0 to `peak`), so that one artifact serves 8 and 10 bits; backends that can, put the cast
-    from and to integers into the graph.
+    float32 (0 to `peak`), so that one artifact serves 8 and 10 bits; backends that can
+    put the casts from and to integers into the graph do so.
 
     The fused frame goes from step to step as pixels too, unlike in the network, so that
     it can be warped by any image library.

@@ -1,8 +1,7 @@
 """The same step in OpenVINO, ONNX Runtime and PyTorch, in turn, in one process.
 
 ``python -m streamdenoise.measure.speed.compare_runtimes --model nano --size 720p``
-prints a table. It needs torch, and for its compiler (Inductor, with weights frozen into the code) a C++
-compiler.
+prints a table. It needs torch, and a C++ compiler for Inductor.
 """
 
 import argparse
