@@ -1,8 +1,8 @@
 """Where the milliseconds of an INT8 step go, and how far it is from the peak.
 
-``python -m streamdenoise.measure.speed.layers --model nano --size 720p`` prints a
-table of OpenVINO's own counters. The peak is a large matrix product in the same runtime
-and process (`streamdenoise.measure.speed.roofline`), in turn with the steps, so that both
+``python -m streamdenoise.measure.speed.layers --model nano --size 720p`` prints a table
+of OpenVINO's own counters. The peak is a large matrix product in the same runtime and
+process (`streamdenoise.measure.speed.roofline`), in turn with the steps, so that both
 see the same clock and neighbors.
 """
 

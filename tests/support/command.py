@@ -1,0 +1,28 @@
+"""Running the command line, in this process or in one of its own."""
+
+import os
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from streamdenoise.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+"""Of the checkout."""
+SAMPLES = ROOT / "samples"
+
+
+def run(*args: object) -> Result:
+    """Run `streamdenoise ARGS` in this process."""
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def command(*args: object) -> list[str]:
+    """The same as the command of a process, which needs `environment`."""
+    return [sys.executable, "-m", "streamdenoise", *(str(arg) for arg in args)]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Environment of a process that imports this checkout."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}

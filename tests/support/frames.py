@@ -1,0 +1,36 @@
+"""Frames made of numbers."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
+
+
+def make_frame(
+    index: int = 0,
+    value: int = 100,
+    *,
+    width: int = 64,
+    height: int = 48,
+    pix_fmt: str = "yuv420p",
+    pts: int | None = None,
+    time_base: Fraction = Fraction(1, 25),
+    color: ColorInfo | None = None,
+    captured_at: float = 0.0,
+) -> Frame:
+    """A flat frame: every sample of every plane is `value`.
+
+    `pts` is `index` unless given.
+    """
+    dtype = np.uint8 if bit_depth(pix_fmt) == 8 else np.uint16
+    shapes = plane_shapes(pix_fmt, height, width)
+    return Frame(
+        planes=tuple(np.full(shape, value, dtype) for shape in shapes),
+        pix_fmt=pix_fmt,
+        color=color or ColorInfo(),
+        pts=index if pts is None else pts,
+        time_base=time_base,
+        index=index,
+        captured_at=captured_at,
+    )
