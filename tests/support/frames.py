@@ -24,7 +24,7 @@ def make_frame(
     `pts` is `index` unless given.
     """
     dtype = np.uint8 if bit_depth(pix_fmt) == 8 else np.uint16
-    shapes = plane_shapes(pix_fmt, height, width)
+    shapes = plane_shapes(pix_fmt, width, height)
     return Frame(
         planes=tuple(np.full(shape, value, dtype) for shape in shapes),
         pix_fmt=pix_fmt,
