@@ -13,6 +13,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from openvino import opset13
 
 from streamdenoise.imaging.blocks import gather_blocks
 from streamdenoise.imaging.metrics import psnr_db
@@ -30,6 +31,12 @@ CLIP = Path(__file__).parents[2] / "samples" / "cctv.mp4"
 FRAMES, H, W = 30, 144, 256
 LEVEL = 20.0
 LOSS_DB = {"fp32": 0.001, "fp16": 0.05, "int8": 0.1}
+
+# On x86 CPUs without VNNI, oneDNN adds 8-bit products in pairs, in 16 bits that
+# saturate (vpmaddubsw), so OpenVINO loses more there: nano-awgn loses 0.1008 dB with
+# AVX2 and AVX-512, and 0.0926 dB with VNNI. ONNX Runtime loses 0.0817 dB with AVX2 and
+# VNNI alike. ONEDNN_MAX_CPU_ISA=AVX2 has OpenVINO use these kernels on newer CPUs.
+SATURATING_LOSS_DB = 0.105
 
 PEAK = 255
 
@@ -167,6 +174,29 @@ def unrounded_pictures(run: Step, artifact: Artifact) -> list[np.ndarray]:
     return pictures
 
 
+@cache
+def openvino_saturates() -> bool:
+    """Whether OpenVINO's INT8 kernels on this CPU add pairs of products in 16 bits."""
+    pixels = opset13.parameter([1, 2, 1, 1], np.float32)
+    rounded = opset13.fake_quantize(pixels, *map(np.float32, (0, 255, 0, 255)), 256)
+    filters = opset13.constant(np.full((1, 2, 1, 1), 127, np.int8))
+    # OpenVINO computes with 8-bit filters in float unless they have a scale.
+    one = opset13.constant(np.float32(1))
+    scaled = opset13.multiply(opset13.convert(filters, np.float32), one)
+    total = opset13.convolution(rounded, scaled, [1, 1], [0, 0], [0, 0], [1, 1])
+    precise = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = ov.Core().compile_model(ov.Model([total], [pixels]), "CPU", precise)
+    (found,) = compiled([np.full((1, 2, 1, 1), 255, np.float32)])[0].flat
+    assert found in (2 * 127 * 255, 2**15 - 1)
+    return found == 2**15 - 1
+
+
+def loss_bound_db(name: str, precision: str) -> float:
+    if name == "openvino" and openvino_saturates():
+        return SATURATING_LOSS_DB
+    return LOSS_DB[precision]
+
+
 @pytest.mark.parametrize("name", list(LOADERS))
 @pytest.mark.parametrize("model", shipped_models())
 def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
@@ -176,7 +206,7 @@ def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
     engine = load(model, H, W)
     got = [engine.step(planes, told) for planes in noisy]
     loss = mean_psnr(clean, expected) - mean_psnr(clean, got)
-    assert loss <= LOSS_DB[precision]
+    assert loss <= loss_bound_db(name, precision)
     if precision == "fp32":
         # What the next frame starts from; the running mean is not the picture.
         for a, b in zip(expected_state, engine.state(), strict=True):
