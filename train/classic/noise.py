@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.imaging.color import rgb_to_gray
 from train.degradation.noise import Camera, normal
 from train.degradation.planes import Rgb
 
 _CAMERA_BLOCK = 4
 """`Camera` makes coarse grain at a quarter of the size."""
 _GOLDEN = (5**0.5 - 1) / 2
-_LUMA = torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]
 
 
 def gaussian(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
@@ -54,8 +54,13 @@ def camera(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
         rgb = padded.expand(1, 3, *padded.shape[2:]).clone()
         ((noisy,), _) = recipe(rgb, Rgb(), generator)
         noisy = noisy[0, :, :height, :width]
-        pictures.append(noisy if len(picture) == 3 else (noisy * _LUMA).sum(0, True))
+        pictures.append(noisy if len(picture) == 3 else _gray(noisy))
     return torch.stack(pictures)
+
+
+def _gray(rgb: Tensor) -> Tensor:
+    """``(3, H, W)`` to ``(1, H, W)``, by the function that made the clean ones gray."""
+    return torch.from_numpy(rgb_to_gray(rgb.permute(1, 2, 0).numpy()))[None]
 
 
 NOISES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {

@@ -9,18 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamdenoise.imaging.color import yuv_from_rgb
 from streamdenoise.imaging.noise_level import opponent_sigmas, plane_std
 from streamdenoise.network.packing import OPPONENT
 
-# Luma weights of BT.709 (ITU-R BT.709-6, 3.2).
-_KR, _KB = 0.2126, 0.0722
-_RGB_TO_YUV = torch.tensor(
-    [
-        [_KR, 1 - _KR - _KB, _KB],
-        [-0.5 * _KR / (1 - _KB), -0.5 * (1 - _KR - _KB) / (1 - _KB), 0.5],
-        [0.5, -0.5 * (1 - _KR - _KB) / (1 - _KR), -0.5 * _KB / (1 - _KR)],
-    ]
-)
+_BT709 = 1
+"""Matrix of all training clips, whatever their size: the shipped weights know no other.
+"""
 
 Planes = tuple[Tensor, ...]
 
@@ -73,20 +68,19 @@ class Yuv420:
     limited: bool = True
     """Limited ("tv") range, else full."""
 
-    def _scale_offset(self) -> tuple[Tensor, Tensor]:
-        scale = (219.0, 224.0, 224.0) if self.limited else (255.0, 255.0, 255.0)
-        offset = (16.0 if self.limited else 0.0, 128.0, 128.0)
-        return torch.tensor(scale) / 255, torch.tensor(offset) / 255
+    def _weights_offset(self) -> tuple[Tensor, Tensor]:
+        """Of YUV from RGB, both in [0, 1]: ``(3, 3)`` and ``(3,)``."""
+        matrix = torch.tensor(yuv_from_rgb(_BT709, not self.limited)).float()
+        return matrix[:, :3], matrix[:, 3] / 255
 
     def planes(self, rgb: Tensor) -> Planes:
-        scale, offset = self._scale_offset()
-        matrix = (_RGB_TO_YUV * scale[:, None]).tolist()
+        weights, offset = self._weights_offset()
         rows = (rgb[..., ::2, :] + rgb[..., 1::2, :]) * 0.5
         half = (rows[..., ::2] + rows[..., 1::2]) * 0.5
         planes = []
         # Sums of weighted channels: for three of them much faster than a convolution.
         for row, start, source in zip(
-            matrix, offset.tolist(), (rgb, half, half), strict=True
+            weights.tolist(), offset.tolist(), (rgb, half, half), strict=True
         ):
             plane = source[:, :1] * row[0] + start
             plane += source[:, 1:2] * row[1]
@@ -96,22 +90,22 @@ class Yuv420:
 
     def rgb(self, planes: Planes) -> Tensor:
         """Back to RGB ``(N, 3, H, W)`` of 8 bits; chroma is interpolated."""
-        scale, offset = self._scale_offset()
+        weights, offset = self._weights_offset()
         luma, *chroma = planes
         size = list(luma.shape[-2:])
         full = [F.interpolate(plane, size, mode="bilinear") for plane in chroma]
-        yuv = (torch.cat([luma, *full], 1) - offset[:, None, None]) / scale[
-            :, None, None
-        ]
-        return to_8_bits(_mix(_RGB_TO_YUV.inverse(), yuv))
+        yuv = torch.cat([luma, *full], 1) - offset[:, None, None]
+        return to_8_bits(_mix(weights.inverse(), yuv))
 
     def sigmas(self, sigma: Tensor) -> Tensor:
-        # Rows of the matrix in quadrature.
-        rows = _RGB_TO_YUV.square().sum(1).sqrt() * self._scale_offset()[0]
+        # Rows of the matrix in quadrature; the chroma is averaged over 2x2.
+        rows = self._weights_offset()[0].norm(dim=1)
         return sigma[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
 
     def gray_sigmas(self, sigma: float) -> Tensor:
-        return sigma * self._scale_offset()[0] * torch.tensor([1.0, 0.0, 0.0])
+        # R, G and B add up, not in quadrature: in luma to all of it, in chroma to zero.
+        luma = float(self._weights_offset()[0][0].sum())
+        return torch.tensor([sigma * luma, 0.0, 0.0])
 
     def levels(self, noise: Planes) -> Tensor:
         return torch.stack([plane.std() for plane in noise])
