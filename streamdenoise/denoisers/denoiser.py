@@ -17,7 +17,7 @@ from streamdenoise.frame import ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.motion import MotionFollower, luma_of
 from streamdenoise.imaging.noise import plane_sigmas
-from streamdenoise.imaging.noise_level import SigmaEstimator
+from streamdenoise.imaging.noise_level import NoiseEstimator
 from streamdenoise.imaging.scene_cut import SceneCutDetector
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.engine_loader import EngineLoader, Loader
@@ -106,7 +106,7 @@ class Denoiser(Closing):
         self._engine: Backend | None = None
         self._engine_key: tuple[int, int, int] | None = None
         self._stream_key: tuple[str, int, int] | None = None
-        self._estimator = SigmaEstimator(artifact.sigma_scales)
+        self._estimator = NoiseEstimator(artifact.sigma_scales)
         self._scene = SceneCutDetector()
         self._motion = MotionFollower()
         self._fresh = True

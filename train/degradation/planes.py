@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamdenoise.imaging.color import yuv_from_rgb
-from streamdenoise.imaging.noise_level import opponent_sigmas, plane_std
+from streamdenoise.imaging.noise_level import opponent_noise_stds, plane_noise_std
 from streamdenoise.network.packing import OPPONENT
 
 _BT709 = 1
@@ -34,23 +34,23 @@ class PlaneFormat(Protocol):
         """
         ...
 
-    def sigmas(self, sigma: Tensor) -> Tensor:
-        """Noise levels of independent RGB noise of std `sigma`.
+    def noise_stds(self, noise_std: Tensor) -> Tensor:
+        """Noise levels of independent RGB noise of std `noise_std`.
 
         Args:
-            sigma: ``(N,)``.
+            noise_std: ``(N,)`` in [0, 1].
 
         Returns:
-            ``(N, 3)``, as `streamdenoise.network.packing.packed_sigma` takes them.
+            ``(N, 3)``, as `streamdenoise.network.packing.packed_noise_std` takes them.
         """
         ...
 
-    def gray_sigmas(self, sigma: float) -> Tensor:
-        """Noise levels ``(3,)``, as `sigmas`, of noise alike in R, G and B."""
+    def gray_noise_stds(self, noise_std: float) -> Tensor:
+        """Noise levels ``(3,)``, as `noise_stds`, of noise alike in R, G and B."""
         ...
 
-    def levels(self, noise: Planes) -> Tensor:
-        """Noise levels ``(3,)``, as `sigmas`, of noise alone."""
+    def measured(self, noise: Planes) -> Tensor:
+        """Noise levels ``(3,)``, as `noise_stds`, of noise alone."""
         ...
 
     def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
@@ -97,25 +97,30 @@ class Yuv420:
         yuv = torch.cat([luma, *full], 1) - offset[:, None, None]
         return to_8_bits(_mix(weights.inverse(), yuv))
 
-    def sigmas(self, sigma: Tensor) -> Tensor:
+    def noise_stds(self, noise_std: Tensor) -> Tensor:
         # Rows of the matrix in quadrature; the chroma is averaged over 2x2.
         rows = self._weights_offset()[0].norm(dim=1)
-        return sigma[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
+        return noise_std[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
 
-    def gray_sigmas(self, sigma: float) -> Tensor:
+    def gray_noise_stds(self, noise_std: float) -> Tensor:
         # R, G and B add up, not in quadrature: in luma to all of it, in chroma to zero.
         luma = float(self._weights_offset()[0][0].sum())
-        return torch.tensor([sigma * luma, 0.0, 0.0])
+        return torch.tensor([noise_std * luma, 0.0, 0.0])
 
-    def levels(self, noise: Planes) -> Tensor:
+    def measured(self, noise: Planes) -> Tensor:
         return torch.stack([plane.std() for plane in noise])
 
     def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
-        told = [
-            _rms([plane_std(x[0], 255, scales, not self.limited) for x in _some(plane)])
+        stds = [
+            _rms(
+                [
+                    plane_noise_std(x[0], 255, scales, not self.limited)
+                    for x in _some(plane)
+                ]
+            )
             for plane in planes
         ]
-        return torch.tensor(told)
+        return torch.tensor(stds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +130,19 @@ class Rgb:
     def planes(self, rgb: Tensor) -> Planes:
         return (rgb,)
 
-    def sigmas(self, sigma: Tensor) -> Tensor:
-        return sigma[:, None].expand(-1, 3)
+    def noise_stds(self, noise_std: Tensor) -> Tensor:
+        return noise_std[:, None].expand(-1, 3)
 
-    def gray_sigmas(self, sigma: float) -> Tensor:
+    def gray_noise_stds(self, noise_std: float) -> Tensor:
         # A row of unit length, all alike.
-        return torch.tensor([3**0.5 * sigma, 0.0, 0.0])
+        return torch.tensor([3**0.5 * noise_std, 0.0, 0.0])
 
-    def levels(self, noise: Planes) -> Tensor:
+    def measured(self, noise: Planes) -> Tensor:
         return _mix(torch.from_numpy(OPPONENT), noise[0]).std((0, 2, 3))
 
     def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
         every = [
-            opponent_sigmas(x.transpose(1, 2, 0), scales) for x in _some(planes[0])
+            opponent_noise_stds(x.transpose(1, 2, 0), scales) for x in _some(planes[0])
         ]
         return torch.tensor(
             [_rms(list(of_plane)) for of_plane in zip(*every, strict=True)]
