@@ -34,7 +34,7 @@ def unroll(
     for frame in batch.noisy.unbind(1):
         if last is not None:
             state = warp_state(state, find_flows(estimator, frame, last, batch.search))
-        last, state = net(frame, batch.sigma, *state)
+        last, state = net(frame, batch.noise_std, *state)
         outputs.append(last)
     return torch.stack(outputs, 1), state
 

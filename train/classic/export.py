@@ -46,12 +46,12 @@ class PictureGraph(nn.Module):
             The pixels denoised, rounded and clipped to [0, peak].
         """
         (noisy,) = blocks_to_planes(pixels * (1.0 / peak), self.layout)
-        level = sigma.mean(1)[:, None, None, None]
+        noise_std = sigma.mean(1)[:, None, None, None]
         if self.net.takes_sigma:
-            clean = self.net.whole(noisy, level * strength)
+            clean = self.net.whole(noisy, noise_std * strength)
         else:
             clean = noisy + strength.clamp(max=1.0) * (
-                self.net.whole(noisy, level) - noisy
+                self.net.whole(noisy, noise_std) - noisy
             )
         rounded = torch.round(clean.clamp(0.0, 1.0) * peak)
         return (planes_to_blocks((rounded,)),)

@@ -138,7 +138,7 @@ def _strip(
             break
         index -= len(group.clean)
     one = Noisy(*(each[index : index + 1] for each in group))
-    caption = f"noise of {255 * float(one.sigma):.1f}: {caption}"
+    caption = f"noise of {255 * float(one.noise_std):.1f}: {caption}"
     clean, noisy, out = one.clean[0], one.noisy[0], denoised(result.net, one)[0]
     error = 0.5 + _ERROR_GAIN * (out - clean)
     views = [

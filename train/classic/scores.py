@@ -43,7 +43,7 @@ class Noisy(NamedTuple):
 
     clean: Tensor
     noisy: Tensor
-    sigma: Tensor
+    noise_std: Tensor
 
 
 def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy]:
@@ -52,8 +52,8 @@ def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy
     held: list[Noisy] = []
     done = 0
     for clean in by_shape(pictures):
-        sigma = noise.spread(done, len(clean))
-        held.append(Noisy(clean, *noise.add(clean, generator, sigma)))
+        noise_std = noise.spread(done, len(clean))
+        held.append(Noisy(clean, *noise.add(clean, generator, noise_std)))
         done += len(clean)
     return held
 
@@ -61,7 +61,7 @@ def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy
 @torch.inference_mode()
 def denoised(net: PictureNetwork, held: Noisy) -> Tensor:
     """What the network makes of it, clipped to [0, 1]."""
-    return net(held.noisy, held.sigma).clamp(0, 1)
+    return net(held.noisy, held.noise_std).clamp(0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from streamdenoise.imaging.color import rgb_to_gray
 from train.clips.cache import cached
 from train.clips.synthetic import cut, expose, hold, move_camera, occlude, parallax
 
@@ -152,8 +153,7 @@ class ClipSampler:
 
 
 def _without_color(frame: np.ndarray) -> np.ndarray:
-    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(rgb_to_gray(frame), cv2.COLOR_GRAY2RGB)
 
 
 def _resize(frame: np.ndarray, size: int) -> np.ndarray:

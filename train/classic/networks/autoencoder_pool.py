@@ -26,5 +26,5 @@ class AutoencoderPool(PictureNetwork):
             convolution(width, channels),
         )
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         return self.layers(noisy)

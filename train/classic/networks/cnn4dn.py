@@ -25,5 +25,5 @@ class Cnn4Dn(PictureNetwork):
             layers += [convolution(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers, convolution(widths[-1], channels))
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         return self.layers(noisy)
