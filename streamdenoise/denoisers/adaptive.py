@@ -4,10 +4,10 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from streamdenoise.contexts import Closing
 from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.denoisers.half_size import HalfSizeDenoiser
 from streamdenoise.denoisers.load_governor import LoadGovernor
 from streamdenoise.frame import Frame
 from streamdenoise.inference.artifact import open_artifact, shipped_models
@@ -17,9 +17,13 @@ log = logging.getLogger(__name__)
 _WORTH = 0.7
 """A model that needs more than this share of another's work is no relief."""
 
-OpenDenoiser = Callable[[type[Denoiser], str], Denoiser]
-"""Loads a model, by its name, into a denoiser of a kind, with the user's options:
-``lambda kind, model: kind.load(model, ...)``."""
+
+class OpenDenoiser(Protocol):
+    """Loads a model by its name, with the user's options."""
+
+    def __call__(self, model: str, *, half_size: bool) -> Denoiser:
+        """Open a denoiser; see `Denoiser` for `half_size`."""
+        ...
 
 
 def smaller_model(model: str) -> str | None:
@@ -100,16 +104,16 @@ class AdaptiveDenoiser(Closing):
         self._since_last = 0
 
     def _open_steps(self, open_denoiser: OpenDenoiser, model: str) -> list[_Step]:
-        def opened(kind: type[Denoiser], model: str) -> Denoiser:
-            self._denoisers.append(open_denoiser(kind, model))
+        def opened(model: str, *, half_size: bool = False) -> Denoiser:
+            self._denoisers.append(open_denoiser(model, half_size=half_size))
             return self._denoisers[-1]
 
-        steps = [_Step("", opened(Denoiser, model))]
+        steps = [_Step("", opened(model))]
         name = "half size"
         if (smaller := smaller_model(model)) is not None:
             model, name = smaller, f"model {smaller}, half size"
-            steps.append(_Step(f"model {smaller}", opened(Denoiser, smaller)))
-        half = opened(HalfSizeDenoiser, model)
+            steps.append(_Step(f"model {smaller}", opened(smaller)))
+        half = opened(model, half_size=True)
         return [
             *steps,
             _Step(name, half),

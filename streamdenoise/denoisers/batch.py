@@ -8,7 +8,7 @@ that gives no frame stays as it is.
 import time
 from collections.abc import Sequence
 from threading import Condition
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -44,8 +44,9 @@ class StreamBatch(Closing):
         pix_fmt: str = "yuv420p",
         model: str = "nano",
         backend: str = "auto",
+        sigma: float | str = "auto",
+        strength: float = 1.0,
         wait_s: float = WAIT_S,
-        **options: Any,
     ) -> None:
         """Load the engine.
 
@@ -56,8 +57,9 @@ class StreamBatch(Closing):
             pix_fmt: of the pictures.
             model: see `Denoiser.load`.
             backend: one that takes batches, or ``auto``.
+            sigma: see `Denoiser.load`.
+            strength: see `Denoiser.load`.
             wait_s: see `WAIT_S`.
-            options: further ones of `Denoiser.load`: ``sigma``, ``strength``.
 
         Raises:
             ConfigError: an option cannot be used.
@@ -80,7 +82,7 @@ class StreamBatch(Closing):
         self.calls = 0
         """How many steps the engine has done."""
         self.denoisers = [
-            Denoiser(artifact, loader=_LaneLoader(self, i), **options)
+            Denoiser(artifact, _LaneLoader(self, i), sigma=sigma, strength=strength)
             for i in range(streams)
         ]
         loader = EngineLoader(artifact, backend=backend, streams=streams)
@@ -102,7 +104,7 @@ class StreamBatch(Closing):
                 f"stream {index} has pictures of {width}x{height}, {depth} bit, the "
                 f"batch is for {batch}; give it a denoiser of its own"
             )
-        return _SharedLane(self, index)
+        return _SharedLane(self, index, self._engine.lane(index), self._changed)
 
     def step(self, index: int, given: LaneInput) -> tuple[np.ndarray, ...]:
         """Hand in a frame, and wait for the batch that has it."""
@@ -159,11 +161,14 @@ class StreamBatch(Closing):
 class _SharedLane:
     """A `Backend` for one stream, which never touches the engine during a step."""
 
-    def __init__(self, batch: StreamBatch, index: int) -> None:
+    def __init__(
+        self, batch: StreamBatch, index: int, lane: Backend, lock: Condition
+    ) -> None:
         self._batch = batch
         self._index = index
-        self._lane = batch._engine.lane(index)
-        self.name = self._lane.name
+        self._lane = lane
+        self._lock = lock
+        self.name = lane.name
         self.reset()
         batch.join(index)
 
@@ -173,19 +178,19 @@ class _SharedLane:
         return self._batch.step(self._index, LaneInput(planes, sigma, strength))
 
     def warp(self, flow: np.ndarray) -> None:
-        with self._batch._changed:
+        with self._lock:
             self._lane.warp(flow)
 
     def reset(self) -> None:
-        with self._batch._changed:
+        with self._lock:
             self._lane.reset()
 
     def state(self) -> tuple[np.ndarray, ...]:
-        with self._batch._changed:
+        with self._lock:
             return tuple(array.copy() for array in self._lane.state())
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        with self._batch._changed:
+        with self._lock:
             self._lane.set_state(state)
 
     def close(self) -> None:

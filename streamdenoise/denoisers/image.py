@@ -1,14 +1,16 @@
-"""Frames through a network of single pictures: no past, gray or RGB."""
+"""Frames through a network of single images: no past, gray or RGB."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import cv2
 import numpy as np
 
-from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.contexts import Closing
+from streamdenoise.denoisers.arrays import ArrayAdapter
+from streamdenoise.denoisers.noise_level import NoiseLevel
+from streamdenoise.denoisers.step_runner import StepRunner
 from streamdenoise.frame import Frame, bit_depth
+from streamdenoise.imaging.channels import merge_channels, split_channels
 from streamdenoise.imaging.color import (
     GRAY_WEIGHTS,
     rgb_to_gray,
@@ -16,51 +18,98 @@ from streamdenoise.imaging.color import (
     with_chroma,
     yuv420_to_rgb,
 )
+from streamdenoise.imaging.luma_range import (
+    LIMITED_SPAN,
+    to_full_range,
+    to_limited_range,
+)
+from streamdenoise.imaging.motion import luma_of
 from streamdenoise.imaging.noise import plane_sigmas
+from streamdenoise.imaging.noise_level import opponent_noise_stds, plane_noise_std
 from streamdenoise.inference.artifact import Artifact
-
-_QUIET = 0.25 / 255
-"""Below this noise, networks that are told of it have nothing to do."""
+from streamdenoise.inference.engine_loader import Loader
 
 
-class PictureDenoiser(Denoiser):
-    """Cleans each frame by itself; only the estimate of the noise looks back.
+class ImageDenoiser(Closing):
+    """Denoises each frame by itself: no frame has an influence on another one.
 
-    Networks for gray see the luma of color, and give gray. Networks for RGB get it
-    from video by way of 8 bits.
+    Networks of gray see the luma of color, and return gray. Networks of RGB see video
+    as RGB of 8 bits.
+
+    Attributes:
+        model: name of the model.
+        layout: ``gray`` or ``rgb``.
+        psnr_estimate: always None: the gain of these networks is not known.
+        load_step: always empty, see `Denoiser`.
     """
 
-    takes_pictures = True
+    load_step = ""
+    psnr_estimate = None
 
-    def __init__(self, artifact: Artifact, **options: Any) -> None:
-        """See `Denoiser`."""
-        super().__init__(artifact, **options)
+    def __init__(
+        self,
+        artifact: Artifact,
+        loader: Loader,
+        *,
+        sigma: float | str = "auto",
+        strength: float = 1.0,
+    ) -> None:
+        """Put a denoiser together; no engine is loaded before the first frame.
+
+        Args:
+            artifact: a model without state.
+            loader: supplies engines for it; the denoiser closes it.
+            sigma: see `Denoiser.load`.
+            strength: see `Denoiser.load`.
+
+        Raises:
+            ConfigError: an option is out of range.
+        """
+        self.model = artifact.name
+        self.layout = artifact.layout
+        self._takes_sigma = artifact.takes_sigma
+        self._scales = artifact.sigma_scales
+        self._noise = NoiseLevel(sigma, strength)
+        self._step = StepRunner(artifact, loader)
         self._notes: dict[str, None] = {}
-        if self._told is not None and not artifact.takes_sigma:
-            self._note(f"{artifact.name} is told no noise level: --sigma is ignored")
+        self._arrays = ArrayAdapter(self.process)
+        if self._noise.given is not None and not artifact.takes_sigma:
+            self._note(f"{artifact.name} takes no noise level: --sigma is ignored")
 
-    def _note(self, note: str) -> None:
-        self._notes[note] = None
+    @property
+    def backend(self) -> str:
+        """Name of the backend in use; empty before the first frame."""
+        return self._step.backend
 
     @property
     def backend_notes(self) -> tuple[str, ...]:
-        """Why other backends do not work, and what was done to the pictures."""
-        return (*super().backend_notes, *self._notes)
+        """Why other backends do not work, and how frames were converted."""
+        return (*self._step.notes, *self._notes)
 
     @property
-    def psnr_estimate(self) -> None:
-        """Not known of these networks."""
-        return None
+    def sigma(self) -> float:
+        """Noise level of the last frame as the network saw it, in 8-bit levels."""
+        return self._noise.sigma
+
+    @property
+    def strength(self) -> float:
+        """Factor on the noise level, see `Denoiser.load`; may be set at any time."""
+        return self._noise.strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        self._noise.strength = strength
+
+    def __call__(self, image: np.ndarray, pix_fmt: str = "bgr24") -> np.ndarray:
+        """Denoise one image that is held in an array; see `Denoiser.__call__`."""
+        return self._arrays(np.asarray(image), pix_fmt)
 
     def prepare(self, width: int, height: int, pix_fmt: str) -> None:
-        """See `Denoiser.prepare`."""
+        """Load and run the engine before the first frame; see `Denoiser.prepare`."""
         is_rgb_of_video = self.layout == "rgb" and pix_fmt.startswith("yuv")
         depth = 8 if is_rgb_of_video else bit_depth(pix_fmt)
-        samples = np.uint8 if depth == 8 else np.uint16
-        planes = [np.zeros((height, width), samples)]
-        planes *= 1 if self.layout == "gray" else 3
-        self._step(planes, np.full(len(planes), 0.1, np.float32), depth)
-        self.reset()
+        planes = [np.zeros((height, width), np.uint8 if depth == 8 else np.uint16)]
+        self._run(planes * (1 if self.layout == "gray" else 3), 0.1, depth)
 
     def process(self, frame: Frame) -> list[Frame]:
         """Denoise one frame.
@@ -73,91 +122,106 @@ class PictureDenoiser(Denoiser):
         """
         if self.strength == 0:
             return [frame]
-        key = (frame.pix_fmt, frame.height, frame.width)
-        if key != self._stream_key:
-            self.reset()
-            self._stream_key = key
         if self.layout == "gray":
-            return [self._as_gray(frame)]
-        return [self._as_rgb(frame)]
+            return [self._through_gray(frame)]
+        return [self._through_rgb(frame)]
 
-    def _as_gray(self, frame: Frame) -> Frame:
-        depth = bit_depth(frame.pix_fmt)
-        luma = frame.planes[0]
-        about = (frame.color, frame.width, frame.height, frame.pix_fmt)
-        told = self._told and plane_sigmas(self._told, *about)[0]
-        if frame.pix_fmt == "rgb24":
-            if (luma != luma[..., :1]).any():
-                self._note_gray()
-                told = told and told * float(np.linalg.norm(GRAY_WEIGHTS))
-            luma = rgb_to_gray(luma)
-        is_limited = len(frame.planes) > 1 and not frame.color.is_full_range
-        if is_limited:
-            luma = _to_full_range(luma, depth)
-            told = told and told * 255 / 219
-        (clean,) = self._cleaned([luma], depth, told)
-        if is_limited:
-            clean = _to_limited_range(clean, depth)
-        if frame.pix_fmt == "rgb24":
-            return frame.with_planes((cv2.merge(3 * [clean]),))
-        if len(frame.planes) > 1:
-            self._note_gray()
-        planes = (clean,) if len(frame.planes) == 1 else with_chroma((clean,), depth)
-        return frame.with_planes(planes)
+    def flush(self) -> list[Frame]:
+        """Frames still held back at the end of a stream: none."""
+        return []
+
+    def reset(self) -> None:
+        """Nothing to forget: each frame is denoised by itself."""
+
+    def close(self) -> None:
+        """Free the engine; may be called again."""
+        self._step.close()
+
+    def _note(self, note: str) -> None:
+        self._notes[note] = None
 
     def _note_gray(self) -> None:
         self._note(f"{self.model} works on gray: color was converted to gray")
 
-    def _as_rgb(self, frame: Frame) -> Frame:
+    def _through_gray(self, frame: Frame) -> Frame:
         depth = bit_depth(frame.pix_fmt)
-        if len(frame.planes) == 3:
+        peak = (1 << depth) - 1
+        luma = frame.planes[0]
+        about = (frame.color, frame.width, frame.height, frame.pix_fmt)
+        share = plane_sigmas(1.0, *about)[0]
+        if frame.pix_fmt == "rgb24":
+            if (luma != luma[..., :1]).any():
+                self._note_gray()
+                share = float(np.linalg.norm(GRAY_WEIGHTS))
+            luma = rgb_to_gray(luma)
+        is_limited = len(frame.planes) > 1 and not frame.color.is_full_range
+        if is_limited:
+            luma = to_full_range(luma, depth)
+            share /= LIMITED_SPAN
+        given = self._noise.given
+        noise_std = (
+            plane_noise_std(luma, peak, self._scales, full_range=True)
+            if given is None
+            else share * given / 255
+        )
+        if not self._is_clean(noise_std):
+            (luma,) = self._run([luma], noise_std, depth)
+        if is_limited:
+            luma = to_limited_range(luma, depth)
+        if frame.pix_fmt == "rgb24":
+            return frame.with_planes((merge_channels(3 * [luma]),))
+        if len(frame.planes) > 1:
+            self._note_gray()
+            return frame.with_planes(with_chroma((luma,), depth))
+        return frame.with_planes((luma,))
+
+    def _through_rgb(self, frame: Frame) -> Frame:
+        depth = bit_depth(frame.pix_fmt)
+        if frame.pix_fmt.startswith("gray"):
+            return self._gray_through_rgb(frame, depth)
+        is_video = len(frame.planes) == 3
+        rgb = frame.planes[0]
+        if is_video:
             if depth > 8:
                 self._note(f"{self.model} sees video as RGB of 8 bits")
             rgb = yuv420_to_rgb(frame.planes, frame.color, depth)
-            clean = self._cleaned(cv2.split(rgb), 8, self._told)
-            return frame.with_planes(
-                rgb_to_yuv420(cv2.merge(clean), frame.color, depth)
-            )
-        if frame.pix_fmt == "rgb24":
-            planes = cv2.split(frame.planes[0])
-            clean = self._cleaned(planes, depth, self._told)
-            return frame.with_planes((cv2.merge(clean),))
-        clean = self._cleaned(3 * frame.planes, depth, self._told)
-        mean = cv2.transform(cv2.merge(clean), np.full((1, 3), 1 / 3, np.float32))
-        return frame.with_planes((mean,))
+        given = self._noise.given
+        noise_std = (
+            _rms(opponent_noise_stds(rgb, self._scales))
+            if given is None
+            else given / 255
+        )
+        if self._is_clean(noise_std):
+            return frame
+        clean = merge_channels(self._run(split_channels(rgb), noise_std, 8))
+        if is_video:
+            return frame.with_planes(rgb_to_yuv420(clean, frame.color, depth))
+        return frame.with_planes((clean,))
 
-    def _cleaned(
-        self, planes: Sequence[np.ndarray], depth: int, told: float | None
+    def _gray_through_rgb(self, frame: Frame, depth: int) -> Frame:
+        given, peak = self._noise.given, (1 << depth) - 1
+        noise_std = (
+            plane_noise_std(frame.planes[0], peak, self._scales, full_range=True)
+            if given is None
+            else given / 255
+        )
+        if self._is_clean(noise_std):
+            return frame
+        return frame.with_planes(
+            (luma_of(self._run(3 * frame.planes, noise_std, depth)),)
+        )
+
+    def _is_clean(self, noise_std: float) -> bool:
+        """Take in the level of a frame; whether the network has nothing to do."""
+        self._noise.sigma = 255 * noise_std
+        return self._takes_sigma and self._noise.is_negligible(noise_std)
+
+    def _run(
+        self, planes: Sequence[np.ndarray], noise_std: float, depth: int
     ) -> tuple[np.ndarray, ...]:
-        """Planes of full range: one of gray, or R, G and B, and their level if told."""
-        peak = (1 << depth) - 1
-        level = self._estimate(planes, peak) if told is None else told / 255
-        self.sigma = self._luma_sigma = 255 * level
-        if self._artifact.takes_sigma and level * self.strength < _QUIET:
-            return tuple(planes)
-        return self._step(planes, np.full(len(planes), level, np.float32), depth)
-
-    def _estimate(self, planes: Sequence[np.ndarray], peak: int) -> float:
-        """The noise std in [0, 1], of luma or of R, G and B."""
-        seen = planes
-        if len(planes) == 3 and planes[0].dtype == np.uint8:
-            seen = [cv2.merge(planes)]
-        sigmas = self._estimator.update(seen, peak, full_range=True)
-        return math.sqrt(float(np.square(sigmas).mean()))
+        stds = np.full(len(planes), noise_std, np.float32)
+        return self._step.run(planes, stds, self.strength, depth)
 
 
-def _to_full_range(luma: np.ndarray, depth: int) -> np.ndarray:
-    """From 16..235 to 0..255, in 8 or 10 bits: what networks of pictures learn."""
-    first, span, peak = _range(depth)
-    scaled = cv2.transform(luma, np.array([[peak / span, -first * peak / span]]))
-    return np.minimum(scaled, peak)  # OpenCV clips to 0 and to what the type holds
-
-
-def _to_limited_range(luma: np.ndarray, depth: int) -> np.ndarray:
-    first, span, peak = _range(depth)
-    return cv2.transform(luma, np.array([[span / peak, first]]))
-
-
-def _range(depth: int) -> tuple[int, int, int]:
-    """First code of luma, codes to its last, and the peak of full range."""
-    return 16 << (depth - 8), 219 << (depth - 8), (1 << depth) - 1
+def _rms(values: np.ndarray) -> float:
+    return math.sqrt(float(np.square(values).mean()))

@@ -20,7 +20,7 @@ from streamdenoise.inference.backends.tiled import TiledBackend, tile_for
 from streamdenoise.inference.background_build import _BackgroundBuild
 from streamdenoise.inference.engine_store import EngineStore
 from streamdenoise.inference.guard import check_engine
-from streamdenoise.inference.load import load_backend, refuse_engine
+from streamdenoise.inference.load import check_backend, load_backend, refuse_engine
 from streamdenoise.inference.registry import (
     BACKENDS,
     Engines,
@@ -106,6 +106,15 @@ class EngineLoader:
         self._store = store or EngineStore()
         self._on_build = on_build
         self._builder: _BackgroundBuild | None = None
+
+    def check(self) -> None:
+        """Raise now, not at the first frame, if a named backend does not work here.
+
+        Raises:
+            StreamDenoiseError: see `check_backend`.
+        """
+        if self._backend != "auto":
+            check_backend(self._backend, self._artifact)
 
     def load(self, height: int, width: int, depth: int) -> Backend:
         """Load an engine for a size; see `load_backend`.

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.image import ImageDenoiser
+from streamdenoise.denoisers.load import load_denoiser, load_video_denoiser
 from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
@@ -19,7 +21,6 @@ from streamdenoise.jobs.job import (
     OnStats,
     StopSwitch,
     denoiser_notes,
-    load_denoiser,
     open_reference,
 )
 from streamdenoise.jobs.live_controls import LiveControls
@@ -31,6 +32,7 @@ from streamdenoise.jobs.live_outputs import (
 )
 from streamdenoise.jobs.overlay import draw_no_signal
 from streamdenoise.jobs.recorder import Recorder
+from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.pipeline import LiveRules, Output, Pipeline
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.service.status_server import StatusServer
@@ -207,9 +209,7 @@ def _open_source(
     return stack.enter_context(reconnecting)
 
 
-def _rules(
-    config: LiveConfig, source: Source, denoiser: Denoiser | AdaptiveDenoiser
-) -> LiveRules:
+def _rules(config: LiveConfig, source: Source, denoiser: FrameDenoiser) -> LiveRules:
     """How the pipeline goes on; only what can be lost is held and set to our clock."""
     info = source.info
     reconnects = isinstance(source, ReconnectingSource)
@@ -223,12 +223,14 @@ def _rules(
 
 def _load_denoiser(
     config: LiveConfig, on_build: OnBuild | None
-) -> Denoiser | AdaptiveDenoiser:
-    told = config.denoise
+) -> Denoiser | ImageDenoiser | AdaptiveDenoiser:
+    chosen = config.denoise
     if config.max_lag_ms is None:
-        return load_denoiser(told, on_build)
-    return AdaptiveDenoiser(
-        lambda kind, model: load_denoiser(replace(told, model=model), on_build, kind),
-        told.model,
-        config.max_lag_ms,
-    )
+        return load_denoiser(chosen, on_build)
+
+    def open_denoiser(model: str, *, half_size: bool) -> Denoiser:
+        return load_video_denoiser(
+            replace(chosen, model=model), on_build, half_size=half_size
+        )
+
+    return AdaptiveDenoiser(open_denoiser, chosen.model, config.max_lag_ms)

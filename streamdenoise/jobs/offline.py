@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.image import ImageDenoiser
+from streamdenoise.denoisers.load import load_denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
 from streamdenoise.inference.backend import OnBuild
@@ -18,7 +20,6 @@ from streamdenoise.jobs.job import (
     OnStats,
     StopSwitch,
     denoiser_notes,
-    load_denoiser,
     open_reference,
     renderer,
     view_info,
@@ -157,7 +158,7 @@ def denoise_images(
 class _EachAlone:
     """Forgets the picture before: pictures of a folder are no video."""
 
-    def __init__(self, denoiser: Denoiser) -> None:
+    def __init__(self, denoiser: Denoiser | ImageDenoiser) -> None:
         self._denoiser = denoiser
 
     @property

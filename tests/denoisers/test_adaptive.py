@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,9 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from streamdenoise.denoisers.adaptive import AdaptiveDenoiser, smaller_model
+from streamdenoise.denoisers.adaptive import (
+    AdaptiveDenoiser,
+    OpenDenoiser,
+    smaller_model,
+)
 from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.denoisers.half_size import HalfSizeDenoiser
+from streamdenoise.denoisers.load import load_video_denoiser
+from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.metrics import psnr_db
@@ -31,8 +36,13 @@ SIGMA = 0.08
 TOLD = SIGMA * 255
 
 
-def open_nano(kind: type[Denoiser], model: str) -> Denoiser:
-    return kind.load(model, threads=1)
+def open_nano(model: str, *, half_size: bool) -> Denoiser:
+    return load_video_denoiser(DenoiseConfig(model, threads=1), half_size=half_size)
+
+
+def at_half_size(model: str, sigma: float | str = "auto") -> Denoiser:
+    config = DenoiseConfig(model, sigma=sigma, threads=1)
+    return load_video_denoiser(config, half_size=True)
 
 
 class Stage:
@@ -40,7 +50,7 @@ class Stage:
 
     def __init__(
         self,
-        open_denoiser: Callable[[type[Denoiser], str], Denoiser] = open_nano,
+        open_denoiser: OpenDenoiser = open_nano,
         model: str = "nano-awgn",
     ) -> None:
         self.now = 1000.0
@@ -143,7 +153,7 @@ def test_a_step_that_was_away_starts_afresh(stage: Stage) -> None:
     stage.until("", 20)
     stage.sigma *= 2
     stage.until(HALF, 150)
-    with HalfSizeDenoiser.load("nano-awgn", threads=1) as fresh:
+    with at_half_size("nano-awgn") as fresh:
         for _ in range(3):
             frame, (clean,) = stage.feed(0)
             for a, b in zip(clean.planes, fresh.process(frame)[0].planes, strict=True):
@@ -205,15 +215,15 @@ def test_a_smaller_model_comes_before_half_size(
 def test_what_is_open_is_closed_when_the_next_fails() -> None:
     closed: list[str] = []
 
-    class Fallible(HalfSizeDenoiser):
+    class Noted(Denoiser):
         def close(self) -> None:
             closed.append(self.model)
             super().close()
 
-    def open_one(kind: type[Denoiser], model: str) -> Denoiser:
-        if kind is HalfSizeDenoiser:
+    def open_one(model: str, *, half_size: bool) -> Denoiser:
+        if half_size:
             raise ConfigError("no more of them")
-        return Fallible.load(model)
+        return Noted.load(model)
 
     with pytest.raises(ConfigError, match="no more of them"):
         AdaptiveDenoiser(open_one, "nano", MAX_LAG_MS)
@@ -246,7 +256,7 @@ def test_half_size_is_cleaner_than_its_input_and_no_worse_than_it_claims(
 ) -> None:
     peak = (1 << bit_depth(pix_fmt)) - 1
     clean = detailed(pix_fmt, *size, 0, 0)
-    with HalfSizeDenoiser.load(model, threads=1) as denoiser:
+    with at_half_size(model) as denoiser:
         for index in range(6):
             noisy = detailed(pix_fmt, *size, index, SIGMA)
             (out,) = denoiser.process(noisy)
@@ -265,7 +275,7 @@ def test_half_size_is_cleaner_than_its_input_and_no_worse_than_it_claims(
 def test_half_size_keeps_detail_that_it_cannot_hold() -> None:
     """Stripes of two pixels stay where the noise is weaker than they are."""
     clean = detailed("yuv420p", 128, 160, 0, 0).planes[0]
-    with HalfSizeDenoiser.load("nano-awgn", sigma=10, threads=1) as denoiser:
+    with at_half_size("nano-awgn", sigma=10) as denoiser:
         for index in range(4):
             noisy = detailed("yuv420p", 128, 160, index, 10 / 255)
             (out,) = denoiser.process(noisy)
@@ -283,7 +293,7 @@ def test_texture_that_looks_like_noise_is_not_taken_out_of_the_detail() -> None:
     rng = np.random.default_rng(0)
     texture = cv2.GaussianBlur(rng.normal(0, 1, (128, 160)), (0, 0), 1.2)
     clean = 128 + 20 * texture / texture.std()
-    with HalfSizeDenoiser.load("nano", threads=1) as denoiser:
+    with at_half_size("nano") as denoiser:
         for _ in range(4):
             noisy = (clean + rng.normal(0, 5, clean.shape)).round().clip(0, 255)
             noisy = noisy.astype(np.uint8)
@@ -311,7 +321,7 @@ def test_the_network_is_told_what_noise_is_left_at_half_size() -> None:
             return engine
 
     loader = Watched(nano, threads=1)
-    with HalfSizeDenoiser(nano, sigma=20, loader=loader) as denoiser:
+    with Denoiser(nano, loader, sigma=20, half_size=True) as denoiser:
         denoiser.process(make_frame("yuv420p", 64, 96, sigma=SIGMA))
         assert denoiser.sigma == pytest.approx(20)
     assert shapes == [(32, 48)]
@@ -327,7 +337,7 @@ def test_half_size_stays_within_ten_bits() -> None:
     rng = np.random.default_rng(0)
     luma = (edges + rng.normal(0, 40, edges.shape)).round().clip(0, 1023)
     noisy = frame.with_planes((luma.astype(np.uint16), *frame.planes[1:]))
-    with HalfSizeDenoiser.load("nano-awgn", sigma=10, threads=1) as denoiser:
+    with at_half_size("nano-awgn", sigma=10) as denoiser:
         (out,) = denoiser.process(noisy)
     assert out.planes[0].max() == 1023
 
@@ -335,7 +345,7 @@ def test_half_size_stays_within_ten_bits() -> None:
 @pytest.mark.parametrize("pix_fmt", list(PIX_FMTS))
 @pytest.mark.parametrize("size", [(1, 1), (9, 2), (47, 65)])
 def test_half_size_takes_any_size(pix_fmt: str, size: tuple[int, int]) -> None:
-    with HalfSizeDenoiser.load("nano-awgn", sigma=TOLD, threads=1) as denoiser:
+    with at_half_size("nano-awgn", sigma=TOLD) as denoiser:
         denoiser.prepare(size[1], size[0], pix_fmt)
         for index in range(3):
             noisy = make_frame(pix_fmt, *size, sigma=SIGMA, index=index)
@@ -347,7 +357,7 @@ def test_half_size_takes_any_size(pix_fmt: str, size: tuple[int, int]) -> None:
 
 def test_models_for_rgb_work_at_half_size() -> None:
     clean = make_frame("rgb24", 127, 161)
-    with HalfSizeDenoiser.load("nano-rgb-awgn", threads=1) as denoiser:
+    with at_half_size("nano-rgb-awgn") as denoiser:
         for index in range(4):
             noisy = make_frame("rgb24", 127, 161, sigma=SIGMA, index=index)
             (out,) = denoiser.process(noisy)
@@ -360,7 +370,7 @@ def test_models_for_rgb_work_at_half_size() -> None:
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "gray", "rgb24"])
 def test_half_size_does_clean_patterns_no_harm(pix_fmt: str) -> None:
     peak = (1 << bit_depth(pix_fmt)) - 1
-    with HalfSizeDenoiser.load("nano-awgn", threads=1) as denoiser:
+    with at_half_size("nano-awgn") as denoiser:
         for index in range(4):
             clean = make_frame(pix_fmt, 128, 160, index=index, shift=2 * index)
             (out,) = denoiser.process(clean)
@@ -372,7 +382,7 @@ def test_half_size_does_clean_patterns_no_harm(pix_fmt: str) -> None:
 def test_half_size_does_clean_footage_no_harm(model: str) -> None:
     with (
         open_source("samples/cctv.mp4") as source,
-        HalfSizeDenoiser.load(model, threads=1) as denoiser,
+        at_half_size(model) as denoiser,
     ):
         for frame in islice(source, 8):
             (out,) = denoiser.process(frame)

@@ -14,6 +14,9 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.motion import FlowEstimator
+from streamdenoise.inference.artifact import open_artifact
+from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.io.open import open_source
 
 
@@ -123,12 +126,12 @@ def test_models_for_rgb_take_gray(sigma: float | str) -> None:
 def test_models_for_rgb_refuse_video() -> None:
     with (
         Denoiser.load("nano-rgb-awgn", threads=1) as denoiser,
-        pytest.raises(ConfigError, match="works on RGB pictures, not on yuv420p video"),
+        pytest.raises(ConfigError, match="works on RGB images, not on yuv420p video"),
     ):
         denoiser.process(make_frame("yuv420p", 64, 96))
     with (
         Denoiser.load("nano-rgb-awgn", threads=1) as denoiser,
-        pytest.raises(ConfigError, match="works on RGB pictures, not on yuv420p video"),
+        pytest.raises(ConfigError, match="works on RGB images, not on yuv420p video"),
     ):
         denoiser.prepare(96, 64, "yuv420p")
 
@@ -339,7 +342,6 @@ def test_wrong_options_are_refused(options: dict[str, object], message: str) -> 
 
 def test_latency_is_one_call() -> None:
     with Denoiser.load(threads=1) as denoiser:
-        assert denoiser.lookahead == 0
         frame = make_frame("yuv420p", 64, 96, sigma=0.1)
         stamped = Frame(
             frame.planes,
@@ -470,12 +472,20 @@ def test_a_moving_stream_can_be_reset_paused_and_closed(
     assert all(flow is not None for flow in flows)
 
 
-def test_prepared_engine_is_the_one_that_is_used(denoiser: Denoiser) -> None:
-    denoiser.prepare(65, 47, "yuv420p")
-    prepared = denoiser._engine
-    assert denoiser.backend
-    denoiser.process(make_frame("yuv420p", 47, 65, sigma=0.1))
-    assert denoiser._engine is prepared
+def test_the_prepared_engine_is_the_one_that_is_used() -> None:
+    sizes = []
+
+    class Noted(EngineLoader):
+        def load(self, height: int, width: int, depth: int) -> Backend:
+            sizes.append((height, width, depth))
+            return super().load(height, width, depth)
+
+    artifact = open_artifact("nano-awgn")
+    with Denoiser(artifact, Noted(artifact, threads=1)) as denoiser:
+        denoiser.prepare(65, 47, "yuv420p")
+        assert denoiser.backend
+        denoiser.process(make_frame("yuv420p", 47, 65, sigma=0.1))
+    assert sizes == [(48, 72, 8)]
 
 
 @pytest.mark.parametrize(

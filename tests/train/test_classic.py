@@ -24,7 +24,9 @@ import torch
 from typer.testing import CliRunner, Result
 
 from streamdenoise.cli import app as cli
-from streamdenoise.denoisers.picture import PictureDenoiser
+from streamdenoise.denoisers.image import ImageDenoiser
+from streamdenoise.denoisers.load import load_denoiser
+from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.errors import (
     CheckpointError,
     ConfigError,
@@ -33,6 +35,8 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.inference.artifact import Artifact, open_artifact
+from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.io.sources.image import image_paths
 from tests.conftest import Clip, skip_or_fail
 from train.classic import trainer as trainer_module
@@ -809,7 +813,7 @@ def test_what_is_compiled_computes_what_was_trained(
     net, _, _ = load_network(manifest.with_suffix(".safetensors"))
     with torch.inference_mode():
         expected = net(stacked(list(frame.planes)), torch.full((1, 1, 1, 1), 0.1))
-    with PictureDenoiser.load(str(manifest), sigma=25.5, threads=1) as denoiser:
+    with load_denoiser(DenoiseConfig(str(manifest), sigma=25.5, threads=1)) as denoiser:
         (clean,) = denoiser.process(frame)
     difference = 255 * expected[0].clamp(0, 1).permute(1, 2, 0).numpy()
     assert np.abs(difference - clean.planes[0]).max() <= 0.51
@@ -853,7 +857,7 @@ def test_a_gray_network_cleans_pictures_by_the_command(
     assert result.exit_code == 0, result.output
     assert f"compiling {path}" in result.stderr
     assert "note: mine works on gray: color was converted to gray" in result.stderr
-    assert "note: mine is told no noise level: --sigma is ignored" in result.stderr
+    assert "note: mine takes no noise level: --sigma is ignored" in result.stderr
     result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
     assert result.exit_code == 0, result.output
     assert "compiling" not in result.stderr
@@ -903,12 +907,18 @@ def test_a_color_network_cleans_video_by_the_command(
 def test_what_was_prepared_is_what_frames_need(
     compiled: Compiled, pix_fmt: str, channels: int
 ) -> None:
-    manifest = compiled("resnet", channels)
-    with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
+    sizes = []
+
+    class Noted(EngineLoader):
+        def load(self, height: int, width: int, depth: int) -> Backend:
+            sizes.append((height, width, depth))
+            return super().load(height, width, depth)
+
+    artifact = open_artifact(str(compiled("resnet", channels)))
+    with ImageDenoiser(artifact, Noted(artifact, threads=1)) as denoiser:
         denoiser.prepare(64, 48, pix_fmt)
-        prepared = denoiser._engine
         (clean,) = denoiser.process(noise_frame(pix_fmt))
-        assert denoiser._engine is prepared is not None
+        assert len(sizes) == 1
         # There is no INT8 of these networks, which is nothing to complain about.
         assert not any("openvino" in note for note in denoiser.backend_notes)
     assert (clean.pix_fmt, clean.width, clean.height) == (pix_fmt, 64, 48)
@@ -921,7 +931,7 @@ def test_a_network_that_makes_all_black_may_do_so(tmp_path: Path) -> None:
         torch.nn.init.zeros_(parameter)
     save_network(tmp_path / "dark.safetensors", net, spec, {})
     manifest = compile_network(tmp_path / "dark.safetensors", tmp_path)
-    with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
+    with load_denoiser(DenoiseConfig(str(manifest), threads=1)) as denoiser:
         (clean,) = denoiser.process(noise_frame("gray"))
     assert not clean.planes[0].any()
 
@@ -936,7 +946,7 @@ def test_a_network_of_gray_is_told_the_noise_of_luma(
     compiled: Compiled, pix_fmt: str, factor: float
 ) -> None:
     model = str(compiled("unet", 1))
-    with PictureDenoiser.load(model, sigma=40.0, threads=1) as denoiser:
+    with load_denoiser(DenoiseConfig(model, sigma=40.0, threads=1)) as denoiser:
         denoiser.process(noise_frame(pix_fmt))
         assert denoiser.sigma == pytest.approx(40 * factor, rel=0.01)
 
@@ -951,7 +961,7 @@ def test_gray_networks_see_video_in_the_range_of_pictures(
     step = 1 << (bit_depth(pix_fmt) - 8)
     luma = np.round(step * (16 + picture.planes[0] * (219 / 255)))
     planes = (luma.astype(video.planes[0].dtype), *video.planes[1:])
-    with PictureDenoiser.load(model, threads=1) as denoiser:
+    with load_denoiser(DenoiseConfig(model, threads=1)) as denoiser:
         (expected,) = denoiser.process(picture)
         (clean,) = denoiser.process(video.with_planes(planes))
     difference = clean.planes[0] / step - (16 + expected.planes[0] * (219 / 255))
