@@ -1,7 +1,6 @@
 """Which engine runs: the best one that works, and a better one once it is built."""
 
 import logging
-import sys
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,17 +16,16 @@ from streamdenoise.errors import (
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend, OnBuild
 from streamdenoise.inference.backends.tiled import TiledBackend, tile_for
-from streamdenoise.inference.background_build import _BackgroundBuild
+from streamdenoise.inference.background_build import BackgroundBuild
 from streamdenoise.inference.engine_store import EngineStore
-from streamdenoise.inference.guard import check_engine
 from streamdenoise.inference.load import check_backend, load_backend, refuse_engine
 from streamdenoise.inference.registry import (
     BACKENDS,
-    Engines,
     explained,
     require_batches,
     usual_backends,
 )
+from streamdenoise.inference.self_test import self_test
 from streamdenoise.inference.step_request import StepRequest
 
 log = logging.getLogger(__name__)
@@ -55,7 +53,7 @@ class Loader(Protocol):
 
 
 class EngineLoader:
-    """Loads guarded engines for one model.
+    """Loads engines of one model, each of which has passed the self-test.
 
     Attributes:
         notes: why backends that were tried first do not run.
@@ -105,7 +103,7 @@ class EngineLoader:
         self._wait = wait
         self._store = store or EngineStore()
         self._on_build = on_build
-        self._builder: _BackgroundBuild | None = None
+        self._builder: BackgroundBuild | None = None
 
     def check(self) -> None:
         """Raise now, not at the first frame, if a named backend does not work here.
@@ -194,17 +192,12 @@ class EngineLoader:
             builder.stop()
 
     def _build(self, request: StepRequest, missing: tuple[int, int]) -> None:
-        """Build the engine for `missing`, a tile's size perhaps, and load it whole."""
-        name = request.backend
-        log.warning("the engine of %s is being built; this takes a while", name)
-        command = [
-            *(sys.executable, "-m", "streamdenoise", "compile"),
-            str(self._artifact.path or self._artifact.name),
-            *("--size", f"{missing[1]}x{missing[0]}", "--depth", str(request.depth)),
-            *("--backend", name, "--quiet"),
-        ]
-        self._builder = _BackgroundBuild(
-            command, self._store, lambda: self._load(request, may_build=False)
+        """Build the engine of the missing size, perhaps of a tile, then load all."""
+        log.warning("building the engine of %s; this may take minutes", request.backend)
+        self._builder = BackgroundBuild(
+            replace(request, height=missing[0], width=missing[1]),
+            self._store,
+            lambda: self._load(request, may_build=False),
         )
         self._builder.start()
 
@@ -216,7 +209,7 @@ class EngineLoader:
             size = (height, width) if tile is None else tile_for(height, width, tile)
             part = replace(request, height=size[0], width=size[1])
             try:
-                engine = self._load_guarded(part, may_build)
+                engine = self._load_tested(part, may_build)
             except DeviceMemoryError as exc:
                 smaller = (tile or max(height, width)) // 16 * 8
                 is_fixed = self._tile is not None or self._streams is not None
@@ -227,10 +220,10 @@ class EngineLoader:
                 continue
             return engine if part == request else TiledBackend(request, engine, size)
 
-    def _load_guarded(self, request: StepRequest, may_build: bool) -> Backend:
-        """An engine that has shown on the known clip that it is sound.
+    def _load_tested(self, request: StepRequest, may_build: bool) -> Backend:
+        """An engine that has passed the self-test.
 
-        One that is stored and is not gets a second chance, built anew.
+        A stored engine that fails is built anew, once.
         """
 
         def load(rebuild: bool) -> Backend:
@@ -241,39 +234,23 @@ class EngineLoader:
                 may_build=may_build,
                 on_build=self._on_build,
             )
-            return guarded(engine, request)
+            try:
+                with explained(request.backend):
+                    psnr = self_test(engine, request)
+            except BaseException:
+                engine.close()
+                raise
+            log.info("%s has %.1f dB in the self-test", engine.name, psnr)
+            return engine
 
-        engines = request.entry.engines
         try:
             return load(rebuild=False)
         except EngineRefusedError as exc:
-            if engines is Engines.NONE or exc.is_known:
+            if not request.entry.needs_engine or exc.is_known:
                 raise
             log.warning("%s; it is not used again", exc)
         try:
             return load(rebuild=True)
         except EngineRefusedError as exc:
-            if engines is Engines.REQUIRED:
-                refuse_engine(request, self._store, str(exc))
+            refuse_engine(request, self._store, str(exc))
             raise
-
-
-def guarded(engine: Backend, request: StepRequest) -> Backend:
-    """The engine, after it has shown on the known clip that it is sound.
-
-    Args:
-        engine: fresh; closed if it is not sound.
-        request: what it was loaded for.
-
-    Raises:
-        EngineRefusedError: its pictures are wrong.
-        BackendError: it does not run.
-    """
-    try:
-        with explained(request.backend):
-            psnr = check_engine(engine, request)
-    except BaseException:
-        engine.close()
-        raise
-    log.info("%s has %.1f dB against the model on the known clip", engine.name, psnr)
-    return engine

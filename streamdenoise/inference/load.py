@@ -19,7 +19,7 @@ from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend, EngineOptions, OnBuild
 from streamdenoise.inference.engine_spec import EngineSpec
 from streamdenoise.inference.engine_store import EngineStore
-from streamdenoise.inference.registry import BACKENDS, Engines, explained, named_backend
+from streamdenoise.inference.registry import BACKENDS, explained, named_backend
 from streamdenoise.inference.step_request import StepRequest
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def load_backend(
     store = store or EngineStore()
     with explained(request.backend):
         module = importlib.import_module(entry.module)
-        if entry.engines is Engines.NONE:
+        if not entry.needs_engine:
             return module.load(request, **entry.options)
         spec = spec_of(request)
         if rebuild:
@@ -69,8 +69,6 @@ def load_backend(
             except EngineLoadError as exc:
                 log.warning("%s", exc)
                 store.discard(spec)
-        if entry.engines is Engines.OPTIONAL:
-            return module.load(request, **entry.options)
         if not may_build:
             raise EngineMissingError(
                 f"{request.backend} has no engine for {request.width}x"
@@ -102,7 +100,7 @@ def check_backend(name: str, artifact: Artifact) -> None:
     """
     size = 8 * artifact.multiple
     request = StepRequest(name, artifact, size, size)
-    if named_backend(name).engines is not Engines.REQUIRED:
+    if not named_backend(name).needs_engine:
         load_backend(request).close()
         return
     request.check()
@@ -131,11 +129,11 @@ def build_engine(
     """
     entry = request.entry
     options = options or EngineOptions()
-    if entry.engines is Engines.NONE:
-        having = [n for n, e in BACKENDS.items() if e.engines is not Engines.NONE]
+    if not entry.needs_engine:
+        having = [n for n, e in BACKENDS.items() if e.needs_engine]
         raise ConfigError(
-            f"{request.backend} needs no engines, it runs models as they are; those "
-            f"with engines are {', '.join(having)}"
+            f"{request.backend} runs models without engines; backends with engines: "
+            f"{', '.join(having)}"
         )
     request.check()
     with explained(request.backend):

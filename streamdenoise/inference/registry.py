@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 
 from streamdenoise.errors import (
     BackendError,
@@ -14,24 +13,14 @@ from streamdenoise.errors import (
 from streamdenoise.machine import has_cuda
 
 
-class Engines(Enum):
-    """What a backend has to do with the engine store."""
-
-    NONE = "none"
-    OPTIONAL = "optional"
-    """It takes an engine that is there, but builds none by itself: that is quick."""
-    REQUIRED = "required"
-    """It runs engines only; building one takes seconds to minutes."""
-
-
 @dataclass(frozen=True, slots=True)
 class BackendEntry:
     """A row of the table."""
 
     module: str
-    """With ``load(request, **options) -> Backend``; if it has engines, `load`
-    takes ``engine`` too, and ``device(options)``, ``build(request, options)`` and
-    ``runtime()`` are there."""
+    """It has ``load(request, **options) -> Backend``; one that needs engines has
+    ``load(request, engine=engine, **options)``, ``build``, ``runtime`` and ``device``
+    as in `streamdenoise.inference.backends.tensorrt`."""
     install: str
     """What brings it, for messages."""
     needs: str
@@ -39,7 +28,9 @@ class BackendEntry:
     precision: str = "fp32"
     options: dict[str, str] = field(default_factory=dict)
     """Further keyword arguments of the module's functions."""
-    engines: Engines = Engines.NONE
+    needs_engine: bool = False
+    """Whether it runs only engines that were built for a size, which takes seconds to
+    minutes; others load models as they are."""
     needs_cuda: bool = False
     takes_batches: bool = False
     """Whether one call may advance several streams."""
@@ -58,7 +49,7 @@ def _tensorrt(flavor: str, needs: str, precision: str, usual: bool) -> BackendEn
         needs,
         precision,
         {"flavor": flavor},
-        Engines.REQUIRED,
+        needs_engine=True,
         needs_cuda=True,
         takes_batches=needs in ("onnx_fp16", "onnx_int8"),
         is_usual=usual,
@@ -91,13 +82,11 @@ BACKENDS: dict[str, BackendEntry] = {
         "openvino",
         "int8",
         "int8",
-        engines=Engines.OPTIONAL,
     ),
     "openvino-fp32": BackendEntry(
         "streamdenoise.inference.backends.openvino",
         "openvino",
         "onnx",
-        engines=Engines.OPTIONAL,
     ),
     "onnxruntime": BackendEntry(_ONNX, "'streamdenoise[onnx]'", "onnx"),
     "eager": BackendEntry(
@@ -167,7 +156,7 @@ def backend_for(family: str, precision: str | None) -> str:
         }
     )
     raise ConfigError(
-        f"{family} has no engines in {precision}; give --precision {' or '.join(have)}"
+        f"{family} does not run in {precision}; give --precision {' or '.join(have)}"
     )
 
 

@@ -13,8 +13,8 @@ from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.backend import LaneInput
 from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
-from streamdenoise.inference.guard import known_frame
 from streamdenoise.inference.load import load_backend
+from streamdenoise.inference.self_test import known_frame
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import has_cuda
 

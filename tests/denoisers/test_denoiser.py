@@ -381,7 +381,7 @@ def panning_frame(index: int, seed: int = 0) -> tuple[Frame, Frame]:
 
 def test_a_panning_camera_gains_from_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
     def last_psnr() -> float:
-        with Denoiser.load("nano-awgn", sigma=20, threads=1) as denoiser:
+        with Denoiser.load("nano-awgn", threads=1) as denoiser:
             for index in range(8):
                 noisy, clean = panning_frame(index)
                 (out,) = denoiser.process(noisy)
@@ -390,7 +390,7 @@ def test_a_panning_camera_gains_from_the_past(monkeypatch: pytest.MonkeyPatch) -
     followed = last_psnr()
     # The control: the same network, its state left where it was.
     monkeypatch.setattr(FlowEstimator, "flow", lambda *_: None)
-    assert followed > last_psnr() + 0.5
+    assert followed > last_psnr() + 2
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from streamdenoise.inference.backends.torch_device import (
     TorchDeviceBackend,
     buffer_bytes,
 )
-from streamdenoise.inference.guard import check_engine, known_frame
 from streamdenoise.inference.load import check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
+from streamdenoise.inference.self_test import known_frame, self_test
 from streamdenoise.inference.step_request import StepRequest
 from tests.conftest import skip_or_fail, skip_or_fail_without_cuda
 
@@ -63,7 +63,7 @@ def test_equals_the_cpu(name: str, model: str, depth: int) -> None:
     engine = loaded(name, model, depth=depth)
     artifact = open_artifact(model)
     precision = BACKENDS[name].precision
-    check_engine(engine, StepRequest(name, artifact, H, W, depth))
+    self_test(engine, StepRequest(name, artifact, H, W, depth))
     reference = load_backend(StepRequest("eager", artifact, H, W, depth))
     peak = (1 << depth) - 1
     flow = np.full((H // 8, W // 8, 2), 1.25, np.float32)

@@ -136,7 +136,7 @@ def in_openvino(request: StepRequest, file: Path) -> Step:
     shapes = [state[0], ones, (1, request.artifact.sigmas), ones, *state]
     names = request.artifact.input_names
     model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
-    compiled = ov.Core().compile_model(model, "CPU", openvino._config(request))
+    compiled = ov.Core().compile_model(model, "CPU", openvino.config_for(request))
     return lambda arrays: [array.copy() for array in compiled(arrays).values()]
 
 

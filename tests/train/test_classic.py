@@ -993,7 +993,7 @@ def test_a_checkpoint_is_compiled_over_nothing_of_the_users(
         assert "compile" in result.stderr
         assert (tmp_path / name).read_text() == text
         (tmp_path / name).unlink()
-    (tmp_path / "mine-guard.npz").mkdir()  # what cannot be written over
+    (tmp_path / "mine-self-test.npz").mkdir()  # what cannot be written over
     result = run(*command)
     assert result.exit_code == 1
     assert "cannot be compiled in its folder" in result.stderr

@@ -13,12 +13,9 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # noqa: E402
 
-from streamdenoise.errors import ConfigError, EngineLoadError  # noqa: E402
 from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks  # noqa: E402
-from streamdenoise.inference.backend import EngineOptions, OnBuild  # noqa: E402
 from streamdenoise.inference.backends.host_state import HostState  # noqa: E402
 from streamdenoise.inference.step_request import StepRequest  # noqa: E402
-from streamdenoise.machine import cpu_name  # noqa: E402
 
 
 class OpenVinoBackend(HostState):
@@ -94,34 +91,8 @@ class OpenVinoBackend(HostState):
         self._request, self._buffers = None, []
 
 
-def runtime() -> str:
-    """Name and version, which engines depend on."""
-    return f"OpenVINO {ov.__version__.split('-')[0]}"
-
-
-def device(options: EngineOptions) -> str:
-    """The processor that an engine is built for.
-
-    Raises:
-        ConfigError: it shall be built for others.
-    """
-    if options != EngineOptions():
-        raise ConfigError(
-            "OpenVINO builds for this processor, version and size only; leave out "
-            "--compute-capability, --version-compatible, --hardware-compatible and "
-            "--dynamic"
-        )
-    return cpu_name()
-
-
-def build(
-    request: StepRequest, options: EngineOptions, on_build: OnBuild | None
-) -> bytes:
-    """Compile and serialize; loading that saves little, as compiling takes 0.3 s."""
-    return _compile(request).export_model().getvalue()
-
-
-def _compile(request: StepRequest, profile: bool = False) -> ov.CompiledModel:
+def compile_for(request: StepRequest, profile: bool = False) -> ov.CompiledModel:
+    """Compile the artifact's graph for a request; `profile` times its layers."""
     artifact = request.artifact
     core = ov.Core()
     model = core.read_model(request.file)
@@ -134,13 +105,14 @@ def _compile(request: StepRequest, profile: bool = False) -> ov.CompiledModel:
     adapter = PrePostProcessor(model)
     adapter.input("pixels").tensor().set_element_type(element)
     adapter.output("pixels_out").tensor().set_element_type(element)
-    config = _config(request)
+    config = config_for(request)
     if profile:
         config["PERF_COUNT"] = "YES"
     return core.compile_model(adapter.build(), "CPU", config)
 
 
-def _config(request: StepRequest) -> dict[str, str]:
+def config_for(request: StepRequest) -> dict[str, str]:
+    """OpenVINO's properties for a request."""
     config = {
         "PERFORMANCE_HINT": "LATENCY",
         # Left alone it would run "FP32" in bfloat16 on chips that have it.
@@ -151,23 +123,10 @@ def _config(request: StepRequest) -> dict[str, str]:
     return config
 
 
-def load(
-    request: StepRequest,
-    engine: bytes | None = None,
-    profile: bool = False,
-) -> OpenVinoBackend:
-    """Compile the artifact's graph for this size, or take an engine of it.
+def load(request: StepRequest, profile: bool = False) -> OpenVinoBackend:
+    """Compile the artifact's graph for this size, which takes less than a second.
 
     With `profile`, its layers are timed (`OpenVinoBackend.layer_times`), which costs a
-    few per cent.
+    few percent.
     """
-    if engine is None:
-        return OpenVinoBackend(request, _compile(request, profile))
-    try:
-        compiled = ov.Core().import_model(engine, "CPU", _config(request))
-    except RuntimeError as exc:
-        reason = " ".join(str(exc).split())[:200]
-        raise EngineLoadError(
-            f"{request.backend} cannot load its engine: {reason}"
-        ) from exc
-    return OpenVinoBackend(request, compiled)
+    return OpenVinoBackend(request, compile_for(request, profile))

@@ -27,8 +27,8 @@ FRAMES = 2
 LEAST_PSNR_DB = {"fp32": 60.0, "fp16": 50.0, "int8": 42.0}
 """By precision; see `engines/README.md` for what sound engines have."""
 
-SIGMA = 0.05
-"""Of the noise in the clip, in all planes, in units of full scale."""
+NOISE_STD = 0.05
+"""Noise of the clip in each plane, in [0, 1]."""
 
 
 def known_frame(
@@ -52,7 +52,7 @@ def known_frame(
         rows, columns = (axis.astype(np.uint64) for axis in np.indices(corner))
         y, x = rows * float(scale), columns * float(scale) + 2.0 * index
         waves = 0.5 + 0.2 * np.sin(x / 9) * np.cos(y / 13) + 0.15 * np.sin((x + y) / 37)
-        noisy = waves + SIGMA * _normal(rows, columns, 4 * index + number)
+        noisy = waves + NOISE_STD * _normal(rows, columns, 4 * index + number)
         dtype = np.uint8 if peak == 255 else np.uint16
         plane = np.full(shape, peak // 2, dtype)
         plane[: corner[0], : corner[1]] = (noisy * peak).round().clip(0, peak)
@@ -85,7 +85,7 @@ def _normal(rows: np.ndarray, columns: np.ndarray, seed: int) -> np.ndarray:
     return (total - 8 * 127.5) / np.sqrt(8 * (256**2 - 1) / 12)
 
 
-def check_engine(backend: Backend, request: StepRequest) -> float:
+def self_test(backend: Backend, request: StepRequest) -> float:
     """Let a fresh engine denoise the known clip; its state is reset afterward.
 
     Args:
@@ -102,7 +102,7 @@ def check_engine(backend: Backend, request: StepRequest) -> float:
     """
     artifact, peak = request.artifact, request.peak
     shapes = layout_shapes(artifact.layout, request.height, request.width)
-    file = artifact.file("guard")
+    file = artifact.file("self_test")
     reference: list[np.ndarray] | None = None
     if file is not None:
         with np.load(file) as arrays:
@@ -148,5 +148,5 @@ def _refused(backend: Backend, fault: str) -> EngineRefusedError:
 def _step(
     backend: Backend, t: int, shapes: list[tuple[int, int]], peak: int
 ) -> tuple[np.ndarray, ...]:
-    sigma = np.full(1 if len(shapes) == 1 else 3, SIGMA, np.float32)
+    sigma = np.full(1 if len(shapes) == 1 else 3, NOISE_STD, np.float32)
     return backend.step(known_frame(t, shapes, peak), sigma)

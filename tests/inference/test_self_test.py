@@ -1,0 +1,69 @@
+"""The self-test: what is wrong on a known clip does not run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamdenoise.errors import (
+    BackendError,
+    BackendUnavailableError,
+    EngineRefusedError,
+)
+from streamdenoise.inference.artifact import WEIGHTS, Artifact, open_artifact
+from streamdenoise.inference.engine_loader import EngineLoader
+from streamdenoise.inference.load import load_backend
+from streamdenoise.inference.self_test import SIDE, self_test
+from streamdenoise.inference.step_request import StepRequest
+
+
+def test_what_fails_at_its_first_frame_is_passed_over(tmp_path: Path) -> None:
+    whole = open_artifact("nano")
+    state = whole.manifest["state"] | {"hidden": [17, 4]}
+    artifact = Artifact(whole.folder, whole.manifest | {"state": state})
+    with pytest.raises(BackendUnavailableError) as caught:
+        EngineLoader(artifact).load(64, 64, 8)
+    for name in ("openvino", "onnxruntime", "eager"):
+        assert f"{name} does not work: " in str(caught.value)
+    with pytest.raises(BackendError, match="onnxruntime does not work"):
+        EngineLoader(artifact, backend="onnxruntime").load(64, 64, 8)
+
+
+def spoilt(tmp_path: Path, value: float) -> Artifact:
+    """The model with a weight that makes its pictures useless."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    whole = open_artifact("nano")
+    file = WEIGHTS / whole.manifest["files"]["eager"]
+    tensors = load_file(file)
+    tensors["tail.bias"][0] = value  # of the brightness of blocks
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    save_file(tensors, tmp_path / file.name, metadata)
+    return Artifact(tmp_path, whole.manifest | {"sha256": {}})
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"), [(float("nan"), "not finite"), (-1e4, "black")]
+)
+@pytest.mark.parametrize("size", [64, SIDE])
+def test_nan_and_black_are_refused(
+    tmp_path: Path, value: float, fault: str, size: int
+) -> None:
+    artifact = spoilt(tmp_path, value)
+    with pytest.raises(EngineRefusedError, match=fault):
+        EngineLoader(artifact, backend="eager").load(size, size, 8)
+
+
+def test_the_self_test_gives_the_same_at_every_size() -> None:
+    artifact = open_artifact("nano-awgn")
+    found = []
+    for height, width in ((SIDE, SIDE), (SIDE, 640), (480, 264)):
+        request = StepRequest("openvino", artifact, height, width, threads=2)
+        engine = load_backend(request)
+        found.append(self_test(engine, request))
+        assert not any(array.any() for array in engine.state())
+    assert np.ptp(found) < 0.2
+    request = StepRequest("openvino", artifact, SIDE, SIDE, 10, threads=2)
+    assert self_test(load_backend(request), request) > 42
