@@ -236,13 +236,13 @@ def step_request(
     if not artifact.has(entry.needs):
         raise BackendUnavailableError(
             f"{name} needs the {entry.needs} file of a model, and {artifact.name} was "
-            "compiled without it; choose another backend"
+            "exported without it; choose another backend"
         )
     if file is None:
         raise BackendUnavailableError(
             f"{name} cannot run {artifact.name}: its file "
-            f"{artifact.manifest['files'][entry.needs]} is not there; compile the "
-            "model again or choose another backend"
+            f"{artifact.manifest['files'][entry.needs]} is not there; export the "
+            "checkpoint again or choose another backend"
         )
     if streams > 1 and not entry.takes_batches:
         having = ", ".join(n for n, e in BACKENDS.items() if e.takes_batches)

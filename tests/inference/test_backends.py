@@ -198,7 +198,7 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path, name: str) -> None:
     mixed = open_artifact(str(tmp_path / "nano.json"))
     file = mixed.manifest["files"][kind]
     (tmp_path / file.replace("nano", "other")).replace(tmp_path / file)
-    with pytest.raises(EngineMismatchError, match="compile the model again"):
+    with pytest.raises(EngineMismatchError, match="export the checkpoint again"):
         load_backend(name, mixed, H, W)
 
 

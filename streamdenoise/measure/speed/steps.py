@@ -187,8 +187,8 @@ def bench_steps(
     shapes = {size: fitting_size(size, artifact) for size in sizes}
     if not {"kmac_per_px", "params"} <= artifact.manifest.keys():
         raise CheckpointError(
-            f"the manifest of {artifact.name} does not say what a step costs; compile "
-            "the model again"
+            f"the manifest of {artifact.name} does not say what a step costs; export "
+            "the checkpoint again"
         )
     path, clip_name = clean_clip_path(config.clip)
     source = read_clip(path, _CLIP_FRAMES, _PIX_FMTS[artifact.layout])
