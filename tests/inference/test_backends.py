@@ -154,7 +154,7 @@ def test_returned_planes_are_the_callers_own() -> None:
 def test_named_backend_never_falls_back() -> None:
     whole = open_artifact("nano")
     without = Artifact(whole.folder, whole.manifest | {"files": {}})
-    with pytest.raises(BackendUnavailableError, match="nano was compiled without it"):
+    with pytest.raises(BackendUnavailableError, match="nano was exported without it"):
         load_backend("openvino", without, H, W)
     files = dict.fromkeys(whole.manifest["files"], "gone.xml")
     lost = Artifact(whole.folder, whole.manifest | {"files": files})
