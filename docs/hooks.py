@@ -43,9 +43,7 @@ def on_page_markdown(
     if "<!-- command line -->" in markdown:
         from streamdenoise.cli.reference import command_line_reference
 
-        markdown = markdown.replace(
-            "<!-- command line -->", command_line_reference()
-        )
+        markdown = markdown.replace("<!-- command line -->", command_line_reference())
     return _on_site(markdown, own, own)
 
 
