@@ -14,7 +14,7 @@ import pytest
 from streamdenoise.errors import SourceLostError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
-from streamdenoise.io.options import Reconnect
+from streamdenoise.io.options import ReadOptions, Reconnect
 from streamdenoise.io.sources.camera import CaptureSource
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from tests.conftest import skip_or_fail
@@ -61,9 +61,11 @@ class Webcam:
                 self.device,
                 "x11grab",
                 "camera:0",
-                pix_fmt=known and known.pix_fmt,
-                size=known and (known.width, known.height),
-                timeout_s=5,
+                ReadOptions(
+                    pix_fmt=known and known.pix_fmt,
+                    size=known and (known.width, known.height),
+                    timeout_s=5,
+                ),
             )
 
         backoff = Backoff(0.05, 0.1)

@@ -25,7 +25,7 @@ from streamdenoise.io.ffmpeg.pixel_formats import (
     nearest_pix_fmt,
     same_samples,
 )
-from streamdenoise.io.options import Hwaccel
+from streamdenoise.io.options import Hwaccel, ReadOptions
 from streamdenoise.io.sources.catch_up import CatchUp
 from streamdenoise.io.sources.timestamps import TimestampRepair
 from streamdenoise.io.sources.watchdog import StreamWatchdog
@@ -59,13 +59,8 @@ class PyAVSource(Closing):
         container: Closed with the source, and if it cannot be opened.
         stream: The one of its streams that is decoded.
         name: What messages call it, without credentials.
+        options: How it is read.
         is_live: It never ends by itself: an end is a loss.
-        start_s: Leave out frames before this time, in seconds from the first one.
-        duration_s: Leave out frames from `start_s` + `duration_s` on.
-        pix_fmt: Format of the frames, one of `PIX_FMTS`; None takes the nearest.
-        size: Width and height that frames are scaled to; None keeps the first one's.
-        timeout_s: Longest wait for a picture, in seconds.
-        hwaccel: Where it is decoded.
         comes_in_bursts: A live stream that is fetched in pieces of seconds.
 
     Raises:
@@ -77,40 +72,30 @@ class PyAVSource(Closing):
         container: InputContainer,
         stream: av.VideoStream,
         name: str,
+        options: ReadOptions,
         *,
         is_live: bool,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        pix_fmt: str | None = None,
-        size: tuple[int, int] | None = None,
-        timeout_s: float = 10.0,
-        hwaccel: Hwaccel = Hwaccel.NONE,
         comes_in_bursts: bool = False,
     ) -> None:
         self._container = container
         self._stream = stream
         self._name = name
         self._is_live = is_live
-        self._timeout_s = timeout_s
-        self._hwaccel = hwaccel
+        self._timeout_s = options.timeout_s
+        self._hwaccel = options.hwaccel
+        self._start_s = 0.0 if is_live else options.start_s
         self._comes_in_bursts = comes_in_bursts
         self._is_open = False
         self._left_out = 0
         self._notes: list[str] = []
         self._frames: Iterator[Frame] = iter(())
         try:
-            self._open(start_s, duration_s, pix_fmt, size)
+            self._open(options)
         except BaseException:
             container.close()
             raise
 
-    def _open(
-        self,
-        start_s: float,
-        duration_s: float | None,
-        pix_fmt: str | None,
-        size: tuple[int, int] | None,
-    ) -> None:
+    def _open(self, options: ReadOptions) -> None:
         stream, context = self._stream, self._stream.codec_context
         if context is None:
             raise SourceOpenError(
@@ -137,11 +122,11 @@ class PyAVSource(Closing):
         time_base = stream.time_base or _ARRIVAL_TIME_BASE
         if not self._has_clock:
             rate, time_base = None, _ARRIVAL_TIME_BASE
-        self._begin = video_start(stream) + Fraction(start_s).limit_denominator(10**6)
-        self._start_s = start_s
+        start = Fraction(self._start_s).limit_denominator(10**6)
+        self._begin = video_start(stream) + start
         self._end: Fraction | None = None
-        if duration_s is not None:
-            duration = Fraction(duration_s).limit_denominator(10**6)
+        if options.duration_s is not None:
+            duration = Fraction(options.duration_s).limit_denominator(10**6)
             self._end = self._begin + duration
         self._timestamps = TimestampRepair(time_base, rate)
         decoded = self._positioned(time_base, rate)
@@ -151,8 +136,8 @@ class PyAVSource(Closing):
         fault = size_fault(first.width, first.height)
         if fault is not None:
             raise SourceOpenError(f"{self._name}: {fault}")
-        target = pix_fmt or nearest_pix_fmt(first.format.name)
-        width, height = size or (first.width, first.height)
+        target = options.pix_fmt or nearest_pix_fmt(first.format.name)
+        width, height = options.size or (first.width, first.height)
         self._converter = PixelConverter(width, height, target)
         # Live clocks count from anywhere, such as 1970: ours from the first frame.
         self._zero = first.pts if self._is_live and first.pts is not None else 0
