@@ -4,7 +4,6 @@ import errno
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import av
 import av.error
@@ -15,6 +14,7 @@ from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.container import main_video, video_duration
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
 from streamdenoise.io.options import ReadOptions, Transport
+from streamdenoise.io.sources.paced import paced
 from streamdenoise.io.sources.pyav import PyAVSource
 from streamdenoise.io.sources.srt import FFmpegReader
 from streamdenoise.io.url import StreamURL
@@ -70,14 +70,16 @@ class NetworkSource(PyAVSource):
                 raise SourceOpenError(f"{address} carries no video; check the address")
             # A file behind http:// has a length and may be waited for; a camera not.
             is_live = address.scheme in _LIVE_SCHEMES or video_duration(stream) is None
-            self._is_paced = is_live and container.format.name.startswith(_SEGMENTED)
+            self._is_segmented = is_live and container.format.name.startswith(
+                _SEGMENTED
+            )
             super().__init__(
                 container,
                 stream,
                 str(address),
                 options,
                 is_live=is_live,
-                comes_in_bursts=self._is_paced,
+                comes_in_bursts=self._is_segmented,
             )
         except BaseException:
             self._close_through()
@@ -85,7 +87,9 @@ class NetworkSource(PyAVSource):
 
     def __iter__(self) -> Iterator[Frame]:
         frames = super().__iter__()
-        return self._paced(frames) if self._is_paced else frames
+        if self._is_segmented:
+            return paced(frames, self._closed, self._timeout_s)
+        return frames
 
     def close(self) -> None:
         self._closed.set()
@@ -95,19 +99,6 @@ class NetworkSource(PyAVSource):
     def _close_through(self) -> None:
         if self._through is not None:
             self._through.close()
-
-    def _paced(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """Each frame at its own time, as if it came by itself."""
-        zero = -float("inf")
-        for frame in frames:
-            now = time.monotonic()
-            ahead_s = zero + frame.time_s - now
-            if not 0 <= ahead_s <= self._timeout_s:
-                # The first, one after a gap, or one of another clock: count from it.
-                zero, ahead_s = now - frame.time_s, 0.0
-            if self._closed.wait(ahead_s):
-                return
-            yield replace(frame, captured_at=time.monotonic())
 
 
 def _connect(
