@@ -411,6 +411,23 @@ def test_timestamp_repair(
     assert (repair.filled, repair.straightened) == (filled, straightened)
 
 
+@pytest.mark.parametrize(
+    ("stamps", "expected"),
+    [
+        ([9000, 9040], [0, 40]),
+        ([None, 9000, None], [0, 40, 80]),
+        ([None] * 3, [0, 40, 80]),
+        ([-80, -40], [0, 40]),
+        ([9000, 9040, 5, 45], [0, 40, 80, 120]),
+    ],
+)
+def test_timestamps_of_a_live_stream_begin_at_zero(
+    stamps: list, expected: list
+) -> None:
+    repair = TimestampRepair(Fraction(1, 1000), Fraction(25), from_zero=True)
+    assert [each.pts for each in repair(map(_Stamped, stamps))] == expected
+
+
 def test_importing_io_is_cheap() -> None:
     script = (
         "import sys, streamdenoise.io\n"

@@ -27,7 +27,11 @@ from streamdenoise.io.ffmpeg.pixel_formats import (
 )
 from streamdenoise.io.options import Hwaccel, ReadOptions
 from streamdenoise.io.sources.catch_up import CatchUp
-from streamdenoise.io.sources.timestamps import TimestampRepair
+from streamdenoise.io.sources.timestamps import (
+    ARRIVAL_TIME_BASE,
+    TimestampRepair,
+    arrival_pts,
+)
 from streamdenoise.io.sources.watchdog import StreamWatchdog
 from streamdenoise.masking import mask_exception
 
@@ -41,7 +45,6 @@ _DEVICE_WAIT_S = 0.002
 
 # Formats without times: FFmpeg makes them up, at 25 a second.
 _WITHOUT_CLOCK = ("mpjpeg",)
-_ARRIVAL_TIME_BASE = Fraction(1, 90000)
 
 _LOG_INTERVAL_S = 5.0
 
@@ -119,16 +122,17 @@ class PyAVSource(Closing):
         self._decoder = VideoDecoder(stream, self._hardware(), tell)
         self._has_clock = self._container.format.name not in _WITHOUT_CLOCK
         rate = stream.average_rate or stream.guessed_rate or None
-        time_base = stream.time_base or _ARRIVAL_TIME_BASE
+        time_base = stream.time_base or ARRIVAL_TIME_BASE
         if not self._has_clock:
-            rate, time_base = None, _ARRIVAL_TIME_BASE
+            rate, time_base = None, ARRIVAL_TIME_BASE
         start = Fraction(self._start_s).limit_denominator(10**6)
-        self._begin = video_start(stream) + start
+        # A live stream's timestamps are made to begin at 0.
+        self._begin = Fraction(0) if self._is_live else video_start(stream) + start
         self._end: Fraction | None = None
         if options.duration_s is not None:
             duration = Fraction(options.duration_s).limit_denominator(10**6)
             self._end = self._begin + duration
-        self._timestamps = TimestampRepair(time_base, rate)
+        self._timestamps = TimestampRepair(time_base, rate, from_zero=self._is_live)
         decoded = self._positioned(time_base, rate)
         first = next(decoded, None)
         if first is None:
@@ -139,8 +143,6 @@ class PyAVSource(Closing):
         target = options.pix_fmt or nearest_pix_fmt(first.format.name)
         width, height = options.size or (first.width, first.height)
         self._converter = PixelConverter(width, height, target)
-        # Live clocks count from anywhere, such as 1970: ours from the first frame.
-        self._zero = first.pts if self._is_live and first.pts is not None else 0
         self._note_stream(first, target)
         self.info = StreamInfo(
             width=width,
@@ -243,11 +245,7 @@ class PyAVSource(Closing):
         for frame in frames:
             if self._start_s > 0 and self._time(frame) < self._begin - _EPSILON:
                 continue
-            if (
-                self._end is not None
-                and not self._is_live
-                and self._time(frame) >= self._end - _EPSILON
-            ):
+            if self._end is not None and self._time(frame) >= self._end - _EPSILON:
                 return
             yield frame
 
@@ -277,8 +275,7 @@ class PyAVSource(Closing):
                     continue
                 watchdog.picture()
                 if not self._has_clock:
-                    frame.pts = int(time.monotonic() / _ARRIVAL_TIME_BASE)
-                    frame.time_base = _ARRIVAL_TIME_BASE
+                    frame.pts, frame.time_base = arrival_pts(), ARRIVAL_TIME_BASE
                 yield frame
 
     def _in_time(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
@@ -351,24 +348,18 @@ class PyAVSource(Closing):
         color = self.info.color
         pix_fmt, time_base = self.info.pix_fmt, self.info.time_base
         last_end = self._begin
-        live_end = None
-        if self._is_live and self._end is not None:
-            live_end = self._end - self._begin
         for index, decoded in enumerate(frames):
             captured_at = time.monotonic()
             planes, tags = self._converter(decoded)
             if tags != color:
                 color = tags
             assert decoded.pts is not None
-            pts = decoded.pts - self._zero
-            if live_end is not None and pts * time_base >= live_end:
-                return
             last_end = max(last_end, decoded.pts * time_base)
             yield Frame(
                 planes=planes,
                 pix_fmt=pix_fmt,
                 color=color,
-                pts=pts,
+                pts=decoded.pts,
                 time_base=time_base,
                 index=index,
                 captured_at=captured_at,
