@@ -11,7 +11,7 @@ from streamdenoise.frame import Frame
 from streamdenoise.inference.load import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import IMAGE_SUFFIXES
+from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 from streamdenoise.jobs.config import FileConfig, ImageConfig, View
 from streamdenoise.jobs.job import (
     OnOpen,
@@ -60,9 +60,11 @@ def denoise_file(
         source = stack.enter_context(
             open_source(
                 config.source,
-                start_s=config.start_s,
-                duration_s=config.duration_s,
-                hwaccel=config.hwaccel,
+                ReadOptions(
+                    start_s=config.start_s,
+                    duration_s=config.duration_s,
+                    hwaccel=config.hwaccel,
+                ),
             )
         )
         view = config.compare or View.CLEAN
@@ -132,7 +134,7 @@ def denoise_images(
                 break
             done = total.frames_out
             with (
-                open_source(path, pix_fmt=pix_fmt) as source,
+                open_source(path, ReadOptions(pix_fmt=pix_fmt)) as source,
                 open_sink(
                     target, source.info, copy_from=path, overwrite=config.overwrite
                 ) as sink,
