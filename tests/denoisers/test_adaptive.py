@@ -315,7 +315,7 @@ def test_the_network_is_told_what_noise_is_left_at_half_size() -> None:
         denoiser.process(make_frame("yuv420p", 64, 96, sigma=SIGMA))
         assert denoiser.sigma == pytest.approx(20)
     assert shapes == [(32, 48)]
-    whole = plane_sigmas(20, ColorInfo())
+    whole = plane_sigmas(20, ColorInfo(), 96, 64)
     np.testing.assert_allclose(told[0] * 255, np.array(whole) / 2, rtol=1e-5)
 
 

@@ -61,7 +61,8 @@ def real_clip(layout: str) -> tuple[list[Planes], list[Planes], np.ndarray]:
                     for p in planes
                 )
             )
-    told = np.array(plane_sigmas(LEVEL, frame.color, pix_fmt), np.float32) / 255
+    told = plane_sigmas(LEVEL, frame.color, frame.width, frame.height, pix_fmt)
+    told = np.array(told, np.float32) / 255
     return clean, noisy, np.resize(told, 3)
 
 

@@ -122,7 +122,9 @@ class FloatDenoiser:
         self._motion = MotionFollower()
         self._sigma = sigma
         self._is_rgb = artifact.layout == "rgb"
-        told = 3 * (sigma,) if self._is_rgb else plane_sigmas(sigma, _COLOR)
+        told = (
+            3 * (sigma,) if self._is_rgb else plane_sigmas(sigma, _COLOR, width, height)
+        )
         self._sigmas = np.array(told, np.float32) / _PEAK
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:

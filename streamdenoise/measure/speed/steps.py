@@ -316,10 +316,10 @@ def _measure(
     noisy = [_engine_planes(frame) for frame in noisy_clip(clean, config.sigma)]
     # There and back, so that the picture never jumps.
     frames = itertools.cycle(noisy + noisy[-2:0:-1])
-    told = plane_sigmas(config.sigma, clean[0].color, clean[0].pix_fmt)
+    height, width = noisy[0][0].shape
+    told = plane_sigmas(config.sigma, clean[0].color, width, height, clean[0].pix_fmt)
     level = np.array(told, np.float32) / 255
     sigma = np.broadcast_to(level, (artifact.sigmas,))  # RGB has one for all
-    height, width = noisy[0][0].shape
     with ExitStack() as stack:
         runs, missing = [], {}
         for name in names:
