@@ -20,8 +20,9 @@ from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.imaging.noise_level import NoiseEstimator
 from streamdenoise.imaging.scene_cut import SceneCutDetector
 from streamdenoise.inference.artifact import Artifact, open_artifact
+from streamdenoise.inference.backend import Backend, OnBuild
 from streamdenoise.inference.engine_loader import EngineLoader, Loader
-from streamdenoise.inference.load import Backend, OnBuild, check_backend
+from streamdenoise.inference.load import check_backend
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.inference.artifact import open_artifact
-from streamdenoise.inference.load import OnBuild
+from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source

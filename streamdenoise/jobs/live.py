@@ -7,7 +7,7 @@ from dataclasses import replace
 from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import StreamInfo
-from streamdenoise.inference.load import OnBuild
+from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import ReadOptions

@@ -8,7 +8,7 @@ from pathlib import Path
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
-from streamdenoise.inference.load import OnBuild
+from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions

@@ -14,7 +14,8 @@ import torch
 
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
-from streamdenoise.inference.load import load_backend, step_request
+from streamdenoise.inference.load import load_backend
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.measure.speed.layers import noisy_planes, time_ms
 from streamdenoise.network.checkpoint import load_checkpoint
@@ -32,7 +33,7 @@ def inductor_step(artifact: Artifact, height: int, width: int, threads: int) -> 
     import torch._inductor.config as inductor
 
     inductor.freezing = True
-    request = step_request("eager", artifact, height, width, 8, threads)
+    request = StepRequest("eager", artifact, height, width, threads=threads)
     net, _ = load_checkpoint(request.file)
     net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     compiled = torch.compile(DeployedGraph(net).eval())
@@ -45,7 +46,7 @@ def inductor_step(artifact: Artifact, height: int, width: int, threads: int) -> 
             output.copy_(value)
 
     dtypes = len(artifact.state_names) * [torch.float32]
-    return TorchDeviceBackend("inductor", request, launch, "cpu", dtypes).step
+    return TorchDeviceBackend(request, launch, "cpu", dtypes).step
 
 
 def compare(
@@ -63,7 +64,9 @@ def compare(
     )
     threads = threads or usable_cores()
     contenders: dict[str, Step] = {
-        name: load_backend(name, artifact, height, width, 8, threads).step
+        name: load_backend(
+            StepRequest(name, artifact, height, width, threads=threads)
+        ).step
         for name in ("openvino", "openvino-fp32", "onnxruntime", "eager")
     }
     contenders["inductor"] = inductor_step(artifact, height, width, threads)

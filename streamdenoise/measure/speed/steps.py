@@ -26,8 +26,10 @@ from streamdenoise.errors import (
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference.artifact import Artifact, open_artifact
-from streamdenoise.inference.load import Backend, check_backend, load_backend
+from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.load import check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.measure.clips import (
     clean_clip_path,
@@ -325,7 +327,9 @@ def _measure(
         for name in names:
             tell(f"{size}: {name}: loading")
             try:
-                engine = load_backend(name, artifact, height, width, 8, config.threads)
+                engine = load_backend(
+                    StepRequest(name, artifact, height, width, threads=config.threads)
+                )
             except BackendError as exc:
                 if name in config.backends:
                     raise
