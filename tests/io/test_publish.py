@@ -248,7 +248,7 @@ def gst_server(*arguments: str) -> Iterator[tuple[int, subprocess.Popen]]:
         subprocess.run([python, "-c", check], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         skip_or_fail("gstreamer", "GStreamer's RTSP server is not installed")
-    program = str(Path(__file__).with_name("gst_record_server.py"))
+    program = str(Path(__file__).parents[1] / "faults" / "gst_record_server.py")
     with subprocess.Popen(
         [python, program, *arguments],
         stdin=subprocess.PIPE,
@@ -436,7 +436,7 @@ from fractions import Fraction
 import psutil
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.frame import StreamInfo
-from streamdenoise.io.publish_sink import PublishSink
+from streamdenoise.io.publishing.sink import PublishSink
 info = StreamInfo(64, 48, "yuv420p", Fraction(25))
 print("begin", flush=True)
 sink = PublishSink(sys.argv[1], info, EncoderConfig(preset="ultrafast"), timeout_s=1)

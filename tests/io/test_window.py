@@ -225,7 +225,7 @@ def test_no_guard_around_the_users_main_script_is_needed(shown: str, tmp_path: P
     script.write_text(
         textwrap.dedent("""
         import av
-        from streamdenoise.io.window import WindowSink
+        from streamdenoise.io.sinks.window import WindowSink
         with WindowSink(print):
             print("opened")
         """)
