@@ -19,7 +19,6 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from streamdenoise._version import __version__
 from streamdenoise.errors import mask_credentials
 from streamdenoise.machine import package_versions
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, OutputStats, Stats
@@ -85,10 +84,12 @@ class _Collector:
 
 @cache
 def _build() -> dict[str, str]:
-    versions = {"version": __version__, "python": platform.python_version()}
-    runtimes = package_versions()
-    runtimes.pop("streamdenoise", None)
-    return {**versions, **runtimes}
+    versions = package_versions()
+    return {
+        "version": versions.pop("streamdenoise"),
+        "python": platform.python_version(),
+        **versions,
+    }
 
 
 def _stream(stats: Stats) -> Iterator[Metric]:
