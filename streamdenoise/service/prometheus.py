@@ -6,7 +6,7 @@ Names, units and meanings are listed in samples/monitoring.md; a test keeps it t
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -52,7 +52,9 @@ def exposition(snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
     registry.register(_Collector(snapshot))
     # Not the library's own negotiation: versions that are no numbers make it fail.
     if "application/openmetrics-text" in accept.lower():
-        return openmetrics.generate_latest(registry), OPENMETRICS_TYPE
+        # Its argument has no type.
+        generate = openmetrics.generate_latest  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return cast("bytes", generate(registry)), OPENMETRICS_TYPE
     return generate_latest(registry), TEXT_TYPE
 
 
