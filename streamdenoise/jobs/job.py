@@ -16,9 +16,10 @@ from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.jobs.config import View
 from streamdenoise.jobs.overlay import compose, draw_stats, view_size
-from streamdenoise.pipeline.pipeline import FindReference, Render
+from streamdenoise.pipeline.reader import FindReference
 from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import Render
 
 OnStats = Callable[[Stats], None]
 OnOpen = Callable[[StreamInfo], None]

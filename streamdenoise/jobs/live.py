@@ -32,8 +32,10 @@ from streamdenoise.jobs.live_outputs import (
 )
 from streamdenoise.jobs.overlay import draw_no_signal
 from streamdenoise.jobs.recorder import Recorder
-from streamdenoise.pipeline.pipeline import LiveRules, Output, Pipeline
+from streamdenoise.pipeline.live_rules import LiveRules
+from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import Output
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 
