@@ -38,5 +38,6 @@ def bench(
 def eval_(config: EvalConfig) -> None:
     """Measure quality, on clean clips with added noise and on real noise."""
     from streamdenoise.measure.quality.evaluate import evaluate
+    from streamdenoise.measure.quality.markdown import markdown
 
-    typer.echo(evaluate(config, on_progress=tell).markdown(), nl=False)
+    typer.echo(markdown(evaluate(config, on_progress=tell)), nl=False)

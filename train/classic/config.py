@@ -14,8 +14,8 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.options import Argument, Option, Panel
 
 if TYPE_CHECKING:
-    from train.classic.networks.registry import NetworkSpec
-    from train.classic.noise import PictureNoise
+    from .networks.registry import NetworkSpec
+    from .noise import PictureNoise
 
 GRID = {"lr": float, "batch": int, "width": int}
 """What ``--grid`` can vary."""
@@ -23,7 +23,7 @@ GRID = {"lr": float, "batch": int, "width": int}
 
 def parse_names(text: str) -> tuple[str, ...]:
     """Read names separated by commas; ``all`` stands for all of `NETWORKS`."""
-    from train.classic.networks.registry import NETWORKS
+    from .networks.registry import NETWORKS
 
     names = tuple(name.strip() for name in text.split(","))
     return tuple(NETWORKS) if names == ("all",) else names
@@ -237,7 +237,7 @@ class ClassicConfig:
     ] = False
 
     def __post_init__(self) -> None:
-        from train.classic.loss import LOSSES
+        from .loss import LOSSES
 
         if self.epochs is None:
             object.__setattr__(self, "epochs", 0 if self.minutes else 100)
@@ -293,14 +293,14 @@ class ClassicConfig:
     @property
     def noise(self) -> "PictureNoise":
         """The noise that is added to images."""
-        from train.classic.noise import PictureNoise
+        from .noise import PictureNoise
 
         return PictureNoise(self.noise_kind, self.sigma, self.clip)
 
     @property
     def runs(self) -> list[Run]:
         """Every network in every cell of the grid."""
-        from train.classic.networks.registry import NetworkSpec
+        from .networks.registry import NetworkSpec
 
         squashed = self.loss == "bce"
         found = []
