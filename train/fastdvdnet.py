@@ -26,11 +26,12 @@ from torch import Tensor, nn
 
 from streamdenoise.errors import ConfigError, StreamDenoiseError
 from streamdenoise.network.packing import unpack
-from train.clips.batch import Batch, batches
-from train.clips.sampler import ClipSampler
-from train.loss import psnr_loss
-from train.recipe import Recipe
-from train.validation import mean_psnr, noisy_planes, validation_clips
+
+from .clips.batch import Batch, batches
+from .clips.sampler import ClipSampler
+from .loss import psnr_loss
+from .recipe import Recipe
+from .validation import mean_psnr, noisy_planes, validation_clips
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,11 @@ from torch.nn.utils import parametrize
 from streamdenoise.imaging.motion import FlowEstimator
 from streamdenoise.network.model import RecurrentDenoiser, State
 from streamdenoise.network.packing import luma_channels
-from train.clips.batch import Batch
-from train.loss import LOSSES
-from train.recipe import Recipe
-from train.warp_state import find_flows, warp_state
+
+from .clips.batch import Batch
+from .loss import LOSSES
+from .recipe import Recipe
+from .warp_state import find_flows, warp_state
 
 
 def unroll(

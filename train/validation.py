@@ -12,10 +12,11 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.motion import FlowEstimator, search_step
 from streamdenoise.network.model import RecurrentDenoiser
 from streamdenoise.network.packing import pack, packed_noise_std, unpack
-from train.clips.cache import decode_video
-from train.degradation.noise import NoiseRecipe
-from train.degradation.planes import plane_format, to_8_bits
-from train.warp_state import find_flows, warp_state
+
+from .clips.cache import decode_video
+from .degradation.noise import NoiseRecipe
+from .degradation.planes import plane_format, to_8_bits
+from .warp_state import find_flows, warp_state
 
 log = logging.getLogger(__name__)
 

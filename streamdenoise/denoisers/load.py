@@ -9,39 +9,48 @@ from streamdenoise.inference.engine_loader import EngineLoader
 
 
 def load_denoiser(
-    config: DenoiseConfig, on_build: OnBuild | None = None
+    config: DenoiseConfig,
+    on_build: OnBuild | None = None,
+    *,
+    wait_for_engine: bool = True,
 ) -> Denoiser | ImageDenoiser:
     """Load the denoiser for any model, of video or of single images.
 
     Args:
         config: the user's choice.
         on_build: reports the progress of building an engine, see `EngineLoader`.
+        wait_for_engine: see `wait` of `EngineLoader`.
 
     Raises:
         StreamDenoiseError: see `Denoiser.load`.
     """
     artifact = open_artifact(config.model)
     if artifact.state_names:
-        return load_video_denoiser(config, on_build)
-    loader = _loader(artifact, config, on_build)
+        return load_video_denoiser(config, on_build, wait_for_engine=wait_for_engine)
+    loader = _loader(artifact, config, on_build, wait_for_engine)
     return ImageDenoiser(artifact, loader, sigma=config.sigma, strength=config.strength)
 
 
 def load_video_denoiser(
-    config: DenoiseConfig, on_build: OnBuild | None = None, *, half_size: bool = False
+    config: DenoiseConfig,
+    on_build: OnBuild | None = None,
+    *,
+    wait_for_engine: bool = True,
+    half_size: bool = False,
 ) -> Denoiser:
     """Load the denoiser for a model of video.
 
     Args:
         config: the user's choice.
         on_build: see `load_denoiser`.
+        wait_for_engine: see `wait` of `EngineLoader`.
         half_size: see `Denoiser`.
 
     Raises:
         StreamDenoiseError: see `Denoiser.load`.
     """
     artifact = open_artifact(config.model)
-    loader = _loader(artifact, config, on_build)
+    loader = _loader(artifact, config, on_build, wait_for_engine)
     return Denoiser(
         artifact,
         loader,
@@ -52,14 +61,14 @@ def load_video_denoiser(
 
 
 def _loader(
-    artifact: Artifact, config: DenoiseConfig, on_build: OnBuild | None
+    artifact: Artifact, config: DenoiseConfig, on_build: OnBuild | None, wait: bool
 ) -> EngineLoader:
     loader = EngineLoader(
         artifact,
         backend=config.backend,
         threads=config.threads,
         tile=config.tile,
-        wait=config.wait_for_engine,
+        wait=wait,
         on_build=on_build,
     )
     loader.check()

@@ -6,9 +6,9 @@ where the conformance test takes it.
 
 import importlib
 import logging
-from importlib.metadata import version
 from types import ModuleType
 
+from streamdenoise._version import __version__
 from streamdenoise.errors import (
     ConfigError,
     EngineLoadError,
@@ -147,7 +147,7 @@ def build_engine(
         def stopped() -> bool:
             return on_build is not None and not on_build("waiting", 0, 2)
 
-        about = {"streamdenoise": version("streamdenoise")}
+        about = {"streamdenoise": __version__}
         if hasattr(module, "about"):
             about |= module.about(**entry.options)
         return (store or EngineStore()).find_or_build(spec, build, about, stopped)

@@ -61,7 +61,7 @@ class StepRequest:
                 for name, entry in BACKENDS.items()
                 if entry.is_usual and not entry.needs_cuda and artifact.has(entry.needs)
             ]
-            remedy = f"choose --backend {others[0]}" if others else "compile it again"
+            remedy = f"choose --backend {others[0]}" if others else "export it again"
             raise BackendUnavailableError(
                 f"{self.backend} runs the {kind} file of a model, and {artifact.name} "
                 f"has none; {remedy}"
@@ -70,8 +70,8 @@ class StepRequest:
         if file is None:
             raise BackendUnavailableError(
                 f"{self.backend} cannot run {artifact.name}: its file "
-                f"{artifact.manifest['files'][kind]} is not there; compile the model "
-                "again or choose another backend"
+                f"{artifact.manifest['files'][kind]} is not there; export the "
+                "checkpoint again or choose another backend"
             )
         return file
 

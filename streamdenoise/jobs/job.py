@@ -7,12 +7,14 @@ from typing import Protocol
 
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.open import open_source
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.jobs.config import View
 from streamdenoise.jobs.overlay import compose, draw_stats, view_size
-from streamdenoise.pipeline.pipeline import FindReference, Render
+from streamdenoise.pipeline.reader import FindReference
 from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import Render
 
 OnStats = Callable[[Stats], None]
 OnOpen = Callable[[StreamInfo], None]
@@ -88,9 +90,9 @@ def open_reference(
         return None
     clean = open_source(
         reference,
-        start_s=start_s,
-        duration_s=duration_s,
-        pix_fmt=source.info.pix_fmt,
+        ReadOptions(
+            start_s=start_s, duration_s=duration_s, pix_fmt=source.info.pix_fmt
+        ),
     )
     return ReferenceReader(stack.enter_context(clean))
 

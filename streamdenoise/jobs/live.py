@@ -12,6 +12,7 @@ from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_source
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.io.url import Credentials, StreamURL, is_network
@@ -33,8 +34,10 @@ from streamdenoise.jobs.live_outputs import (
 from streamdenoise.jobs.overlay import draw_no_signal
 from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
-from streamdenoise.pipeline.pipeline import LiveRules, Output, Pipeline
+from streamdenoise.pipeline.live_rules import LiveRules
+from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import Output
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 
@@ -77,7 +80,8 @@ def denoise_live(
         watch = _watchers(stack, config, on_stats, notifier)
         source = _open_source(stack, config, credentials, switch, watch)
         info = source.info
-        encoder, notes = usable_encoder(config.encoder, info)
+        first = config.outputs[0] if config.outputs else ""
+        encoder, notes = usable_encoder(config.encoder.for_output(first), info)
         together = stack.enter_context(ClosedTogether())
         outputs = []
         opening = Opening()
@@ -174,7 +178,9 @@ def _open_source(
     is_camera = uri.startswith("camera:")
     if not (is_network(uri) or is_camera or uri.endswith(".sdp")):
         source = open_source(
-            uri, duration_s=config.duration_s, live=True, hwaccel=config.hwaccel
+            uri,
+            ReadOptions(duration_s=config.duration_s, hwaccel=config.hwaccel),
+            live=True,
         )
         return stack.enter_context(source)
     url = uri if is_camera else StreamURL.parse(uri, credentials)
@@ -182,12 +188,14 @@ def _open_source(
     def open_session(known: StreamInfo | None) -> Source:
         return open_source(
             url,
-            pix_fmt=known and known.pix_fmt,
-            size=known and (known.width, known.height),
-            timeout_s=config.timeout_s,
+            ReadOptions(
+                pix_fmt=known and known.pix_fmt,
+                size=known and (known.width, known.height),
+                timeout_s=config.timeout_s,
+                hwaccel=config.hwaccel,
+                transport=config.transport,
+            ),
             live=True,
-            hwaccel=config.hwaccel,
-            transport=config.transport,
         )
 
     since = time.monotonic()
@@ -224,13 +232,16 @@ def _rules(config: LiveConfig, source: Source, denoiser: FrameDenoiser) -> LiveR
 def _load_denoiser(
     config: LiveConfig, on_build: OnBuild | None
 ) -> Denoiser | ImageDenoiser | AdaptiveDenoiser:
-    chosen = config.denoise
+    chosen, wait = config.denoise, config.wait_for_engine
     if config.max_lag_ms is None:
-        return load_denoiser(chosen, on_build)
+        return load_denoiser(chosen, on_build, wait_for_engine=wait)
 
     def open_denoiser(model: str, *, half_size: bool) -> Denoiser:
         return load_video_denoiser(
-            replace(chosen, model=model), on_build, half_size=half_size
+            replace(chosen, model=model),
+            on_build,
+            wait_for_engine=wait,
+            half_size=half_size,
         )
 
     return AdaptiveDenoiser(open_denoiser, chosen.model, config.max_lag_ms)

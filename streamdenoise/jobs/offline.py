@@ -13,7 +13,7 @@ from streamdenoise.frame import Frame
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import IMAGE_SUFFIXES
+from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 from streamdenoise.jobs.config import FileConfig, ImageConfig, View
 from streamdenoise.jobs.job import (
     OnOpen,
@@ -24,8 +24,9 @@ from streamdenoise.jobs.job import (
     renderer,
     view_info,
 )
-from streamdenoise.pipeline.pipeline import Output, Pipeline
+from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import Output
 
 
 def denoise_file(
@@ -61,14 +62,18 @@ def denoise_file(
         source = stack.enter_context(
             open_source(
                 config.source,
-                start_s=config.start_s,
-                duration_s=config.duration_s,
-                hwaccel=config.hwaccel,
+                ReadOptions(
+                    start_s=config.start_s,
+                    duration_s=config.duration_s,
+                    hwaccel=config.hwaccel,
+                ),
             )
         )
         view = config.compare or View.CLEAN
         written = view_info(source.info, view)
-        encoder, notes = usable_encoder(config.encoder, written)
+        encoder, notes = usable_encoder(
+            config.encoder.for_output(config.output), written
+        )
         sink = stack.enter_context(
             open_sink(
                 config.output,
@@ -133,7 +138,7 @@ def denoise_images(
                 break
             done = total.frames_out
             with (
-                open_source(path, pix_fmt=pix_fmt) as source,
+                open_source(path, ReadOptions(pix_fmt=pix_fmt)) as source,
                 open_sink(
                     target, source.info, copy_from=path, overwrite=config.overwrite
                 ) as sink,
@@ -164,6 +169,18 @@ class _EachAlone:
     @property
     def sigma(self) -> float:
         return self._denoiser.sigma
+
+    @property
+    def strength(self) -> float:
+        return self._denoiser.strength
+
+    @property
+    def psnr_estimate(self) -> None:
+        return None
+
+    @property
+    def load_step(self) -> str:
+        return ""
 
     def process(self, frame: Frame) -> list[Frame]:
         self._denoiser.reset()

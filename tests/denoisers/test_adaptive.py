@@ -37,11 +37,13 @@ TOLD = SIGMA * 255
 
 
 def open_nano(model: str, *, half_size: bool) -> Denoiser:
-    return load_video_denoiser(DenoiseConfig(model, threads=1), half_size=half_size)
+    return load_video_denoiser(
+        DenoiseConfig(model=model, threads=1), half_size=half_size
+    )
 
 
 def at_half_size(model: str, sigma: float | str = "auto") -> Denoiser:
-    config = DenoiseConfig(model, sigma=sigma, threads=1)
+    config = DenoiseConfig(model=model, sigma=sigma, threads=1)
     return load_video_denoiser(config, half_size=True)
 
 

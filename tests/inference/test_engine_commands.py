@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from streamdenoise.cli import app as cli
-from streamdenoise.cli import engines
+from streamdenoise.cli import engine_tables
+from streamdenoise.cli import main as cli
 from streamdenoise.errors import (
     BackendUnavailableError,
 )
@@ -116,7 +116,7 @@ def runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
             raise PackageNotFoundError(name)
         return versions[name]
 
-    monkeypatch.setattr(engines, "version", installed)
+    monkeypatch.setattr(engine_tables, "version", installed)
 
 
 OUTDATED = [

@@ -23,7 +23,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from streamdenoise.cli import app as cli
+from streamdenoise.cli import main as cli
 from streamdenoise.denoisers.image import ImageDenoiser
 from streamdenoise.denoisers.load import load_denoiser
 from streamdenoise.denoisers.options import DenoiseConfig
@@ -120,7 +120,7 @@ def config(data: Path, output: Path, **changes: object) -> ClassicConfig:
         "networks": ("cnn4dn",),
         "data": str(data),
         "output": output,
-        "noise": PictureNoise("gaussian", (76.5, 76.5)),
+        "sigma": (76.5, 76.5),
         "epochs": 2,
         "batch": 8,
         "lr": 3e-3,
@@ -762,7 +762,7 @@ def test_a_table_is_put_between_its_marks(tmp_path: Path) -> None:
     readme.write_text("a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n")
     write_readme("x", markdown([("name", "dB"), ("`a`", "1.0")]), readme)
     assert readme.read_text() == (
-        "a\n<!-- x: begin -->\n| name | dB |\n| --- | ---: |\n| `a` | 1.0 |\n"
+        "a\n<!-- x: begin -->\n| name | dB |\n|---|---:|\n| `a` | 1.0 |\n"
         "<!-- x: end -->\nb\n"
     )
     with pytest.raises(ConfigError, match="has no place for a table"):
@@ -813,7 +813,9 @@ def test_what_is_compiled_computes_what_was_trained(
     net, _, _ = load_network(manifest.with_suffix(".safetensors"))
     with torch.inference_mode():
         expected = net(stacked(list(frame.planes)), torch.full((1, 1, 1, 1), 0.1))
-    with load_denoiser(DenoiseConfig(str(manifest), sigma=25.5, threads=1)) as denoiser:
+    with load_denoiser(
+        DenoiseConfig(model=str(manifest), sigma=25.5, threads=1)
+    ) as denoiser:
         (clean,) = denoiser.process(frame)
     difference = 255 * expected[0].clamp(0, 1).permute(1, 2, 0).numpy()
     assert np.abs(difference - clean.planes[0]).max() <= 0.51
@@ -855,7 +857,7 @@ def test_a_gray_network_cleans_pictures_by_the_command(
     more = ("--model", path, "--sigma", "25", "--overwrite", "--threads", "1")
     result = run("image", photos / "a.png", "-o", tmp_path / "clean.png", *more)
     assert result.exit_code == 0, result.output
-    assert f"compiling {path}" in result.stderr
+    assert f"exporting {path}" in result.stderr
     assert "note: mine works on gray: color was converted to gray" in result.stderr
     assert "note: mine takes no noise level: --sigma is ignored" in result.stderr
     result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
@@ -875,14 +877,14 @@ def test_a_gray_network_cleans_pictures_by_the_command(
     spec = NetworkSpec("resnet", 1, 8)
     save_network(path, spec.build(), spec, {})
     result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
-    assert f"compiling {path}" in result.stderr
+    assert f"exporting {path}" in result.stderr
 
 
 def test_a_color_network_cleans_video_by_the_command(
     odd_clip: Clip, tmp_path: Path
 ) -> None:
     path = checkpoint(tmp_path / "ours.safetensors", "resnet", 3)
-    result = run("compile", path, "-o", tmp_path / "made")
+    result = run("export", path, "-o", tmp_path / "made")
     assert result.exit_code == 0, result.output
     manifest = Path(result.stdout.strip())
     about = json.loads(manifest.read_text())
@@ -897,7 +899,7 @@ def test_a_color_network_cleans_video_by_the_command(
     assert len(frames) == len(odd_clip.frames)
     assert {frame.shape for frame in frames} == {(47, 65, 3)}
     assert frames[0].std() > 5
-    result = run("compile", path, "--calibration", tmp_path)
+    result = run("export", path, "--calibration", tmp_path)
     assert result.exit_code == 1
     assert "not compiled to INT8" in result.stderr
 
@@ -931,7 +933,7 @@ def test_a_network_that_makes_all_black_may_do_so(tmp_path: Path) -> None:
         torch.nn.init.zeros_(parameter)
     save_network(tmp_path / "dark.safetensors", net, spec, {})
     manifest = compile_network(tmp_path / "dark.safetensors", tmp_path)
-    with load_denoiser(DenoiseConfig(str(manifest), threads=1)) as denoiser:
+    with load_denoiser(DenoiseConfig(model=str(manifest), threads=1)) as denoiser:
         (clean,) = denoiser.process(noise_frame("gray"))
     assert not clean.planes[0].any()
 
@@ -946,7 +948,7 @@ def test_a_network_of_gray_is_told_the_noise_of_luma(
     compiled: Compiled, pix_fmt: str, factor: float
 ) -> None:
     model = str(compiled("unet", 1))
-    with load_denoiser(DenoiseConfig(model, sigma=40.0, threads=1)) as denoiser:
+    with load_denoiser(DenoiseConfig(model=model, sigma=40.0, threads=1)) as denoiser:
         denoiser.process(noise_frame(pix_fmt))
         assert denoiser.sigma == pytest.approx(40 * factor, rel=0.01)
 
@@ -961,7 +963,7 @@ def test_gray_networks_see_video_in_the_range_of_pictures(
     step = 1 << (bit_depth(pix_fmt) - 8)
     luma = np.round(step * (16 + picture.planes[0] * (219 / 255)))
     planes = (luma.astype(video.planes[0].dtype), *video.planes[1:])
-    with load_denoiser(DenoiseConfig(model, threads=1)) as denoiser:
+    with load_denoiser(DenoiseConfig(model=model, threads=1)) as denoiser:
         (expected,) = denoiser.process(picture)
         (clean,) = denoiser.process(video.with_planes(planes))
     difference = clean.planes[0] / step - (16 + expected.planes[0] * (219 / 255))
@@ -989,15 +991,15 @@ def test_a_checkpoint_is_compiled_over_nothing_of_the_users(
         (tmp_path / name).write_text(text)
         result = run(*command)
         assert result.exit_code == 1
-        assert f"compiled over {tmp_path / name}" in result.stderr
-        assert "compile" in result.stderr
+        assert f"exported over {tmp_path / name}" in result.stderr
+        assert "streamdenoise export" in result.stderr
         assert (tmp_path / name).read_text() == text
         (tmp_path / name).unlink()
     (tmp_path / "mine-self-test.npz").mkdir()  # what cannot be written over
     result = run(*command)
     assert result.exit_code == 1
-    assert "cannot be compiled in its folder" in result.stderr
-    assert f"streamdenoise compile {path} -o DIR" in result.stderr
+    assert "cannot be exported to its folder" in result.stderr
+    assert f"streamdenoise export {path} -o DIR" in result.stderr
     result = run(*command[:-1], tmp_path / "none.safetensors")
     assert result.exit_code == 1
     assert "there is no such file" in result.stderr

@@ -15,7 +15,8 @@ from streamdenoise.errors import ConfigError, SourceOpenError
 from streamdenoise.imaging.color import rgb_to_gray
 from streamdenoise.io.options import IMAGE_SUFFIXES
 from streamdenoise.io.sources.image import is_cut_short, read_image
-from train.classic.idx import is_idx, read_idx
+
+from .idx import is_idx, read_idx
 
 MNIST = Path("data/mnist")
 """Where ``--data mnist`` looks, from the working directory."""

@@ -12,9 +12,10 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.export.export import self_test_reference, trace_onnx, write_artifact
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.packing import blocks_to_planes, planes_to_blocks
-from train.classic.checkpoint import load_network
-from train.classic.networks.network import PictureNetwork
-from train.classic.networks.registry import kmac_per_pixel, parameters
+
+from .checkpoint import load_network
+from .networks.network import PictureNetwork
+from .networks.registry import kmac_per_pixel, parameters
 
 
 class PictureGraph(nn.Module):

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.color import rgb_to_gray
-from train.degradation.noise import Camera, normal
-from train.degradation.planes import Rgb
+
+from ..degradation.noise import Camera, normal
+from ..degradation.planes import Rgb
 
 _CAMERA_BLOCK = 4
 """`Camera` makes coarse grain at a quarter of the size."""

@@ -10,10 +10,11 @@ import numpy as np
 from streamdenoise.console.table import align
 from streamdenoise.files import replaced_whole
 from streamdenoise.measure.plots import figure_type
-from train.classic.config import ClassicConfig
-from train.classic.scores import Noisy, Score, denoised
-from train.classic.train import Comparison, Result, train_classic
-from train.classic.trainer import OnEpoch
+
+from .config import ClassicConfig
+from .scores import Noisy, Score, denoised
+from .train import Comparison, Result, train_classic
+from .trainer import OnEpoch
 
 _SHOWN, _SHOWN_LARGE = 6, 3
 """Test pictures that are shown of each network, small ones and photographs."""
@@ -39,7 +40,7 @@ def train_and_report(config: ClassicConfig, on_progress: OnEpoch) -> str:
         The table of networks, for the terminal, and where the report is.
     """
     comparison = train_classic(config, on_progress)
-    page = write_report(comparison, config.output)
+    page = write_report(comparison, config.folder)
     lines = align(table_rows(comparison.results))
     files = [str(result.checkpoint) for result in comparison.results]
     return "\n".join([*lines, "", *files, str(page)]) + "\n"

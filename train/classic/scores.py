@@ -13,9 +13,10 @@ from torch import Tensor
 
 from streamdenoise.files import replaced_whole
 from streamdenoise.imaging.metrics import psnr_db, ssim
-from train.classic.data import Pictures, by_shape
-from train.classic.networks.network import PictureNetwork
-from train.classic.noise import PictureNoise
+
+from .data import Pictures, by_shape
+from .networks.network import PictureNetwork
+from .noise import PictureNoise
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:

@@ -12,14 +12,15 @@ from torch import Tensor
 
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.files import replaced_whole
-from train.classic.checkpoint import save_network
-from train.classic.config import ClassicConfig, Run
-from train.classic.data import Batches
-from train.classic.loss import LOSSES
-from train.classic.networks.network import PictureNetwork
-from train.classic.scores import MOST_DB, Noisy, write_rows
-from train.run.board import Board
-from train.run.saving import commit, read_last
+
+from ..run.board import Board
+from ..run.saving import commit, read_last
+from .checkpoint import save_network
+from .config import ClassicConfig, Run
+from .data import Batches
+from .loss import LOSSES
+from .networks.network import PictureNetwork
+from .scores import MOST_DB, Noisy, write_rows
 
 OnEpoch = Callable[[str], None]
 

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from streamdenoise.network.model import State
 from streamdenoise.network.packing import pack, packed_noise_std
-from train.clips.sampler import ClipSampler
-from train.degradation.planes import plane_format
-from train.recipe import Recipe
+
+from ..degradation.planes import plane_format
+from ..recipe import Recipe
+from .sampler import ClipSampler
 
 _SEARCH_SHARES = (0.15, 0.6, 0.25)
 """Shares of clips whose motion is not followed, searched at full and at half size."""

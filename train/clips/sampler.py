@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 
 from streamdenoise.imaging.color import rgb_to_gray
-from train.clips.cache import cached
-from train.clips.synthetic import cut, expose, hold, move_camera, occlude, parallax
+
+from .cache import cached
+from .synthetic import cut, expose, hold, move_camera, occlude, parallax
 
 _MARGIN = 64
 """Pixels of a still around a crop, for the camera to move in."""

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamdenoise.network.model import MIN_GIVEN_STD
-from train.degradation.compression import through_h264, through_jpeg
-from train.degradation.planes import PlaneFormat, Planes, Rgb, Yuv420, to_8_bits
+
+from .compression import through_h264, through_jpeg
+from .planes import PlaneFormat, Planes, Rgb, Yuv420, to_8_bits
 
 
 class NoiseRecipe(Protocol):

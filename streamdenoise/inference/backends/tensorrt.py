@@ -18,7 +18,7 @@ from streamdenoise.errors import (
     EngineBuildError,
     EngineLoadError,
 )
-from streamdenoise.files import write_whole
+from streamdenoise.files import replaced_whole
 from streamdenoise.inference.backend import EngineOptions, OnBuild
 from streamdenoise.inference.engine_folders import default_folder
 from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE
@@ -115,7 +115,7 @@ def build(
         faults = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise EngineBuildError(
             f"{_LIBRARIES[flavor][1]} cannot read {request.file.name}: {faults}; "
-            "compile the model again with this version"
+            "export the checkpoint again with this version"
         )
     config = builder.create_builder_config()
     config.add_optimization_profile(
@@ -417,6 +417,7 @@ class _TimingCache:
         try:
             if cache is not None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(self._path, bytes(cache.serialize()))
+                with replaced_whole(self._path) as partial:
+                    partial.write_bytes(bytes(cache.serialize()))
         except OSError as exc:
             log.warning("%s cannot be written (%s)", self._path, exc)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from train.classic.networks.network import PictureNetwork, convolution
+from .network import PictureNetwork, convolution
 
 
 class AutoencoderPool(PictureNetwork):

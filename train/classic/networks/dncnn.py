@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from train.classic.networks.network import PictureNetwork, start_like_he
+from .network import PictureNetwork, start_like_he
 
 
 class DnCnn(PictureNetwork):

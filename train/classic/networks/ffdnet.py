@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.classic.networks.network import PictureNetwork, convolution, start_like_he
+from .network import PictureNetwork, convolution, start_like_he
 
 
 class FfdNet(PictureNetwork):

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from streamdenoise.network.model import MULTIPLE, ModelSpec, RecurrentDenoiser
 from streamdenoise.network.packing import pack, packed_noise_std, unpack
-from train.classic.networks.network import PictureNetwork
+
+from .network import PictureNetwork
 
 
 class Nano(PictureNetwork):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from train.classic.networks.network import PictureNetwork, convolution
+from .network import PictureNetwork, convolution
 
 
 def _twice(inputs: int, outputs: int) -> nn.Sequential:
