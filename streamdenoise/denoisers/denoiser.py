@@ -29,7 +29,7 @@ from streamdenoise.inference.engine_loader import EngineLoader, Loader
 log = logging.getLogger(__name__)
 
 _OWN_COLOR = ColorInfo(matrix=1, range=2)
-"""What RGB becomes on its way through a network of yuv420: BT.709, full range."""
+"""Color of RGB frames that go through a network of yuv420: BT.709, full range."""
 
 
 class Denoiser(Closing):
@@ -54,7 +54,7 @@ class Denoiser(Closing):
         strength: float = 1.0,
         half_size: bool = False,
     ) -> None:
-        """Put a denoiser together; no engine is loaded before the first frame.
+        """Assemble a denoiser; no engine is loaded before the first frame.
 
         Args:
             artifact: the model.
@@ -109,7 +109,7 @@ class Denoiser(Closing):
         """Load a model.
 
         Args:
-            model: name of a shipped model, or path of a compiled one's ``.json``.
+            model: name of a shipped model, or path of an exported one's ``.json``.
             backend: a name of `BACKENDS`, or ``"auto"`` for the first that works.
             sigma: noise std of RGB in 8-bit levels, or ``"auto"`` to estimate it.
             strength: factor on the noise level, 0 to 4: 0 returns the input bit for

@@ -1,4 +1,4 @@
-"""Frames through a network of single images: no past, gray or RGB."""
+"""The denoiser for networks of single images, which have no state."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from streamdenoise.inference.engine_loader import Loader
 
 
 class ImageDenoiser(Closing):
-    """Denoises each frame by itself: no frame has an influence on another one.
+    """Denoises each frame by itself: frames have no influence on one another.
 
     Networks of gray see the luma of color, and return gray. Networks of RGB see video
     as RGB of 8 bits.
@@ -54,7 +54,7 @@ class ImageDenoiser(Closing):
         sigma: float | str = "auto",
         strength: float = 1.0,
     ) -> None:
-        """Put a denoiser together; no engine is loaded before the first frame.
+        """Assemble a denoiser; no engine is loaded before the first frame.
 
         Args:
             artifact: a model without state.
@@ -212,7 +212,7 @@ class ImageDenoiser(Closing):
         )
 
     def _is_clean(self, noise_std: float) -> bool:
-        """Take in the level of a frame; whether the network has nothing to do."""
+        """Note the level of a frame; return whether the network has nothing to do."""
         self._noise.sigma = 255 * noise_std
         return self._takes_sigma and self._noise.is_negligible(noise_std)
 

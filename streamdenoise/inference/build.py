@@ -1,4 +1,4 @@
-"""Building one engine."""
+"""Builds the engine that `compile` asks for."""
 
 import hashlib
 import time
@@ -28,20 +28,20 @@ def make_engine(
     options: EngineOptions,
     on_build: OnBuild | None = None,
 ) -> str:
-    """Build an engine, unless there is one that fits.
+    """Build an engine, unless one that fits is in the store.
 
     Args:
-        model: name of a shipped model, or the path of a compiled one's ``.json``.
-        backend: a name of `BACKENDS`, or ``auto`` for the first with engines here.
+        model: name of a shipped model, or path of an exported one's ``.json``.
+        backend: a name of `BACKENDS`, or ``auto`` for the first that works here.
         precision: ``fp32``, ``fp16``, ``int8``, or None for the backend's own.
-        width: of the pictures, in pixels.
-        height: of the pictures.
+        width: of the frames, in pixels.
+        height: of the frames, in pixels.
         depth: bits per sample, 8 or 10.
         options: see `EngineOptions`.
-        on_build: told how far it is; may stop it.
+        on_build: reports the progress, and may stop the build.
 
     Returns:
-        A line that says what there is now, for people.
+        The outcome, as a line for people.
 
     Raises:
         ConfigError: an option cannot be used.

@@ -1,4 +1,4 @@
-"""Which engine runs: the best one that works, and a better one once it is built."""
+"""Chooses the best backend that works, and a better one once its engine is built."""
 
 import logging
 from dataclasses import replace
@@ -34,29 +34,29 @@ _SMALLEST_TILE = 256
 
 
 class Loader(Protocol):
-    """Where a denoiser has its engines from."""
+    """Supplies engines to a denoiser."""
 
     notes: tuple[str, ...]
-    """Why other engines do not run."""
+    """Why other backends do not run."""
 
     def load(self, height: int, width: int, depth: int) -> Backend:
-        """An engine for a size, which the caller closes."""
+        """Load an engine for a size; the caller closes it."""
         ...
 
     def better(self) -> Backend | None:
-        """An engine that has become ready since `load`, once."""
+        """Return an engine that has become ready since `load`, once."""
         ...
 
     def close(self) -> None:
-        """Stop what is going on; may be called again."""
+        """Stop a build in progress; may be called again."""
         ...
 
 
 class EngineLoader:
-    """Loads engines of one model, each of which has passed the self-test.
+    """Loads engines of one model, which have to pass the self-test.
 
     Attributes:
-        notes: why backends that were tried first do not run.
+        notes: why backends that ``auto`` tried first do not run.
     """
 
     def __init__(
@@ -71,20 +71,21 @@ class EngineLoader:
         store: EngineStore | None = None,
         on_build: OnBuild | None = None,
     ) -> None:
-        """Say what is wanted; nothing is loaded yet.
+        """Configure the loader; nothing is loaded yet.
 
         Args:
             artifact: the model.
-            backend: a name of `BACKENDS`, which is then the only one, or ``auto``.
+            backend: a name of `BACKENDS`, then the only one, or ``auto``.
             threads: CPU threads; None leaves the choice to the runtime.
-            tile: largest side of what is denoised at once, in pixels; None takes the
-                whole picture, or tiles where it does not fit into memory.
-            streams: number of streams that one call advances, by a backend that takes
-                batches; None is for one stream, by any backend.
-            wait: build engines that are missing first. Otherwise ``auto`` starts on
-                the best backend that is ready and builds the other meanwhile.
-            store: where engines are; None takes the usual one.
-            on_build: told how far a build is that is waited for; may stop it.
+            tile: largest side of tiles, in pixels; None processes whole frames, or
+                tiles where these do not fit into memory.
+            streams: number of streams that one call advances, with a backend that
+                takes batches; None is one stream, with any backend.
+            wait: whether to build a missing engine first. Otherwise ``auto`` starts
+                with the best backend that is ready, and builds it meanwhile.
+            store: where engines are kept; None takes the usual one.
+            on_build: reports the progress of a build that `load` waits for, and may
+                stop it.
 
         Raises:
             ConfigError: the tile is too small, or no multiple of 8.
@@ -118,8 +119,8 @@ class EngineLoader:
         """Load an engine for a size; see `load_backend`.
 
         Raises:
-            BackendUnavailableError: no backend works here; says why for each.
-            EngineRefusedError: the named one computes something else.
+            BackendUnavailableError: no backend works here; gives the reason for each.
+            EngineRefusedError: the named backend fails the self-test.
             BackendError: see `load_backend`.
         """
         self.close()
@@ -133,12 +134,12 @@ class EngineLoader:
             if self._streams is not None and not entry.takes_batches:
                 continue
             if not self._artifact.has(entry.needs):
-                continue  # as it was compiled: nothing that could be mended
+                continue  # by the choice of whoever exported it: not worth a note
             request = self._request(name, height, width, depth)
             try:
                 engine = self._load(request, may_build=self._wait)
             except EngineMissingError as exc:
-                if self._builder is None:  # else a faster one is on its way
+                if self._builder is None:  # otherwise a faster one is being built
                     self._build(request, exc.size)
                     reasons.append(f"{name} is being built and takes over when ready")
                 continue
@@ -160,7 +161,7 @@ class EngineLoader:
         kind = "backend" if self._streams is None else "backend that takes batches"
         raise BackendUnavailableError(
             f"no {kind} works here for model {self._artifact.name}: "
-            f"{'; '.join(reasons) or 'it was compiled for none'}"
+            f"{'; '.join(reasons) or 'it was exported for none'}"
         )
 
     def _request(self, name: str, height: int, width: int, depth: int) -> StepRequest:
@@ -175,7 +176,10 @@ class EngineLoader:
         )
 
     def better(self) -> Backend | None:
-        """An engine that has become ready since `load`, once; the caller closes it."""
+        """Return an engine that has become ready since `load`, once.
+
+        The caller closes it.
+        """
         builder = self._builder
         if builder is None or builder.is_alive():
             return None
@@ -186,13 +190,13 @@ class EngineLoader:
         return builder.engine
 
     def close(self) -> None:
-        """Stop what is being built; may be called again."""
+        """Stop a build in progress; may be called again."""
         builder, self._builder = self._builder, None
         if builder is not None:
             builder.stop()
 
     def _build(self, request: StepRequest, missing: tuple[int, int]) -> None:
-        """Build the engine of the missing size, perhaps of a tile, then load all."""
+        """Build the engine that is missing, perhaps that of a tile, then load it."""
         log.warning("building the engine of %s; this may take minutes", request.backend)
         self._builder = BackgroundBuild(
             replace(request, height=missing[0], width=missing[1]),
@@ -202,7 +206,7 @@ class EngineLoader:
         self._builder.start()
 
     def _load(self, request: StepRequest, *, may_build: bool = True) -> Backend:
-        """Whole, or in tiles as large as fit into memory."""
+        """Load an engine for whole frames, or for tiles as large as fit into memory."""
         height, width = request.height, request.width
         tile = self._tile
         while True:
@@ -221,9 +225,9 @@ class EngineLoader:
             return engine if part == request else TiledBackend(request, engine, size)
 
     def _load_tested(self, request: StepRequest, may_build: bool) -> Backend:
-        """An engine that has passed the self-test.
+        """Load an engine and run the self-test.
 
-        A stored engine that fails is built anew, once.
+        A stored engine that fails is built again, once.
         """
 
         def load(rebuild: bool) -> Backend:

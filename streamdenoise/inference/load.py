@@ -1,7 +1,7 @@
-"""Backends: one small protocol, one table.
+"""Loads backends, and builds the engines that they need.
 
-A new backend is one module with a `load` function and one row in `BACKENDS`, from
-where the conformance test takes it.
+A new backend is one module with a `load` function and one row in `BACKENDS`; the
+conformance test runs all rows.
 """
 
 import importlib
@@ -37,7 +37,7 @@ def load_backend(
 
     Args:
         request: see `StepRequest`.
-        store: where engines are; None takes the usual one.
+        store: where engines are kept; None takes the usual one.
         rebuild: discard the stored engine, which proved to be wrong.
         may_build: whether a missing engine is built.
         on_build: reports the progress of a build, and may stop it.
@@ -47,8 +47,8 @@ def load_backend(
         EngineMissingError: an engine is missing, and may not be built.
         EngineRefusedError: the last one that was built was refused.
         BackendUnavailableError: its package or the artifact's file is missing.
-        EngineMismatchError: the artifact's file is not the one that was compiled.
-        BackendError: it would not compile the model.
+        EngineMismatchError: the artifact's file is not the one that was exported.
+        BackendError: it cannot run the model.
     """
     request.check()
     entry = request.entry
@@ -85,8 +85,8 @@ def refuse_engine(request: StepRequest, store: EngineStore, reason: str) -> None
 
     Args:
         request: see `StepRequest`.
-        store: where engines are.
-        reason: for people.
+        store: where engines are kept.
+        reason: shown to people.
     """
     store.refuse(spec_of(request), reason)
 
@@ -120,7 +120,7 @@ def build_engine(
     Args:
         request: see `StepRequest`.
         options: see `EngineOptions`.
-        store: where engines are; None takes the usual one.
+        store: where engines are kept; None takes the usual one.
         on_build: reports the progress of the build, and may stop it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One step to be loaded or built: by which backend, for which model and frames."""
+"""A step to load or to build: the backend, the model and the frames."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +101,7 @@ class StepRequest:
         Raises:
             ConfigError: no backend has this name, or it takes no batches.
             BackendUnavailableError: the artifact lacks the file that it runs.
-            EngineMismatchError: that file is not the one that was compiled.
+            EngineMismatchError: that file is not the one that was exported.
         """
         if self.streams > 1:
             require_batches(self.backend)

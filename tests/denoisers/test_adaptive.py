@@ -101,15 +101,15 @@ def test_it_goes_down_step_by_step_and_up_again_and_says_so(
         assert stage.until("bypass", 150) == DOWN
         assert stage.until("", 20) == DOWN[::-1]
     said = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == name]
-    late = "frames come out 150 ms after their capture, more than 100 ms: the load "
-    well = "frames come out 20 ms after their capture: the load "
+    late = "latency is 150 ms, above the limit of 100 ms: reducing quality to "
+    well = "latency is 20 ms: raising quality to "
     assert said == [
-        ("WARNING", f"{late}goes down to half size"),
-        ("WARNING", f"{late}goes down to half size, every second frame"),
-        ("WARNING", f"{late}goes down to bypass"),
-        ("INFO", f"{well}goes up to half size, every second frame"),
-        ("INFO", f"{well}goes up to half size"),
-        ("INFO", f"{well}goes up to full size and every frame"),
+        ("WARNING", f"{late}half size"),
+        ("WARNING", f"{late}half size, every second frame"),
+        ("WARNING", f"{late}bypass"),
+        ("INFO", f"{well}half size, every second frame"),
+        ("INFO", f"{well}half size"),
+        ("INFO", f"{well}full size and every frame"),
     ]
 
 

@@ -401,7 +401,7 @@ def test_prune_leaves_what_another_process_builds(
     written.write_bytes(b"whole")
     try:
         assert store.prune() == []
-        assert "another process builds it" in caplog.text
+        assert "another process is building it" in caplog.text
     finally:
         process.kill()
         process.communicate()

@@ -58,7 +58,7 @@ def test_an_engine_of_other_weights_is_refused_with_figures_and_replaced(
     backend = loader.load(256, 256, 8)
     assert backend.name == "openvino"
     found, *_ = [record.message for record in caplog.records]
-    assert re.search(r"refused: .* [0-9.]+ dB against .* int8 should have 42", found)
+    assert re.search(r"self-test: .* [0-9.]+ dB against .* int8 should have 42", found)
     assert "it is not used again" in found
     (rebuilt,) = store.engines()
     assert rebuilt.read() != engine
@@ -82,7 +82,7 @@ def test_an_engine_that_its_runtime_cannot_read_is_replaced(
 def test_an_engine_that_is_refused_again_is_not_built_at_every_start(
     store: EngineStore, stored_openvino: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No sound engine reaches this limit, so even a new one is refused."""
+    """No sound engine reaches this limit, so even a new one fails."""
     monkeypatch.setitem(LEAST_PSNR_DB, "int8", 90.0)
     artifact, built = open_artifact("nano"), []
 
