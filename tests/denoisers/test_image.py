@@ -10,7 +10,7 @@ from streamdenoise.denoisers.image import ImageDenoiser
 from streamdenoise.frame import Frame
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend
-from tests.denoisers.test_denoiser import make_frame
+from tests.denoisers.noisy_scene import noisy_frame
 
 
 class Recorder:
@@ -64,12 +64,12 @@ def image_model(layout: str) -> Artifact:
 
 @pytest.mark.parametrize("layout", ["gray", "rgb"])
 @pytest.mark.parametrize("pix_fmt", ["gray", "rgb24"])
-def test_each_image_has_the_noise_level_of_its_own(layout: str, pix_fmt: str) -> None:
+def test_each_image_has_a_noise_level_of_its_own(layout: str, pix_fmt: str) -> None:
     loader = RecorderLoader()
     given = (5, 30, 5, 15)
     with ImageDenoiser(image_model(layout), loader) as denoiser:
         for index, sigma in enumerate(given):
-            frame = make_frame(pix_fmt, 256, 320, sigma=sigma / 255, index=index)
+            frame = noisy_frame(pix_fmt, 256, 320, noise_std=sigma / 255, index=index)
             denoiser.process(frame)
             assert denoiser.sigma == pytest.approx(loader.engine.sigmas[-1])
     share = 0.669 if (layout, pix_fmt) == ("gray", "rgb24") else 1.0
@@ -81,7 +81,9 @@ def test_the_level_of_a_video_is_steady_without_a_memory() -> None:
     loader = RecorderLoader()
     with ImageDenoiser(image_model("rgb"), loader) as denoiser:
         for index in range(12):
-            denoiser.process(make_frame("yuv420p", 288, 352, sigma=0.06, index=index))
+            denoiser.process(
+                noisy_frame("yuv420p", 288, 352, noise_std=0.06, index=index)
+            )
     sigmas = np.array(loader.engine.sigmas)
     assert sigmas.std() < 0.03 * sigmas.mean()
 
@@ -89,16 +91,16 @@ def test_the_level_of_a_video_is_steady_without_a_memory() -> None:
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "gray10le", "rgb24"])
 def test_a_clean_frame_passes_a_network_of_rgb_unchanged(pix_fmt: str) -> None:
     loader = RecorderLoader()
-    frame = make_frame(pix_fmt, 48, 64, sigma=0.1)
+    frame = noisy_frame(pix_fmt, 48, 64, noise_std=0.1)
     with ImageDenoiser(image_model("rgb"), loader, sigma=0.2) as denoiser:
         (same,) = denoiser.process(frame)
         assert same is frame
         assert not loader.engine.sigmas
 
 
-def test_a_network_of_gray_returns_gray_of_clean_video_too() -> None:
-    """Color that comes and goes with the noise would flicker."""
-    frame = make_frame("yuv420p", 48, 64)
+def test_a_network_of_gray_returns_gray_even_if_the_video_is_clean() -> None:
+    """Color that depended on the noise would flicker."""
+    frame = noisy_frame("yuv420p", 48, 64)
     colored = frame.planes[1] // 2
     frame = frame.with_planes((frame.planes[0], colored, colored))
     with ImageDenoiser(image_model("gray"), RecorderLoader(), sigma=0.2) as denoiser:
@@ -110,12 +112,12 @@ def test_a_network_of_gray_returns_gray_of_clean_video_too() -> None:
 
 def test_video_with_more_bits_is_noted() -> None:
     with ImageDenoiser(image_model("rgb"), RecorderLoader(), sigma=20) as denoiser:
-        denoiser.process(make_frame("yuv420p10le", 48, 64, sigma=0.1))
+        denoiser.process(noisy_frame("yuv420p10le", 48, 64, noise_std=0.1))
         assert denoiser.backend_notes == ("mine sees video as RGB of 8 bits",)
 
 
 def test_an_array_is_an_image_too() -> None:
-    frame: Frame = make_frame("rgb24", 48, 64, sigma=0.1)
+    frame: Frame = noisy_frame("rgb24", 48, 64, noise_std=0.1)
     (rgb,) = frame.planes
     with ImageDenoiser(image_model("rgb"), RecorderLoader(), sigma=20) as denoiser:
         np.testing.assert_array_equal(denoiser(rgb[..., ::-1]), 255 - rgb[..., ::-1])

@@ -6,14 +6,14 @@ import pytest
 from streamdenoise.denoisers.noise_level import NEGLIGIBLE_SIGMA, NoiseLevel
 from streamdenoise.frame import ColorInfo
 from streamdenoise.imaging.noise import plane_sigmas
-from tests.denoisers.test_denoiser import make_frame
+from tests.denoisers.noisy_scene import noisy_frame
 
 FULL_BT709 = ColorInfo(matrix=1, range=2)
 
 
 def test_a_given_level_of_rgb_becomes_that_of_each_plane() -> None:
     noise = NoiseLevel(25)
-    frame = make_frame("yuv420p", 64, 96)
+    frame = noisy_frame("yuv420p", 64, 96)
     noise_std = noise.update(frame.planes, 255, FULL_BT709)
     expected = np.array(plane_sigmas(25, FULL_BT709, 96, 64)) / 255
     np.testing.assert_allclose(noise_std, expected, rtol=1e-6)
@@ -24,7 +24,7 @@ def test_a_given_level_of_rgb_becomes_that_of_each_plane() -> None:
 @pytest.mark.parametrize(("pix_fmt", "count"), [("gray", 1), ("rgb24", 3)])
 def test_gray_and_rgb_keep_the_given_level(pix_fmt: str, count: int) -> None:
     noise = NoiseLevel(51)
-    noise_std = noise.update(make_frame(pix_fmt, 64, 96).planes, 255, ColorInfo())
+    noise_std = noise.update(noisy_frame(pix_fmt, 64, 96).planes, 255, ColorInfo())
     np.testing.assert_allclose(noise_std, np.full(count, 0.2), rtol=1e-6)
     assert noise_std.dtype == np.float32
 
@@ -32,7 +32,9 @@ def test_gray_and_rgb_keep_the_given_level(pix_fmt: str, count: int) -> None:
 def test_the_estimate_is_forgotten_at_a_reset() -> None:
     noise = NoiseLevel()
     for index, sigma in enumerate((5, 40)):
-        planes = make_frame("gray", 128, 160, sigma=sigma / 255, index=index).planes
+        planes = noisy_frame(
+            "gray", 128, 160, noise_std=sigma / 255, index=index
+        ).planes
         noise.update(planes, 255, ColorInfo())
     assert noise.sigma < 30  # smoothed
     noise.reset()

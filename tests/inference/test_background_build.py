@@ -44,7 +44,7 @@ def test_a_better_engine_takes_over_with_the_state(
     assert names[0] == "openvino-fp32"
     assert len(changes) == 1
     assert "takes over from openvino-fp32" in caplog.text
-    # A fresh start would be several dB worse than a long memory.
+    # A fresh start would be several dB worse.
     assert min(quality[changes[0] :]) > min(quality[: changes[0]]) - 0.5
     assert quality[-1] > 45
 
@@ -81,7 +81,7 @@ def test_closing_ends_a_build_that_waits_for_another_process(
     backend.close()
 
 
-def test_a_model_from_a_file_is_what_is_built_in_the_background(
+def test_a_model_from_a_file_is_built_in_the_background(
     store: EngineStore, stored_openvino: None, tmp_path: Path
 ) -> None:
     for file in WEIGHTS.glob("nano-awgn[.-]*"):
@@ -103,7 +103,7 @@ def wait_for_better(loader: EngineLoader) -> Backend:
     return better
 
 
-def test_a_stored_engine_that_is_no_good_is_built_anew_in_the_background(
+def test_a_stored_engine_that_fails_is_built_again_in_the_background(
     store: EngineStore, stored_openvino: None
 ) -> None:
     other = open_artifact("nano-awgn")
@@ -119,7 +119,7 @@ def test_a_stored_engine_that_is_no_good_is_built_anew_in_the_background(
         each.close()
 
 
-def test_the_engine_of_a_tile_is_what_is_built_in_the_background(
+def test_the_engine_of_a_tile_is_built_in_the_background(
     store: EngineStore, stored_openvino: None
 ) -> None:
     loader = EngineLoader(open_artifact("nano"), tile=256, wait=False, store=store)

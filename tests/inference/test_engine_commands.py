@@ -30,7 +30,7 @@ def run(*args: object) -> Result:
 
 
 @pytest.mark.usefixtures("stored_openvino")
-def test_compile_makes_an_engine_and_says_where(store: EngineStore) -> None:
+def test_compile_builds_an_engine_and_reports_its_folder(store: EngineStore) -> None:
     done = run("compile", "nano", "--size", "128x96", "--backend", "openvino")
     assert done.exit_code == 0, done.output
     assert "openvino engine of nano for 128x96" in done.stderr
@@ -74,7 +74,7 @@ def test_engines_are_verified_and_pruned(store: EngineStore) -> None:
 
 
 @pytest.mark.parametrize("spec", ["[]", '{"width": "64"}', "7"])
-def test_the_commands_survive_any_manifest(store: EngineStore, spec: str) -> None:
+def test_the_commands_accept_any_manifest(store: EngineStore, spec: str) -> None:
     store.folder.mkdir()
     (store.folder / "a.engine.json").write_text(
         f'{{"manifest_version": 1, "spec": {spec}}}'
@@ -144,7 +144,7 @@ CURRENT = [
     ({}, "ok\n"),
     ({"model": "mine", "weights_sha256": "mine"}, "ok\n"),
     ({"weights_sha256": "mine"}, "ok, of other weights than those that nano has here"),
-    # Nothing here tells whether it still fits.
+    # Nothing here knows whether it still fits.
     ({"runtime": "TensorRT 10.15", "backend": "tensorrt"}, "ok"),
     ({"runtime": "Torch-TensorRT 2.13 10.15", "backend": "torch-tensorrt"}, "ok"),
     ({"runtime": "TensorRT-RTX 1.5", "portable": ("runtime",)}, "ok\n"),
@@ -152,7 +152,7 @@ CURRENT = [
 
 
 @pytest.mark.parametrize(("change", "remark"), CURRENT)
-def test_engines_that_may_be_wanted_are_kept(
+def test_engines_that_may_still_be_used_are_kept(
     store: EngineStore, runtimes: None, change: dict, remark: str
 ) -> None:
     manifest = shipped_engine(store, **change)
@@ -190,7 +190,7 @@ def test_every_folder_of_the_store_is_listed(
     assert run("engines", "list").stdout == f"no engines in engines or {cache.folder}\n"
 
 
-def test_no_backend_that_works_is_one_sentence(
+def test_no_working_backend_is_one_sentence(
     store: EngineStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(name: str, artifact: Artifact) -> None:

@@ -1,4 +1,4 @@
-"""The self-test: what is wrong on a known clip does not run."""
+"""The self-test: engines with wrong results on the known clip are not used."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from streamdenoise.inference.self_test import SIDE, self_test
 from streamdenoise.inference.step_request import StepRequest
 
 
-def test_what_fails_at_its_first_frame_is_passed_over(tmp_path: Path) -> None:
+def test_backends_that_fail_in_the_self_test_are_skipped(tmp_path: Path) -> None:
     whole = open_artifact("nano")
     state = whole.manifest["state"] | {"hidden": [17, 4]}
     artifact = Artifact(whole.folder, whole.manifest | {"state": state})
@@ -29,8 +29,8 @@ def test_what_fails_at_its_first_frame_is_passed_over(tmp_path: Path) -> None:
         EngineLoader(artifact, backend="onnxruntime").load(64, 64, 8)
 
 
-def spoilt(tmp_path: Path, value: float) -> Artifact:
-    """The model with a weight that makes its pictures useless."""
+def spoiled(tmp_path: Path, value: float) -> Artifact:
+    """The model with one weight that makes its results useless."""
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
@@ -48,15 +48,15 @@ def spoilt(tmp_path: Path, value: float) -> Artifact:
     ("value", "fault"), [(float("nan"), "not finite"), (-1e4, "black")]
 )
 @pytest.mark.parametrize("size", [64, SIDE])
-def test_nan_and_black_are_refused(
+def test_nan_and_black_are_rejected(
     tmp_path: Path, value: float, fault: str, size: int
 ) -> None:
-    artifact = spoilt(tmp_path, value)
+    artifact = spoiled(tmp_path, value)
     with pytest.raises(EngineRefusedError, match=fault):
         EngineLoader(artifact, backend="eager").load(size, size, 8)
 
 
-def test_the_self_test_gives_the_same_at_every_size() -> None:
+def test_the_self_test_has_the_same_result_at_every_size() -> None:
     artifact = open_artifact("nano-awgn")
     found = []
     for height, width in ((SIDE, SIDE), (SIDE, 640), (480, 264)):

@@ -1,4 +1,4 @@
-"""Engines end to end: stored, found, run, refused and built again."""
+"""Engines end to end: stored, found, run, rejected and built again."""
 
 import re
 
@@ -23,7 +23,7 @@ from tests.inference.stored_openvino import store_as_nano
 
 @pytest.mark.usefixtures("stored_openvino")
 @pytest.mark.parametrize("depth", [8, 10])
-def test_a_stored_engine_runs_as_the_model_does(
+def test_a_stored_engine_equals_the_model(
     store: EngineStore, depth: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     artifact = open_artifact("nano")
@@ -47,10 +47,10 @@ def test_a_stored_engine_runs_as_the_model_does(
 
 
 @pytest.mark.usefixtures("stored_openvino")
-def test_an_engine_of_other_weights_is_refused_with_figures_and_replaced(
+def test_an_engine_of_other_weights_fails_and_is_replaced(
     store: EngineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Only its images give it away."""
+    """Only its results differ."""
     other = open_artifact("nano-awgn")
     engine = build_engine(StepRequest("openvino", other, 256, 256), store=store)
     store_as_nano(store, engine)
@@ -79,7 +79,7 @@ def test_an_engine_that_its_runtime_cannot_read_is_replaced(
     assert rebuilt.read() != b"whole, but no engine"
 
 
-def test_an_engine_that_is_refused_again_is_not_built_at_every_start(
+def test_an_engine_that_fails_again_is_not_built_at_every_start(
     store: EngineStore, stored_openvino: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No sound engine reaches this limit, so even a new one fails."""
@@ -102,7 +102,9 @@ def test_an_engine_that_is_refused_again_is_not_built_at_every_start(
     assert any(path.suffix == ".refused" for path in store.prune())
 
 
-def test_waiting_builds_first(store: EngineStore, stored_openvino: None) -> None:
+def test_missing_engines_are_built_first(
+    store: EngineStore, stored_openvino: None
+) -> None:
     with Denoiser.load("nano") as denoiser:
         denoiser.prepare(256, 256, "yuv420p")
         assert denoiser.backend == "openvino"

@@ -24,7 +24,7 @@ from train.classic.networks.registry import NetworkSpec
 ADA = EngineOptions(compute_capabilities=("8.9",))
 
 
-no_gpu = pytest.mark.skipif(has_cuda(), reason="tells what is said without a GPU")
+no_gpu = pytest.mark.skipif(has_cuda(), reason="checks the messages without a GPU")
 
 
 RTX = ["tensorrt-rtx", "tensorrt-rtx-int8", "tensorrt-rtx-fp32"]
@@ -47,7 +47,7 @@ def test_tensorrt_rtx_builds_every_model(
     )
 
 
-def test_tensorrt_rtx_builds_networks_of_pictures(
+def test_tensorrt_rtx_builds_networks_of_images(
     store: EngineStore, tmp_path: Path
 ) -> None:
     spec = NetworkSpec("unet", 3, 8)

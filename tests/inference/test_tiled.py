@@ -14,7 +14,7 @@ from tests.inference.known_clip import NOISE_STD, known_clip
 
 @pytest.mark.timeout(180)  # PyTorch is slow beside other tests
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime", "eager"])
-def test_tiles_give_what_the_whole_picture_gives(name: str) -> None:
+def test_tiles_equal_the_whole_frame(name: str) -> None:
     artifact = open_artifact("nano")
     height, width = 456, 640
     flow = np.zeros((height // 8, width // 8, 2), np.float32)
@@ -29,13 +29,13 @@ def test_tiles_give_what_the_whole_picture_gives(name: str) -> None:
         for a, b in pairs:
             if name == "openvino":
                 np.testing.assert_array_equal(a, b)
-            else:  # sums of floats in another order may round the other way
+            else:  # sums in another order may round differently
                 assert (a != b).mean() < 1e-3
                 assert np.abs(a.astype(int) - b).max() <= 1
         whole.warp(flow)
         tiled.warp(flow)
     for a, b in zip(whole.state(), tiled.state(), strict=True):
-        # PyTorch and OpenCV round the places of a warp differently.
+        # PyTorch and OpenCV round the positions of a warp differently.
         np.testing.assert_allclose(a, b, atol=1e-2 if name == "eager" else 2e-3)
     tiled.reset()
     assert not any(array.any() for array in tiled.state())
@@ -44,6 +44,6 @@ def test_tiles_give_what_the_whole_picture_gives(name: str) -> None:
 
 
 @pytest.mark.parametrize("tile", [192, 250])
-def test_tiles_that_cannot_be_cut_are_refused(tile: int) -> None:
+def test_tiles_of_wrong_sizes_are_rejected(tile: int) -> None:
     with pytest.raises(ConfigError, match=f"--tile {tile} cannot be used"):
         Denoiser.load("nano", tile=tile)
