@@ -95,9 +95,8 @@ def test_threads_share_an_engine_with_the_results_of_their_own() -> None:
                 for number, planes in enumerate(clips[i]):
                     results[i].append(denoiser(i420(planes), "yuv420p"))
                     if number == 0:
-                        all_began.wait(
-                            30
-                        )  # a batch does not wait for streams that have not begun
+                        # A batch does not wait for streams that have not begun.
+                        all_began.wait(30)
 
         run_together([lambda i=i: work(i) for i in range(count)])
         # All came together, but perhaps the first frames.
