@@ -1,112 +1,125 @@
-"""The engines of this machine: make one, list them, check them, clear them away."""
+"""The commands around engines: compile, and engines list, verify and prune."""
 
-import re
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
 
-from streamdenoise.console.table import align
-from streamdenoise.inference.artifact import open_artifact, shipped_models
-from streamdenoise.inference.engine_store import EngineStore, StoredEngine
-from streamdenoise.inference.registry import BACKENDS
+import typer
 
-_HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
-
-_PACKAGES = {
-    "OpenVINO": "openvino",
-    "TensorRT": "tensorrt",
-    "TensorRT-RTX": "tensorrt_rtx",
-}
-"""Runtime -> package of the same version; Torch-TensorRT is two."""
+from streamdenoise.cli.checkpoints import compile_checkpoint, need_torch
+from streamdenoise.cli.options import BackendName, Quiet
+from streamdenoise.cli.signals import stop_by_signal
+from streamdenoise.errors import ConfigError
+from streamdenoise.units import parse_size
 
 
-def engines_table() -> str:
-    """All engines of the store, one a line, folder by folder."""
-    store = EngineStore()
-    found = store.engines()
-    lines = []
-    for folder in store.folders:
-        rows = [_row(stored) for stored in found if stored.path.parent == folder]
-        if rows:
-            lines += [f"{folder}:", *align([_HEADER, *rows])]
-    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n"
+def compile_(
+    model: Annotated[
+        str, typer.Argument(help="A model's name or .json, or a .safetensors.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for a checkpoint's files.")
+    ] = Path("engines"),
+    calibration: Annotated[
+        Path | None, typer.Option(help="Clean clips for INT8; none leaves it out.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Build an engine: 720p, 1080p, 2160p or WxH.")
+    ] = None,
+    backend: BackendName = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, fp16 or int8; the backend's if not told.")
+    ] = None,
+    depth: Annotated[int, typer.Option(help="Bits per sample: 8 or 10.")] = 8,
+    compute_capability: Annotated[
+        list[str] | None,
+        typer.Option(help="GPU to build for, such as 8.6; may be repeated."),
+    ] = None,
+    version_compatible: Annotated[
+        bool,
+        typer.Option(
+            help="Also for later versions of the runtime, up to the next major."
+        ),
+    ] = False,
+    hardware_compatible: Annotated[
+        bool, typer.Option(help="Also for other GPUs, from Ampere (8.0) on.")
+    ] = False,
+    dynamic: Annotated[
+        bool, typer.Option(help="One engine for all sizes up to --size.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compile a checkpoint to a model, and a model to an engine for one size.
 
-
-def _folders(store: EngineStore) -> str:
-    return " or ".join(map(str, store.folders))
-
-
-def _row(stored: StoredEngine) -> tuple[str, ...]:
-    spec = stored.spec
-    if spec is None:
-        return (stored.path.name, stored.fault)
-    size = f"{spec.width}x{spec.height}"
-    return (
-        spec.backend,
-        spec.model,
-        f"up to {size}" if "size" in spec.portable else size,
-        f"{spec.depth} bit",
-        spec.runtime + (" or later" if "runtime" in spec.portable else ""),
-        "sm_80 or later" if "device" in spec.portable else spec.device,
-        f"{stored.size / 2**20:.1f}",
-        stored.built_at[:16].replace("T", " "),
-        f"{stored.build_s:.1f}",
-    )
-
-
-def verify_engines() -> tuple[str, bool]:
-    """What each engine's state is, and whether one cannot be used any more."""
-    lines, broken = [], False
-    store = EngineStore()
-    for stored, fault in store.verify():
-        fault = fault or _outdated(stored)
-        broken |= bool(fault)
-        lines.append(f"{stored.path.name}: {fault or _remark(stored)}")
-    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n", broken
-
-
-def prune_engines(everything: bool = False) -> str:
-    """Delete engines that cannot be used any more, or all; says which.
-
-    Those that are named like a shipped model, but of other weights, count as good: they
-    may be of an older version, but also of a model of the user's own.
+    Engines are kept in `engines` or the user's cache, and used from there.
     """
-    store = EngineStore()
-    deleted = store.prune(lambda stored: everything or bool(_outdated(stored)))
-    lines = [f"deleted {path.name}" for path in deleted]
-    return "\n".join(lines or [f"nothing to delete in {_folders(store)}"]) + "\n"
+    if model.endswith(".safetensors"):
+        need_torch("compile")
+        model = compile_checkpoint(Path(model), output, calibration)
+        typer.echo(model)
+    elif size is None:
+        raise ConfigError(
+            f"{model} is compiled already; give --size, such as --size 1080p, to build "
+            "an engine of it"
+        )
+    if size is None:
+        return
+    width, height = parse_size(size)
+    with stop_by_signal() as switch:
+        from streamdenoise.console.progress import BuildProgress
+        from streamdenoise.inference.build import make_engine
+        from streamdenoise.inference.load import EngineOptions
+
+        progress = BuildProgress(switch.is_stopped, quiet=quiet)
+        options = EngineOptions(
+            tuple(compute_capability or ()),
+            version_compatible,
+            hardware_compatible,
+            dynamic,
+        )
+        made = make_engine(
+            *(model, backend, precision, width, height, depth, options),
+            progress.step,
+        )
+    if not quiet:
+        typer.echo(made, err=True)
+    if switch.signum is not None:
+        raise typer.Exit(128 + switch.signum)
 
 
-def _outdated(stored: StoredEngine) -> str:
-    """Why nothing here would use an engine any more; empty if something may."""
-    spec = stored.spec
-    if spec is None:
-        return ""
-    if spec.backend not in BACKENDS:
-        return f"there is no backend {spec.backend} any more"
-    present = _installed(spec.runtime)
-    if present and not spec.runs_on(present):
-        return f"it was built by {spec.runtime}, this is {present}"
-    return ""
+engines_app = typer.Typer(
+    name="engines", help="Look after the engines that were built.", no_args_is_help=True
+)
 
 
-def _installed(runtime: str) -> str:
-    """Name and present version of a runtime, without importing it; empty if unknown."""
-    name = runtime.partition(" ")[0]
-    try:
-        found = re.match(r"\d+(\.\d+)*", version(_PACKAGES[name]))
-    except (KeyError, PackageNotFoundError):
-        return ""
-    return f"{name} {found[0]}" if found else ""
+@engines_app.command("list")
+def engines_list() -> None:
+    """List the engines, what they are for and how long they took."""
+    from streamdenoise.cli.engine_tables import engines_table
+
+    typer.echo(engines_table(), nl=False)
 
 
-def _remark(stored: StoredEngine) -> str:
-    """What there is to say of an engine that can be used."""
-    spec = stored.spec
-    if spec is None or spec.model not in shipped_models():
-        return "ok"
-    needs = BACKENDS[spec.backend].needs
-    if open_artifact(spec.model).digest(needs) == spec.weights_sha256:
-        return "ok"
-    return (
-        f"ok, of other weights than those that {spec.model} has here; if it is not of "
-        "a model of yours, `streamdenoise engines prune --all` deletes it"
-    )
+@engines_app.command("verify")
+def engines_verify() -> None:
+    """Read every engine; exit with 1 if one is broken or of another version."""
+    from streamdenoise.cli.engine_tables import verify_engines
+
+    text, broken = verify_engines()
+    typer.echo(text, nl=False)
+    if broken:
+        raise typer.Exit(1)
+
+
+@engines_app.command("prune")
+def engines_prune(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Delete good engines too.")
+    ] = False,
+) -> None:
+    """Delete engines that are broken, or of other versions of their runtime.
+
+    Those of other weights stay: they may be of a model of yours. --all takes them too.
+    """
+    from streamdenoise.cli.engine_tables import prune_engines
+
+    typer.echo(prune_engines(everything), nl=False)

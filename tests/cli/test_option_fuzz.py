@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from streamdenoise.cli.app import app
+from streamdenoise.cli.main import app
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.options import (

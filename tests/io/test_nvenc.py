@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from streamdenoise.cli import app as cli
+from streamdenoise.cli import main as cli
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.codecs import ENCODERS, choose_encoder, encoded_pix_fmt
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder

@@ -23,7 +23,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from streamdenoise.cli import app as cli
+from streamdenoise.cli import main as cli
 from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.errors import (
     CheckpointError,
