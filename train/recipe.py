@@ -12,6 +12,9 @@ from streamdenoise.network.model import MULTIPLE, ModelSpec
 from .degradation.noise import Awgn, Camera, NoiseRecipe
 from .loss import LOSSES
 
+BUILT_IN = Path(__file__).parent / "recipes"
+"""Folder of the recipes of the shipped models."""
+
 _NOISES = {"awgn": Awgn, "camera": Camera}
 
 _WHOLE = {"warmup": 0, "seed": 0, "workers": 1, "save_every": 1, "val_every": 1}
@@ -132,19 +135,29 @@ class Recipe:
     def read(cls, path: Path) -> "Recipe":
         """Read a recipe; relative folders are relative to the working directory.
 
-        With ``like = "FILE"`` it is that recipe, beside it, with other values.
+        With ``like = "FILE"`` it is the recipe FILE in the same folder, with other
+        values for some keys.
+
+        Args:
+            path: of a file, or the name of one of `BUILT_IN`, with or without
+                ``.toml``.
 
         Raises:
             ConfigError: not a file, not TOML, a key that is unknown or missing, or a
                 value that cannot be used.
         """
+        built_in = BUILT_IN / path.with_suffix(".toml").name
+        is_name = path.parent == Path() and path.suffix in ("", ".toml")
+        if is_name and not path.exists() and built_in.exists():
+            path = built_in
         try:
             return cls._of(_read_table(path))
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
             missing = "lacks " if isinstance(exc, KeyError) else ""
+            names = ", ".join(sorted(each.stem for each in BUILT_IN.glob("*.toml")))
             raise ConfigError(
-                f"the recipe {path} cannot be used: {missing}{exc}; "
-                "train/recipes has examples"
+                f"the recipe {path} cannot be used: {missing}{exc}; give a .toml file "
+                f"like those in {BUILT_IN}, or the name of one of them: {names}"
             ) from exc
 
     @classmethod

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from streamdenoise.cli.messages import tell
+from streamdenoise.cli.training_code import training_module
 from streamdenoise.errors import ConfigError, SinkError
 
 
@@ -11,7 +12,7 @@ def compile_checkpoint(path: Path, output: Path, calibration: Path | None) -> st
     from streamdenoise.network.checkpoint import is_of_pictures
 
     if is_of_pictures(path):
-        from train.classic.export import compile_network as compile_
+        compile_ = training_module("classic.export").compile_network
     else:
         from streamdenoise.export.export import compile_checkpoint as compile_
     return str(compile_(path, output, calibration))

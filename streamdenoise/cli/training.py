@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from streamdenoise.cli.checkpoints import need_torch
 from streamdenoise.cli.messages import tell
+from streamdenoise.cli.training_code import training_module
 
 
 class RecipeOrCommand(TyperGroup):
@@ -29,13 +30,16 @@ train_app = typer.Typer(
 
 @train_app.command("recipe")
 def train_recipe(
-    recipe: Annotated[Path, typer.Argument(help="A .toml of train/recipes.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            help="A recipe file, or the name of a built-in recipe, such as nano_awgn."
+        ),
+    ],
 ) -> None:
     """Train a model of video from a recipe; the word `recipe` may be left out."""
     need_torch("train")
-    from train.loop import main
-
-    main(str(recipe))
+    training_module("loop").main(str(recipe))
 
 
 @train_app.command("classic")
@@ -113,30 +117,23 @@ def train_classic(
 ) -> None:
     """Train textbook networks on pictures, compare them, and write a report."""
     need_torch("train classic")
-    from train.classic.config import (
-        ClassicConfig,
-        parse_grid,
-        parse_levels,
-        parse_names,
-        parse_split,
-    )
-    from train.classic.noise import PictureNoise
-    from train.classic.report import train_and_report
-
-    config = ClassicConfig(
-        networks=parse_names(names),
+    training = training_module("classic.config")
+    config = training.ClassicConfig(
+        networks=training.parse_names(names),
         output=output or Path("runs") / names.replace(",", "+"),
         data=data,
         channels=3 if color else 1,
-        noise=PictureNoise(noise, parse_levels(sigma), clip),
+        noise=training_module("classic.noise").PictureNoise(
+            noise, training.parse_levels(sigma), clip
+        ),
         loss=loss,
         epochs=epochs if epochs is not None else 0 if minutes else 100,
         minutes=minutes,
         batch=batch,
-        split=parse_split(split),
+        split=training.parse_split(split),
         lr=lr,
         width=width,
-        grid=parse_grid(grid or []),
+        grid=training.parse_grid(grid or []),
         augment=augment,
         resize=resize,
         crop=crop,
@@ -146,4 +143,5 @@ def train_classic(
         threads=threads,
         resume=resume,
     )
-    typer.echo(train_and_report(config, tell), nl=False)
+    report = training_module("classic.report")
+    typer.echo(report.train_and_report(config, tell), nl=False)

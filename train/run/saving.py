@@ -86,15 +86,20 @@ def _useless(path: Path, exc: Exception) -> ConfigError:
 
 
 def commit() -> str:
-    """The commit of the training code; ``unknown`` outside of a repository."""
-    here = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        found = subprocess.run(
-            [*here, "rev-parse", "--short", "HEAD"],
+    """The commit of the training code; ``unknown`` outside of its repository."""
+    here = Path(__file__)
+
+    def git(*command: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *command],
             capture_output=True,
             text=True,
             check=True,
-        )
+        ).stdout.strip()
+
+    try:
+        # An installed package may lie in the repository of something else.
+        git("ls-files", "--error-unmatch", here.name)
+        return git("rev-parse", "--short", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return found.stdout.strip()
