@@ -21,7 +21,7 @@ from .run.board import Board
 from .run.ranks import Ranks, joined
 from .trainer import Trainer
 from .validation import (
-    picture_strip,
+    frame_strip,
     validate,
     validate_recipe,
     validation_clips,
@@ -110,7 +110,7 @@ def train(
                 log.info("step %d %s", now, json.dumps(rounded))
                 board.scalars(now, {f"validation/{k}": v for k, v in scores.items()})
                 for name, clip in list(clips.items())[:1]:
-                    board.picture(now, name, picture_strip(net, clip))
+                    board.image(now, name, frame_strip(net, clip))
             if now % recipe.save_every == 0 or ended:
                 trainer.save(str(sampler))
     return recipe.run / "ema.safetensors"

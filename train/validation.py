@@ -136,7 +136,7 @@ def validate_recipe(
     return {"gain": sum(gains) / len(gains), "gain/first": sum(firsts) / len(firsts)}
 
 
-def picture_strip(
+def frame_strip(
     net: RecurrentDenoiser, clip: np.ndarray, sigma: int = 30, frames: int = 8
 ) -> Tensor:
     """A clip's last frame: noisy, denoised, clean, and the error 4 times.

@@ -9,9 +9,9 @@ from streamdenoise.errors import ConfigError, SinkError
 
 def compile_checkpoint(path: Path, output: Path, calibration: Path | None) -> str:
     """Compile a checkpoint of either kind: of video, or of pictures."""
-    from streamdenoise.network.checkpoint import is_of_pictures
+    from streamdenoise.network.checkpoint import is_image_network
 
-    if is_of_pictures(path):
+    if is_image_network(path):
         compile_ = training_module("classic.export").compile_network
     else:
         from streamdenoise.export.export import compile_checkpoint as compile_

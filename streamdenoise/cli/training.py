@@ -123,7 +123,7 @@ def train_classic(
         output=output or Path("runs") / names.replace(",", "+"),
         data=data,
         channels=3 if color else 1,
-        noise=training_module("classic.noise").PictureNoise(
+        noise=training_module("classic.noise").ImageNoise(
             noise, training.parse_levels(sigma), clip
         ),
         loss=loss,

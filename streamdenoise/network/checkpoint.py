@@ -12,16 +12,16 @@ from streamdenoise.errors import CheckpointError
 from streamdenoise.files import replaced_whole
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser
 
-PICTURE_KEY = "picture_network"
+IMAGE_NETWORK_KEY = "picture_network"
 """In the metadata of checkpoints of `train.classic`, which hold networks of pictures.
 """
 
 
-def is_of_pictures(path: Path) -> bool:
+def is_image_network(path: Path) -> bool:
     """Whether a checkpoint is of `train.classic`; False for what cannot be read."""
     try:
         with safe_open(path, "pt") as file:
-            return PICTURE_KEY in (file.metadata() or {})
+            return IMAGE_NETWORK_KEY in (file.metadata() or {})
     except (OSError, SafetensorError):
         return False
 

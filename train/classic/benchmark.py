@@ -23,9 +23,9 @@ from streamdenoise.errors import ConfigError, StreamDenoiseError
 from streamdenoise.files import replaced_whole
 
 from .config import ClassicConfig
-from .data import read_pictures
+from .data import read_images
 from .networks.registry import NETWORKS
-from .noise import PictureNoise
+from .noise import ImageNoise
 from .report import write_report
 from .scores import means, scores, with_noise
 from .train import Result, train_classic
@@ -58,7 +58,7 @@ def digits(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         networks=tuple(NETWORKS),
         output=output / "mse",
         data=str(data / "mnist"),
-        noise=PictureNoise("gaussian", (127.5, 127.5)),
+        noise=ImageNoise("gaussian", (127.5, 127.5)),
         epochs=0,
         minutes=minutes,
         threads=threads,
@@ -86,7 +86,7 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         networks=DENOISERS,
         output=output / "gray",
         data=str(data / "train" / "stills"),
-        noise=PictureNoise("gaussian", (0.0, 55.0), clip=False),
+        noise=ImageNoise("gaussian", (0.0, 55.0), clip=False),
         epochs=0,
         minutes=minutes,
         batch=16,
@@ -125,8 +125,8 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
 
 def _psnr(result: Result, folder: Path, sigma: int) -> float:
     """Mean over the pictures of a folder, gray for a network of gray, in dB."""
-    noise = PictureNoise("gaussian", (sigma, sigma), clip=False)
-    pictures = read_pictures(str(folder), result.run.spec.channels)
+    noise = ImageNoise("gaussian", (sigma, sigma), clip=False)
+    pictures = read_images(str(folder), result.run.spec.channels)
     held = with_noise(pictures, noise, sigma)
     return means(scores(result.net, held)).psnr
 

@@ -10,7 +10,7 @@ from streamdenoise.errors import ConfigError
 
 from .loss import LOSSES
 from .networks.registry import NETWORKS, NetworkSpec
-from .noise import PictureNoise
+from .noise import ImageNoise
 
 GRID = {"lr": float, "batch": int, "width": int}
 """What ``--grid`` can vary."""
@@ -36,10 +36,10 @@ class ClassicConfig:
     output: Path
     """Folder of the report, with a folder for each run."""
     data: str = "mnist"
-    """See `train.classic.data.read_pictures`."""
+    """See `train.classic.data.read_images`."""
     channels: int = 1
     """1 for gray, 3 for color."""
-    noise: PictureNoise = field(default_factory=PictureNoise)
+    noise: ImageNoise = field(default_factory=ImageNoise)
     loss: str = "mse"
     """A name of `train.classic.loss.LOSSES`."""
     epochs: int = 100

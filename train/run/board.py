@@ -47,7 +47,7 @@ class Board:
         for name, value in values.items():
             self._try(lambda writer, n=name, v=value: writer.add_scalar(n, v, step))
 
-    def picture(self, step: int, name: str, picture: Tensor) -> None:
+    def image(self, step: int, name: str, picture: Tensor) -> None:
         """Add a picture ``(1 or 3, H, W)`` in [0, 1]."""
         self._try(lambda writer: writer.add_image(name, picture, step))
 
