@@ -152,5 +152,6 @@ def eval_(
         seed=seed,
     )
     from streamdenoise.measure.quality.evaluate import evaluate
+    from streamdenoise.measure.quality.markdown import markdown
 
-    typer.echo(evaluate(config, on_progress=tell).markdown(), nl=False)
+    typer.echo(markdown(evaluate(config, on_progress=tell)), nl=False)

@@ -20,8 +20,9 @@ from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.imaging.noise_level import NoiseEstimator
 from streamdenoise.imaging.scene_cut import SceneCutDetector
 from streamdenoise.inference.artifact import Artifact, open_artifact
+from streamdenoise.inference.backend import Backend, OnBuild
 from streamdenoise.inference.engine_loader import EngineLoader, Loader
-from streamdenoise.inference.load import Backend, OnBuild, check_backend
+from streamdenoise.inference.load import check_backend
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,11 @@ class Denoiser(Closing):
     def backend_notes(self) -> tuple[str, ...]:
         """Why backends that ``auto`` tried first do not work here."""
         return self._loader.notes
+
+    @property
+    def load_step(self) -> str:
+        """Empty: nothing is switched off to keep up, see `AdaptiveDenoiser`."""
+        return ""
 
     @classmethod
     def load(

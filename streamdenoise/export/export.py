@@ -36,6 +36,7 @@ from streamdenoise.inference.guard import (
     known_frame,
 )
 from streamdenoise.io.open import open_source
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.model import (
@@ -159,7 +160,7 @@ def _first_frames(
         if len(found) == clips:
             break
         try:
-            with open_source(str(path), pix_fmt=pix_fmt) as source:
+            with open_source(str(path), ReadOptions(pix_fmt=pix_fmt)) as source:
                 found.append(list(islice(source, frames)))
         except SourceError as exc:
             log.warning("not calibrated on: %s", exc)

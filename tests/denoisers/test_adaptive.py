@@ -19,8 +19,8 @@ from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference import artifact as artifact
+from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_loader import EngineLoader
-from streamdenoise.inference.load import Backend
 from streamdenoise.io.open import open_source
 from tests.denoisers.test_denoiser import make_frame, scene
 

@@ -758,7 +758,7 @@ def test_a_table_is_put_between_its_marks(tmp_path: Path) -> None:
     readme.write_text("a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n")
     write_readme("x", markdown([("name", "dB"), ("`a`", "1.0")]), readme)
     assert readme.read_text() == (
-        "a\n<!-- x: begin -->\n| name | dB |\n| --- | ---: |\n| `a` | 1.0 |\n"
+        "a\n<!-- x: begin -->\n| name | dB |\n|---|---:|\n| `a` | 1.0 |\n"
         "<!-- x: end -->\nb\n"
     )
     with pytest.raises(ConfigError, match="has no place for a table"):

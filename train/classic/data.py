@@ -195,7 +195,7 @@ def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> I
 
 def split(
     pictures: Images, train_share: float, seed: int
-) -> tuple[Images, Pictures, Pictures]:
+) -> tuple[Images, Images, Images]:
     """Images to train on, to choose by, and to test on.
 
     A tenth of the training part is kept apart to stop early by: what is tested on is
