@@ -12,9 +12,9 @@ def compile_checkpoint(path: Path, output: Path, calibration: Path | None) -> st
     from streamdenoise.network.checkpoint import is_image_network
 
     if is_image_network(path):
-        compile_ = training_module("classic.export").compile_network
+        compile_ = training_module("classic.export").export_network
     else:
-        from streamdenoise.export.export import compile_checkpoint as compile_
+        from streamdenoise.export.export import export_checkpoint as compile_
     return str(compile_(path, output, calibration))
 
 

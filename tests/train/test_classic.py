@@ -48,7 +48,7 @@ from train.classic.config import (
     parse_split,
 )
 from train.classic.data import Batches, Images, read_images, split, stacked
-from train.classic.export import compile_network
+from train.classic.export import export_network
 from train.classic.idx import read_idx
 from train.classic.loss import LOSSES
 from train.classic.networks.registry import (
@@ -784,7 +784,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     def made(name: str, channels: int) -> Path:
         folder = tmp_path_factory.mktemp(name)
         path = checkpoint(folder / "mine.safetensors", name, channels)
-        return compile_network(path, folder)
+        return export_network(path, folder)
 
     return made
 
@@ -920,7 +920,7 @@ def test_a_network_that_makes_all_black_may_do_so(tmp_path: Path) -> None:
     for parameter in net.parameters():
         torch.nn.init.zeros_(parameter)
     save_network(tmp_path / "dark.safetensors", net, spec, {})
-    manifest = compile_network(tmp_path / "dark.safetensors", tmp_path)
+    manifest = export_network(tmp_path / "dark.safetensors", tmp_path)
     with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
         (clean,) = denoiser.process(noise_frame("gray"))
     assert not clean.planes[0].any()

@@ -542,8 +542,8 @@ def test_foreign_and_broken_checkpoints_are_refused(tmp_path: Path) -> None:
 # Tracing the graph takes 15 s on a good day, and the timeout's signal inside of the
 # tracer's C++ is a crash of the whole run.
 @pytest.mark.timeout(300)
-def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
-    from streamdenoise.export.export import compile_checkpoint
+def test_exported_checkpoint_runs_on_every_backend(data: Path) -> None:
+    from streamdenoise.export.export import export_checkpoint
     from streamdenoise.inference.artifact import open_artifact
     from streamdenoise.inference.engine_loader import EngineLoader
     from streamdenoise.inference.load import load_backend
@@ -554,12 +554,12 @@ def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
     save_checkpoint(path, RecurrentDenoiser(TINY), {"steps": 0, "noise": "awgn"})
     (data / "empty").mkdir()
     with pytest.raises(ConfigError, match="no readable video"):
-        compile_checkpoint(path, data / "out", data / "empty")
+        export_checkpoint(path, data / "out", data / "empty")
     (data / "out").mkdir()
     running = data / "out" / f"{TINY.name}-int8.bin"
     running.write_bytes(b"mapped by a running process")
     with running.open("rb") as mapped:
-        manifest = compile_checkpoint(path, data / "out", data / "video")
+        manifest = export_checkpoint(path, data / "out", data / "video")
         assert mapped.read() == b"mapped by a running process"
     files = {running.name, *json.loads(manifest.read_text())["files"].values()}
     assert {file.name for file in manifest.parent.iterdir()} == files | {manifest.name}

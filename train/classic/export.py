@@ -58,7 +58,7 @@ class ImageGraph(nn.Module):
         return (planes_to_blocks((rounded,)),)
 
 
-def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) -> Path:
+def export_network(path: Path, out_dir: Path, calibration: Path | None = None) -> Path:
     """Compile a checkpoint of a textbook network; the model has the name of the file.
 
     Args:
