@@ -57,9 +57,9 @@ _VALIDATION_COLOR = ColorInfo(matrix=1, range=1)
 
 
 class ConvToRows(nn.Module):
-    """A 1x1 convolution and `nn.PixelShuffle(2)` in one, in a form that runtimes run fast.
+    """A 1x1 convolution and `nn.PixelShuffle(2)` in one, for the sake of speed.
 
-    Shuffling pixels takes them twice as long as the convolution; interleaving whole
+    Shuffling pixels takes runtimes twice as long as the convolution; interleaving whole
     rows takes next to no time.
     """
 

@@ -346,7 +346,9 @@ def test_a_run_whose_last_save_failed_ends_with_its_checkpoint(
 def test_what_does_not_fit_is_said_at_the_start(data: Path) -> None:
     odd = data / "odd.safetensors"
     save_checkpoint(odd, RecurrentDenoiser(replace(TINY, width=16)), {})
-    with pytest.raises(ConfigError, match=r"width=16.* is not a start for .*width=8"):
+    with pytest.raises(
+        ConfigError, match=r"width=16.* cannot be a start for .*width=8"
+    ):
         train(recipe(data, "start", start=odd))
     tiny = data / "tiny.safetensors"
     save_checkpoint(tiny, RecurrentDenoiser(TINY), {})
@@ -401,7 +403,7 @@ def test_rgb_goes_on_from_yuv420(data: Path, noise: NoiseRecipe) -> None:
 def test_a_run_of_another_model_is_not_gone_on_with(data: Path) -> None:
     run = train(recipe(data, "run", stages=(Stage(1, 2, 1, 32),))).parent
     for changes in ({"spec": replace(TINY, width=16)}, {"reparam": True}):
-        with pytest.raises(ConfigError, match=r"cannot go on from .*last\.pt"):
+        with pytest.raises(ConfigError, match=r"cannot resume from .*last\.pt"):
             train(recipe(data, "run", **changes))
     (run / "last.pt").write_bytes(b"no checkpoint")
     with pytest.raises(ConfigError, match=r"last\.pt.*damaged"):
@@ -469,8 +471,8 @@ def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
         Recipe.read(wrong)
     for keys, stage, message in (
         ('loss = "mae"', "", "loss must be one of psnr, charbonnier, got 'mae'"),
-        ("", "truncate = -1", "stages have positive whole numbers"),
-        ("", "truncate = 1.5", "stages have positive whole numbers"),
+        ("", "truncate = -1", "stages need positive whole numbers"),
+        ("", "truncate = 1.5", "stages need positive whole numbers"),
         ("", "stride = 2", "stride"),
         ("lr = 'fast'", "", "lr must be a number of 0 or more, got 'fast'"),
         ("lr_end = inf", "", "lr_end must be a number of 0 or more, got inf"),
