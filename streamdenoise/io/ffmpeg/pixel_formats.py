@@ -8,7 +8,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from streamdenoise.frame import PIX_FMTS, ColorInfo
 from streamdenoise.imaging.color import resolve_matrix
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, planes_of
 
 _FULL_RANGE = 2
@@ -67,7 +67,7 @@ class PixelConverter:
             through = nearest
         if same_size and same_samples(name) == through:
             planes = planes_of(frame, through)
-            return convert_picture(planes, through, self._pix_fmt, color)
+            return convert_planes(planes, through, self._pix_fmt, color)
         is_rgb = frame.format.is_rgb or frame.format.has_palette
         matrix = resolve_matrix(color, self._width, self._height)
         src_range = _FULL_RANGE if is_rgb else color.range or 1
@@ -89,7 +89,7 @@ class PixelConverter:
             dst_color_range=color.range or 1,
         )
         planes = planes_of(converted, through)
-        return convert_picture(planes, through, self._pix_fmt, color)
+        return convert_planes(planes, through, self._pix_fmt, color)
 
 
 def color_of(frame: av.VideoFrame) -> ColorInfo:

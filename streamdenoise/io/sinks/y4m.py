@@ -10,7 +10,7 @@ import numpy as np
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.sinks.partial_file import PartialFile
 from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, format_header
@@ -92,7 +92,7 @@ class Y4MSink(Completing):
                 f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
                 f"got {frame.width}x{frame.height} {frame.pix_fmt}"
             )
-        planes, _ = convert_picture(
+        planes, _ = convert_planes(
             frame.planes, frame.pix_fmt, self._pix_fmt, frame.color
         )
         self._write(FRAME_MAGIC + b"\n")

@@ -13,7 +13,7 @@ import cv2
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.container import main_video
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.options import ReadOptions
@@ -124,7 +124,7 @@ class OpenCVCameraSource(Closing):
         self._size = options.size or (picture.shape[1], picture.shape[0])
         self._first = picture
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        color = convert_picture((picture,), "rgb24", self._pix_fmt, _RGB)[1]
+        color = convert_planes((picture,), "rgb24", self._pix_fmt, _RGB)[1]
         self.info = StreamInfo(
             width=self._size[0],
             height=self._size[1],
@@ -152,7 +152,7 @@ class OpenCVCameraSource(Closing):
             if picture.shape[1::-1] != self._size:
                 picture = cv2.resize(picture, self._size)
             rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-            planes, color = convert_picture((rgb,), "rgb24", self._pix_fmt, _RGB)
+            planes, color = convert_planes((rgb,), "rgb24", self._pix_fmt, _RGB)
             yield Frame(
                 planes=planes,
                 pix_fmt=self._pix_fmt,

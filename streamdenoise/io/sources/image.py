@@ -13,7 +13,7 @@ import numpy as np
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, size_fault
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 
@@ -82,7 +82,7 @@ class ImageSource(Closing):
                 self._notes.append(f"left out: {exc}")
                 continue
             self._notes.extend(notes)
-            planes, color = convert_picture((picture,), "rgb24", self._pix_fmt, _RGB)
+            planes, color = convert_planes((picture,), "rgb24", self._pix_fmt, _RGB)
             yield Frame(
                 planes=planes,
                 pix_fmt=self._pix_fmt,

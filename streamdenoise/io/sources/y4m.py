@@ -12,7 +12,7 @@ import numpy as np
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame, bit_depth, plane_shapes
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.timeouts import TimedReader
@@ -99,7 +99,7 @@ class Y4MSource(Closing):
             if data is None:
                 return
             if position >= self._first:
-                planes, color = convert_picture(
+                planes, color = convert_planes(
                     _split(data, info.pix_fmt, info.width, info.height),
                     info.pix_fmt,
                     self._pix_fmt,
