@@ -44,8 +44,8 @@ class PixelConverter:
     """Brings decoded frames to one size and one of our formats, and counts them."""
 
     def __init__(self, width: int, height: int, pix_fmt: str) -> None:
-        self._width = width
-        self._height = height
+        self.width = width
+        self.height = height
         self._pix_fmt = pix_fmt
         self._reformatter = VideoReformatter()
         self.rescaled = 0
@@ -57,7 +57,7 @@ class PixelConverter:
         """The planes of `frame`, untouched where it fits, and true color tags."""
         color = color_of(frame)
         name = frame.format.name
-        same_size = (frame.width, frame.height) == (self._width, self._height)
+        same_size = (frame.width, frame.height) == (self.width, self.height)
         self.rescaled += not same_size
         # swscale stretches the range on every way from or to gray, and we must not:
         # there it only goes to the nearest of our formats, the planes do the rest.
@@ -69,7 +69,7 @@ class PixelConverter:
             planes = planes_of(frame, through)
             return convert_picture(planes, through, self._pix_fmt, color)
         is_rgb = frame.format.is_rgb or frame.format.has_palette
-        matrix = resolve_matrix(color, self._width, self._height)
+        matrix = resolve_matrix(color, self.width, self.height)
         src_range = _FULL_RANGE if is_rgb else color.range or 1
         if through == "rgb24":
             color = replace(color, matrix=0, range=_FULL_RANGE)
@@ -77,8 +77,8 @@ class PixelConverter:
             color = replace(color, matrix=matrix, range=1)
         converted = self._reformatter.reformat(
             frame,
-            width=self._width,
-            height=self._height,
+            width=self.width,
+            height=self.height,
             format=through,
             src_colorspace=None if is_rgb else _SWS_MATRIX.get(matrix, matrix),
             dst_colorspace=(

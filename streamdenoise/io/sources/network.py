@@ -88,7 +88,7 @@ class NetworkSource(PyAVSource):
     def __iter__(self) -> Iterator[Frame]:
         frames = super().__iter__()
         if self._is_segmented:
-            return paced(frames, self._closed, self._timeout_s)
+            return paced(frames, self._closed, self._options.timeout_s)
         return frames
 
     def close(self) -> None:
