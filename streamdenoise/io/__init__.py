@@ -1,4 +1,4 @@
-"""Where frames come from and where they go; nothing here denoises."""
+"""Sources and sinks of frames: files, cameras, streams, images; no denoising."""
 
 from typing import TYPE_CHECKING
 

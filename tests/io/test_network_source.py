@@ -176,7 +176,7 @@ def test_nothing_there(server: GstServer) -> None:
     for url, why in (
         (server.url("elsewhere"), "404"),
         (f"rtsp://127.0.0.1:{free_port()}/live", "refused"),
-        ("rist://127.0.0.1:9000", "does not speak rist"),
+        ("rist://127.0.0.1:9000", "does not support rist"),
         ("srt://127.0.0.1:9000?passphrase=tellnobody", "other users would see"),
     ):
         with pytest.raises(SourceOpenError, match=why) as caught:
@@ -271,7 +271,7 @@ def test_stall_and_recovery(server: GstServer, proxy: FaultProxy) -> None:
 def test_no_key_frame() -> None:
     with GstServer(rate=RATE) as server:
         server.command("key-frames off")
-        with pytest.raises(SourceOpenError, match=r"no picture|no answer"):
+        with pytest.raises(SourceOpenError, match=r"no frame|no answer"):
             NetworkSource(server.url(), ReadOptions(timeout_s=1))
         server.command("key-frames on")
         with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as source:
@@ -315,7 +315,7 @@ def test_another_codec() -> None:
     ):
         take(source, 5)
         server.command("codec h265")
-        assert lost(source, "no picture can be decoded") < 3 + SLACK_S
+        assert lost(source, "no frame can be decoded") < 3 + SLACK_S
         assert source.skipped > 0
 
 
@@ -342,7 +342,7 @@ def test_flood(server: GstServer, proxy: FaultProxy) -> None:
     with NetworkSource(server.url(port=proxy.port), ReadOptions(timeout_s=5)) as source:
         take(source, 5)
         proxy.set(flood=15)
-        assert lost(source, "far more pictures") < 5 + SLACK_S
+        assert lost(source, "far more frames") < 5 + SLACK_S
 
 
 def test_bad_line(server: GstServer, proxy: FaultProxy) -> None:
@@ -619,7 +619,7 @@ def packets(
         yield watchdog.packet(None if pts_step_s is None else pts_s)
         pts_s += pts_step_s or 0
         if decodes:
-            watchdog.picture()
+            watchdog.frame()
 
 
 def test_watchdog_lets_good_streams_pass() -> None:
@@ -645,7 +645,7 @@ def test_watchdog_and_pictures() -> None:
                 assert 10 < clock.now - begin < 10.2
             yield fault
 
-    assert watched(feed) == "no picture can be decoded any more"
+    assert watched(feed) == "no frame can be decoded any more"
 
 
 def test_watchdog_and_long_pauses() -> None:
@@ -689,7 +689,7 @@ def test_watchdog_and_floods() -> None:
         yield from packets(dog, clock, 2000, step_s=0.001, pts_s=20.0, pts_step_s=1e-5)
 
     assert watched(burst) is None
-    assert watched(flood) == "it sends far more pictures than it should"
+    assert watched(flood) == "it sends far more frames than it should"
     assert watched(flood, comes_in_bursts=True) is None
 
 

@@ -322,7 +322,7 @@ def test_opencv_camera(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     ) as source:
         assert source.info.is_live
         assert source.info.notes == ("camera:0 is read through OpenCV: no driver",)
-        with pytest.raises(SourceLostError, match="gave no more pictures"):
+        with pytest.raises(SourceLostError, match="sent no more frames"):
             list(source)
     with OpenCVCameraSource(0, "camera:0", "no driver", ReadOptions()) as source:
         frame = next(iter(source))

@@ -1,4 +1,1 @@
-"""Sources.
-
-Each opens one kind of input and yields its frames. Reached through `open_source`.
-"""
+"""Sources, one file for each kind of input; `open_source` chooses among them."""

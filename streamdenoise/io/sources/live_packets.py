@@ -1,4 +1,4 @@
-"""Packets of a live stream, until it is lost."""
+"""Reads the packets of a live stream until the stream is lost."""
 
 import logging
 import threading
@@ -17,30 +17,30 @@ from streamdenoise.masking import mask_exception
 
 log = logging.getLogger(__name__)
 
-# Devices that have no picture yet say so; a fraction of a frame time is a good wait.
+# Wait when a device has no frame yet; a fraction of a frame time.
 _DEVICE_WAIT_S = 0.002
 
 _LOG_INTERVAL_S = 5.0
 
 
 class StreamLostError(Exception):
-    """The stream is gone; the message says why, to stand in a sentence."""
+    """The stream is gone; the message is the reason, as a clause."""
 
 
 class LivePackets:
-    """Reads packets as they arrive, and notices when the stream is as good as dead.
+    """Yields packets as they arrive, and detects a stream that is no longer usable.
 
     When decoding is too slow for the stream, packets up to the next key frame are left
     out.
 
     Args:
-        container: What is read.
-        stream: The one of its streams whose packets are given.
-        name: For the log.
+        container: The open container.
+        stream: The stream of `container` whose packets are wanted.
+        name: Name of the stream in the log.
         timeout_s: Longest wait for a packet, and for a decoded frame, in seconds.
         rate: Declared frames a second; None if unknown.
-        has_clock: Whether its timestamps mean anything.
-        comes_in_bursts: It is fetched in pieces of seconds.
+        has_clock: Whether its timestamps are real.
+        comes_in_bursts: Whether it is fetched in segments of several seconds.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class LivePackets:
         """Packets that were left out so far."""
 
     def __iter__(self) -> Iterator[av.Packet]:
-        """Packets without an end.
+        """Packets, without an end.
 
         Raises:
-            StreamLostError: It fell silent, ended, or sends nothing that can be used.
+            StreamLostError: The stream fell silent, ended, or is no longer usable.
         """
         for packet in self._in_time():
             pts_s = _seconds(packet.pts, packet) if self._has_clock else None
@@ -80,11 +80,11 @@ class LivePackets:
             yield packet
 
     def frame_decoded(self) -> None:
-        """Report that a packet gave a frame."""
-        self._watchdog.picture()
+        """Report that a frame was decoded."""
+        self._watchdog.frame()
 
     def _in_time(self) -> Iterator[av.Packet]:
-        """Without those that would come too late, up to the next key frame."""
+        """The packets without those that decoding is too slow for."""
         packets = self._arriving()
         catch_up = CatchUp()
         is_skipping = False
@@ -103,7 +103,7 @@ class LivePackets:
                 if now > logged_at + _LOG_INTERVAL_S:
                     logged_at = now
                     log.warning(
-                        "%s: decoding is too slow, %d pictures were left out so far",
+                        "%s: decoding is too slow, %d frames were left out so far",
                         self._name,
                         self.left_out,
                     )
@@ -116,17 +116,17 @@ class LivePackets:
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
-                # Of all streams: a camera's sound goes on when its picture has stopped.
+                # Of all streams: a camera may send sound after its video has stopped.
                 for packet in self._container.demux():
                     is_late = time.monotonic() > deadline
                     if packet.stream_index == self._stream.index:
                         yield packet
                         deadline = time.monotonic() + self._timeout_s
-                    # FFmpeg gives what it has before it reports a time-out.
+                    # FFmpeg returns the packets it has before it reports a time-out.
                     if is_late:
                         raise StreamLostError("no answer in time")
             except av.error.BlockingIOError:
-                # A capture device without a picture yet.
+                # A capture device that has no frame yet.
                 if time.monotonic() > deadline:
                     raise StreamLostError("it fell silent") from None
                 wait.wait(_DEVICE_WAIT_S)

@@ -1,4 +1,4 @@
-"""Remarks for the user about a stream: conversions, damage, an early end."""
+"""Notes for the user about a stream: conversions, damage, an early end."""
 
 import logging
 from fractions import Fraction

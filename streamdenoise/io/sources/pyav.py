@@ -1,4 +1,4 @@
-"""Frames out of an FFmpeg container: what files, streams and cameras share."""
+"""Decodes video in FFmpeg containers; the base of files, streams and cameras."""
 
 import itertools
 import time
@@ -30,7 +30,7 @@ from streamdenoise.io.sources.timestamps import (
 )
 from streamdenoise.masking import mask_exception
 
-# Formats without times: FFmpeg makes them up, at 25 a second.
+# Formats without timestamps, for which FFmpeg invents a rate of 25 Hz.
 _WITHOUT_CLOCK = ("mpjpeg",)
 
 
@@ -38,21 +38,20 @@ class PyAVSource(Closing):
     """Decodes one video stream of an open container; owns the container.
 
     Packets that cannot be decoded are skipped and counted, frames of another size are
-    scaled to the first one's, and both are told in `info.notes`, as is a GPU that was
-    asked for and cannot decode it. A live stream starts with a key picture; a
-    `StreamWatchdog` decides when it is lost; what is too slow for it leaves out packets
-    up to the next key frame.
+    scaled to the size of the first one, and `info.notes` reports both, as well as a
+    requested GPU that cannot decode the stream. A live stream starts with a key frame;
+    `LivePackets` decides when it is lost.
 
     Args:
-        container: Closed with the source, and if it cannot be opened.
-        stream: The one of its streams that is decoded.
-        name: What messages call it, without credentials.
+        container: Closed with the source, and if opening fails.
+        stream: The stream of `container` to decode.
+        name: Name of the source in messages, without credentials.
         options: How it is read.
-        is_live: It never ends by itself: an end is a loss.
-        comes_in_bursts: A live stream that is fetched in pieces of seconds.
+        is_live: Whether the stream never ends by itself, so that an end is a loss.
+        comes_in_bursts: Whether it is fetched in segments of several seconds.
 
     Raises:
-        SourceOpenError: There is no decoder, or no picture came.
+        SourceOpenError: There is no decoder, or no frame arrived.
     """
 
     def __init__(
@@ -87,9 +86,9 @@ class PyAVSource(Closing):
             )
         if (context.width, context.height) != (0, 0):
             self._check_size(context.width, context.height)
-        # The decoder refuses larger pictures in mid-stream before it allocates them.
+        # In mid-stream the decoder rejects larger frames before it allocates them.
         context.options = {"max_pixels": str(MAX_AREA_PX)}
-        # Frame threads delay every picture by their number: good for files only.
+        # Frame threads delay every frame by their number: good for files only.
         stream.thread_type = "SLICE" if is_live else "AUTO"
         self._decoder = self._make_decoder()
         rate = stream.average_rate or stream.guessed_rate or None
@@ -133,13 +132,13 @@ class PyAVSource(Closing):
 
     @property
     def skipped(self) -> int:
-        """Packets that could not be decoded so far, or not in time."""
+        """Packets that could not be decoded so far, or were left out."""
         left_out = self._live.left_out if self._live is not None else 0
         return self._decoder.skipped + left_out
 
     @property
     def damaged(self) -> int:
-        """Pictures so far that the decoder had to patch up."""
+        """Frames so far that the decoder had to conceal errors in."""
         return self._decoder.damaged
 
     def __iter__(self) -> Iterator[Frame]:
@@ -155,7 +154,7 @@ class PyAVSource(Closing):
             raise SourceOpenError(f"{self._name}: {fault}")
 
     def _make_decoder(self) -> VideoDecoder:
-        # Not a method of ours, which would be a cycle, and keep the decoder's threads.
+        # Not a method of `self`: the cycle would keep the decoder's threads alive.
         on_fallback = partial(self._notes.software_decoding, self._options.hwaccel)
         hardware = None
         if self._options.hwaccel is not Hwaccel.NONE:
@@ -168,7 +167,7 @@ class PyAVSource(Closing):
     def _decode_anew(
         self, time_base: Fraction, rate: Fraction | None
     ) -> Iterator[av.VideoFrame]:
-        """Decoded frames from where the container is, with good timestamps."""
+        """Decoded frames from the container's position on, with valid timestamps."""
         self._decoder.restart()
         is_live = self._live is not None
         self._timestamps = TimestampRepair(time_base, rate, from_zero=is_live)
@@ -180,11 +179,11 @@ class PyAVSource(Closing):
             return
         for packet in self._packets_of_file():
             yield from self._decoder.decode(packet)
-        # A read that failed leaves pictures in the decoder; after a clean end: none.
+        # After a failed read the decoder still has frames; after a clean end, none.
         yield from self._decoder.decode(None)
 
     def _decoded_live(self, packets: LivePackets) -> Iterator[av.VideoFrame]:
-        # Without the pictures that they refer to, the first ones are gray smears.
+        # Before the first key frame, reference frames are missing: gray smears.
         has_begun = False
         for packet in packets:
             for frame in self._decoder.decode(packet):
@@ -211,7 +210,7 @@ class PyAVSource(Closing):
             first = next(decoded, None)
         except StreamLostError as lost:
             raise SourceOpenError(
-                f"{self._name}: no picture came ({lost}); "
+                f"{self._name}: no frame arrived ({lost}); "
                 "check that the source is running"
             ) from lost
         if first is not None:

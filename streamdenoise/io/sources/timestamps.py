@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Protocol, TypeVar
 
-# Frames that wait for the first known timestamp; beyond it the stream has none.
+# Frames held until the first known timestamp; after so many the stream has none.
 _MAX_HELD = 8
 
-# A step back by less than this is a glitch of one frame; by more, a new timeline.
+# A smaller step back is a glitch of one frame, a larger one a new timeline.
 _GLITCH_S = 1
 
 ARRIVAL_TIME_BASE = Fraction(1, 90000)
@@ -57,7 +57,7 @@ class TimestampRepair:
         """Timestamps that did not increase."""
 
     def __call__(self, frames: Iterable[_TimedT]) -> Iterator[_TimedT]:
-        """Pass `frames` on, each with a `pts` greater than the one before."""
+        """Yield `frames`, each with a `pts` greater than the one before."""
         held: list[_TimedT] = []
         for frame in frames:
             if self._last is None and frame.pts is None and len(held) < _MAX_HELD:
