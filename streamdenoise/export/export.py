@@ -52,6 +52,9 @@ log = logging.getLogger(__name__)
 # The graph is traced at this size and then freed of it.
 _TRACE_HEIGHT, _TRACE_WIDTH = 64, 96
 
+_VALIDATION_COLOR = ColorInfo(matrix=1, range=1)
+"""Clips are validated in BT.709, whatever their size."""
+
 
 class ConvToRows(nn.Module):
     """A 1x1 convolution and `nn.PixelShuffle(2)` in one, as runtimes like it.
@@ -185,7 +188,9 @@ def calibration_inputs(
         state, motion, warper = None, MotionFollower(), None
         for t, frame in enumerate(clip):
             noisy = add_gaussian_noise(frame, float(level), rng).planes
-            told = plane_sigmas(float(level), frame.color, pix_fmt)
+            told = plane_sigmas(
+                *(float(level), frame.color, frame.width, frame.height, pix_fmt)
+            )
             if is_rgb:
                 noisy = np.ascontiguousarray(noisy[0].transpose(2, 0, 1))
                 told *= 3
@@ -294,7 +299,9 @@ def _psnr_gain(validation: dict[str, float], layout: str) -> dict[str, float]:
     pix_fmt = "rgb24" if layout == "rgb" else "yuv420p"
     for key, denoised_db in validation.items():
         told = float(key.removeprefix("mean/"))
-        luma = plane_sigmas(told, ColorInfo(), pix_fmt)[0]
+        luma = plane_sigmas(
+            told, _VALIDATION_COLOR, _TRACE_WIDTH, _TRACE_HEIGHT, pix_fmt
+        )[0]
         gains[f"{luma:.2f}"] = round(denoised_db - 20 * math.log10(255 / luma), 2)
     return gains
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import StreamInfo
-from streamdenoise.inference.load import OnBuild
+from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import ReadOptions
@@ -32,8 +32,10 @@ from streamdenoise.jobs.live_outputs import (
 )
 from streamdenoise.jobs.overlay import draw_no_signal
 from streamdenoise.jobs.recorder import Recorder
-from streamdenoise.pipeline.pipeline import LiveRules, Output, Pipeline
+from streamdenoise.pipeline.live_rules import LiveRules
+from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import Output
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 

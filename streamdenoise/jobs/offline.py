@@ -8,7 +8,7 @@ from pathlib import Path
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
-from streamdenoise.inference.load import OnBuild
+from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
@@ -23,8 +23,9 @@ from streamdenoise.jobs.job import (
     renderer,
     view_info,
 )
-from streamdenoise.pipeline.pipeline import Output, Pipeline
+from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import Output
 
 
 def denoise_file(
@@ -165,6 +166,18 @@ class _EachAlone:
     @property
     def sigma(self) -> float:
         return self._denoiser.sigma
+
+    @property
+    def strength(self) -> float:
+        return self._denoiser.strength
+
+    @property
+    def psnr_estimate(self) -> None:
+        return None
+
+    @property
+    def load_step(self) -> str:
+        return ""
 
     def process(self, frame: Frame) -> list[Frame]:
         self._denoiser.reset()

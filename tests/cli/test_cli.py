@@ -275,7 +275,7 @@ def test_pipes_carry_yuv4mpeg_and_nothing_else(clip: Clip, tmp_path: Path):
 def test_help_needs_nothing_heavy():
     code = (
         "import sys\n"
-        "from streamdenoise.cli import app\n"
+        "from streamdenoise.cli.app import app\n"
         "try:\n    app(['file', '--help'])\nexcept SystemExit as done:\n"
         "    assert done.code == 0\n"
         "heavy = {'torch', 'av', 'cv2', 'numpy', 'openvino', 'onnxruntime', 'rich'}\n"

@@ -3,7 +3,7 @@
 Run by the system's Python, which has GStreamer's bindings: tells its port, then
 ``frame`` and its timestamp in seconds for each picture that it could decode.
 
-    python3 tests/gst_record_server.py [PASSWORD]
+    python3 tests/faults/gst_record_server.py [PASSWORD]
 """
 
 import sys

@@ -44,9 +44,9 @@ import av
 import numpy as np
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.io.file_sink import FileSink
-from streamdenoise.io.retention import Keep
-from streamdenoise.io.segment_sink import SegmentSink
+from streamdenoise.io.sinks.file import FileSink
+from streamdenoise.io.recording.retention import Keep
+from streamdenoise.io.recording.segments import SegmentSink
 
 folder, kills, rate, segment_frames = Path(sys.argv[1]), *map(int, sys.argv[2:])
 encoder = EncoderConfig("x264", preset="veryfast")

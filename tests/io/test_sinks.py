@@ -23,6 +23,7 @@ from streamdenoise.io.sinks.null import NullSink
 from streamdenoise.io.sinks.y4m import Y4MSink
 from streamdenoise.io.sources.y4m import Y4MSource
 from tests.conftest import Clip, write_clip
+from tests.support.command import environment
 
 FAST = {
     "x264": EncoderConfig("x264", preset="ultrafast"),
@@ -303,7 +304,11 @@ def test_y4m_pipe_through_processes(clip: Clip, tmp_path: Path) -> None:
         "    for frame in source: sink.write(frame)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], input=data, capture_output=True, check=False
+        [sys.executable, "-c", script],
+        input=data,
+        env=environment(),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == data
