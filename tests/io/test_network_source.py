@@ -38,7 +38,7 @@ from tests.faults.servers import (
     GstServer,
     VlcServer,
     free_port,
-    numbered_picture,
+    numbered_frame,
     wait_for_port,
     write_numbered_clip,
 )
@@ -558,7 +558,7 @@ def jpeg(number: int) -> bytes:
     encoder = av.CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height, encoder.pix_fmt = 320, 180, "yuvj420p"
     encoder.time_base = Fraction(1, 25)
-    frame = numbered_picture(number, 320, 180).reformat(format="yuvj420p")
+    frame = numbered_frame(number, 320, 180).reformat(format="yuvj420p")
     frame.pts = 0
     return b"".join(map(bytes, [*encoder.encode(frame), *encoder.encode(None)]))
 

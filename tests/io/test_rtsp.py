@@ -36,7 +36,7 @@ def test_publish() -> None:
     wanted = ["OPTIONS", "ANNOUNCE", "SETUP", "RECORD", "TEARDOWN"]
     assert list(dict.fromkeys(server.methods)) == wanted
     assert "H264/90000" in server.description
-    assert server.pictures == FRAMES
+    assert server.frames == FRAMES
 
 
 def test_read_until_the_server_ends_it() -> None:
