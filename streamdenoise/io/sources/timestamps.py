@@ -51,8 +51,6 @@ class TimestampRepair:
         self._from_zero = from_zero
         self._offset = 0
         self._last: int | None = None
-        self.filled = 0
-        """Timestamps that were missing."""
         self.straightened = 0
         """Timestamps that did not increase."""
 
@@ -73,7 +71,6 @@ class TimestampRepair:
         first = 0 if known is None else known - len(held) * self._step
         for position, frame in enumerate(held):
             frame.pts = first + position * self._step
-            self.filled += 1
             yield self._repair(frame)
 
     def _repair(self, frame: _TimedT) -> _TimedT:
@@ -81,7 +78,6 @@ class TimestampRepair:
         if last is None and self._from_zero:
             self._offset = -(frame.pts or 0)
         if frame.pts is None:
-            self.filled += 1
             pts = 0 if last is None else last + self._step
         else:
             pts = frame.pts + self._offset
