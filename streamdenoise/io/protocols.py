@@ -22,7 +22,9 @@ class Source(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames until the end of the stream.
+        """Frames until the end of the stream, with increasing timestamps.
+
+        After a reconnection they may begin anew, and in another time base.
 
         Raises:
             SourceLostError: The source failed in mid-stream, or sent nothing for longer
@@ -91,11 +93,11 @@ class Sink(Protocol):
 
 @runtime_checkable
 class Recovering(Protocol):
-    """A source or sink that comes back by itself after it was lost."""
+    """A source or sink that reconnects by itself when it is lost."""
 
     @property
     def reconnects(self) -> int:
-        """How often it came back."""
+        """Number of reconnections so far."""
         ...
 
     @property
@@ -106,13 +108,13 @@ class Recovering(Protocol):
 
 @runtime_checkable
 class RecoveringSink(Recovering, Protocol):
-    """A sink of that kind: it drops frames while it is away."""
+    """A `Recovering` sink, which drops frames while it is away."""
 
     @property
     def dropped(self) -> int:
-        """Frames that were not written."""
+        """Number of frames that were not written."""
         ...
 
     def interrupt(self) -> None:
-        """End a wait for the network, from any thread; nothing more is written."""
+        """End waits for the network, from any thread; nothing more is written."""
         ...

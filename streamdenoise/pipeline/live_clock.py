@@ -25,9 +25,9 @@ class LiveClock:
 
     The first frame is at 0. A frame whose own timestamp jumps, back or far ahead, goes
     where the wall clock says: this is the one place that joins the sessions of a
-    `ReconnectingSource` to one timeline. So do frames that come after
-    held pictures had been shown in their place, as from a network that stalled: they
-    are not left out, and nobody has to wait for what is on the screen already.
+    `ReconnectingSource` to one timeline. So do frames that come after held pictures had
+    been shown in their place, as from a network that stalled: they are not left out,
+    and nobody has to wait for what is on the screen already.
     """
 
     def __init__(self, time_base: Fraction) -> None:
