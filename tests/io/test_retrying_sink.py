@@ -304,7 +304,7 @@ def test_a_server_that_is_killed_and_started_again() -> None:
             written += 1
         sink.close()
     assert sink.reconnects == 1
-    assert again.pictures == 25
+    assert again.frames == 25
     assert again.methods[-1] == "TEARDOWN"
 
 
