@@ -81,6 +81,19 @@ class StreamInfo:
     sample_aspect: Fraction | None = None
     """Width of a pixel over its height; None when the stream does not say."""
 
+    def check(self, frame: "Frame") -> None:
+        """Refuse a frame that does not belong to this stream.
+
+        Raises:
+            ValueError: Its size or format differs.
+        """
+        found = (frame.width, frame.height, frame.pix_fmt)
+        if found != (self.width, self.height, self.pix_fmt):
+            raise ValueError(
+                f"frame must be {self.width}x{self.height} {self.pix_fmt}, "
+                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
+            )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

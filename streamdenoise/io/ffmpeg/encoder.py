@@ -93,20 +93,6 @@ class VideoEncoder:
         if info.pix_fmt != same_samples(self._target):
             self.notes.append(f"{info.pix_fmt} is stored as {self._target}")
 
-    def check(self, frame: Frame) -> None:
-        """Refuse a frame that is not like the `StreamInfo` of the sink.
-
-        Raises:
-            ValueError: Its size or format is another one.
-        """
-        info = self._info
-        found = (frame.width, frame.height, frame.pix_fmt)
-        if found != (info.width, info.height, info.pix_fmt):
-            raise ValueError(
-                f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
-                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
-            )
-
     def encode(self, frame: Frame, shift: Fraction) -> Iterator[av.Packet]:
         """Packets that are ready after `frame`, presented `shift` seconds earlier."""
         info = self._info

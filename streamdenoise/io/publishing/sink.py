@@ -54,6 +54,7 @@ class PublishSink(Completing):
     ) -> None:
         if isinstance(url, str):
             url = StreamURL(url)
+        self._info = info
         self._name = str(url)
         self._scheme = url.scheme
         self._closed = False
@@ -111,7 +112,7 @@ class PublishSink(Completing):
     def write(self, frame: Frame) -> None:
         if self._closed:
             raise ValueError("the sink is closed")
-        self._encoder.check(frame)
+        self._info.check(frame)
         moment = frame.pts * frame.time_base
         if self._begin is None:
             self._begin = moment

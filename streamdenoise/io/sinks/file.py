@@ -76,7 +76,7 @@ class FileSink(Completing):
         self._closed = False
         self._last = Fraction(0)
         self._shift = Fraction(start_s).limit_denominator(10**6)
-        self._is_live = info.is_live
+        self._info = info
         self._carried: CarriedStreams | None = None
         self._container: OutputContainer | None = None
         self._sync: DiskSync | None = None
@@ -135,7 +135,7 @@ class FileSink(Completing):
         self._note_aspect(info)
         # Writes the header: what the muxer refuses is known before the first frame.
         container.start_encoding()
-        if self._is_live:
+        if self._info.is_live:
             self._sync = DiskSync(self._partial.path)
 
     @property
@@ -153,7 +153,7 @@ class FileSink(Completing):
     def write(self, frame: Frame) -> None:
         if self._closed or self._container is None:
             raise ValueError("the sink is closed")
-        self._encoder.check(frame)
+        self._info.check(frame)
         try:
             for packet in self._encoder.encode(frame, self._shift):
                 self._mux(packet)
@@ -251,7 +251,7 @@ class FileSink(Completing):
         options = {"flush_packets": "1"}
         if self._format in ("mp4", "mov"):
             options["movflags"] = "+hybrid_fragmented+delay_moov+frag_keyframe"
-            fragment_s = _LIVE_BLOCK_S if self._is_live else 2
+            fragment_s = _LIVE_BLOCK_S if self._info.is_live else 2
             options["frag_duration"] = f"{fragment_s * av.time_base:.0f}"
             # Edit lists count in this unit: another one would round the first pts.
             options["movie_timescale"] = str(min(time_base.denominator, _MAX_TIMESCALE))
@@ -259,7 +259,7 @@ class FileSink(Completing):
             # Sound may begin a few ms before the first picture: the muxer would shift
             # all pictures by that, but the format can store it.
             options["avoid_negative_ts"] = "disabled"
-            if self._is_live:
+            if self._info.is_live:
                 options["cluster_time_limit"] = f"{_LIVE_BLOCK_S * 1000:.0f}"
         return options
 

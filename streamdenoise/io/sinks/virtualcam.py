@@ -60,13 +60,7 @@ class VirtualCamSink(Closing):
     def write(self, frame: Frame) -> None:
         if self._camera is None:
             raise ValueError("the sink is closed")
-        info = self._info
-        found = (frame.width, frame.height, frame.pix_fmt)
-        if found != (info.width, info.height, info.pix_fmt):
-            raise ValueError(
-                f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
-                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
-            )
+        self._info.check(frame)
         planes, _ = convert_picture(frame.planes, frame.pix_fmt, "yuv420p", frame.color)
         # The chroma planes of odd sizes are rounded up already.
         luma = np.pad(planes[0], [(0, side % 2) for side in planes[0].shape], "edge")

@@ -85,13 +85,7 @@ class Y4MSink(Completing):
     def write(self, frame: Frame) -> None:
         if self._closed:
             raise ValueError("the sink is closed")
-        info = self._info
-        found = (frame.width, frame.height, frame.pix_fmt)
-        if found != (info.width, info.height, info.pix_fmt):
-            raise ValueError(
-                f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
-                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
-            )
+        self._info.check(frame)
         planes, _ = convert_picture(
             frame.planes, frame.pix_fmt, self._pix_fmt, frame.color
         )
@@ -102,28 +96,23 @@ class Y4MSink(Completing):
         self._frames += 1
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._partial is None:
-            return
-        os.close(self._fd)
-        if self._frames:
-            self._partial.commit()
-        else:
-            self._partial.discard()
+        if (partial := self._end()) is not None:
+            partial.commit()
 
     def abort(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._partial is None:
-            return
+        if (partial := self._end()) is not None:
+            partial.commit_unless_replacing()
+
+    def _end(self) -> PartialFile | None:
+        """Close the file and return it, unless it is closed already or empty."""
+        was_closed, self._closed = self._closed, True
+        if was_closed or self._partial is None:
+            return None
         os.close(self._fd)
         if self._frames:
-            self._partial.commit_unless_replacing()
-        else:
-            self._partial.discard()
+            return self._partial
+        self._partial.discard()
+        return None
 
     def _watch_pace(self, frame: Frame) -> None:
         """Notice a variable rate: two steps that differ by more than half."""
