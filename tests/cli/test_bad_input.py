@@ -459,7 +459,7 @@ def y4m(data: bytes, tmp_path: Path) -> Y4MSource:
         (b"", "ended before the header"),
         (b"RIFF\n", "not yuv4mpegpipe"),
         (b"YUV4MPEG2 H4 F25:1\n", "no valid W tag"),
-        (b"YUV4MPEG2 W4 H0 F25:1\n", "picture size is 4x0"),
+        (b"YUV4MPEG2 W4 H0 F25:1\n", "frame size is 4x0"),
         (b"YUV4MPEG2 W999999 H999999\n", "at most 16384"),
         (b"YUV4MPEG2 W4 H4 C444\n", "C444 is not supported"),
         (b"YUV4MPEG2 W4 W4 H4\n", "two W tags"),
