@@ -95,7 +95,7 @@ def mask_exception(exc: BaseException) -> None:
 
 
 def secret_values(address: str) -> list[str]:
-    """Secrets in `address` that must be masked everywhere: parameters and stream key."""
+    """Secrets of an address to mask everywhere: its parameters and stream key."""
     scheme, _, rest = address.partition("://")
     parts = rest.split("/", 2)
     keys = [parts[2].partition("?")[0]] if _is_rtmp(scheme) and len(parts) == 3 else []

@@ -39,7 +39,7 @@ def test_metrics_are_the_figures_of_the_stream(server: StatusServer):
         ("streamdenoise_strength_ratio", {}, 1.1),
         (
             "streamdenoise_psnr_decibels",
-            {"picture": "denoised", "kind": "estimated"},
+            {"frames": "denoised", "kind": "estimated"},
             33.5,
         ),
         ("streamdenoise_load_reduced", {"step": "half size"}, 1),

@@ -99,7 +99,7 @@ def test_a_pipeline_that_hangs_is_unhealthy(server: StatusServer, clock: Clock):
         pytest.approx(9.6)
     )
     clock.now += 1.0
-    assert health(server) == (503, "no sign of life for 10 s\n")
+    assert health(server) == (503, "no progress for 10 s\n")
     assert value(families(server), "streamdenoise_healthy") == 0
     server.update(RUNNING)
     assert health(server) == (200, "ok\n")
@@ -164,7 +164,7 @@ def test_addresses_that_are_none(text: str):
 
 
 def test_an_address_that_is_taken_or_of_another_machine(server: StatusServer):
-    with pytest.raises(ConfigError, match=rf"{server.address} cannot be served"):
+    with pytest.raises(ConfigError, match=rf"{server.address} cannot be used"):
         StatusServer(server.address, "", stall_s=1.0)
     with pytest.raises(ConfigError, match="choose an address of this machine"):
         StatusServer("203.0.113.1:9090", "", stall_s=1.0)
