@@ -126,7 +126,7 @@ class TestBoth:
         logging.getLogger("any").warning("of %s", Stubborn())
         shown = capsys.readouterr().err
         assert "zq7secret" not in shown
-        assert shown.count("with arguments that do not fit") == 2
+        assert shown.count("with mismatched arguments") == 2
 
     def test_again_changes_and_doubles_nothing(
         self, capsys: pytest.CaptureFixture[str], log_format: LogFormat
