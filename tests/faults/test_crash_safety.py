@@ -214,7 +214,7 @@ def test_a_disk_that_fails_to_sync_stops_nothing(
     with caplog.at_level(logging.WARNING):
         DiskSync(tmp_path / "out.mkv").close(timeout_s=30)
     (told,) = caplog.messages
-    assert told.endswith("may not survive a cut of the power: input/output error")
+    assert told.endswith("may not survive a power cut: input/output error")
 
 
 def test_a_disk_that_hangs_is_not_waited_for(

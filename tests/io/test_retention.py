@@ -57,7 +57,7 @@ def test_ages_and_sizes(
     ],
 )
 def test_other_limits_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="neither an age nor a size; write for inst"):
+    with pytest.raises(ConfigError, match="neither an age nor a size; use for example"):
         Keep.parse(["7d", text])
 
 
@@ -226,11 +226,11 @@ def test_emptied_dated_folders_go_but_no_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("clips/all.mkv", "one name; add a time"),
-        ("clips/100%%.mkv", "one name; add a time"),
-        ("clips/%A.mkv", "it holds %A; use %Y"),
-        ("clips/%H%", "it holds %; use %Y"),
-        ("clips/%-d.mkv", "it holds %-; use %Y"),
+        ("clips/all.mkv", "the same name; add a time"),
+        ("clips/100%%.mkv", "the same name; add a time"),
+        ("clips/%A.mkv", "it contains %A; use %Y"),
+        ("clips/%H%", "it contains %; use %Y"),
+        ("clips/%-d.mkv", "it contains %-; use %Y"),
     ],
 )
 def test_patterns_that_cannot_be_told_apart_are_refused(

@@ -196,9 +196,9 @@ def test_a_folder_that_vanishes_is_made_again(
 @pytest.mark.parametrize(
     ("pattern", "error", "message"),
     [
-        ("%H.avi", SinkError, "ending must be one of .mkv, .mp4, .mov, .ts"),
-        ("all.mkv", ConfigError, "one name"),
-        ("file/%H.mkv", SinkError, "the folder .*file cannot be made .*choose another"),
+        ("%H.avi", SinkError, "extension must be one of .mkv, .mp4, .mov, .ts"),
+        ("all.mkv", ConfigError, "the same name"),
+        ("file/%H.mkv", SinkError, "folder .*file cannot be created .*choose another"),
     ],
 )
 def test_what_cannot_be_recorded_is_told_at_once(

@@ -209,7 +209,7 @@ def test_a_window_that_crashes_is_an_error(shown: str):
     window = WindowSink(keys.append)
     window._process.kill()
     wait_until(lambda: bool(keys))
-    with window, pytest.raises(SinkError, match="ended unexpectedly"):
+    with window, pytest.raises(SinkError, match="closed unexpectedly"):
         window.write(rgb_frame(RED))
 
 

@@ -1,4 +1,4 @@
-"""Recordings in segments.
+"""Recording in segments: their names, where they begin, and which ones are kept.
 
-Their names, their cuts, and what is kept. Encoding is not here.
+Encoding is in `io.ffmpeg`.
 """
