@@ -1,1 +1,1 @@
-"""Publishing to servers, from a child process. Reconnecting is in `io.sinks`."""
+"""Publishing to servers from a child process. Reconnecting is in `io.sinks`."""

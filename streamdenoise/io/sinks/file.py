@@ -272,7 +272,7 @@ class FileSink(Completing):
         if self._format in ("matroska", "webm"):
             aspect = f"{info.sample_aspect}".replace("/", ":")
             self._encoder.notes.append(
-                f"pixel aspect ratio {aspect} is left out; "
+                f"pixel aspect ratio {aspect} is left out: "
                 "x264 and x265, or an output in .mp4, keep it"
             )
 
