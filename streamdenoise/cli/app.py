@@ -600,8 +600,9 @@ def eval_(
         seed=seed,
     )
     from streamdenoise.measure.quality.evaluate import evaluate
+    from streamdenoise.measure.quality.markdown import markdown
 
-    typer.echo(evaluate(config, on_progress=tell).markdown(), nl=False)
+    typer.echo(markdown(evaluate(config, on_progress=tell)), nl=False)
 
 
 class RecipeOrCommand(TyperGroup):
@@ -798,8 +799,8 @@ def compile_(
     width, height = parse_size(size)
     with stop_by_signal() as switch:
         from streamdenoise.console.progress import BuildProgress
+        from streamdenoise.inference.backend import EngineOptions
         from streamdenoise.inference.build import make_engine
-        from streamdenoise.inference.load import EngineOptions
 
         progress = BuildProgress(switch.is_stopped, quiet=quiet)
         options = EngineOptions(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         stats_fields,
         summary,
     )
-    from streamdenoise.console.table import align
+    from streamdenoise.console.table import align, markdown_table
 
 __all__ = [
     "BuildProgress",
@@ -33,6 +33,7 @@ __all__ = [
     "hide_arguments",
     "install_hooks",
     "logs_json",
+    "markdown_table",
     "stats_fields",
     "summary",
 ]
@@ -50,6 +51,7 @@ __getattr__ = exports(
         "hide_arguments": "process_title",
         "install_hooks": "logs",
         "logs_json": "logs",
+        "markdown_table": "table",
         "stats_fields": "progress",
         "summary": "progress",
     },

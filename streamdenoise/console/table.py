@@ -1,6 +1,6 @@
-"""Tables of plain text for the terminal."""
+"""Tables as text: aligned columns for the terminal, Markdown for reports."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -16,3 +16,26 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in padded
     ]
+
+
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers_from: int = 0
+) -> list[str]:
+    """Lines of a table in Markdown.
+
+    Args:
+        header: Names of the columns.
+        rows: As many cells each.
+        numbers_from: Index of the first column to align right; 0 aligns none.
+
+    Raises:
+        ValueError: A row has more or fewer cells.
+    """
+    left = numbers_from or len(header)
+    rule = [*["---"] * left, *["---:"] * (len(header) - left)]
+    lines = ["| " + " | ".join(header) + " |", "|" + "|".join(rule) + "|"]
+    for row in rows:
+        if len(row) != len(header):
+            raise ValueError(f"{len(row)} cells in a table of {len(header)} columns")
+        lines.append("| " + " | ".join(row) + " |")
+    return lines

@@ -87,3 +87,32 @@ class Sink(Protocol):
     ) -> None:
         """`close` after success, `abort` after an exception."""
         ...
+
+
+@runtime_checkable
+class Recovering(Protocol):
+    """A source or sink that comes back by itself after it was lost."""
+
+    @property
+    def reconnects(self) -> int:
+        """How often it came back."""
+        ...
+
+    @property
+    def error(self) -> str:
+        """Why it is away; empty while it works."""
+        ...
+
+
+@runtime_checkable
+class RecoveringSink(Recovering, Protocol):
+    """A sink of that kind: it drops frames while it is away."""
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were not written."""
+        ...
+
+    def interrupt(self) -> None:
+        """End a wait for the network, from any thread; nothing more is written."""
+        ...

@@ -8,10 +8,10 @@ from pathlib import Path
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
-from streamdenoise.inference.load import OnBuild
+from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import IMAGE_SUFFIXES
+from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 from streamdenoise.jobs.config import FileConfig, ImageConfig, View
 from streamdenoise.jobs.job import (
     OnOpen,
@@ -23,8 +23,9 @@ from streamdenoise.jobs.job import (
     renderer,
     view_info,
 )
-from streamdenoise.pipeline.pipeline import Output, Pipeline
+from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import Output
 
 
 def denoise_file(
@@ -60,9 +61,11 @@ def denoise_file(
         source = stack.enter_context(
             open_source(
                 config.source,
-                start_s=config.start_s,
-                duration_s=config.duration_s,
-                hwaccel=config.hwaccel,
+                ReadOptions(
+                    start_s=config.start_s,
+                    duration_s=config.duration_s,
+                    hwaccel=config.hwaccel,
+                ),
             )
         )
         view = config.compare or View.CLEAN
@@ -132,7 +135,7 @@ def denoise_images(
                 break
             done = total.frames_out
             with (
-                open_source(path, pix_fmt=pix_fmt) as source,
+                open_source(path, ReadOptions(pix_fmt=pix_fmt)) as source,
                 open_sink(
                     target, source.info, copy_from=path, overwrite=config.overwrite
                 ) as sink,
@@ -163,6 +166,18 @@ class _EachAlone:
     @property
     def sigma(self) -> float:
         return self._denoiser.sigma
+
+    @property
+    def strength(self) -> float:
+        return self._denoiser.strength
+
+    @property
+    def psnr_estimate(self) -> None:
+        return None
+
+    @property
+    def load_step(self) -> str:
+        return ""
 
     def process(self, frame: Frame) -> list[Frame]:
         self._denoiser.reset()

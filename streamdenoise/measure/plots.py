@@ -1,44 +1,62 @@
-"""Plots and files of the reports."""
+"""Parts of the plots in reports; Matplotlib is imported when one is drawn."""
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from streamdenoise.errors import ConfigError
 
 
-def write_texts(folder: Path, texts: dict[str, str]) -> None:
-    """Write files into a folder, which is made.
-
-    Args:
-        folder: to fill.
-        texts: file name -> contents.
+def figure_type() -> type:
+    """Matplotlib's figure, without a window.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: Matplotlib is missing.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_text(text)
-    except OSError as exc:
+        from matplotlib.figure import Figure
+    except ImportError as exc:
         raise ConfigError(
-            f"{folder} cannot be written: {exc.strerror}; choose another -o"
+            "plots need Matplotlib; pip install 'streamdenoise[bench]'"
         ) from exc
+    return Figure
 
 
-def name_points(axes: Any, names: dict[str, tuple[float, float]]) -> None:
-    """Write names beside points, upwards until none covers another.
+def new_axes(*, log_x: bool = False) -> Any:
+    """Empty axes of a figure of their own.
 
     Args:
-        axes: Matplotlib's, with the points drawn already.
-        names: name -> (x, y) in the units of the axes.
+        log_x: Whether x is logarithmic; then there is room for names of points.
+
+    Raises:
+        ConfigError: Matplotlib is missing.
+    """
+    axes = figure_type()(figsize=(8, 5), layout="constrained").add_subplot()
+    axes.grid(which="both", alpha=0.3)
+    if log_x:
+        axes.set_xscale("log")
+        axes.margins(x=0.25, y=0.3)
+    return axes
+
+
+def draw_point(axes: Any, point: tuple[float, float], is_ours: bool) -> None:
+    """Draw one method; this project's own stands out."""
+    marker, color = ("*", "tab:red") if is_ours else ("o", "tab:blue")
+    axes.plot(*point, marker, color=color, ms=12 if is_ours else 7)
+
+
+def name_points(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write names beside points, moved up until none covers another.
+
+    Args:
+        axes: With the points drawn already.
+        points: Name -> (x, y) in the units of the axes.
     """
     figure = axes.figure
     figure.draw_without_rendering()
-    # A name takes 150 x 11 points at most.
+    # A name takes at most 150 x 11 points.
     width, height = 150 * figure.dpi / 72, 11 * figure.dpi / 72
     taken: list[tuple[float, float]] = []
-    for name, point in sorted(names.items(), key=lambda item: item[1][1]):
+    for name, point in sorted(points.items(), key=lambda item: item[1][1]):
         x, y = axes.transData.transform(point)
         lift = 5.0
         while any(
@@ -54,18 +72,3 @@ def name_points(axes: Any, names: dict[str, tuple[float, float]]) -> None:
             textcoords="offset points",
             fontsize=9,
         )
-
-
-def figure_type() -> type:
-    """Matplotlib's figure, without a window.
-
-    Raises:
-        ConfigError: matplotlib is missing.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as exc:
-        raise ConfigError(
-            "plots need matplotlib; pip install 'streamdenoise[bench]'"
-        ) from exc
-    return Figure

@@ -123,7 +123,7 @@ class Stats:
     frames_in: int = 0
     frames_out: int = 0
     """Written by the first output."""
-    drops: dict[str, int] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict[str, int])
     """Frames that the source gave and that were not written, by cause: `denoising` and
     `writing` were too slow, `load` was shed."""
     fps_in: float = 0.0
@@ -148,7 +148,7 @@ class Stats:
     load_step: str = ""
     """What was switched off to keep up; empty when nothing is."""
     outputs: tuple[OutputStats, ...] = ()
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list[str])
 
     @property
     def dropped(self) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from streamdenoise.console.table import markdown_table
 from tests.faults.rig import (
     RATE,
     TIMEOUT_S,
@@ -290,10 +291,7 @@ def run_matrix(faults: list[Fault], folder: Path) -> list[Lane]:
 
 def table(lanes: list[Lane]) -> str:
     """The matrix as Markdown."""
-    lines = [
-        "| fault | lasted | " + " | ".join(SINKS) + " | threads, descriptors, MB |",
-        "|---" * (len(SINKS) + 3) + "|",
-    ]
+    table_rows = []
     rows = sorted((row for lane in lanes for row in lane.rows), key=_place)
     for row in rows:
         cells = [
@@ -306,9 +304,9 @@ def table(lanes: list[Lane]) -> str:
             f"{row.after.descriptors - row.before.descriptors:+d}, "
             f"{row.after.rss_mb - row.before.rss_mb:+.0f}"
         )
-        cells = [row.fault.name, f"{lasted:.1f} s", *cells, grown]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        table_rows.append([row.fault.name, f"{lasted:.1f} s", *cells, grown])
+    header = ("fault", "lasted", *SINKS, "threads, descriptors, MB")
+    return "\n".join(markdown_table(header, table_rows))
 
 
 def _place(row: Row) -> int:

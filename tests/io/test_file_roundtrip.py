@@ -10,7 +10,7 @@ from av.stream import Disposition
 
 from streamdenoise.io.ffmpeg.subtitles import subtitle_payload, subtitle_text
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.options import EncoderConfig, ReadOptions
 from tests.conftest import Clip, moving_gradient, picture_of, write_clip
 
 FFV1 = EncoderConfig("ffv1")
@@ -25,8 +25,9 @@ def roundtrip(
     duration_s: float | None = None,
 ) -> tuple[str, ...]:
     """Copy a file with our source and sink, and return the sink's notes."""
+    options = ReadOptions(start_s=start_s, duration_s=duration_s)
     with (
-        open_source(str(source_path), start_s=start_s, duration_s=duration_s) as source,
+        open_source(str(source_path), options) as source,
         open_sink(
             str(target),
             source.info,

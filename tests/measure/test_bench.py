@@ -23,7 +23,7 @@ from streamdenoise.measure.peers.search import search
 from streamdenoise.measure.plots import figure_type, name_points
 from streamdenoise.measure.speed import bench as bench_module
 from streamdenoise.measure.speed.bench import bench
-from streamdenoise.measure.speed.report import BenchReport, Result
+from streamdenoise.measure.speed.bench_report import BenchReport, Result
 
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)

@@ -36,7 +36,8 @@ from streamdenoise.measure.quality.behavior import (
     ghosting,
     static_scene,
 )
-from streamdenoise.measure.quality.evaluate import evaluate
+from streamdenoise.measure.quality.evaluate import evaluate, write_report
+from streamdenoise.measure.quality.markdown import markdown
 from streamdenoise.measure.quality.pairs import PairScore
 from streamdenoise.measure.quality.published import (
     FloatDenoiser,
@@ -171,7 +172,7 @@ def running_mean(noisy: Sequence[Frame]) -> Sequence[Frame]:
 
 def test_a_still_scene_that_is_left_alone_neither_gains_nor_flickers_less() -> None:
     scene = static_scene("a", textured(0), 20, identity)
-    luma = plane_sigmas(20, BT709)[0]
+    luma = plane_sigmas(20, BT709, 64, 64)[0]
     assert len(scene.psnr_y) == 36
     assert scene.psnr_y[0] == pytest.approx(20 * np.log10(255 / luma), abs=0.15)
     assert scene.gain_db == pytest.approx(0, abs=0.2)
@@ -214,7 +215,7 @@ def test_ghosts_are_measured_as_the_share_that_still_shows() -> None:
     assert none.residue == pytest.approx(0, abs=0.03)
     assert none.excess_db == pytest.approx(0, abs=0.05)
     assert none.mse_fresh == pytest.approx(none.mse, rel=0.1)
-    assert none.mse == pytest.approx(plane_sigmas(10, BT709)[0] ** 2, rel=0.1)
+    assert none.mse == pytest.approx(plane_sigmas(10, BT709, 64, 64)[0] ** 2, rel=0.1)
 
 
 def test_an_object_from_a_smaller_clip_fits() -> None:
@@ -253,7 +254,7 @@ def test_clean_input_is_measured_on_the_frames_that_differ() -> None:
 
 
 def scores(clip: str, values: Sequence[float]) -> list[Score]:
-    methods = ("noisy input", "nano (told)", "nano (auto)", "hqdn3d")
+    methods = ("noisy input", "nano (known sigma)", "nano (auto)", "hqdn3d")
     found = [
         Score(clip, 30, method, value, value, 0.5, psnr_yuv=value, fps=25.0)
         for method, value in zip(methods, values, strict=True)
@@ -267,7 +268,7 @@ def test_wins_and_means_are_of_sigma_auto() -> None:
     cases = scores("a", (20, 30, 28, 29)) + scores("b", (20, 30, 29, 28))
     report = EvalReport("nano", 4, scores=cases)
     assert report.wins() == {"hqdn3d": (1, 2)}
-    text = report.markdown()
+    text = markdown(report)
     assert "nano (auto) is better than hqdn3d in 1 of 2 cases" in text
     assert "| 30 | **mean** | 20.00 / 20.00 | **30.00** / 30.00 |" in text
     assert "| 30 | hqdn3d | 28.50 | 28.50 | 0.5000 | - | 25.0 |" in text
@@ -277,10 +278,10 @@ def test_wins_and_means_are_of_sigma_auto() -> None:
 def test_the_report_says_how_the_peers_got_their_options() -> None:
     cases = scores("a", (20, 30, 28, 29))
     flattered = EvalReport("nano", 4, scores=cases, clocks={"hqdn3d": "a watch"})
-    assert "on the measured clip itself" in flattered.markdown()
-    assert "- fps of hqdn3d: a watch" in flattered.markdown()
+    assert "on the measured clip itself" in markdown(flattered)
+    assert "- fps of hqdn3d: a watch" in markdown(flattered)
     tuned = replace(flattered, tuned_on="train")
-    assert "options tuned on clips of `train`" in tuned.markdown()
+    assert "options tuned on the clips of `train`" in markdown(tuned)
 
 
 def test_behavior_pairs_and_published_are_summed_up(tmp_path: Path) -> None:
@@ -311,22 +312,21 @@ def test_behavior_pairs_and_published_are_summed_up(tmp_path: Path) -> None:
         pairs=[PairScore("x", 35.0, 36.0, 4.0), PairScore("y", 36.0, 35.5, 1.0)],
         not_measured=["VMAF: no libvmaf"],
     )
-    text = report.markdown()
+    text = markdown(report)
     assert "| 30 | 30.00 dB | 31.45 dB | +0.00 dB (b) | +0.50 dB | 1 of 2 |" in text
     assert "| -10.0 dB |" in text  # half of 20 dB less variance
     assert (
-        "| 15.0 | 10.0 | 20.0 | +1.51 dB | +3.01 dB (a) | -5.0 % | -20.0 % (b) |"
-        in text
+        "| 15.0 | 10.0 | 20.0 | +1.51 dB | +3.01 dB (a) | -5.0% | -20.0% (b) |" in text
     )
-    assert "| 30 | 12.0 % | +12.0 % (a) | 0 of 2 | -1.25 dB | -2.00 dB (a) |" in text
+    assert "| 30 | 12.0% | +12.0% (a) | 0 of 2 | -1.25 dB | -2.00 dB (a) |" in text
     assert "worst 48.00 dB (b); highest estimate 0.80" in text
     assert "| **mean** | 34.00 |" in text
     assert "output is rounded to 8 bits" in text.replace("\n", " ")
-    assert "input 35.50 dB, output 35.75 dB, gain +0.25 dB" in text
+    assert "input 35.50 dB, output 35.75 dB, mean gain +0.25 dB" in text
     assert "worst gain -0.50 dB (y); 1 of 2 gain" in text
     assert "- not measured: VMAF: no libvmaf" in text
 
-    report.write(tmp_path / "out")
+    write_report(report, tmp_path / "out")
     stored = json.loads((tmp_path / "out" / "eval.json").read_text())
     assert stored["behavior"]["clean"][0]["psnr_y"] == "inf"
     assert stored["pairs"][1]["psnr"] == 35.5
@@ -334,7 +334,7 @@ def test_behavior_pairs_and_published_are_summed_up(tmp_path: Path) -> None:
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
     (tmp_path / "taken" / "cost.png").mkdir(parents=True)
     with pytest.raises(ConfigError, match="choose another -o"):
-        report.write(tmp_path / "taken")
+        write_report(report, tmp_path / "taken")
 
 
 # Real runs
@@ -358,7 +358,7 @@ def test_one_run_measures_both_protocols_and_a_tuned_peer(
     )
     told_of: list[str] = []
     report = evaluate(config, on_progress=told_of.append)
-    ours = ["nano-awgn (told)", "nano-awgn (auto)"]
+    ours = ["nano-awgn (known sigma)", "nano-awgn (auto)"]
     assert report.methods() == ["noisy input", *ours, "hqdn3d"]
     assert [score.clip for score in report.scores] == ["fine"] * 4 + ["slow"] * 4
     noisy, told, auto, hqdn3d = report.scores[4:]
@@ -383,8 +383,8 @@ def test_one_run_measures_both_protocols_and_a_tuned_peer(
     assert min(clean.psnr_y for clean in behavior.clean) > 40
 
     text = (tmp_path / "out" / "eval.md").read_text()
-    assert text == report.markdown()
-    assert "tuned on clips of `training`" in text
+    assert text == markdown(report)
+    assert "tuned on the clips of `training`" in text
     stored = json.loads((tmp_path / "out" / "eval.json").read_text())
     assert [s["method"] for s in stored["scores"][:4]] == report.methods()
     assert {p.name for p in (tmp_path / "out").glob("*.png")} == {
@@ -406,7 +406,7 @@ def test_options_are_searched_on_the_clip_itself_without_tune(clips: Path) -> No
     report = evaluate(config)
     assert report.behavior is None
     assert not report.published
-    assert "on the measured clip itself" in report.markdown()
+    assert "on the measured clip itself" in markdown(report)
     assert report.scores[-1].psnr_y > report.scores[0].psnr_y + 1
 
 
@@ -510,7 +510,7 @@ def test_what_ffmpeg_lacks_is_named_and_the_rest_is_measured(
     report = evaluate(replace(config, behavior=False, threads=1))
     assert {score.vmaf for score in report.scores} == {None}
     assert "- not measured: VMAF: this build of FFmpeg has no libvmaf" in (
-        report.markdown()
+        markdown(report)
     )
     with pytest.raises(ConfigError, match="no bm3d filter; leave bm3d out"):
         evaluate(replace(config, peers=("all", "bm3d")))
@@ -532,7 +532,7 @@ def test_peers_left_out_are_in_the_report(
     config = EvalConfig(
         str(clips / "slow.mkv"), sigmas=(20,), frames=1, behavior=False, threads=1
     )
-    assert "- not measured: bm3d: no bm3d filter" in evaluate(config).markdown()
+    assert "- not measured: bm3d: no bm3d filter" in markdown(evaluate(config))
 
 
 # V-BM3D
@@ -663,7 +663,7 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(
     def refused(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    monkeypatch.setattr("streamdenoise.measure.quality.evaluate.TemporaryFile", refused)
     told: list[str] = []
     config = EvalConfig(str(clips), output=str(tmp_path))
     with pytest.raises(ConfigError, match="Permission denied; choose another -o"):

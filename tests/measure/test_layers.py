@@ -3,7 +3,6 @@
 import pytest
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.measure.speed import compare_runtimes
 from streamdenoise.measure.speed.layers import LayerProfile, group_of, profile_layers
 
 
@@ -63,10 +62,3 @@ def test_shares_are_of_the_layers_and_the_blocks() -> None:
 def test_an_unknown_size_is_refused() -> None:
     with pytest.raises(ConfigError, match="write 360p"):
         profile_layers("nano", "8k")
-
-
-def test_runtimes_are_compared_step_by_step() -> None:
-    # Neighbors made both slow in the second step: the ratio tells nothing of it.
-    text = compare_runtimes.table({"a": [10.0, 20.0, 10.0], "b": [20.0, 40.0, 20.0]})
-    assert "| a | 10.0 | 1.00 |" in text
-    assert "| b | 20.0 | 2.00 |" in text

@@ -2,103 +2,21 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
 from streamdenoise.errors import ConfigError, SinkError, SourceLostError
-from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.pipeline import pipeline as pipeline_module
-from streamdenoise.pipeline.pipeline import Output, Pipeline
+from streamdenoise.frame import Frame
+from streamdenoise.pipeline import reader
+from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
 from streamdenoise.pipeline.stats import Stats
-
-WAIT_S = 10
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_outlives_a_test() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
-
-
-def make_frame(index: int, value: int = 100, captured_at: float = 0.0) -> Frame:
-    luma = np.full((48, 64), value, np.uint8)
-    chroma = np.full((24, 32), 128, np.uint8)
-    return Frame(
-        (luma, chroma, chroma), "yuv420p", ColorInfo(), index * 3, Fraction(1, 90),
-        index, captured_at,
-    )  # fmt: skip
-
-
-class ListSource:
-    """Frames from memory, then an error; `before` is called ahead of each frame."""
-
-    def __init__(
-        self,
-        count: int,
-        error: BaseException | None = None,
-        is_live: bool = False,
-        before: Callable[[int], object] = lambda index: None,
-    ) -> None:
-        self.info = StreamInfo(64, 48, "yuv420p", is_live=is_live, notes=("a note",))
-        self.given = 0
-        self._count, self._error, self._before = count, error, before
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index in range(self._count):
-            self._before(index)
-            yield make_frame(index)
-            self.given += 1
-        if self._error is not None:
-            raise self._error
-
-
-class Copier:
-    """Gives copies of its input, `lookahead` frames late."""
-
-    def __init__(self, lookahead: int = 0, fail_at: int | None = None) -> None:
-        self._held: list[Frame] = []
-        self._lookahead, self._fail_at = lookahead, fail_at
-
-    def process(self, frame: Frame) -> list[Frame]:
-        if frame.index == self._fail_at:
-            raise FloatingPointError("no numbers left")
-        copied = frame.with_planes(tuple(plane.copy() for plane in frame.planes))
-        self._held.append(copied)
-        return [self._held.pop(0)] if len(self._held) > self._lookahead else []
-
-    def flush(self) -> list[Frame]:
-        held, self._held = self._held, []
-        return held
-
-
-class MemorySink:
-    """Keeps frames; `before` is called ahead of each."""
-
-    notes = ("sink note",)
-
-    def __init__(
-        self,
-        before: Callable[[Frame], object] = lambda frame: None,
-        error_at: int | None = None,
-    ) -> None:
-        self.frames: list[Frame] = []
-        self._before, self._error_at = before, error_at
-
-    def write(self, frame: Frame) -> None:
-        self._before(frame)
-        if len(self.frames) == self._error_at:
-            raise SinkError("out.mp4: the disk is full; free some space")
-        self.frames.append(frame)
-
-    @property
-    def pts(self) -> list[int]:
-        return [frame.pts for frame in self.frames]
+from streamdenoise.pipeline.writer import Output
+from tests.pipeline.parts import WAIT_S, Copier, ListSource, MemorySink
+from tests.support.clock import Clock
+from tests.support.frames import make_frame
 
 
 @pytest.mark.parametrize("lookahead", [0, 1, 2])
@@ -274,14 +192,14 @@ def test_the_overflow_policy_can_be_told():
 
 
 def test_latency_runs_from_capture_to_after_the_write():
-    now = [0.0]
+    clock = Clock(0.0)
 
     def write_takes_a_moment(frame: Frame) -> None:
-        now[0] = frame.captured_at + 0.004 * (1 + frame.index)
+        clock.now = frame.captured_at + 0.004 * (1 + frame.index)
 
     source = ListSource(100)
     sink = MemorySink(before=write_takes_a_moment)
-    stats = Pipeline(source, Copier(), [Output(sink)], clock=lambda: now[0]).run()
+    stats = Pipeline(source, Copier(), [Output(sink)], clock=clock).run()
     assert stats.latency.p50_ms == pytest.approx(4 * 51)
     assert stats.latency.p99_ms == pytest.approx(4 * 100)
     assert stats.elapsed_s == pytest.approx(0.4)
@@ -333,16 +251,13 @@ def test_psnr_is_measured_against_the_reference_frame_of_the_same_index():
 
 
 def test_a_reference_of_another_size_is_refused_by_name():
-    small = Frame(
-        (np.zeros((48, 32), np.uint8),), "gray", ColorInfo(), 0, Fraction(1), 0, 0.0
-    )
-    find = ReferenceReader([small])
+    find = ReferenceReader([make_frame(width=32, pix_fmt="gray")])
     with pytest.raises(ConfigError, match="32x48 gray but the input 64x48 yuv420p"):
         Pipeline(ListSource(3), Copier(), [Output(MemorySink())], reference=find).run()
 
 
 def test_a_source_that_never_stops_is_reported(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pipeline_module, "JOIN_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(reader, "JOIN_TIMEOUT_S", 0.05)
     stuck = threading.Event()
 
     def hang(index: int) -> None:
@@ -350,10 +265,7 @@ def test_a_source_that_never_stops_is_reported(monkeypatch: pytest.MonkeyPatch):
             pipeline.stop()
             stuck.wait(WAIT_S)
 
-    before = set(threading.enumerate())
     pipeline = Pipeline(ListSource(5, before=hang), Copier(), [Output(MemorySink())])
     with pytest.raises(SourceLostError, match="did not stop"):
         pipeline.run()
     stuck.set()
-    for thread in set(threading.enumerate()) - before:
-        thread.join(WAIT_S)

@@ -8,7 +8,7 @@ network, and the autoencoders by a second loss. `photos`: trained on photographs
 noise of sigma 0 to 55, tested on whole pictures of Set12 and Kodak24, noise neither
 clipped nor rounded; gray, and `nano` in RGB too. Every run gets the same CPU minutes. A
 run that was stopped goes on when started again; one that is done is only measured. With
-``--readme`` the table is put into ``README.md``.
+``--readme README.md`` the table is put into that file, between its marks.
 """
 
 import argparse
@@ -19,17 +19,17 @@ from pathlib import Path
 
 import torch
 
+from streamdenoise.console.table import markdown_table
 from streamdenoise.errors import ConfigError, StreamDenoiseError
 from streamdenoise.files import replaced_whole
-from train.classic.config import ClassicConfig
-from train.classic.data import read_pictures
-from train.classic.networks.registry import NETWORKS
-from train.classic.noise import PictureNoise
-from train.classic.report import write_report
-from train.classic.scores import means, scores, with_noise
-from train.classic.train import Result, train_classic
 
-README = Path(__file__).parents[2] / "README.md"
+from .config import ClassicConfig
+from .data import read_pictures
+from .networks.registry import NETWORKS
+from .noise import PictureNoise
+from .report import write_report
+from .scores import means, scores, with_noise
+from .train import Result, train_classic
 
 AUTOENCODERS = ("autoencoder_pool", "autoencoder_strided", "autoencoder_mnist")
 DENOISERS = ("dncnn", "ffdnet", "unet", "nano")
@@ -146,11 +146,10 @@ def _about(result: Result) -> Row:
 def markdown(rows: list[Row]) -> str:
     """A table; its first column is text, the others numbers."""
     header, *body = rows
-    lines = [header, ("---", *["---:"] * (len(header) - 1)), *body]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "\n".join(markdown_table(header, body, numbers_from=1)) + "\n"
 
 
-def write_readme(name: str, table: str, readme: Path = README) -> None:
+def write_readme(name: str, table: str, readme: Path) -> None:
     """Put a table between the two marks of its name.
 
     Raises:
@@ -180,7 +179,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--readme", action="store_true")
+    parser.add_argument("--readme", type=Path, help="put the table into this file")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
@@ -188,8 +187,8 @@ def main() -> None:
         rows = made(options.minutes, options.output, options.threads, options.data)
         table = markdown(rows)
         print(table, end="")
-        if options.readme:
-            write_readme(options.table, table)
+        if options.readme is not None:
+            write_readme(options.table, table, options.readme)
     except StreamDenoiseError as exc:
         sys.exit(f"error: {exc}")
 

@@ -5,20 +5,27 @@ noisy 8-bit planes, ``published`` follows the tables of papers; `behavior` looks
 what a mean PSNR hides; `pairs` measures noise that no formula made.
 """
 
-import tempfile
+import json
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.measure.clips import find_clips, read_clip
 from streamdenoise.measure.config import EvalConfig, Protocol
+from streamdenoise.measure.output import writing_to
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.plots import figure_type
 from streamdenoise.measure.quality.behavior import MIN_WIDTH, measure_behavior
 from streamdenoise.measure.quality.footage import measure_footage
+from streamdenoise.measure.quality.markdown import markdown
 from streamdenoise.measure.quality.pairs import find_pairs, measure_pairs
+from streamdenoise.measure.quality.plots import draw_plots
 from streamdenoise.measure.quality.published import measure_published, open_published
 from streamdenoise.measure.quality.report import EvalReport
 from streamdenoise.measure.quality.video import measure_video
@@ -77,7 +84,8 @@ def evaluate(
     no_vmaf = why_no_vmaf() if video else None
     if config.output is not None:
         figure_type()
-        _make_folder(Path(config.output))
+        with writing_to(folder := Path(config.output)), TemporaryFile(dir=folder):
+            pass
 
     report = EvalReport(
         model=artifact.name,
@@ -109,8 +117,32 @@ def evaluate(
     if real and config.output is not None:
         report.footage += measure_footage(config, real, Path(config.output), tell)
     if config.output is not None:
-        report.write(Path(config.output))
+        write_report(report, Path(config.output))
     return report
+
+
+def write_report(report: EvalReport, folder: Path) -> None:
+    """Write ``eval.md``, ``eval.json`` and the plots.
+
+    In the JSON an infinite value, such as the PSNR of equal frames, is ``"inf"``.
+
+    Raises:
+        ConfigError: Matplotlib is missing, or `folder` cannot be written.
+    """
+    with writing_to(folder):
+        (folder / "eval.md").write_text(markdown(report))
+        text = json.dumps(_plain(asdict(report)), indent=1, allow_nan=False)
+        (folder / "eval.json").write_text(text + "\n")
+        draw_plots(report, folder)
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON can hold it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _check_names(paths: Sequence[Path]) -> None:
@@ -147,14 +179,3 @@ def _check_sizes(paths: Sequence[Path], behavior: bool) -> None:
                 f"{path} is {first.width} wide, too narrow to move an object over; "
                 f"give pictures of {MIN_WIDTH} or more, or --no-behavior"
             )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as exc:
-        raise ConfigError(
-            f"{folder} cannot be written: {exc.strerror}; choose another -o"
-        ) from exc

@@ -1,31 +1,31 @@
-"""Real footage, which has no clean version: pictures before and after, to look at."""
+"""Real footage, which has no clean version: frames before and after, to look at."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from streamdenoise.errors import ConfigError
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.inference.artifact import open_artifact
-from streamdenoise.measure.clips import read_clip
+from streamdenoise.io.open import open_sink
+from streamdenoise.measure.clips import TICK, read_clip
 from streamdenoise.measure.config import EvalConfig
 from streamdenoise.measure.quality.video import run_model
 
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """One clip, denoised with the sigma left to the estimate."""
+    """One clip, denoised with estimated sigma."""
 
     clip: str
     frame: int
-    """The one in the picture: the last that was denoised, counted from 0."""
+    """Index of the frame shown, the last one denoised."""
     sigma_estimated: float
     """In 8-bit levels of RGB."""
-    picture: str
-    """Name of the PNG beside the report: the frame before, the frame after."""
+    image: str
+    """Name of the PNG beside the report: before on the left, after on the right."""
 
 
 def measure_footage(
@@ -34,17 +34,17 @@ def measure_footage(
     folder: Path,
     tell: Callable[[str], None],
 ) -> list[Footage]:
-    """Denoise the beginnings of clips and write a picture of each.
+    """Denoise the beginnings of clips, and write an image of each.
 
     Args:
-        config: model, backend, frames, threads.
-        paths: noisy clips.
-        folder: where the pictures go.
-        tell: told what is being denoised.
+        config: Model, backend, frames, threads.
+        paths: Noisy clips.
+        folder: Where the images go.
+        tell: Called with progress messages.
 
     Raises:
-        ConfigError: a picture cannot be written.
-        SourceError: a clip does not decode.
+        SinkError: An image cannot be written.
+        SourceError: A clip does not decode.
     """
     found = []
     pix_fmt = "rgb24" if open_artifact(config.model).layout == "rgb" else "yuv420p"
@@ -52,11 +52,18 @@ def measure_footage(
         tell(f"real noise: {path.name}")
         noisy = read_clip(path, config.frames, pix_fmt)
         run = run_model(config, noisy, "auto")
-        before, after = (frame_to_rgb(clip[-1]) for clip in (noisy, run.frames))
-        line = np.full((len(before), 4, 3), 255, np.uint8)
-        picture = folder / f"{path.stem}_before_after.png"
-        joined = cv2.hconcat([before, line, after])
-        if not cv2.imwrite(str(picture), cv2.cvtColor(joined, cv2.COLOR_RGB2BGR)):
-            raise ConfigError(f"{picture} cannot be written; choose another -o")
-        found.append(Footage(path.stem, len(noisy) - 1, run.sigma, picture.name))
+        image = folder / f"{path.stem}_before_after.png"
+        _write_side_by_side(noisy[-1], run.frames[-1], image)
+        found.append(Footage(path.stem, len(noisy) - 1, run.sigma, image.name))
     return found
+
+
+def _write_side_by_side(before: Frame, after: Frame, path: Path) -> None:
+    """Write two frames of one size as an RGB image, with a white line between."""
+    left, right = frame_to_rgb(before), frame_to_rgb(after)
+    line = np.full((before.height, 4, 3), 255, np.uint8)
+    rgb = np.concatenate([left, line, right], axis=1)
+    frame = Frame((rgb,), "rgb24", ColorInfo(), 0, TICK, 0, 0.0)
+    info = StreamInfo(frame.width, frame.height, frame.pix_fmt)
+    with open_sink(str(path), info, overwrite=True) as sink:
+        sink.write(frame)

@@ -1,48 +1,45 @@
-"""The plots of an evaluation; matplotlib is imported when one is drawn."""
+"""The plots of an evaluation."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streamdenoise.measure.plots import figure_type, name_points
+from streamdenoise.measure.plots import draw_point, name_points, new_axes
 from streamdenoise.measure.quality.anchors import ANCHORS, SIGMAS
+from streamdenoise.measure.quality.behavior import StaticScene
+from streamdenoise.measure.quality.report import EvalReport
 from streamdenoise.measure.quality.video import NOISY
 
-if TYPE_CHECKING:
-    from streamdenoise.measure.quality.report import EvalReport
 
-
-def draw_plots(report: "EvalReport", folder: Path) -> list[Path]:
+def draw_plots(report: EvalReport, folder: Path) -> list[Path]:
     """Draw what was measured: ``fps.png``, ``static.png``, ``cost.png``.
 
     Args:
-        report: with any of its sections empty.
-        folder: must be there.
+        report: Any of its sections may be empty.
+        folder: Must exist.
 
     Returns:
         The files that were written.
 
     Raises:
-        ConfigError: matplotlib is missing.
+        ConfigError: Matplotlib is missing.
     """
     drawn = []
     if any(score.fps is not None for score in report.scores):
         drawn.append(_draw_fps(report, folder / "fps.png"))
     if report.behavior is not None and report.behavior.static:
-        drawn.append(_draw_static(report, folder / "static.png"))
+        scenes = report.behavior.static
+        drawn.append(_draw_static(report.model, scenes, folder / "static.png"))
     sigmas = {score.sigma for score in report.published} & set(SIGMAS)
     if sigmas and report.kmac_per_px:
         drawn.append(_draw_cost(report, _middle(sigmas), folder / "cost.png"))
     return drawn
 
 
-def _draw_fps(report: "EvalReport", path: Path) -> Path:
+def _draw_fps(report: EvalReport, path: Path) -> Path:
     """PSNR-Y against speed, means over the clips at the middle level."""
     sigma = _middle({score.sigma for score in report.scores})
-    figure, axes = _axes()
-    axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.3)
+    axes = new_axes(log_x=True)
     points = {}
     for method in report.methods():
         at = [s for s in report.scores if (s.sigma, s.method) == (sigma, method)]
@@ -51,38 +48,34 @@ def _draw_fps(report: "EvalReport", path: Path) -> Path:
             axes.axhline(quality, color="gray", ls="--", label=NOISY)
             continue
         points[method] = (float(np.mean([s.fps for s in at if s.fps])), quality)
-        _point(axes, points[method], method.startswith(report.model))
+        draw_point(axes, points[method], method.startswith(report.model))
     axes.set_xlabel("frames per second, filter alone (log)")
     axes.set_ylabel("PSNR-Y, dB, mean over the clips")
     axes.set_title(f"video protocol, sigma {sigma:g}")
     axes.legend(loc="lower right")
     name_points(axes, points)
-    figure.savefig(path, dpi=120)
+    axes.figure.savefig(path, dpi=120)
     return path
 
 
-def _draw_static(report: "EvalReport", path: Path) -> Path:
+def _draw_static(model: str, scenes: list[StaticScene], path: Path) -> Path:
     """PSNR-Y against the frame of a still scene, means over the clips."""
-    assert report.behavior is not None
-    scenes = report.behavior.static
-    figure, axes = _axes()
+    axes = new_axes()
     for sigma in dict.fromkeys(scene.sigma for scene in scenes):
         curves = [scene.psnr_y for scene in scenes if scene.sigma == sigma]
         curve = np.mean(curves, axis=0)
         axes.plot(np.arange(1, len(curve) + 1), curve, label=f"sigma {sigma:g}")
     axes.set_xlabel("frame of a still scene")
     axes.set_ylabel("PSNR-Y, dB, mean over the clips")
-    axes.set_title(report.model)
+    axes.set_title(model)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    axes.figure.savefig(path, dpi=120)
     return path
 
 
-def _draw_cost(report: "EvalReport", sigma: float, path: Path) -> Path:
-    """PSNR of RGB against cost, with figures from papers."""
-    figure, axes = _axes()
-    axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.3)
+def _draw_cost(report: EvalReport, sigma: float, path: Path) -> Path:
+    """PSNR of RGB against cost, beside figures from papers."""
+    axes = new_axes(log_x=True)
     at = [score.psnr for score in report.published if score.sigma == sigma]
     points = {
         f"{report.model} (these clips)": (report.kmac_per_px or 0.0, float(np.mean(at)))
@@ -91,27 +84,15 @@ def _draw_cost(report: "EvalReport", sigma: float, path: Path) -> Path:
         quality = anchor.psnr[SIGMAS.index(sigma)]
         points[f"{anchor.name} (DAVIS)"] = (anchor.kmac_per_px, quality)
     for index, point in enumerate(points.values()):
-        _point(axes, point, index == 0)
+        draw_point(axes, point, index == 0)
     axes.set_xlabel("kMAC per pixel (log)")
     axes.set_ylabel("PSNR of RGB, dB")
     axes.set_title(
         f"published protocol, sigma {sigma:g}: other clips than DAVIS, no ranking"
     )
     name_points(axes, points)
-    figure.savefig(path, dpi=120)
+    axes.figure.savefig(path, dpi=120)
     return path
-
-
-def _axes() -> tuple[Any, Any]:
-    figure = figure_type()(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(which="both", alpha=0.3)
-    return figure, axes
-
-
-def _point(axes: Any, point: tuple[float, float], ours: bool) -> None:
-    marker, color = ("*", "tab:red") if ours else ("o", "tab:blue")
-    axes.plot(*point, marker, color=color, ms=12 if ours else 7)
 
 
 def _middle(sigmas: set[float]) -> float:

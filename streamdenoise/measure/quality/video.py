@@ -23,6 +23,8 @@ from streamdenoise.measure.peers.search import best_options, tuning_cases
 from streamdenoise.measure.quality.vmaf import vmaf
 
 NOISY = "noisy input"
+KNOWN, AUTO = "(known sigma)", "(auto)"
+"""What follows the model's name: whether sigma is given or estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +187,13 @@ def _measure_clip(
     rng = np.random.default_rng(config.seed)
     frames = [add_gaussian_noise(frame, sigma, rng) for frame in clean.frames]
     noisy = store(frames, clean.raw.with_name("noisy.yuv"))
-    told = run_model(config, frames, sigma)
+    known = run_model(config, frames, sigma)
     auto = run_model(config, frames, "auto")
     scores = [
         measure(NOISY, frames),
-        measure(f"{told.model} (told)", told.frames, told.fps),
+        measure(f"{known.model} {KNOWN}", known.frames, known.fps),
         measure(
-            f"{auto.model} (auto)",
+            f"{auto.model} {AUTO}",
             auto.frames,
             auto.fps,
             sigma_estimated=auto.sigma,

@@ -41,7 +41,7 @@ from streamdenoise.measure.peers.ffmpeg import (
 from streamdenoise.measure.peers.peer import store
 from streamdenoise.measure.peers.search import best_options
 from streamdenoise.measure.plots import figure_type
-from streamdenoise.measure.speed.report import CRF, PRESET, BenchReport, Result
+from streamdenoise.measure.speed.bench_report import CRF, PRESET, BenchReport, Result
 
 PEERS = tuple(peer for peer in FFMPEG_PEERS if peer.name not in TOO_SLOW_TO_BENCH)
 

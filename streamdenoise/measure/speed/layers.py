@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from streamdenoise.console.table import markdown_table
 from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backends import openvino
 from streamdenoise.inference.backends.openvino import ov
-from streamdenoise.inference.load import step_request
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.measure.speed.roofline import PeakMeter
 from streamdenoise.units import parse_size
@@ -91,14 +92,15 @@ class LayerProfile:
     def table(self, longest: int = 0) -> str:
         """Markdown; with the layers that take longest, if wanted."""
         share = self.conv_gmac_s / self.peak_int8
+        title = f"{self.model}, {self.width}x{self.height}, {self.threads} threads"
         rows = [
-            f"| {self.model}, {self.width}x{self.height}, {self.threads} threads "
-            "| ms |",
-            "|---|---|",
-            *(f"| {group} | {ms:.2f} |" for group, ms in self.groups.items()),
-            f"| pixels to blocks and back (numpy) | {self.blocks_ms:.2f} |",
-            f"| **sum** | **{self.layers_ms + self.blocks_ms:.2f}** |",
-            f"| a step without the counters | {self.step_ms:.2f} |",
+            *((group, f"{ms:.2f}") for group, ms in self.groups.items()),
+            ("pixels to blocks and back (numpy)", f"{self.blocks_ms:.2f}"),
+            ("**sum**", f"**{self.layers_ms + self.blocks_ms:.2f}**"),
+            ("a step without the counters", f"{self.step_ms:.2f}"),
+        ]
+        lines = [
+            *markdown_table((title, "ms"), rows),
             "",
             f"Outside the convolutions: {self.outside_share:.0%} of the sum. "
             f"Convolutions: {self.conv_gmac:.2f} GMAC at "
@@ -107,12 +109,11 @@ class LayerProfile:
         ]
         if longest:
             order = sorted(self.layers.items(), key=lambda item: -item[1][1])
-            rows += ["", "| layer | group | ms |", "|---|---|---|"]
-            rows += [
-                f"| {name} | {group} | {ms:.2f} |"
-                for name, (group, ms) in order[:longest]
-            ]
-        return "\n".join(rows)
+            cells = (
+                (name, group, f"{ms:.2f}") for name, (group, ms) in order[:longest]
+            )
+            lines += ["", *markdown_table(("layer", "group", "ms"), cells)]
+        return "\n".join(lines)
 
 
 def profile_layers(
@@ -140,9 +141,9 @@ def profile_layers(
         n // artifact.multiple * artifact.multiple for n in parse_size(size)
     )
     threads = threads or usable_cores()
-    request = step_request("openvino", artifact, height, width, 8, threads)
+    request = StepRequest("openvino", artifact, height, width, threads=threads)
     counted, plain = (
-        openvino.load("openvino", request, profile=profile) for profile in (True, False)
+        openvino.load(request, profile=profile) for profile in (True, False)
     )
     frames = noisy_planes(artifact, height, width, count=4)
     sigma = np.full(artifact.sigmas, _NOISE_STD, np.float32)

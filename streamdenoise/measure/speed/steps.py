@@ -7,11 +7,10 @@ are measured between those turns: what else the machine is doing slows all alike
 """
 
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -26,8 +25,10 @@ from streamdenoise.errors import (
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference.artifact import Artifact, open_artifact
-from streamdenoise.inference.load import Backend, check_backend, load_backend
+from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.load import check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.measure.clips import (
     clean_clip_path,
@@ -36,7 +37,6 @@ from streamdenoise.measure.clips import (
     resized_clip,
 )
 from streamdenoise.measure.config import StepBenchConfig
-from streamdenoise.measure.plots import write_texts
 from streamdenoise.measure.speed.roofline import (
     PEAKS,
     Peak,
@@ -45,6 +45,7 @@ from streamdenoise.measure.speed.roofline import (
     state_bytes,
     work_of_step,
 )
+from streamdenoise.measure.speed.step_report import StepReport, StepResult
 from streamdenoise.units import parse_size
 
 ALL = "all"
@@ -57,107 +58,6 @@ _TURN_S = 1.0
 _MIN_STEPS = 5
 
 Planes = tuple[np.ndarray, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """One backend at one size; the names are those of the JSON file."""
-
-    backend: str
-    size: str
-    width: int
-    height: int
-    precision: str
-    """Of the products: ``int8``, ``fp16`` or ``fp32``."""
-    device: str
-    steps: int
-    """How many were timed."""
-    step_ms_median: float
-    step_ms_p99: float
-    fps: float
-    """Of the median step."""
-    kmac_per_px: float
-    """Thousands of multiply-accumulates of the convolutions for each luma pixel."""
-    tflops: float
-    """10^12 operations a second, of the median step; a MAC is two."""
-    gb_per_s: float
-    """10^9 bytes a second of compulsory traffic, see `roofline.work_of_step`."""
-    peak_tflops: float
-    peak_gb_per_s: float
-    fraction_of_compute: float
-    fraction_of_bandwidth: float
-    fraction_of_roofline: float
-    """Shortest possible time over the median one, by the tighter limit."""
-    bound_by: str
-    """The tighter limit: ``compute`` or ``bandwidth``."""
-
-    def row(self) -> str:
-        """A line of the table."""
-        return (
-            f"| {self.size} | {self.backend} | {self.step_ms_median:.1f} | "
-            f"{self.step_ms_p99:.1f} | {self.fps:.1f} | {self.kmac_per_px:.1f} | "
-            f"{self.tflops:.2f} | {self.fraction_of_compute:.0%} of "
-            f"{self.peak_tflops:.2f} {self.precision} | {self.gb_per_s:.1f} | "
-            f"{self.fraction_of_bandwidth:.1%} of {self.peak_gb_per_s:.0f} | "
-            f"{self.fraction_of_roofline:.0%} ({self.bound_by}) |"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """All results of a run, and how they were got."""
-
-    command: str
-    """Repeats the run."""
-    model: str
-    clip: str
-    sigma: float
-    """Std of the added noise in RGB, in 8-bit levels."""
-    turns: int
-    quick: bool
-    """A trial, whose figures mean nothing."""
-    cpu: str
-    cores: int
-    """That this process may use."""
-    threads: int
-    versions: dict[str, str]
-    results: tuple[StepResult, ...]
-    left_out: dict[str, str]
-    """Backends that do not work here, or not at a size, and why."""
-
-    def json(self) -> str:
-        """All of it, for programs."""
-        return json.dumps(asdict(self), indent=1) + "\n"
-
-    def markdown(self) -> str:
-        """The table, with what must be known to read it."""
-        versions = ", ".join(f"{name} {v}" for name, v in self.versions.items())
-        lines = [
-            f"{self.cpu}, {self.threads} threads, {versions}.",
-            f"The engine step alone, model {self.model}; clip {self.clip}, white "
-            f"Gaussian noise of sigma {self.sigma:g} in RGB; median and 99th "
-            f"percentile of the turns, {self.turns} for each. GB/s: pixels and state "
-            "in and out and weights once. Peaks: the best of a large matrix product "
-            "in the backend's runtime and precision, and of a large copy, in this "
-            "run. Roofline: shortest possible time over the median, by the tighter "
-            f"limit.{' A trial, no figures.' if self.quick else ''}",
-            "",
-            "| size | backend | ms | ms p99 | fps | kMAC/px | TFLOP/s | of peak | "
-            "GB/s | of peak | roofline |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
-            *(result.row() for result in self.results),
-            "",
-            *(f"- not measured: {reason}" for reason in self.left_out.values()),
-        ]
-        return "\n".join(lines).rstrip() + "\n"
-
-    def write(self, folder: Path) -> None:
-        """Write `bench.md` and `bench.json` into `folder`.
-
-        Raises:
-            ConfigError: it cannot be written.
-        """
-        write_texts(folder, {"bench.md": self.markdown(), "bench.json": self.json()})
 
 
 def bench_steps(
@@ -316,16 +216,18 @@ def _measure(
     noisy = [_engine_planes(frame) for frame in noisy_clip(clean, config.sigma)]
     # There and back, so that the picture never jumps.
     frames = itertools.cycle(noisy + noisy[-2:0:-1])
-    told = plane_sigmas(config.sigma, clean[0].color, clean[0].pix_fmt)
+    height, width = noisy[0][0].shape
+    told = plane_sigmas(config.sigma, clean[0].color, width, height, clean[0].pix_fmt)
     level = np.array(told, np.float32) / 255
     sigma = np.broadcast_to(level, (artifact.sigmas,))  # RGB has one for all
-    height, width = noisy[0][0].shape
     with ExitStack() as stack:
         runs, missing = [], {}
         for name in names:
             tell(f"{size}: {name}: loading")
             try:
-                engine = load_backend(name, artifact, height, width, 8, config.threads)
+                engine = load_backend(
+                    StepRequest(name, artifact, height, width, threads=config.threads)
+                )
             except BackendError as exc:
                 if name in config.backends:
                     raise

@@ -1,11 +1,13 @@
-"""What `bench` measured: a table, a JSON file and a plot."""
+"""The results of `bench`: a table, a JSON file and a plot."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
-from streamdenoise.measure.plots import figure_type, name_points, write_texts
+from streamdenoise.console.table import markdown_table
+from streamdenoise.measure.output import writing_to
+from streamdenoise.measure.plots import draw_point, name_points, new_axes
 
 PRESET = "veryfast"
 CRF = 23
@@ -27,26 +29,24 @@ class Result:
     """The whole process, start included: file in, x264 file out."""
     options: str = ""
 
-    def row(self) -> str:
-        """A line of the table."""
+    def row(self) -> tuple[str, ...]:
+        """Cells of the table."""
         step, job = (
             f"{median(values):.1f}" if values else "-"
             for values in (self.step_fps, self.job_fps)
         )
-        return (
-            f"| {self.size} | {self.name} | {step} | {job} | {self.psnr_y:.2f} | "
-            f"{self.frames} |"
-        )
+        return self.size, self.name, step, job, f"{self.psnr_y:.2f}", str(self.frames)
 
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """All results of a run, and how they were got."""
+    """All results of a run, and how they were measured."""
 
     results: tuple[Result, ...]
     machine: dict[str, str]
     clip: str
     sigma: float
+    """Std of the added noise in RGB, in 8-bit levels."""
     repeat: int
     left_out: tuple[str, ...]
     """Why a backend does not work here."""
@@ -54,64 +54,58 @@ class BenchReport:
     """Whether FFmpeg's filters got their best options, or the first ones (quick)."""
 
     def markdown(self) -> str:
-        """The table, with what must be known to read it."""
+        """The table, and how to read it."""
         noisy = next(r.psnr_y for r in self.results if r.name == "none")
         options = (
-            "the best options of a search on this very clip"
+            "use the best options of a search on this very clip"
             if self.searched
-            else "options that were not searched: a trial, no figures"
+            else "use options that were not searched: this was a trial, and the "
+            "figures mean nothing"
         )
+        header = ("size", "denoiser", "step fps", "job fps", "PSNR-Y dB", "frames")
         lines = [
             f"{', '.join(f'{k} {v}' for k, v in self.machine.items())}.",
             f"Clip {self.clip}, white Gaussian noise of sigma {self.sigma:g} in RGB "
             f"(PSNR-Y {noisy:.2f} dB); median of {self.repeat} interleaved runs. "
             "Step: the denoiser alone (FFmpeg: read and filter). Job: file to file "
             f"with x264 {PRESET}, crf {CRF}, process start included. streamdenoise "
-            f"estimates the noise itself; FFmpeg's filters have {options}. PSNR-Y: "
-            f"denoised frames before the encoder, "
-            f"{self.results[0].size}.",
+            f"estimates the noise itself; FFmpeg's filters {options}. PSNR-Y: "
+            f"denoised frames before the encoder, {self.results[0].size}.",
             "",
-            "| size | denoiser | step fps | job fps | PSNR-Y dB | frames |",
-            "|---|---|---|---|---|---|",
-            *(result.row() for result in self.results),
+            *markdown_table(header, (result.row() for result in self.results)),
             "",
             *(f"- not measured: {reason}" for reason in self.left_out),
         ]
         return "\n".join(lines).rstrip() + "\n"
 
     def json(self) -> str:
-        """All of it, for programs."""
+        """Everything, for programs."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
     def write(self, folder: Path) -> None:
-        """Write `bench.md`, `bench.json` and `bench.png` into `folder`.
+        """Write ``bench.md``, ``bench.json`` and ``bench.png``.
 
         Raises:
-            ConfigError: matplotlib is missing, or `folder` cannot be written.
+            ConfigError: Matplotlib is missing, or `folder` cannot be written.
         """
-        write_texts(folder, {"bench.md": self.markdown(), "bench.json": self.json()})
-        self._plot(folder / "bench.png")
+        with writing_to(folder):
+            (folder / "bench.md").write_text(self.markdown())
+            (folder / "bench.json").write_text(self.json())
+            self._plot(folder / "bench.png")
 
     def _plot(self, path: Path) -> None:
         sizes = list(dict.fromkeys(result.size for result in self.results))
         size = "720p" if "720p" in sizes else sizes[0]
-        figure = figure_type()(figsize=(8, 5), layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_xscale("log")
-        axes.margins(x=0.25, y=0.3)
-        names = {}
+        axes = new_axes(log_x=True)
+        points = {}
         for result in self.results:
             if result.size != size or not result.job_fps:
                 continue
-            fps = median(result.job_fps)
-            names[result.name] = (fps, result.psnr_y)
-            ours = result.name.startswith("streamdenoise")
-            color = "tab:red" if ours else "tab:blue"
-            marker = "*" if ours else "o"
-            axes.plot(fps, result.psnr_y, marker, color=color, ms=12 if ours else 7)
-        axes.grid(which="both", alpha=0.3)
+            points[result.name] = (median(result.job_fps), result.psnr_y)
+            is_ours = result.name.startswith("streamdenoise")
+            draw_point(axes, points[result.name], is_ours)
         axes.set_xlabel(f"frames per second, whole job at {size} (log)")
         axes.set_ylabel("PSNR-Y, dB")
         axes.set_title(f"{self.clip}, noise of sigma {self.sigma:g}")
-        name_points(axes, names)
-        figure.savefig(path, dpi=120)
+        name_points(axes, points)
+        axes.figure.savefig(path, dpi=120)

@@ -1,0 +1,72 @@
+"""What a pipeline does about a source that may be lost and come back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from streamdenoise.frame import Frame
+from streamdenoise.pipeline.live_clock import LiveClock
+
+TICK_S = 0.2
+"""How often a live pipeline that gets no frames checks what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRules:
+    """How a pipeline keeps running for months, whatever fails around it.
+
+    An output that fails is left out while others work. A source that is blocked in a
+    read does not hold up the end of the run.
+    """
+
+    prepare: Callable[[], None] | None = None
+    """Called before the first frame is denoised. Frames that arrive meanwhile are
+    dropped, so that none has to wait."""
+    wall_clock: bool = True
+    """Whether timestamps come from a `LiveClock`."""
+    hold: Callable[[Frame, float], Frame] | None = None
+    """Makes the frame to write when none has arrived for a number of seconds, from the
+    last clean one; None writes nothing. It needs `wall_clock`."""
+    hold_after_s: float = 1.0
+    """Silence, in seconds, after which that frame is written."""
+
+
+FILE_RULES = LiveRules(wall_clock=False)
+"""Timestamps are kept, and nothing is held."""
+
+
+class LiveFrames:
+    """Timestamps of the frames, and a stand-in for those that do not arrive."""
+
+    def __init__(self, rules: LiveRules, time_base: Fraction) -> None:
+        self._hold_after_s = rules.hold_after_s
+        self._draw = rules.hold
+        self._clock = LiveClock(time_base) if rules.wall_clock else None
+        self._newest: Frame | None = None
+        self._held_at = float("-inf")
+
+    def stamp(self, frame: Frame) -> Frame:
+        """`frame` with its timestamp on the wall clock, where that is wanted."""
+        return frame if self._clock is None else self._clock.stamp(frame)
+
+    def remember(self, clean: Frame) -> None:
+        """Keep the last clean frame, for `held`."""
+        self._newest = clean
+
+    def held(self, now: float, silence_s: float) -> Frame | None:
+        """The frame that stands in at `now`; None if none is due.
+
+        Args:
+            now: Seconds, on the clock of `Frame.captured_at`.
+            silence_s: Time since the last frame arrived.
+        """
+        if (
+            self._draw is None
+            or self._clock is None
+            or self._newest is None
+            or silence_s < self._hold_after_s
+            or now - self._held_at < TICK_S / 2
+        ):
+            return None
+        self._held_at = now
+        return self._clock.hold(self._draw(self._newest, silence_s), now)

@@ -1,0 +1,101 @@
+"""The input side of a pipeline: a thread that reads the source ahead into a queue."""
+
+import time
+from collections.abc import Callable
+from threading import Thread
+
+from streamdenoise.errors import SourceLostError
+from streamdenoise.frame import Frame
+from streamdenoise.io.protocols import Source
+from streamdenoise.pipeline.queue import FrameQueue
+from streamdenoise.pipeline.stats import RateMeter
+
+JOIN_TIMEOUT_S = 30.0
+"""How long a source may take to notice that it is no longer read."""
+
+_LIVE_JOIN_TIMEOUT_S = 0.3
+"""The same for a live source, whose thread is left behind after that."""
+
+FindReference = Callable[[Frame], tuple[Frame, Frame | None]]
+"""Returns the frame to denoise and its clean version, for each frame of the source."""
+
+
+class Reader:
+    """A source, its queue and its thread.
+
+    The thread of a live source is a daemon: nothing can wake a thread that is blocked
+    in a network read, so it is left to end by itself.
+
+    Attributes:
+        queue: Frames and their references, in order; then the source's error, if any.
+        frames: Number of frames read so far.
+        frame_at: When the last frame arrived, or when the reader was started.
+        rate: Of the frames.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        queue: FrameQueue[tuple[Frame, Frame | None]],
+        find_reference: FindReference | None = None,
+        *,
+        is_live: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Connect the parts; nothing is read before `start`.
+
+        Args:
+            source: Open; the caller closes it.
+            queue: Filled by the thread, then closed.
+            find_reference: Returns each frame with its clean version; None has none.
+            is_live: Whether the thread may be left behind.
+            clock: Seconds, comparable with `Frame.captured_at`.
+        """
+        self.queue = queue
+        self.frames = 0
+        self.frame_at = 0.0
+        self.rate = RateMeter(clock=clock)
+        self._source = source
+        self._find_reference = find_reference
+        self._is_live = is_live
+        self._clock = clock
+        self._thread = Thread(target=self._read, name="decode", daemon=is_live)
+
+    def start(self) -> None:
+        self.frame_at = self._clock()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Discard what was read ahead; may be called from any thread, repeatedly."""
+        self.queue.close(discard=True)
+
+    def join(self) -> None:
+        """Wait for the thread, for a while."""
+        self._thread.join(_LIVE_JOIN_TIMEOUT_S if self._is_live else JOIN_TIMEOUT_S)
+
+    def check_ended(self) -> None:
+        """Check that the thread has ended, after `join`.
+
+        Raises:
+            SourceLostError: It has not, and the source is not live.
+        """
+        if self._thread.is_alive() and not self._is_live:
+            raise SourceLostError(
+                f"the source did not stop within {JOIN_TIMEOUT_S:.0f} s; check the "
+                "device or the connection"
+            )
+
+    def _read(self) -> None:
+        error = None
+        try:
+            for frame in self._source:
+                find = self._find_reference
+                if not self.queue.put((frame, None) if find is None else find(frame)):
+                    break
+                self.frames += 1
+                self.frame_at = self._clock()
+                self.rate.tick()
+        except BaseException as exc:  # of any kind: the queue's consumer raises it
+            error = exc
+        finally:
+            self.queue.close(error)
