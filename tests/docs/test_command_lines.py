@@ -84,7 +84,7 @@ def check(command: list[str]) -> None:
             check_options(ROOT / file, arguments)
         case ["just", *recipes]:
             text = (ROOT / "justfile").read_text()
-            known = re.findall(r"^([a-z-]+)(?: .*)?:(?!=)", text, re.MULTILINE)
+            known = re.findall(r"^([a-z][\w-]*)(?: .*)?:(?!=)", text, re.MULTILINE)
             assert set(recipes) <= set(known)
         case ["pip", "install", *arguments]:
             extras = re.findall(r"\.\[([\w,-]+)\]", " ".join(arguments))
