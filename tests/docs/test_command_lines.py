@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import typer
 
-from streamdenoise.cli.app import app
 from tests.docs.pages import PAGES, blocks, commands
-from tests.support.command import ROOT
+from tests.support.command import ROOT, app
 
 COMMANDS = [
     pytest.param(command, id=f"{block}: {' '.join(command)[:60]}")
