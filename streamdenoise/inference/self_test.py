@@ -25,7 +25,7 @@ within two frames."""
 FRAMES = 2
 
 LEAST_PSNR_DB = {"fp32": 60.0, "fp16": 50.0, "int8": 42.0}
-"""Least PSNR by precision; `engines/README.md` has that of sound engines."""
+"""Least PSNR by precision; sound engines have more, see `docs/engines.md`."""
 
 NOISE_STD = 0.05
 """Noise of the clip in each plane, in [0, 1]."""
