@@ -25,10 +25,10 @@ from streamdenoise.errors import BuildStoppedError, ConfigError, EngineBuildErro
 from streamdenoise.files import replaced_whole
 from streamdenoise.inference.engine_folders import (
     FOLDER_VARIABLE,
-    _cache_folder,
-    _can_write,
-    _first_writable,
-    _search_path,
+    cache_folder,
+    can_write,
+    first_writable,
+    search_path,
 )
 from streamdenoise.inference.engine_spec import EngineSpec
 
@@ -108,8 +108,8 @@ class EngineStore:
             folder: the only folder, if it is writable; None takes those of
                 `default_folder`.
         """
-        self.folders = _search_path(folder)
-        self.folder = _first_writable(self.folders)
+        self.folders = search_path(folder)
+        self.folder = first_writable(self.folders)
 
     def engines(self) -> list[StoredEngine]:
         """All engines, folder by folder and by name, those with faults included."""
@@ -197,11 +197,11 @@ class EngineStore:
         Raises:
             ConfigError: neither can be written.
         """
-        first, tried = self.folders[0], dict.fromkeys((*self.folders, _cache_folder()))
+        first, tried = self.folders[0], dict.fromkeys((*self.folders, cache_folder()))
         for folder in tried:
             with suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
-            if not (os.path.isdir(folder) and _can_write(folder)):
+            if not (os.path.isdir(folder) and can_write(folder)):
                 continue
             if folder != first:
                 log.warning("%s cannot be written: engines go to %s", first, folder)
