@@ -54,7 +54,7 @@ def test_an_engine_is_built_once_and_found_again(store: EngineStore) -> None:
 
 CHANGES = [
     ({"runtime": "TensorRT 10.16"}, "built by TensorRT 10.15, this is TensorRT 10.16"),
-    ({"precision": "fp32"}, "another precision"),
+    ({"precision": "fp32"}, "its precision is different"),
 ]
 
 
