@@ -1,4 +1,4 @@
-"""What is trained: the networks, the data, the noise, and every choice of a grid."""
+"""Options of `train classic`: the networks, the data, the noise, and the grid."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from .networks.registry import NETWORKS, NetworkSpec
 from .noise import ImageNoise
 
 GRID = {"lr": float, "batch": int, "width": int}
-"""What ``--grid`` can vary."""
+"""The options that ``--grid`` can vary, and their types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Run:
     """One network to train: a cell of the grid."""
 
     name: str
-    """Of its folder and its checkpoint."""
+    """Name of its folder and its checkpoint."""
     spec: NetworkSpec
     lr: float
     batch: int
@@ -74,7 +74,7 @@ class ClassicConfig:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise ConfigError(
-                f"no loss is named {self.loss!r}: choose {', '.join(LOSSES)}"
+                f"there is no loss {self.loss!r}; choose from {', '.join(LOSSES)}"
             )
         for key, least in {
             **dict.fromkeys(("epochs", "resize", "crop", "patience", "seed"), 0),
@@ -92,22 +92,22 @@ class ClassicConfig:
             raise ConfigError(f"--lr must be above 0, got {self.lr:g}")
         if not 0 < self.split < 1:
             raise ConfigError(
-                f"--split leaves nothing to train on or to test: {self.split:.0%}; "
+                f"--split leaves nothing to train on or to test on: {self.split:.0%}; "
                 "give 80:20"
             )
         if not 0 <= self.minutes < math.inf:
             raise ConfigError(f"--minutes must be 0 or more, got {self.minutes:g}")
         if not self.minutes and not self.epochs:
             raise ConfigError(
-                f"--minutes {self.minutes:g} with --epochs {self.epochs} has no end; "
+                f"--minutes {self.minutes:g} with --epochs {self.epochs} never ends; "
                 "one of them must be above 0"
             )
         if not self.networks:
             raise ConfigError("name a network, such as cnn4dn")
         if 0 < self.resize < self.crop:
             raise ConfigError(
-                f"--crop {self.crop} does not fit into pictures of --resize "
-                f"{self.resize}; lower it, or give --crop 0 for whole pictures"
+                f"--crop {self.crop} does not fit into images of --resize "
+                f"{self.resize}; lower it, or give --crop 0 for whole images"
             )
         _ = self.runs
 
@@ -129,7 +129,7 @@ class ClassicConfig:
         return found
 
     def describe(self, run: Run) -> dict[str, object]:
-        """What a run must have in common with the one that it goes on from."""
+        """The options that a run must have in common with the one that it resumes."""
         shared = (
             *("loss", "minutes", "split", "augment", "resize", "crop", "crops"),
             "seed",
@@ -148,16 +148,16 @@ class ClassicConfig:
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Read names with commas between them; ``all`` are all of `NETWORKS`."""
+    """Parse names separated by commas; ``all`` stands for all of `NETWORKS`."""
     names = tuple(name.strip() for name in text.split(","))
     return tuple(NETWORKS) if names == ("all",) else names
 
 
 def parse_split(text: str) -> float:
-    """Read ``80:20``: the first number's share of both.
+    """Parse ``80:20``: the share of the first number.
 
     Raises:
-        ConfigError: these are not two numbers.
+        ConfigError: the text is not two numbers.
     """
     first, _, second = text.partition(":")
     try:
@@ -172,10 +172,10 @@ def parse_split(text: str) -> float:
 
 
 def parse_levels(text: str) -> tuple[float, float]:
-    """Read ``25``, or a range such as ``0-55``.
+    """Parse ``25``, or a range such as ``0-55``.
 
     Raises:
-        ConfigError: these are not one or two numbers.
+        ConfigError: the text is not one or two numbers.
     """
     first, dash, second = text.partition("-")
     try:
@@ -188,18 +188,18 @@ def parse_levels(text: str) -> tuple[float, float]:
 
 
 def parse_grid(texts: list[str]) -> dict[str, tuple[float, ...]]:
-    """Read ``lr=1e-3,3e-4`` and the like.
+    """Parse options such as ``lr=1e-3,3e-4``.
 
     Raises:
-        ConfigError: nobody varies that, or its values are no positive numbers.
+        ConfigError: the option is not in `GRID`, or a value is not a positive number.
     """
     grid: dict[str, tuple[float, ...]] = {}
     for text in texts:
         key, _, values = text.partition("=")
         if key not in GRID:
             raise ConfigError(
-                f"--grid {text} varies nothing: give {', '.join(GRID)} as in "
-                "lr=1e-3,3e-4"
+                f"--grid {text} does not name one of {', '.join(GRID)}; give, for "
+                "example, lr=1e-3,3e-4"
             )
         try:
             given = [GRID[key](value) for value in values.split(",")]
@@ -207,9 +207,9 @@ def parse_grid(texts: list[str]) -> dict[str, tuple[float, ...]]:
                 raise ValueError
         except ValueError:
             raise ConfigError(
-                f"--grid {text} has values that are no positive "
-                f"{'numbers' if GRID[key] is float else 'whole numbers'}; give them as "
-                "in lr=1e-3,3e-4 and batch=16,32"
+                f"--grid {text} has values that are not positive "
+                f"{'numbers' if GRID[key] is float else 'whole numbers'}; give, for "
+                "example, lr=1e-3,3e-4 or batch=16,32"
             ) from None
         grid[key] = tuple(dict.fromkeys([*grid.get(key, ()), *given]))
     return grid
