@@ -8,9 +8,9 @@ import signal
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from streamdenoise._version import __version__
+from streamdenoise.cli.help import PanelGroup
 from streamdenoise.console.logs import configure_logging, logs_json
 from streamdenoise.errors import (
     SinkRefusedError,
@@ -22,11 +22,11 @@ from streamdenoise.masking import mask_exception
 log = logging.getLogger(__name__)
 
 EXIT_REFUSED = 77
-"""A password was refused (EX_NOPERM of sysexits.h): starting again would not help, and
-may lock the account."""
+"""A password was refused (EX_NOPERM of sysexits.h): retrying would not help, and may
+lock the account."""
 
 
-class ErrorGroup(TyperGroup):
+class ErrorGroup(PanelGroup):
     """The one place where an expected error becomes a sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -48,17 +48,17 @@ class ErrorGroup(TyperGroup):
 
 app = typer.Typer(
     cls=ErrorGroup,
-    help="Make noisy video clean: live, in files, in pictures.",
+    help="Remove noise from video in real time: live, in files, and in images.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # rich alone takes as long to import as all of the rest
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 def print_version(wanted: bool) -> None:
-    """Do what ``--version`` asks for, before a command is looked for."""
+    """Print the version and exit, before a command is looked for."""
     if wanted:
         typer.echo(f"streamdenoise {__version__}")
         raise typer.Exit
@@ -76,10 +76,10 @@ def options(
         ),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Log what is going on.")
+        bool, typer.Option("-v", "--verbose", help="Log what happens.")
     ] = False,
 ) -> None:
-    """Read the options that belong to no command."""
+    """Apply the options that belong to no command."""
     configure_logging(logging.INFO if verbose else logging.WARNING)
-    # What will be taken of the GPU's memory is told before it is taken.
+    # How much GPU memory will be used is logged before it is used.
     logging.getLogger("streamdenoise.budget").setLevel(logging.INFO)

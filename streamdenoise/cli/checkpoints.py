@@ -1,25 +1,41 @@
-"""A checkpoint is compiled to a model before it is run."""
+"""Exporting checkpoints to models, also when one is given as a model."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from streamdenoise.cli.messages import tell
 from streamdenoise.cli.training_code import training_module
 from streamdenoise.errors import ConfigError, SinkError
+from streamdenoise.jobs.config import ExportConfig, FileConfig, ImageConfig, LiveConfig
+
+_Config = TypeVar("_Config", FileConfig, LiveConfig, ImageConfig)
 
 
-def compile_checkpoint(path: Path, output: Path, calibration: Path | None) -> str:
-    """Compile a checkpoint of either kind: of video, or of pictures."""
+def with_model(config: _Config) -> _Config:
+    """`config` with the path of a model where it has that of a checkpoint."""
+    denoise = replace(config.denoise, model=exported_model(config.denoise.model))
+    return replace(config, denoise=denoise)
+
+
+def export(config: ExportConfig) -> str:
+    """Export a checkpoint of either kind: of a video or of an image network.
+
+    Returns:
+        The path of the model's ``.json``.
+    """
     from streamdenoise.network.checkpoint import is_image_network
 
-    if is_image_network(path):
-        compile_ = training_module("classic.export").export_network
+    need_torch("export")
+    if is_image_network(config.checkpoint):
+        export_checkpoint = training_module("classic.export").export_network
     else:
-        from streamdenoise.export.export import export_checkpoint as compile_
-    return str(compile_(path, output, calibration))
+        from streamdenoise.export.export import export_checkpoint
+    return str(export_checkpoint(config.checkpoint, config.output, config.calibration))
 
 
-def compiled_model(model: str) -> str:
-    """The model to run: a checkpoint is compiled beside itself first, where needed."""
+def exported_model(model: str) -> str:
+    """The model to run: a checkpoint is exported beside itself first, where needed."""
     path = Path(model)
     if path.suffix != ".safetensors":
         return model
@@ -30,30 +46,30 @@ def compiled_model(model: str) -> str:
     manifest = path.with_suffix(".json")
     if is_compiled(path):
         return str(manifest)
-    elsewhere = f"run `streamdenoise compile {model} -o DIR`, and give the .json there"
-    theirs = [
+    elsewhere = f"run `streamdenoise export {model} -o DIR`, and give the .json there"
+    others = [
         each
         for each in (manifest, path.with_suffix(".onnx"))
         if each.exists() and not is_manifest(manifest)
     ]
-    if theirs:
+    if others:
         raise ConfigError(
-            f"--model {model} would be compiled over {theirs[0]}, which is no model of "
-            f"ours; {elsewhere}"
+            f"--model {model} would be exported over {others[0]}, which streamdenoise "
+            f"did not write; {elsewhere}"
         )
     need_torch(f"--model {model}")
-    tell(f"compiling {model}; this takes some seconds, once")
+    tell(f"exporting {model}; this takes some seconds, once")
     try:
-        return compile_checkpoint(path, path.parent, None)
+        return export(ExportConfig(path, path.parent))
     except SinkError as exc:
         raise SinkError(
-            f"--model {model} cannot be compiled in its folder ({exc.__cause__}); "
+            f"--model {model} cannot be exported to its folder ({exc.__cause__}); "
             f"{elsewhere}"
         ) from exc
 
 
 def need_torch(command: str) -> None:
-    """Raise unless PyTorch is installed: the base install has none."""
+    """Raise `ConfigError` unless PyTorch is installed: the base install has none."""
     from importlib.util import find_spec
 
     if find_spec("torch") is None:

@@ -1,4 +1,4 @@
-"""The commands in their order, and the entry point that runs them."""
+"""All commands in the order of ``--help``, and the entry point that runs them."""
 
 import logging
 import os
@@ -10,22 +10,27 @@ import typer
 
 from streamdenoise.cli import about, engines, measure, run, training
 from streamdenoise.cli.app import app
+from streamdenoise.cli.help import PanelCommand
+from streamdenoise.cli.signature import flattened
 from streamdenoise.console.logs import install_hooks
 from streamdenoise.console.process_title import hide_arguments
 
-for _name, _command in {
-    "file": run.file_,
-    "live": run.live,
-    "image": run.image,
-    "models": about.models,
-    "doctor": about.doctor,
-    "bench": measure.bench,
-    "eval": measure.eval_,
-    "compile": engines.compile_,
-}.items():
-    app.command(_name)(_command)
-app.add_typer(training.train_app)
-app.add_typer(engines.engines_app)
+COMMANDS = {
+    "Denoise": (run.file, run.live, run.image),
+    "Measure": (measure.bench, measure.eval_),
+    "Train and build": (training.train_app, engines.export, engines.compile_),
+    "This machine": (about.models, engines.engines_app, about.doctor),
+}
+"""Heading in ``--help`` -> commands, and groups of commands."""
+
+for heading, members in COMMANDS.items():
+    for member in members:
+        if isinstance(member, typer.Typer):
+            app.add_typer(member, rich_help_panel=heading)
+        else:
+            name = member.__name__.rstrip("_")
+            register = app.command(name, cls=PanelCommand, rich_help_panel=heading)
+            register(flattened(member))
 
 
 def main() -> None:
@@ -41,13 +46,13 @@ def main() -> None:
 
 
 def _leave_threads(code: object) -> None:
-    """End here and now where a thread is still inside a library, else return.
+    """End the process at once if a thread is still inside a library, else return.
 
     FFmpeg that waits for a camera cannot be woken. When it comes back into an
-    interpreter that is being taken down, the process dies of a segmentation fault.
+    interpreter that is shutting down, the process dies of a segmentation fault.
     """
     if isinstance(code, int) and any(each.daemon for each in threading.enumerate()):
         logging.shutdown()
-        with suppress(OSError):  # nobody reads it any more
+        with suppress(OSError):  # stdout may be closed
             sys.stdout.flush()
         os._exit(code)

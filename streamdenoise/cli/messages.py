@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from streamdenoise.cli.signals import exit_by_signal
 from streamdenoise.console.logs import logs_json
 from streamdenoise.masking import mask_address
 
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def report(name: str, stats: "Stats", switch: "StopSwitch", quiet: bool) -> None:
-    """Print the summary and the notes; exit with the code of a signal, if any."""
+    """Print the summary and the notes of a job; exit if a signal ended it."""
     from streamdenoise.console.progress import stats_fields, summary
 
     name = "stdout" if name == "-" else mask_address(name)
@@ -25,10 +26,9 @@ def report(name: str, stats: "Stats", switch: "StopSwitch", quiet: bool) -> None
     elif not quiet:
         for line in (summary(name, stats), *(f"note: {n}" for n in stats.notes)):
             typer.echo(line, err=True)
-    if switch.signum is not None:
-        raise typer.Exit(128 + switch.signum)
+    exit_by_signal(switch)
 
 
 def tell(line: str) -> None:
-    """A line of progress, beside what goes to stdout."""
+    """Print a line of progress on stderr, which leaves stdout to results."""
     typer.echo(line, err=True)

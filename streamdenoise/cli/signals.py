@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 def stop_by_signal() -> Iterator["StopSwitch"]:
     """Stop on the first SIGINT or SIGTERM, abort on the second.
 
-    The exit code tells the signal, as shells expect it, though the job ends well, or
-    with an error, as where it was stopped before its source was open.
+    The exit code names the signal, as shells expect, whether the job then ends well or
+    with an error, such as when it is stopped before its source is open.
     """
     from streamdenoise.jobs.job import StopSwitch
 
@@ -52,3 +52,9 @@ def stop_by_signal() -> Iterator["StopSwitch"]:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
     switch.signum = received[0] if received else None
+
+
+def exit_by_signal(switch: "StopSwitch") -> None:
+    """Exit with the code of the signal that stopped the job, if one did."""
+    if switch.signum is not None:
+        raise typer.Exit(128 + switch.signum)

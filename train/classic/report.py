@@ -41,7 +41,7 @@ def train_and_report(config: ClassicConfig, on_progress: OnEpoch) -> str:
         report.
     """
     comparison = train_classic(config, on_progress)
-    page = write_report(comparison, config.output)
+    page = write_report(comparison, config.folder)
     lines = align(table_rows(comparison.results))
     files = [str(result.checkpoint) for result in comparison.results]
     return "\n".join([*lines, "", *files, str(page)]) + "\n"
