@@ -36,12 +36,17 @@ from train.degradation.planes import plane_format
 from train.unroll import unroll
 from train.warp_state import find_flows, warp_state
 
-TINY = {"width": 16, "width_low": 16, "hidden": 8, "hidden_low": 8, "gate": 4}
+TINY = ModelSpec("tiny", width=16, width_low=16, hidden=8, hidden_low=8, gate=4)
 
 
 def tiny_net(layout: str = "yuv420", seed: int = 0) -> RecurrentDenoiser:
     torch.manual_seed(seed)
-    return RecurrentDenoiser(ModelSpec(name="tiny", layout=layout, **TINY)).eval()
+    return RecurrentDenoiser(replace(TINY, layout=layout)).eval()
+
+
+def bias_of(layer: torch.nn.Conv2d) -> torch.Tensor:
+    assert layer.bias is not None
+    return layer.bias
 
 
 def test_pack_gives_cosine_coefficients_by_rising_frequency() -> None:
@@ -145,7 +150,7 @@ def test_the_past_is_trusted_in_each_band_apart() -> None:
     net, batch = tiny_net(), clip_of(4)
     silence(net)
     net.gate_out.weight.zero_()
-    net.gate_out.bias.copy_(torch.tensor([30.0, 30.0, -30.0, 30.0]))
+    bias_of(net.gate_out).copy_(torch.tensor([30.0, 30.0, -30.0, 30.0]))
     _, (fused, frames, _, _) = unroll(net, batch)
     high = [i for i, band in enumerate(band_of_channels("yuv420")) if band == 2]
     rest = [i for i in range(24) if i not in high]
@@ -251,15 +256,15 @@ def silence(net: RecurrentDenoiser) -> None:
     with torch.no_grad():
         for layer in (net.tail, net.threshold):
             layer.weight.zero_()
-        net.tail.bias.zero_()
-        net.threshold.bias.fill_(-30.0)
+        bias_of(net.tail).zero_()
+        bias_of(net.threshold).fill_(-30.0)
 
 
 def trust(net: RecurrentDenoiser, *, always: bool) -> None:
     """Make the gate see motion nowhere, or everywhere."""
     with torch.no_grad():
         net.gate_out.weight.zero_()
-        net.gate_out.bias.fill_(30.0 if always else -30.0)
+        bias_of(net.gate_out).fill_(30.0 if always else -30.0)
 
 
 @torch.inference_mode()
@@ -304,7 +309,7 @@ def test_an_idle_noise_map_changes_nothing_and_a_trained_one_scales_the_level() 
     torch.testing.assert_close(unroll(mapped, batch)[0], plain)
     assert mapped.noise_map is not None
     # One octave more in every band is the same as twice the given level.
-    torch.nn.init.ones_(mapped.noise_map.correct.bias)
+    torch.nn.init.ones_(bias_of(mapped.noise_map.correct))
     doubled, _ = unroll(net, replace(batch, noise_std=2 * batch.noise_std))
     torch.testing.assert_close(unroll(mapped, batch)[0], doubled)
     assert not torch.allclose(doubled, plain)
@@ -314,7 +319,7 @@ def test_an_idle_noise_map_changes_nothing_and_a_trained_one_scales_the_level() 
 @torch.inference_mode()
 def test_strength_scales_the_level_that_the_network_works_with(noise_map: int) -> None:
     torch.manual_seed(0)
-    net = RecurrentDenoiser(ModelSpec(noise_map=noise_map, **TINY)).eval()
+    net = RecurrentDenoiser(replace(TINY, noise_map=noise_map)).eval()
     batch = clip_of(1)
     start = net.initial_state(16, 16)
     noisy = batch.noisy[:, 0, :4, :4]

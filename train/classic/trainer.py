@@ -13,13 +13,13 @@ from torch import Tensor
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.files import replaced_whole
 
+from ..layers.channels_last import channels_last
 from ..run.board import Board
 from ..run.saving import commit, read_last
 from .checkpoint import save_network
 from .config import ClassicConfig, Run
 from .data import Batches
 from .loss import LOSSES
-from .networks.network import ImageNetwork
 from .scores import MOST_DB, Noisy, write_rows
 
 OnEpoch = Callable[[str], None]
@@ -65,8 +65,7 @@ class Trainer:
         }
         self._last = folder / "last.pt"
         torch.manual_seed(config.seed)
-        self.net: ImageNetwork = run.spec.build()
-        self.net.to(memory_format=torch.channels_last)  # pyright: ignore
+        self.net = channels_last(run.spec.build())
         self._optimizer = torch.optim.Adam(self.net.parameters(), run.lr)
         self._loss = LOSSES[config.loss]
         self.points: list[Point] = []

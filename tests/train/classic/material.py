@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -47,6 +48,13 @@ def config(data: Path, output: Path, **changes: object) -> ClassicConfig:
         "threads": 1,
     }
     return ClassicConfig(**(options | changes))  # type: ignore[arg-type]
+
+
+def imread(path: Path) -> np.ndarray:
+    """``(H, W, 3)`` BGR."""
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
 
 
 def quiet(line: str) -> None:

@@ -17,7 +17,7 @@ from streamdenoise.errors import (
     SourceOpenError,
 )
 from streamdenoise.io.sources.image import image_paths
-from tests.train.classic.material import bars, idx_bytes
+from tests.train.classic.material import bars, idx_bytes, imread
 from train.classic.data import Batches, read_images, split, stacked
 from train.classic.idx import read_idx
 
@@ -123,7 +123,7 @@ def test_idx_files_that_do_not_match_are_rejected(digits: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_truncated_images_are_left_out(photos: Path, suffix: str) -> None:
-    whole = cv2.imencode(suffix, cv2.imread(str(photos / "a.png")))[1].tobytes()
+    whole = cv2.imencode(suffix, imread(photos / "a.png"))[1].tobytes()
     (photos / f"cut{suffix}").write_bytes(whole[: len(whole) * 3 // 4])
     images = read_images(str(photos), 3)
     assert images.notes[0] == (

@@ -14,6 +14,7 @@ from streamdenoise.errors import (
 )
 from tests.conftest import skip_or_fail
 from tests.support.command import run
+from tests.train.classic.material import imread
 from train.classic.benchmark import digits as digits_table
 from train.classic.benchmark import markdown, write_readme
 from train.classic.benchmark import photos as photos_table
@@ -92,10 +93,10 @@ def test_the_report_shows_its_images_in_a_browser(digits: Path, tmp_path: Path) 
         capture_output=True,
         timeout=50,
     )
-    seen = cv2.imread(str(shot))
+    seen = imread(shot)
     for name in ("cnn4dn", "autoencoder_mnist"):
-        curves = cv2.imread(str(folder / f"{name}-curves.png"))
-        strips = cv2.imread(str(folder / f"{name}.png"))
+        curves = imread(folder / f"{name}-curves.png")
+        strips = imread(folder / f"{name}.png")
         # Only the first strip of the PNG, because the page has captions between them.
         for image in (curves, strips[:110]):
             found = cv2.matchTemplate(seen, image, cv2.TM_CCOEFF_NORMED)
@@ -120,7 +121,7 @@ def test_the_table_of_photographs_is_generated(photos: Path, tmp_path: Path) -> 
     for folder in ("train/stills", "test/images/Set12", "test/images/Kodak24"):
         shutil.copytree(photos, tmp_path / folder)
         for path in (tmp_path / folder).glob("[abc].png"):
-            cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (80, 72)))
+            cv2.imwrite(str(path), cv2.resize(imread(path), (80, 72)))
     header, *rows = photos_table(0.001, tmp_path / "out", 1, tmp_path)
     assert header[4:] == (
         *("Set12 15", "Set12 25", "Set12 50"),
