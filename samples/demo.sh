@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job on a sample clip, from nothing: makes a virtual environment, installs
-# streamdenoise without torch, cleans a clip, and leaves a clean video and a picture.
+# streamdenoise without PyTorch, denoises a clip, and leaves a video and an image.
 #
 #   bash samples/demo.sh [CLIP]
 set -euo pipefail
@@ -32,7 +32,7 @@ mkdir -p "$out"
 .venv/bin/streamdenoise file "$clip" -o "$out/clean.mp4" --overwrite
 .venv/bin/streamdenoise file "$clip" -o "$out/before_after.mp4" --compare side \
   --overwrite --quiet
-.venv/bin/python samples/picture_of.py "$out/before_after.mp4" "$out/before_after.png"
+.venv/bin/python samples/save_frame.py "$out/before_after.mp4" "$out/before_after.png"
 echo "clean video:          $out/clean.mp4"
 echo "before | after video: $out/before_after.mp4"
 echo "before | after still: $out/before_after.png"
