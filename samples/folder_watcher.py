@@ -27,7 +27,7 @@ def main() -> int:
     failed: set[Path] = set()
     while True:
         for path in sorted(options.inbox.iterdir()):
-            # The output gets its final name when it is complete: an interrupted video is
+            # The output gets its final name when complete, so an interrupted video is
             # simply processed again.
             target = options.outbox / f"{path.stem}.mp4"
             wanted = path.suffix.lower() in VIDEOS and path not in failed
