@@ -43,7 +43,7 @@ def test_rows_equal_a_shuffle() -> None:
         torch.testing.assert_close(ConvToRows(convolution)(x), expected)
 
 
-def test_the_network_stays_as_it_is_when_rows_are_made_of_it() -> None:
+def test_with_rows_leaves_the_network_unchanged() -> None:
     net = RecurrentDenoiser(ModelSpec(noise_map=4))
     names = list(net.state_dict())
     assert isinstance(with_rows(net).up, ConvToRows)
@@ -67,7 +67,7 @@ def test_parts_of_one_tensor_get_one_range() -> None:
     assert low / ((high - low) / 255) == pytest.approx(round(low / (high - low) * 255))
 
 
-def test_ranges_stay_where_not_all_parts_are_rounded() -> None:
+def test_ranges_stay_if_not_all_parts_are_rounded() -> None:
     a = ops.parameter([1, 2, 1, 3], np.float32)
     model = model_of([ops.concat([rounded(a, -1.0, 0.5), ops.abs(a)], 2)], [a])
     x = RNG.normal(size=(1, 2, 1, 3)).astype(np.float32)
@@ -76,7 +76,7 @@ def test_ranges_stay_where_not_all_parts_are_rounded() -> None:
     np.testing.assert_array_equal(outputs(model, x)[0], before[0])
 
 
-def test_features_are_rounded_once_and_hidden_ones_are_a_part_of_them() -> None:
+def test_features_are_rounded_once_and_hidden_ones_are_part_of_them() -> None:
     x = ops.parameter([1, 8, 4, 4], np.float32)
     features = ops.relu(x)
     roundings = [rounded(features, 0.0, 2.0) for _ in range(2)]

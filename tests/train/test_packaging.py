@@ -64,7 +64,7 @@ def test_built_in_recipes_are_found_beside_another_module_named_train(
     (tmp_path / "train.py").write_text("raise SystemExit('another train was imported')")
     package = unpacked if is_wheel else ROOT
     output = run_elsewhere(package, tmp_path, "train", recipe)
-    # It comes as far as the data, which is not here.
+    # It gets as far as the data, which is not there.
     assert "no usable video or image in data/train/video" in output
 
 
