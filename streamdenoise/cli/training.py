@@ -40,7 +40,7 @@ def train_recipe(
     recipe: Annotated[
         Path,
         typer.Argument(
-            help="A .toml file, or the name of a built-in recipe, such as nano_awgn.",
+            help="A recipe file, or the name of a built-in recipe, such as nano_awgn.",
             metavar="RECIPE",
         ),
     ],

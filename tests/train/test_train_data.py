@@ -330,7 +330,7 @@ def test_unreadable_files_are_named_and_skipped(
     (data / "empty" / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(ConfigError, match="no readable video"):
         validation_clips(data / "empty")
-    assert "not validated on broken.mp4" in caplog.text
+    assert "left out of the validation, unreadable: broken.mp4" in caplog.text
 
 
 def test_the_cache_notices_changed_files(data: Path) -> None:
