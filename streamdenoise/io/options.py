@@ -1,38 +1,40 @@
-"""What may be chosen of sources and sinks."""
+"""Options of sources and sinks."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Annotated
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.options import Option, Panel
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 
 NVENC_CODECS = ("h264_nvenc", "hevc_nvenc")
-"""Encoders of NVIDIA GPUs, by the names that FFmpeg has given them."""
+"""Encoders of NVIDIA GPUs, by FFmpeg's names."""
 
 NVENC_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
 
 CODECS = ("x264", "x265", "svtav1", "ffv1", *NVENC_CODECS, "copy-settings")
-"""Video encoders by the names people know; `copy-settings` takes the input's codec."""
+"""Video encoders by their usual names; `copy-settings` uses the input's codec."""
 
 
 class Hwaccel(StrEnum):
-    """Where files and streams are decoded; the pictures are the same."""
+    """Where video is decoded; the frames are the same."""
 
     AUTO = "auto"
-    """On an NVIDIA GPU that can do it, otherwise in software without a word."""
+    """On an NVIDIA GPU if possible, otherwise in software without a note."""
     NONE = "none"
-    """In software; no GPU is looked for."""
+    """In software; no GPU is used."""
     CUDA = "cuda"
-    """On an NVIDIA GPU; a note tells where that cannot be."""
+    """On an NVIDIA GPU; if that fails, in software with a note that says why."""
 
 
 class Transport(StrEnum):
     """How RTSP carries its packets."""
 
     AUTO = "auto"
-    """Over TCP, and over UDP where the server has no TCP."""
+    """Over TCP, or over UDP if the server offers no TCP."""
     TCP = "tcp"
     UDP = "udp"
 
@@ -62,43 +64,41 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """How a live source, or an output on the network, that was lost is sought again."""
+    """How often a lost live source or network output is reconnected."""
 
     attempts: int | None = None
-    """In a row before it counts as gone; None for ever, 0 never."""
+    """Consecutive attempts before giving up; None never gives up, 0 never tries."""
     first: bool = False
-    """Whether the very first connection, too, may take more than one attempt."""
+    """Whether the first connection may take more than one attempt, too."""
 
     @classmethod
-    def parse(cls, text: str | None) -> "Reconnect":
-        """Read `forever`, `never` or a number of attempts; None is the default.
+    def parse(cls, text: str) -> "Reconnect":
+        """Parse `forever`, `never` or a number of attempts.
 
         Raises:
             ConfigError: It is none of these.
         """
-        if text is None:
-            return cls()
         if text == "forever":
             return cls(first=True)
         if text == "never":
             return cls(0)
         if not (text.isdecimal() and len(text) < 7):
             raise ConfigError(
-                f"--reconnect {text} cannot be used; give forever, never, or how many "
-                "attempts in a row"
+                f"--reconnect {text} cannot be used; use forever, never, or a number "
+                "of consecutive attempts"
             )
         return cls(int(text), first=int(text) > 0)
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How the output video is encoded; None leaves the choice to the sink."""
+    """How the output video is encoded; the sink chooses what is None."""
 
     codec: str = "x264"
     """One of `CODECS`."""
     crf: int | None = None
-    """Constant rate factor: lower is better and larger. Not used by ffv1; for
-    NVENC it is its `cq`, of another scale."""
+    """Constant rate factor: lower means better quality and larger files. ffv1 ignores
+    it; for NVENC it sets `cq`, whose scale differs."""
     preset: str | None = None
     """Encoder preset: `veryfast` ... `slow` (x264, x265), `0` to `13` (svtav1), `p1` to
     `p7` (NVENC)."""
@@ -109,38 +109,69 @@ class EncoderConfig:
                 f"--codec {self.codec} is not known; choose one of {', '.join(CODECS)}"
             )
         nvenc = self.codec in NVENC_CODECS
-        lowest = 1 if nvenc else 0  # NVENC takes 0 for a choice of its own
+        lowest = 1 if nvenc else 0  # NVENC takes 0 as automatic
         highest = 51 if nvenc or self.codec in ("x264", "x265") else 63
         if self.crf is not None and not lowest <= self.crf <= highest:
             raise ConfigError(
                 f"--crf {self.crf} is out of range for {self.codec}; "
                 f"use {lowest} to {highest}"
             )
-        # A preset that NVENC refuses would look like a GPU that is not there.
+        # A preset that NVENC rejects would look like a missing GPU.
         if nvenc and self.preset not in (None, *NVENC_PRESETS):
             raise ConfigError(
-                f"--preset {self.preset} is none of {self.codec}'s; "
+                f"--preset {self.preset} is not known to {self.codec}; "
                 "use p1 (fastest) to p7 (best)"
             )
 
 
-def choose_encoder(
-    output: str, codec: str | None, crf: int | None, preset: str | None
-) -> EncoderConfig | None:
-    """The encoder for `output`; None, the sink's own choice, when nothing is told."""
-    if codec is None and crf is None and preset is None:
-        return None
-    return EncoderConfig(codec or _usual_codec(output), crf, preset)
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """What a user may choose of the encoder; the rest follows from the output."""
+
+    codec: Annotated[
+        str | None,
+        Option(
+            "x264, x265, svtav1, ffv1, h264_nvenc, hevc_nvenc, or copy-settings for "
+            "the codec of the input; by default svtav1 for .webm, else x264.",
+            Panel.ENCODER,
+        ),
+    ] = None
+    crf: Annotated[
+        int | None,
+        Option(
+            "Constant rate factor; lower means better quality and larger files.",
+            Panel.ENCODER,
+        ),
+    ] = None
+    preset: Annotated[
+        str | None,
+        Option(
+            "Encoder preset: ultrafast to veryslow (x264, x265), 0 to 13 (svtav1), or "
+            "p1 to p7 (NVENC).",
+            Panel.ENCODER,
+        ),
+    ] = None
+
+    def for_output(self, output: str) -> EncoderConfig | None:
+        """The encoder for a file or URL; None leaves the choice to the sink.
+
+        Raises:
+            ConfigError: The options do not fit together.
+        """
+        if self == EncoderOptions():
+            return None
+        codec = self.codec or _default_codec(output)
+        return EncoderConfig(codec, self.crf, self.preset)
 
 
 def fast_encoder(output: str, chosen: EncoderConfig | None) -> EncoderConfig:
-    """What keeps up with a live stream, where the user left it open."""
-    encoder = chosen or EncoderConfig(_usual_codec(output))
+    """`chosen`, or the usual encoder, with a preset that keeps up with live video."""
+    encoder = chosen or EncoderConfig(_default_codec(output))
     fast = {"x264": "veryfast", "x265": "ultrafast", "svtav1": "10"}
     if encoder.preset is None and encoder.codec in fast:
         return replace(encoder, preset=fast[encoder.codec])
     return encoder
 
 
-def _usual_codec(output: str) -> str:
+def _default_codec(output: str) -> str:
     return "svtav1" if output.lower().endswith(".webm") else "x264"

@@ -56,7 +56,7 @@ def test_missing(tmp_path: Path) -> None:
 
 
 def test_directory(tmp_path: Path) -> None:
-    assert "folder without pictures" in refusal(tmp_path)
+    assert "folder without images" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["empty.mp4", "empty.png"])
@@ -78,7 +78,7 @@ def test_audio_only(tmp_path: Path) -> None:
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), "s16")
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
-    assert "holds no video, only audio" in refusal(path)
+    assert "has no video, only audio" in refusal(path)
 
 
 def test_unreadable(tmp_path: Path) -> None:
@@ -444,7 +444,7 @@ def test_a_folder_with_one_bad_picture(tmp_path: Path) -> None:
         frames = list(source)
         assert source.skipped == 1
         assert [frame.index for frame in frames] == [0, 2]
-        assert any("a2.png is not a picture" in note for note in source.info.notes)
+        assert any("a2.png is not an image" in note for note in source.info.notes)
 
 
 def y4m(data: bytes, tmp_path: Path) -> Y4MSource:

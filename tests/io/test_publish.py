@@ -242,7 +242,7 @@ def test_password() -> None:
             for child in psutil.Process().children():
                 assert "secret@" not in " ".join(child.cmdline())
                 assert "secret@" not in str(child.environ())
-    assert server.pictures == 1
+    assert server.frames == 1
 
 
 @contextlib.contextmanager

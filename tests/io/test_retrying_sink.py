@@ -303,7 +303,7 @@ def test_a_server_that_restarts() -> None:
             written += 1
         sink.close()
     assert sink.reconnects == 1
-    assert again.pictures == 25
+    assert again.frames == 25
     assert again.methods[-1] == "TEARDOWN"
 
 

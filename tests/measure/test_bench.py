@@ -15,6 +15,7 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.measure.clips import find_clips, fit
+from streamdenoise.measure.config import BenchConfig
 from streamdenoise.measure.peers.ffmpeg import FFMPEG_PEERS, FFmpegPeer, run_filter
 from streamdenoise.measure.peers.opencv import OpenCVNonLocalMeans
 from streamdenoise.measure.peers.peer import Options, Peer, StoredClip, store
@@ -148,7 +149,9 @@ def test_bench_measures_backends_and_peers_and_writes_its_figures(
     peers = (ffmpeg_peer("hqdn3d"), ffmpeg_peer("atadenoise"))
     monkeypatch.setattr(bench_module, "PEERS", peers)
     told: list[str] = []
-    report = bench(clip=clean_file, quick=True, threads=1, on_progress=told.append)
+    report = bench(
+        BenchConfig(clean_file, quick=True, threads=1), on_progress=told.append
+    )
     names = [result.name for result in report.results]
     assert names == ["none", "streamdenoise openvino", "hqdn3d", "atadenoise"]
     by_name = {result.name: result for result in report.results}
@@ -176,7 +179,7 @@ def test_bench_says_why_a_backend_is_left_out(
     monkeypatch.delitem(
         sys.modules, "streamdenoise.inference.backends.onnxruntime", raising=False
     )
-    report = bench(clip=clean_file, quick=True, peers=False)
+    report = bench(BenchConfig(clean_file, quick=True, peers=False))
     assert [result.name for result in report.results] == ["none"]
     assert "streamdenoise[onnx]" in report.left_out[0]
     assert f"- not measured: {report.left_out[0]}" in report.markdown()
@@ -188,12 +191,12 @@ def test_missing_packages_are_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=r"pip install 'streamdenoise\[bench\]'"):
-        bench(clip=clean_file, quick=True)
+        bench(BenchConfig(clean_file, quick=True))
 
 
 def test_bench_without_its_clip_or_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.mp4 is not there; .*--clip"):
-        bench(clip=tmp_path / "no.mp4", quick=True)
+        bench(BenchConfig(tmp_path / "no.mp4", quick=True))
     (tmp_path / "taken").write_text("")
     none = Result("none", "360p", 20.0, 4)
     report = BenchReport((none,), {}, "a.mp4", 30, 1, ())

@@ -21,7 +21,7 @@ from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.measure.clips import find_clips, read_clip
-from streamdenoise.measure.config import EvalConfig, Protocol
+from streamdenoise.measure.config import EvalConfig, NoiseProtocol
 from streamdenoise.measure.peers.peer import StoredClip, store
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.peers.search import tuning_cases
@@ -349,7 +349,7 @@ def test_one_run_measures_both_protocols_and_a_tuned_peer(
     config = EvalConfig(
         clips=str(clips),
         output=str(tmp_path / "out"),
-        protocol=Protocol.BOTH,
+        protocol=NoiseProtocol.BOTH,
         sigmas=(20,),
         peers=("hqdn3d",),
         tune=str(training),
@@ -415,7 +415,7 @@ def test_pictures_are_clips_of_one_frame(tmp_path: Path) -> None:
     assert find_clips(tmp_path) == [tmp_path / "a.png"]
     assert len(read_clip(tmp_path / "a.png", 5)) == 1
     config = EvalConfig(
-        clips=str(tmp_path), sigmas=(25,), behavior=False, protocol=Protocol.BOTH
+        clips=str(tmp_path), sigmas=(25,), behavior=False, protocol=NoiseProtocol.BOTH
     )
     report = evaluate(config)
     assert report.scores[1].psnr_y > report.scores[0].psnr_y + 3
@@ -674,7 +674,9 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(
 def test_missing_packages_are_named(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = EvalConfig(str(clips), output=str(tmp_path), protocol=Protocol.PUBLISHED)
+    config = EvalConfig(
+        str(clips), output=str(tmp_path), protocol=NoiseProtocol.PUBLISHED
+    )
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "matplotlib.figure", None)
         with pytest.raises(ConfigError, match=r"streamdenoise\[bench\]"):

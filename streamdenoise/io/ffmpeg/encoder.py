@@ -11,7 +11,7 @@ from av.video.reformatter import VideoReformatter
 
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.color import resolve_matrix
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.codecs import (
     SourceSettings,
     add_video_stream,
@@ -53,7 +53,7 @@ class VideoEncoder:
         self._time_base = time_base or info.time_base
         self._target = encoded_pix_fmt(encoder, info.pix_fmt)
         self._size = encoded_size(encoder, info.width, info.height)
-        # The format that convert_picture can produce; the reformatter does the rest.
+        # The format that convert_planes can produce; the reformatter does the rest.
         self._planar = "rgb24" if self._target == "bgr0" else self._nearest_planar()
         self._color = self._encoded_color()
         self._reformatter = VideoReformatter()
@@ -100,7 +100,7 @@ class VideoEncoder:
             The packets that are ready.
         """
         info = self._info
-        planes, color = convert_picture(
+        planes, color = convert_planes(
             frame.planes, frame.pix_fmt, self._planar, frame.color
         )
         if self._size != (info.width, info.height):

@@ -9,7 +9,7 @@ import numpy as np
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 
 _HOW_TO = {
     "linux": "load the v4l2loopback kernel module (sudo modprobe v4l2loopback)",
@@ -61,7 +61,7 @@ class VirtualCamSink(Closing):
         if self._camera is None:
             raise ValueError("the sink is closed")
         self._info.check(frame)
-        planes, _ = convert_picture(frame.planes, frame.pix_fmt, "yuv420p", frame.color)
+        planes, _ = convert_planes(frame.planes, frame.pix_fmt, "yuv420p", frame.color)
         # The chroma planes of odd sizes are already rounded up.
         luma = np.pad(planes[0], [(0, side % 2) for side in planes[0].shape], "edge")
         samples = np.concatenate([luma.ravel(), planes[1].ravel(), planes[2].ravel()])

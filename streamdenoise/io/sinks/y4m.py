@@ -10,7 +10,7 @@ import numpy as np
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.sinks.partial_file import PartialFile
 from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, format_header
@@ -86,7 +86,7 @@ class Y4MSink(Completing):
         if self._closed:
             raise ValueError("the sink is closed")
         self._info.check(frame)
-        planes, _ = convert_picture(
+        planes, _ = convert_planes(
             frame.planes, frame.pix_fmt, self._pix_fmt, frame.color
         )
         self._write(FRAME_MAGIC + b"\n")

@@ -32,6 +32,7 @@ from streamdenoise.measure.clips import (
     read_clip,
     resized_clip,
 )
+from streamdenoise.measure.config import BenchConfig
 from streamdenoise.measure.peers.ffmpeg import (
     FFMPEG_PEERS,
     TOO_SLOW_TO_BENCH,
@@ -87,27 +88,13 @@ class _Contender:
 
 
 def bench(
-    *,
-    clip: Path | None = None,
-    model: str = "nano-awgn",
-    sigma: float = 30.0,
-    repeat: int = 3,
-    quick: bool = False,
-    threads: int | None = None,
-    peers: bool = True,
-    on_progress: Callable[[str], None] | None = None,
+    config: BenchConfig, *, on_progress: Callable[[str], None] | None = None
 ) -> BenchReport:
     """Measure every backend that works here, and FFmpeg's denoisers.
 
     Args:
-        clip: a clean video; None takes the sample.
-        model: name or manifest of the model.
-        sigma: std of the added noise in RGB, in 8-bit levels.
-        repeat: runs of each contender at each size.
-        quick: a few frames at 360p, once: to see that it works, not for figures.
-        threads: of denoisers; None takes one for each core.
-        peers: also run FFmpeg's denoisers.
-        on_progress: told what is being measured.
+        config: what to measure; its `sizes` and `backends` are not used.
+        on_progress: gets a line for each thing that is measured.
 
     Raises:
         ConfigError: the clip or the `[bench]` packages are missing.
@@ -115,10 +102,11 @@ def bench(
     tell = on_progress or (lambda _: None)
     ffmpeg_exe()
     figure_type()
-    path, clip_name = clean_clip_path(clip)
+    path, clip_name = clean_clip_path(config.clip)
+    model, sigma, quick = config.model, config.sigma, config.quick
     sizes = QUICK_SIZES if quick else SIZES
-    repeat = 1 if quick else max(1, repeat)
-    threads = threads or usable_cores()
+    repeat = 1 if quick else config.repeat
+    threads = config.threads or usable_cores()
     source = read_clip(path, 120)
     left_out: list[str] = []
     results: list[Result] = []
@@ -131,7 +119,7 @@ def bench(
             sigma,
             threads,
             quick,
-            peers,
+            config.peers,
             folder,
             left_out,
             tell,
