@@ -213,8 +213,8 @@ def test_a_failed_sync_stops_nothing(
     monkeypatch.setattr(disk_sync, "_sync", fail)
     with caplog.at_level(logging.WARNING):
         DiskSync(tmp_path / "out.mkv").close(timeout_s=30)
-    (message=,) = caplog.messages
-    assert message=.endswith("may not survive a power cut: input/output error")
+    (message,) = caplog.messages
+    assert message.endswith("may not survive a power cut: input/output error")
 
 
 def test_a_disk_that_hangs_is_not_waited_for(
