@@ -36,7 +36,9 @@ class FFmpegPeer:
 
     @property
     def clock(self) -> str:
-        return "FFmpeg's own: raw frames in, filter, raw frames out, without its start"
+        return (
+            "FFmpeg's own: raw frames in, filter, raw frames out, without its startup"
+        )
 
     def axes(self, luma_sigma: float) -> Axes:
         """Values to try for each option; `luma_sigma` is in 8-bit levels."""

@@ -24,7 +24,7 @@ class OpenCVNonLocalMeans:
     """`cv2.fastNlMeansDenoising`, whose ``h`` follows the noise of each plane."""
 
     name: str = "opencv-nlmeans"
-    clock: str = "the calls of the filter alone"
+    clock: str = "calls of the filter alone"
     max_frames: int | None = 2
 
     def axes(self, luma_sigma: float) -> Axes:

@@ -34,7 +34,7 @@ class VBM3D:
 
     python: Path
     name: str = NAME
-    clock: str = "from the first frame asked for to the last one written"
+    clock: str = "from the request for the first frame to the last write"
     max_frames: int | None = 5
 
     def axes(self, luma_sigma: float) -> Axes:

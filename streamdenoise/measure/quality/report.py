@@ -38,7 +38,7 @@ class EvalReport:
         return list(dict.fromkeys(score.method for score in self.scores))
 
     def wins(self) -> dict[str, tuple[int, int]]:
-        """Cases in which the model with estimated sigma beats each peer, of how many."""
+        """Cases that the model with estimated sigma wins against each peer, and all."""
         by_case = {(s.clip, s.sigma, s.method): s.psnr_y for s in self.scores}
         ours = f"{self.model} {AUTO}"
         peers = [
