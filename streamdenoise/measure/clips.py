@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import IMAGE_SUFFIXES
 
-SAMPLE = Path(__file__).parent.parent / "samples" / "cctv.mp4"
-"""The clean clip taken when none is given; it lies beside the package in a checkout."""
+SAMPLE = Path(str(files("streamdenoise"))).parent / "samples" / "cctv.mp4"
+"""The clean clip used when none is given; only a checkout has it, beside the package.
+"""
 
 TICK = Fraction(1, 25)
 """Time base of clips brought to a size, a frame each."""
@@ -62,14 +64,19 @@ def read_clip(path: Path, frames: int, pix_fmt: str = "yuv420p") -> list[Frame]:
 
 
 def clean_clip_path(clip: Path | None) -> tuple[Path, str]:
-    """The clean clip to measure with, and what to call it in a report.
+    """The clean clip to measure with, and its name for a report.
 
     Args:
-        clip: None takes the sample.
+        clip: None uses the sample.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: It does not exist.
     """
+    if clip is None and not SAMPLE.is_file():
+        raise ConfigError(
+            f"no clip is given, and the sample {SAMPLE.name} comes only with a "
+            "checkout; give a clean video with --clip"
+        )
     path = clip or SAMPLE
     if not path.is_file():
         raise ConfigError(f"the clean clip {path} is not there; give one with --clip")
