@@ -4,10 +4,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.measure.clips import clean_clip_path
+from streamdenoise.measure.clips import clean_clip_path, find_clips, fit
+from tests.measure.waves import textured
 from tests.support.command import ROOT, SAMPLES, command, environment
 
 
@@ -23,20 +25,26 @@ def test_a_clip_that_does_not_exist_is_an_error() -> None:
         clean_clip_path(Path("no.mp4"))
 
 
-@pytest.mark.parametrize("options", [[], ["--backend", "openvino"]])
-def test_an_installed_package_asks_for_a_clip(
-    tmp_path: Path, options: list[str]
-) -> None:
-    packages = tmp_path / "site-packages"
+@pytest.fixture(scope="module")
+def site_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package alone, as an installation has it."""
+    folder = tmp_path_factory.mktemp("site-packages")
     shutil.copytree(
         ROOT / "streamdenoise",
-        packages / "streamdenoise",
+        folder / "streamdenoise",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
+    return folder
+
+
+@pytest.mark.parametrize("options", [[], ["--backend", "openvino"]])
+def test_an_installed_package_asks_for_a_clip(
+    site_packages: Path, options: list[str]
+) -> None:
     done = subprocess.run(
         command("bench", *options),
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=str(packages)),
+        cwd=site_packages.parent,
+        env=environment(PYTHONPATH=str(site_packages)),
         capture_output=True,
         text=True,
         check=False,
@@ -46,3 +54,24 @@ def test_an_installed_package_asks_for_a_clip(
         "error: no clip is given, and the sample cctv.mp4 comes only with a checkout; "
         "give a clean video with --clip"
     )
+
+
+def test_a_folder_without_clips_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a clip")
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ConfigError, match="holds no clean clips"):
+            find_clips(path)
+
+
+def test_fit_mirrors_small_frames_and_crops_large_ones() -> None:
+    frame = textured(0, 96, 64)
+    tiled = fit(frame, 256, 160)
+    assert tiled.planes[0].shape == (160, 256)
+    np.testing.assert_array_equal(tiled.planes[0][:64, :96], frame.planes[0])
+    np.testing.assert_array_equal(
+        tiled.planes[0][:64, 96:192], frame.planes[0][:, ::-1]
+    )
+    np.testing.assert_array_equal(tiled.planes[1][32:64, :48], frame.planes[1][::-1])
+    cropped = fit(frame, 64, 32)
+    np.testing.assert_array_equal(cropped.planes[0], frame.planes[0][16:48, 16:80])
+    np.testing.assert_array_equal(cropped.planes[1], frame.planes[1][8:24, 8:40])

@@ -32,7 +32,7 @@ def test_every_convolution_of_a_shipped_model_is_found() -> None:
     # Thirteen of the network: one makes two rows, and that of the means is in float.
     assert groups.count("convolutions, INT8") == 13
     assert groups.count("convolutions, FP32") == 1
-    assert "convolutions, INT8" in profile.table(longest=3)
+    assert "convolutions, INT8" in profile.markdown(longest=3)
 
 
 def test_shares_are_of_the_layers_and_the_blocks() -> None:
@@ -56,7 +56,7 @@ def test_shares_are_of_the_layers_and_the_blocks() -> None:
     assert profile.groups["element-wise"] == 8.0
     assert profile.outside_share == pytest.approx(0.5)
     assert profile.conv_gmac_s == pytest.approx(500.0)
-    assert "50% of the INT8 peak (1000 GMAC/s; FP32 200)" in profile.table()
+    assert "50% of the INT8 peak (1000 GMAC/s; FP32 200)" in profile.markdown()
 
 
 def test_an_unknown_size_is_refused() -> None:

@@ -183,5 +183,5 @@ def test_a_manifest_without_costs_is_an_error(clip: Clip, tmp_path: Path) -> Non
     del manifest["kmac_per_px"]
     path = tmp_path / "old.json"
     path.write_text(json.dumps(manifest))
-    with pytest.raises(CheckpointError, match="what a step costs"):
+    with pytest.raises(CheckpointError, match="cost of a step"):
         bench_steps(quick(clip, model=str(path)))

@@ -1,4 +1,4 @@
-"""OpenCV's non-local means, each plane of each frame by itself."""
+"""OpenCV's non-local means, on each plane of each frame by itself."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class OpenCVNonLocalMeans:
     max_frames: int | None = 2
 
     def axes(self, luma_sigma: float) -> Axes:
-        """Values to try; ``h`` is that of luma."""
+        """Values to try; ``h`` is the strength for luma."""
         return scaled_axes(
             {"h": (1.1, 0.7, 0.9, 1.35, 1.7)},
             {"template": (7, 5), "search": (21,)},
