@@ -13,12 +13,13 @@ from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_source
+from streamdenoise.io.options import ReadOptions
 
 HERE = Path(__file__).parent
 
 
 def read(path: Path, frames: int) -> list[Frame]:
-    with open_source(str(path), pix_fmt="yuv420p") as source:
+    with open_source(str(path), ReadOptions(pix_fmt="yuv420p")) as source:
         return list(islice(source, frames))
 
 

@@ -8,11 +8,12 @@ from collections import deque
 from itertools import islice
 
 from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.options import ReadOptions
 
 
 def main(video: str, picture: str, index: int | None = None) -> None:
     """Write frame `index` of `video` (the last one when None) to `picture`."""
-    with open_source(video, pix_fmt="rgb24") as source:
+    with open_source(video, ReadOptions(pix_fmt="rgb24")) as source:
         frames = iter(source) if index is None else islice(source, index, index + 1)
         last = deque(frames, maxlen=1)
         if not last:

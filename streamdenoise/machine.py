@@ -1,11 +1,15 @@
-"""The processors of this machine, and the packages that compute on them."""
+"""The processors of this machine and the installed packages that run on them."""
 
 import ctypes
 import os
 import platform
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from streamdenoise._version import __version__
 
 
 def usable_cores() -> int:
@@ -16,7 +20,7 @@ def usable_cores() -> int:
 
 
 def cpu_name() -> str:
-    """The processor as its maker calls it, where the system tells."""
+    """Model name of the processor, or its architecture if the system has no name."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(errors="replace").splitlines():
@@ -26,7 +30,7 @@ def cpu_name() -> str:
 
 
 def cpu_flags() -> set[str]:
-    """Instruction sets as Linux names them; empty on other systems."""
+    """Instruction sets by their Linux names; empty on other systems."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return set()
@@ -37,14 +41,18 @@ def cpu_flags() -> set[str]:
 
 
 def has_cuda() -> bool:
-    """Whether an NVIDIA driver is here and shows a GPU; loads no runtime."""
+    """Whether an NVIDIA driver is installed and finds a GPU; loads no runtime."""
     return bool(cuda_facts())
 
 
 def cuda_facts() -> dict[str, str]:
-    """The first NVIDIA GPU and its driver, for people; empty where there is none."""
+    """Name of the first NVIDIA GPU and version of its driver, for people.
+
+    Returns:
+        ``gpu`` and ``driver``; empty without a GPU or a driver.
+    """
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    count, version = ctypes.c_int(0), ctypes.c_int(0)
+    count, cuda = ctypes.c_int(0), ctypes.c_int(0)
     name = ctypes.create_string_buffer(256)
     try:
         driver = ctypes.CDLL(library)
@@ -53,22 +61,26 @@ def cuda_facts() -> dict[str, str]:
             or driver.cuDeviceGetCount(ctypes.byref(count))
             or count.value < 1
             or driver.cuDeviceGetName(name, len(name), 0)
-            or driver.cuDriverGetVersion(ctypes.byref(version))
+            or driver.cuDriverGetVersion(ctypes.byref(cuda))
         )
     except (OSError, AttributeError):
         return {}
     if failed:
         return {}
-    cuda = f"for CUDA {version.value // 1000}.{version.value % 1000 // 10}"
-    return {"gpu": name.value.decode(errors="replace"), "driver": cuda}
+    driver_version = f"for CUDA {cuda.value // 1000}.{cuda.value % 1000 // 10}"
+    return {"gpu": name.value.decode(errors="replace"), "driver": driver_version}
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of this package and of the runtimes that are installed."""
-    versions = {}
-    for package in ("streamdenoise", "openvino", "onnxruntime", "torch"):
-        try:
+    """Versions of this package and of the installed runtimes."""
+    runtimes = installed_versions(("openvino", "onnxruntime", "torch"))
+    return {"streamdenoise": __version__, **runtimes}
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of those of `packages` that are installed, in the same order."""
+    versions: dict[str, str] = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return versions

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote
 
 MASK = "***"
@@ -87,10 +87,11 @@ def mask_exception(exc: BaseException) -> None:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
+        _mask_one(each)
         waiting += [each.__cause__, each.__context__]
         if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
-        _mask_one(each)
+            group = cast("BaseExceptionGroup[BaseException]", each)
+            waiting += group.exceptions
 
 
 def secret_values(address: str) -> list[str]:
@@ -98,7 +99,7 @@ def secret_values(address: str) -> list[str]:
     scheme, _, rest = address.partition("://")
     parts = rest.split("/", 2)
     keys = [parts[2].partition("?")[0]] if _is_rtmp(scheme) and len(parts) == 3 else []
-    passwords = []
+    passwords: list[str] = []
     for match in _SECRET_VALUE.finditer(rest):
         is_password = match[1].lower().startswith(("pass", "pwd"))
         (passwords if is_password else keys).append(match[2])
@@ -114,7 +115,7 @@ def remember_secrets(*secrets: str) -> None:
 def remember_login(user: str, password: str) -> None:
     """Mask a password from now on, and what a Basic header makes of it."""
     pair = f"{user}:{password}"
-    headers = []
+    headers: list[str] = []
     for data in (to_bytes(pair), pair.encode("latin-1", "replace")):
         for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
             headers.append(encoded.decode().rstrip("="))
@@ -188,9 +189,9 @@ def _masked(value: object) -> Any:
             errors="surrogateescape"
         )
     if type(value) is tuple:
-        return tuple(map(_masked, value))
+        return tuple(map(_masked, cast("tuple[object, ...]", value)))
     if type(value) is list:
-        return list(map(_masked, value))
+        return list(map(_masked, cast("list[object]", value)))
     return value
 
 

@@ -1,22 +1,22 @@
 """Times and frame sizes as people write them."""
 
 from streamdenoise.errors import ConfigError
-
-MAX_SIDE = 16384
-"""Longest side of a picture in pixels."""
-
+from streamdenoise.frame import MAX_SIDE_PX
 
 TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-"""Seconds of the units that a time may have."""
+"""Suffixes of times, and how many seconds each stands for."""
 
 
 def parse_time(text: str) -> float:
-    """Read a time in seconds, as `MM:SS` or `HH:MM:SS`, or with one of `TIME_UNITS`.
+    """Parse a time in seconds, as ``MM:SS`` or ``HH:MM:SS``, or with a suffix.
 
-    Decimals are allowed.
+    The suffixes are `TIME_UNITS`; decimals are allowed.
+
+    Returns:
+        The time in seconds.
 
     Raises:
-        ConfigError: It is none of these.
+        ConfigError: `text` has none of these forms.
     """
     unit = TIME_UNITS.get(text[-1:])
     try:
@@ -43,17 +43,17 @@ SIZES = {
     "1440p": (2560, 1440),
     "2160p": (3840, 2160),
 }
-"""Width and height of the sizes that people know by name."""
+"""Width and height in pixels of the sizes that have common names."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Read a picture size: a name of `SIZES`, or ``WIDTHxHEIGHT``.
+    """Parse a frame size: a name of `SIZES`, or ``WIDTHxHEIGHT``.
 
     Returns:
         Width and height in pixels.
 
     Raises:
-        ConfigError: It is neither, or no picture has this size.
+        ConfigError: `text` has neither form, or a side is out of range.
     """
     if text in SIZES:
         return SIZES[text]
@@ -63,8 +63,8 @@ def parse_size(text: str) -> tuple[int, int]:
         raise ConfigError(
             f"{text!r} is not a size; write {', '.join(SIZES)}, or WIDTHxHEIGHT"
         )
-    if not (16 <= int(width) <= MAX_SIDE and 16 <= int(height) <= MAX_SIDE):
+    if not (16 <= int(width) <= MAX_SIDE_PX and 16 <= int(height) <= MAX_SIDE_PX):
         raise ConfigError(
-            f"{text} is not a size that can be built; sides are 16 to {MAX_SIDE} pixels"
+            f"{text} is out of range; sides must have 16 to {MAX_SIDE_PX} pixels"
         )
     return int(width), int(height)

@@ -1,29 +1,44 @@
 #!/usr/bin/env bash
 # Runs the test suite from nothing: system packages, a virtual environment, everything.
 #
-#   bash tests/run.sh [PYTEST OPTIONS]
+#   bash tests/run.sh [--fast] [PYTEST OPTIONS]
+#
+# --fast needs no root, no display and no servers, and takes about two minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${VENV:-.venv-tests}
 python=${PYTHON:-python3}
+fast=
+if [ "${1:-}" = --fast ]; then
+  fast=1
+  shift
+fi
 
-# The window is tested on a virtual screen, with real key presses.
 packages=()
-command -v Xvfb >/dev/null || packages+=(xvfb)
-command -v xdotool >/dev/null || packages+=(xdotool)
 ldconfig -p | grep -q 'libGL\.so\.1' || packages+=(libgl1)
 ldconfig -p | grep -q 'libglib-2\.0\.so\.0' || packages+=(libglib2.0-0)
-# Streams come from real servers: GStreamer's RTSP server, in the system's Python, and VLC.
-/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
-  packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad,ugly})
-# SRT goes through an FFmpeg program: the system's, and the one of imageio-ffmpeg.
-command -v ffmpeg >/dev/null || packages+=(ffmpeg)
-# Reports are looked at in a real browser.
-command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
-command -v cvlc >/dev/null || packages+=(vlc-bin vlc-plugin-base)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+if [ -z "$fast" ]; then
+  echo "Running all tests, in about five minutes on two cores. Left out: GPUs" \
+    "(needs_cuda, needs_nvdec, needs_nvenc), unless there is one."
+  # The window is tested on a virtual screen, with real key presses.
+  command -v Xvfb >/dev/null || packages+=(xvfb)
+  command -v xdotool >/dev/null || packages+=(xdotool)
+  # Streams come from real servers: GStreamer's RTSP server, in the system's Python, and VLC.
+  /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
+    packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad,ugly})
+  command -v cvlc >/dev/null || packages+=(vlc-bin vlc-plugin-base)
+  # SRT goes through an FFmpeg program: the system's, and the one of imageio-ffmpeg.
+  command -v ffmpeg >/dev/null || packages+=(ffmpeg)
+  # Reports are looked at in a real browser.
+  command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+else
+  echo "Running the fast tests, in about two minutes on two cores. Left out: windows," \
+    "servers and networks (tests/io, tests/faults), export and training (tests/export," \
+    "tests/train), reports (tests/measure), sample scripts (tests/samples), GPUs."
+fi
 if [ ${#packages[@]} -gt 0 ]; then
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  if [ -z "$fast" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >/dev/null
   else
@@ -35,10 +50,16 @@ fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check \
   --constraint tests/constraints.txt --editable '.[dev]'
+
 # Many tests wait for a network: two at a time keep two cores busy. PyTorch's threads
 # spin while they wait for each other, which takes minutes where there are too many.
 # A test that is stuck inside a library ends its worker (see pyproject.toml), and that the
 # run: pytest-xdist 3.8 loses count of what a worker that is started in its place has to do.
-OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive \
-  STREAMDENOISE_REQUIRE=display,rtsp,ffmpeg,gstreamer,chromium \
-  "$venv/bin/python" -m pytest -n 2 --dist loadfile --max-worker-restart=0 "$@"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive
+options=(-n 2 --dist loadfile --max-worker-restart=0)
+if [ -n "$fast" ]; then
+  exec "$venv/bin/python" -m pytest "${options[@]}" -m 'not slow and not needs_display' \
+    tests/{cli,console,denoisers,docs,imaging,inference,jobs,network,pipeline,service} "$@"
+fi
+export STREAMDENOISE_REQUIRE=display,rtsp,ffmpeg,gstreamer,chromium
+exec "$venv/bin/python" -m pytest "${options[@]}" "$@"

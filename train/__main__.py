@@ -3,7 +3,8 @@
 import sys
 
 from streamdenoise.errors import StreamDenoiseError
-from train.loop import main
+
+from .loop import main
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:

@@ -26,11 +26,12 @@ from torch import Tensor, nn
 
 from streamdenoise.errors import ConfigError, StreamDenoiseError
 from streamdenoise.network.packing import unpack
-from train.clips.batch import Batch, batches
-from train.clips.sampler import ClipSampler
-from train.loss import psnr_loss
-from train.recipe import Recipe
-from train.validation import mean_psnr, noisy_planes, validation_clips
+
+from .clips.batch import Batch, batches
+from .clips.sampler import ClipSampler
+from .loss import psnr_loss
+from .recipe import Recipe
+from .validation import mean_psnr, noisy_planes, validation_clips
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +70,9 @@ class DenoisingBlock(nn.Module):
             _convs(32, 32), nn.Conv2d(32, 3, 3, padding=1, bias=False)
         )
 
-    def forward(self, three: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self, three: Tensor, noise_std: Tensor) -> Tensor:
         """Denoise ``(N, 3, 3, H, W)`` frames with maps ``(N, 1, H, W)`` of the std."""
-        levels = sigma[:, None].expand(-1, 3, -1, -1, -1)
+        levels = noise_std[:, None].expand(-1, 3, -1, -1, -1)
         half = self.enter(torch.cat([three, levels], 2).flatten(1, 2))
         quarter = self.down1(half)
         coarse = self.up2(self.down2(quarter))
@@ -89,28 +90,28 @@ class FastDvdNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
 
-    def forward(self, clip: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self, clip: Tensor, noise_std: Tensor) -> Tensor:
         """Denoise clips; beyond their ends the frames before are repeated backwards.
 
         Args:
             clip: ``(N, T, 3, H, W)`` in [0, 1], T of 3 or more; H and W divide by 4.
-            sigma: ``(N,)`` in [0, 1].
+            noise_std: ``(N,)`` in [0, 1].
 
         Returns:
             The same shape as `clip`, not clipped.
         """
         count, length, _, height, width = clip.shape
         order = [2, 1, *range(length), length - 2, length - 3]
-        once = _each_three(self.first, clip[:, order], sigma)
+        once = _each_three(self.first, clip[:, order], noise_std)
         assert once.shape == (count, length + 2, 3, height, width)
-        return _each_three(self.second, once, sigma)
+        return _each_three(self.second, once, noise_std)
 
 
-def _each_three(block: nn.Module, clip: Tensor, sigma: Tensor) -> Tensor:
+def _each_three(block: nn.Module, clip: Tensor, noise_std: Tensor) -> Tensor:
     """Run a block on every three frames in a row."""
     count, length, *size = clip.shape
     threes = clip.unfold(1, 3, 1).permute(0, 1, 5, 2, 3, 4).flatten(0, 1)
-    levels = sigma.repeat_interleave(length - 2)[:, None, None, None]
+    levels = noise_std.repeat_interleave(length - 2)[:, None, None, None]
     maps = levels.expand(-1, 1, *size[1:])
     return block(threes, maps).unflatten(0, (count, length - 2))
 
@@ -121,7 +122,7 @@ def loss_of(net: FastDvdNet, batch: Batch) -> Tensor:
         unpack(clips.flatten(0, 1))[0].unflatten(0, clips.shape[:2])
         for clips in (batch.noisy, batch.clean)
     )
-    denoised = net(noisy, batch.sigma[:, 0, 0, 0])
+    denoised = net(noisy, batch.noise_std[:, 0, 0, 0])
     last = [x.permute(0, 1, 3, 4, 2) for x in (denoised, clean)]
     return psnr_loss(*last, luma=3, chroma_weight=0.0)
 
@@ -140,8 +141,8 @@ def score(
     for sigma in sigmas:
         values = []
         for clip in clips.values():
-            (noisy,), told, clean = noisy_planes(clip[:frames], sigma, "rgb")
-            out = net(noisy[None].to(device), told[:1].to(device))[0].cpu()
+            (noisy,), noise_std, clean = noisy_planes(clip[:frames], sigma, "rgb")
+            out = net(noisy[None].to(device), noise_std[:1].to(device))[0].cpu()
             values.append(mean_psnr(out.mul(255).round().clamp(0, 255) / 255, clean))
         scores[f"mean/{sigma}"] = sum(values) / len(values)
     net.train()

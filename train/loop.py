@@ -13,13 +13,14 @@ import cv2
 from streamdenoise.console.progress import RedrawnLine, bar_line
 from streamdenoise.errors import ConfigError
 from streamdenoise.network.model import kmac_per_pixel
-from train.clips.batch import batches
-from train.clips.sampler import ClipSampler
-from train.recipe import Recipe
-from train.run.board import Board
-from train.run.ranks import Ranks, joined
-from train.trainer import Trainer
-from train.validation import (
+
+from .clips.batch import batches
+from .clips.sampler import ClipSampler
+from .recipe import Recipe
+from .run.board import Board
+from .run.ranks import Ranks, joined
+from .trainer import Trainer
+from .validation import (
     picture_strip,
     validate,
     validate_recipe,

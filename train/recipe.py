@@ -8,8 +8,9 @@ from typing import Any
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.network.model import MULTIPLE, ModelSpec
-from train.degradation.noise import Awgn, Camera, NoiseRecipe
-from train.loss import LOSSES
+
+from .degradation.noise import Awgn, Camera, NoiseRecipe
+from .loss import LOSSES
 
 _NOISES = {"awgn": Awgn, "camera": Camera}
 

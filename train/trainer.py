@@ -10,13 +10,14 @@ from torch.nn.parallel import DistributedDataParallel
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.network.model import RecurrentDenoiser
-from train.clips.batch import Batch
-from train.layers.quantize import round_while_learning
-from train.layers.reparam import add_branches, merged
-from train.recipe import Recipe
-from train.run.ranks import Ranks
-from train.run.saving import commit, go_on_from, read_last, save_last
-from train.unroll import UnrolledLoss, backward, teach
+
+from .clips.batch import Batch
+from .layers.quantize import round_while_learning
+from .layers.reparam import add_branches, merged
+from .recipe import Recipe
+from .run.ranks import Ranks
+from .run.saving import commit, go_on_from, read_last, save_last
+from .unroll import UnrolledLoss, backward, teach
 
 
 class Trainer:

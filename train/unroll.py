@@ -11,10 +11,11 @@ from torch.nn.utils import parametrize
 from streamdenoise.imaging.motion import FlowEstimator
 from streamdenoise.network.model import RecurrentDenoiser, State
 from streamdenoise.network.packing import luma_channels
-from train.clips.batch import Batch
-from train.loss import LOSSES
-from train.recipe import Recipe
-from train.warp_state import find_flows, warp_state
+
+from .clips.batch import Batch
+from .loss import LOSSES
+from .recipe import Recipe
+from .warp_state import find_flows, warp_state
 
 
 def unroll(
@@ -34,7 +35,7 @@ def unroll(
     for frame in batch.noisy.unbind(1):
         if last is not None:
             state = warp_state(state, find_flows(estimator, frame, last, batch.search))
-        last, state = net(frame, batch.sigma, *state)
+        last, state = net(frame, batch.noise_std, *state)
         outputs.append(last)
     return torch.stack(outputs, 1), state
 

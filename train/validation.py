@@ -11,25 +11,26 @@ from torch import Tensor
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.motion import FlowEstimator, search_step
 from streamdenoise.network.model import RecurrentDenoiser
-from streamdenoise.network.packing import pack, packed_sigma, unpack
-from train.clips.cache import decode_video
-from train.degradation.noise import NoiseRecipe
-from train.degradation.planes import plane_format, to_8_bits
-from train.warp_state import find_flows, warp_state
+from streamdenoise.network.packing import pack, packed_noise_std, unpack
+
+from .clips.cache import decode_video
+from .degradation.noise import NoiseRecipe
+from .degradation.planes import plane_format, to_8_bits
+from .warp_state import find_flows, warp_state
 
 log = logging.getLogger(__name__)
 
 
 @torch.inference_mode()
 def denoise_clip(
-    net: RecurrentDenoiser, planes: Sequence[Tensor], sigma: Tensor
+    net: RecurrentDenoiser, planes: Sequence[Tensor], noise_std: Tensor
 ) -> Tensor:
     """Denoise a clip as a stream: one step a frame, the state follows the motion.
 
     Args:
         net: the network.
         planes: of its layout, in [0, 1], see `streamdenoise.network.packing.pack`.
-        sigma: ``(3,)`` that the network is told, in [0, 1].
+        noise_std: ``(3,)`` in [0, 1], given to the network.
 
     Returns:
         Luma ``(T, 1, H, W)``, or RGB ``(T, 3, H, W)``, of 8 bits, in [0, 1], on the
@@ -39,13 +40,13 @@ def denoise_clip(
     device = next(net.parameters()).device
     state = net.initial_state(height, width, device=str(device))
     outputs, estimator = [], FlowEstimator()
-    channel_sigma = packed_sigma(sigma[None], net.spec.layout).to(device)
+    channel_std = packed_noise_std(noise_std[None], net.spec.layout).to(device)
     steps = torch.tensor([search_step(height, width)])
     for packed in pack(tuple(planes)).to(device).split(1):
         if outputs:
             flow = find_flows(estimator, packed, outputs[-1], steps)
             state = warp_state(state, flow)
-        out, state = net(packed, channel_sigma, *state)
+        out, state = net(packed, channel_std, *state)
         outputs.append(out)
     return to_8_bits(unpack(torch.cat(outputs))[0].cpu())
 
@@ -64,8 +65,8 @@ def noisy_planes(
         draw = torch.empty_like(image).normal_(generator=generator)
         noisy.append(image + sigma / 255 * draw)
     form = plane_format(layout)
-    told = form.sigmas(torch.tensor([sigma / 255]))[0]
-    return form.planes(to_8_bits(torch.stack(noisy))), told, form.planes(rgb)[0]
+    noise_std = form.noise_stds(torch.tensor([sigma / 255]))[0]
+    return form.planes(to_8_bits(torch.stack(noisy))), noise_std, form.planes(rgb)[0]
 
 
 def mean_psnr(luma: Tensor, clean: Tensor) -> float:
@@ -90,8 +91,10 @@ def validate(
     for sigma in sigmas:
         values = {}
         for name, clip in clips.items():
-            planes, told, clean = noisy_planes(clip[:frames], sigma, net.spec.layout)
-            values[name] = mean_psnr(denoise_clip(net, planes, told), clean)
+            planes, noise_std, clean = noisy_planes(
+                clip[:frames], sigma, net.spec.layout
+            )
+            values[name] = mean_psnr(denoise_clip(net, planes, noise_std), clean)
         results |= {f"{name}/{sigma}": value for name, value in values.items()}
         results[f"mean/{sigma}"] = sum(values.values()) / len(values)
     net.train()
@@ -105,7 +108,7 @@ def validate_recipe(
     draws: int = 4,
     frames: int = 6,
 ) -> dict[str, float]:
-    """Mean gain of PSNR-Y, or RGB, in dB under a noise recipe, told what it tells.
+    """Mean gain of PSNR-Y, or RGB, in dB under a noise recipe, with its levels given.
 
     Each draw has noise of its own; the seeds are fixed.
 
@@ -120,8 +123,8 @@ def validate_recipe(
         clean = form.planes(rgb)[0]
         for draw in range(draws):
             generator = torch.Generator().manual_seed(draw)
-            planes, told = noise(rgb, form, generator)
-            denoised = denoise_clip(net, planes, told)
+            planes, noise_std = noise(rgb, form, generator)
+            denoised = denoise_clip(net, planes, noise_std)
             gain = [
                 mean_psnr(denoised[part], clean[part])
                 - mean_psnr(planes[0][part], clean[part])
@@ -148,8 +151,8 @@ def picture_strip(
         Luma ``(1, H, 4 W)``, or RGB ``(3, H, 4 W)``, in [0, 1]; no error is middle
         gray.
     """
-    planes, told, clean = noisy_planes(clip[:frames], sigma, net.spec.layout)
-    denoised = denoise_clip(net, planes, told)
+    planes, noise_std, clean = noisy_planes(clip[:frames], sigma, net.spec.layout)
+    denoised = denoise_clip(net, planes, noise_std)
     error = (0.5 + 4 * (denoised - clean)).clamp(0, 1)
     return torch.cat([part[-1] for part in (planes[0], denoised, clean, error)], -1)
 

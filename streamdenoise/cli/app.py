@@ -799,8 +799,8 @@ def compile_(
     width, height = parse_size(size)
     with stop_by_signal() as switch:
         from streamdenoise.console.progress import BuildProgress
+        from streamdenoise.inference.backend import EngineOptions
         from streamdenoise.inference.build import make_engine
-        from streamdenoise.inference.load import EngineOptions
 
         progress = BuildProgress(switch.is_stopped, quiet=quiet)
         options = EngineOptions(

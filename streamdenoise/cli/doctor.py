@@ -7,16 +7,21 @@ Nothing private is printed: home folders are shortened to ``~``.
 import importlib
 import os
 import platform
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
+from streamdenoise._version import __version__
 from streamdenoise.errors import mask_credentials
-from streamdenoise.machine import cpu_flags, cpu_name, usable_cores
+from streamdenoise.machine import (
+    cpu_flags,
+    cpu_name,
+    cuda_facts,
+    installed_versions,
+    usable_cores,
+)
 
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 _ENCODERS = (
@@ -24,7 +29,7 @@ _ENCODERS = (
     *("h264_nvenc", "hevc_nvenc", "h264_qsv", "h264_videotoolbox"),
 )
 _PACKAGES = (
-    *("streamdenoise", "numpy", "av", "opencv-python", "opencv-python-headless"),
+    *("numpy", "av", "opencv-python", "opencv-python-headless"),
     *("openvino", "onnxruntime", "torch", "typer", "imageio-ffmpeg", "matplotlib"),
     *("prometheus-client", "psutil", "setproctitle", "nvidia-ml-py", "pyvirtualcam"),
 )
@@ -106,14 +111,10 @@ def _memory() -> list[Check]:
 
 
 def _packages() -> list[Check]:
-    found = []
-    for name in _PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    checks = [Check("packages", True, ", ".join(found))]
-    if {"opencv-python", "opencv-python-headless"} <= {f.split()[0] for f in found}:
+    found = {"streamdenoise": __version__, **installed_versions(_PACKAGES)}
+    listed = ", ".join(f"{name} {number}" for name, number in found.items())
+    checks = [Check("packages", True, listed)]
+    if {"opencv-python", "opencv-python-headless"} <= set(found):
         checks.append(
             Check(
                 "opencv",
@@ -154,17 +155,10 @@ def _backends() -> list[Check]:
 
 
 def _gpu() -> list[Check]:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return [
-            Check("gpu", False, "nvidia-smi is not here: no NVIDIA driver; CPU is used")
-        ]
-    query = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    done = subprocess.run(
-        query, capture_output=True, text=True, timeout=10, check=False
-    )
-    answer = (done.stdout or done.stderr).strip().replace("\n", "; ")
-    return [Check("gpu", done.returncode == 0, answer or "nvidia-smi says nothing")]
+    found = cuda_facts()
+    if not found:
+        return [Check("gpu", False, "no NVIDIA GPU with a driver: the CPU is used")]
+    return [Check("gpu", True, f"{found['gpu']}, driver {found['driver']}")]
 
 
 def _video() -> list[Check]:

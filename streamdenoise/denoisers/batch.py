@@ -8,28 +8,18 @@ that gives no frame stays as it is.
 import time
 from collections.abc import Sequence
 from threading import Condition
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from streamdenoise.contexts import Closing
 from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.errors import (
-    BackendError,
-    BackendUnavailableError,
-    ConfigError,
-    EngineRefusedError,
-)
+from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import bit_depth
-from streamdenoise.inference.artifact import Artifact, open_artifact
-from streamdenoise.inference.engine_loader import guarded
-from streamdenoise.inference.load import Backend, LaneInput, load_backend
-from streamdenoise.inference.registry import (
-    BACKENDS,
-    Engines,
-    explained,
-    usual_backends,
-)
+from streamdenoise.inference.artifact import open_artifact
+from streamdenoise.inference.backend import Backend, LaneInput
+from streamdenoise.inference.engine_loader import EngineLoader
+from streamdenoise.inference.registry import explained
 
 if TYPE_CHECKING:
     from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
@@ -93,7 +83,8 @@ class StreamBatch(Closing):
             Denoiser(artifact, loader=_LaneLoader(self, i), **options)
             for i in range(streams)
         ]
-        self._engine = _load(artifact, backend, height, width, depth, streams)
+        loader = EngineLoader(artifact, backend=backend, streams=streams)
+        self._engine = cast("TorchDeviceBackend", loader.load(*self._key))
 
     def close(self) -> None:
         """Free the engine; may be called again."""
@@ -218,43 +209,3 @@ class _LaneLoader:
 
     def close(self) -> None:
         """There is nothing of its own."""
-
-
-def _load(
-    artifact: Artifact, backend: str, height: int, width: int, depth: int, streams: int
-) -> "TorchDeviceBackend":
-    """The named backend, or the first that works and takes batches."""
-    if backend != "auto":
-        return _load_sound(backend, artifact, height, width, depth, streams)
-    reasons = []
-    for name in usual_backends():
-        if not BACKENDS[name].takes_batches:
-            continue
-        try:
-            return _load_sound(name, artifact, height, width, depth, streams)
-        except BackendError as exc:
-            reasons.append(str(exc))
-    raise BackendUnavailableError(
-        f"no backend that takes batches works here: {'; '.join(reasons)}"
-    )
-
-
-def _load_sound(
-    name: str, artifact: Artifact, height: int, width: int, depth: int, streams: int
-) -> Any:
-    """A guarded engine, built anew if the stored one is no good."""
-    entry = BACKENDS.get(name)
-    if entry is not None and not entry.takes_batches:
-        having = ", ".join(n for n, e in BACKENDS.items() if e.takes_batches)
-        raise ConfigError(
-            f"{name} takes one stream a call; those with batches: {having}"
-        )
-    size = (height, width, depth)
-    try:
-        engine = load_backend(name, artifact, *size, streams=streams)
-        return guarded(engine, name, artifact, *size)
-    except EngineRefusedError:
-        if BACKENDS[name].engines is Engines.NONE:
-            raise
-    engine = load_backend(name, artifact, *size, streams=streams, rebuild=True)
-    return guarded(engine, name, artifact, *size)

@@ -17,11 +17,12 @@ from streamdenoise.frame import ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.motion import MotionFollower, luma_of
 from streamdenoise.imaging.noise import plane_sigmas
-from streamdenoise.imaging.noise_level import SigmaEstimator
+from streamdenoise.imaging.noise_level import NoiseEstimator
 from streamdenoise.imaging.scene_cut import SceneCutDetector
 from streamdenoise.inference.artifact import Artifact, open_artifact
+from streamdenoise.inference.backend import Backend, OnBuild
 from streamdenoise.inference.engine_loader import EngineLoader, Loader
-from streamdenoise.inference.load import Backend, OnBuild, check_backend
+from streamdenoise.inference.load import check_backend
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Denoiser(Closing):
         self._engine: Backend | None = None
         self._engine_key: tuple[int, int, int] | None = None
         self._stream_key: tuple[str, int, int] | None = None
-        self._estimator = SigmaEstimator(artifact.sigma_scales)
+        self._estimator = NoiseEstimator(artifact.sigma_scales)
         self._scene = SceneCutDetector()
         self._motion = MotionFollower()
         self._fresh = True
@@ -399,7 +400,7 @@ class Denoiser(Closing):
         seen = frame.planes if self.layout == "rgb" else planes
         sigmas = self._sigmas(seen, peak, color)
         self._luma_sigma = float(sigmas[0]) * 255
-        self.sigma = self._luma_sigma / self._luma_share(len(seen), color)
+        self.sigma = self._luma_sigma / self._luma_share(seen, color)
         if float(sigmas.max()) * self.strength * 255 < _QUIET:
             self._forget_past()
             return tuple(planes)
@@ -415,9 +416,12 @@ class Denoiser(Closing):
         return self._step(planes, sigmas.astype(np.float32), depth)
 
     @staticmethod
-    def _luma_share(planes: int, color: ColorInfo) -> float:
+    def _luma_share(planes: Sequence[np.ndarray], color: ColorInfo) -> float:
         """Std of luma for RGB noise of std 1; gray and RGB are their own luma."""
-        return 1.0 if planes == 1 else plane_sigmas(1.0, color)[0]
+        if len(planes) == 1:
+            return 1.0
+        height, width = planes[0].shape
+        return plane_sigmas(1.0, color, width, height)[0]
 
     def _sigmas(
         self, planes: Sequence[np.ndarray], peak: int, color: ColorInfo
@@ -428,7 +432,9 @@ class Denoiser(Closing):
         if len(planes) == 1:
             count = self._artifact.sigmas if planes[0].ndim == 3 else 1
             return np.full(count, self._told / 255, np.float32)
-        return np.array(plane_sigmas(self._told, color), np.float32) / 255
+        height, width = planes[0].shape
+        told = plane_sigmas(self._told, color, width, height)
+        return np.array(told, np.float32) / 255
 
     def _step(
         self, planes: Sequence[np.ndarray], sigmas: np.ndarray, depth: int

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import ColorInfo
-from streamdenoise.imaging.noise_level import SigmaEstimator
+from streamdenoise.imaging.noise_level import NoiseEstimator
 from streamdenoise.inference.artifact import Artifact
 
 _AROUND = (3, 3)
@@ -31,7 +31,7 @@ class HalfSizeDenoiser(Denoiser):
     def __init__(self, artifact: Artifact, **options: Any) -> None:
         """See `Denoiser`."""
         super().__init__(artifact, **options)
-        self._fine_estimator = SigmaEstimator()
+        self._fine_estimator = NoiseEstimator()
         self._fine_share = 1.0
 
     @property

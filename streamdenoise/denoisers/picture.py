@@ -9,14 +9,18 @@ import numpy as np
 
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import Frame, bit_depth
-from streamdenoise.imaging.color import rgb_to_yuv420, with_chroma, yuv420_to_rgb
+from streamdenoise.imaging.color import (
+    GRAY_WEIGHTS,
+    rgb_to_gray,
+    rgb_to_yuv420,
+    with_chroma,
+    yuv420_to_rgb,
+)
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference.artifact import Artifact
 
 _QUIET = 0.25 / 255
 """Below this noise, networks that are told of it have nothing to do."""
-_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
-"""Gray of RGB pictures by BT.601, as in training, and as JPEG and OpenCV have it."""
 
 
 class PictureDenoiser(Denoiser):
@@ -80,12 +84,13 @@ class PictureDenoiser(Denoiser):
     def _as_gray(self, frame: Frame) -> Frame:
         depth = bit_depth(frame.pix_fmt)
         luma = frame.planes[0]
-        told = self._told and plane_sigmas(self._told, frame.color, frame.pix_fmt)[0]
+        about = (frame.color, frame.width, frame.height, frame.pix_fmt)
+        told = self._told and plane_sigmas(self._told, *about)[0]
         if frame.pix_fmt == "rgb24":
             if (luma != luma[..., :1]).any():
                 self._note_gray()
-                told = told and told * float(np.linalg.norm(_LUMA))
-            luma = cv2.transform(luma, _LUMA)
+                told = told and told * float(np.linalg.norm(GRAY_WEIGHTS))
+            luma = rgb_to_gray(luma)
         is_limited = len(frame.planes) > 1 and not frame.color.is_full_range
         if is_limited:
             luma = _to_full_range(luma, depth)

@@ -36,6 +36,7 @@ from streamdenoise.inference.guard import (
     known_frame,
 )
 from streamdenoise.io.open import open_source
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.model import (
@@ -50,6 +51,9 @@ log = logging.getLogger(__name__)
 
 # The graph is traced at this size and then freed of it.
 _TRACE_HEIGHT, _TRACE_WIDTH = 64, 96
+
+_VALIDATION_COLOR = ColorInfo(matrix=1, range=1)
+"""Clips are validated in BT.709, whatever their size."""
 
 
 class ConvToRows(nn.Module):
@@ -156,7 +160,7 @@ def _first_frames(
         if len(found) == clips:
             break
         try:
-            with open_source(str(path), pix_fmt=pix_fmt) as source:
+            with open_source(str(path), ReadOptions(pix_fmt=pix_fmt)) as source:
                 found.append(list(islice(source, frames)))
         except SourceError as exc:
             log.warning("not calibrated on: %s", exc)
@@ -184,7 +188,9 @@ def calibration_inputs(
         state, motion, warper = None, MotionFollower(), None
         for t, frame in enumerate(clip):
             noisy = add_gaussian_noise(frame, float(level), rng).planes
-            told = plane_sigmas(float(level), frame.color, pix_fmt)
+            told = plane_sigmas(
+                *(float(level), frame.color, frame.width, frame.height, pix_fmt)
+            )
             if is_rgb:
                 noisy = np.ascontiguousarray(noisy[0].transpose(2, 0, 1))
                 told *= 3
@@ -293,7 +299,9 @@ def _psnr_gain(validation: dict[str, float], layout: str) -> dict[str, float]:
     pix_fmt = "rgb24" if layout == "rgb" else "yuv420p"
     for key, denoised_db in validation.items():
         told = float(key.removeprefix("mean/"))
-        luma = plane_sigmas(told, ColorInfo(), pix_fmt)[0]
+        luma = plane_sigmas(
+            told, _VALIDATION_COLOR, _TRACE_WIDTH, _TRACE_HEIGHT, pix_fmt
+        )[0]
         gains[f"{luma:.2f}"] = round(denoised_db - 20 * math.log10(255 / luma), 2)
     return gains
 

@@ -1,8 +1,10 @@
-"""YUV 4:2:0 to RGB and back, in the matrix and range that the stream is tagged with.
+"""YUV 4:2:0 to RGB, to gray and back, in the matrix and range that a stream is tagged
+with.
 
-The one place where colors are converted in Python: windows, overlays, images and
-OpenCV arrays come here; file to file and stream to stream never do. The equations are
-those of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance).
+This is the one place that knows color matrices, and that decides what untagged video
+is: windows, overlays, images, OpenCV arrays, noise levels and training all ask here.
+Video that goes from file to file or from stream to stream is never converted. The
+equations are those of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance).
 """
 
 from functools import lru_cache
@@ -25,34 +27,61 @@ _LUMA_WEIGHTS = {
 }
 
 
-_LOST_NOISE = 3.0
-"""White noise of std 1 leaves a std of up to 1.2 in what 4:2:0 loses (blue)."""
+GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114])
+"""Weights of R, G and B in `rgb_to_gray`."""
+
+_NOISE_MARGIN = 3.0
+"""White noise of std 1 in RGB leaves a std of up to 1.2 (in blue) in the detail that
+4:2:0 drops."""
 
 
 def detail_to_keep(rgb: np.ndarray, halved: np.ndarray, sigma: float) -> np.ndarray:
-    """Color detail that 4:2:0 cannot hold: small amounts are noise, large ones edges.
+    """Color detail that 4:2:0 cannot hold: large differences are edges, others noise.
 
     Args:
-        rgb: ``(H, W, 3)`` noisy.
-        halved: the same after a way through yuv420.
+        rgb: ``(H, W, 3)`` noisy image.
+        halved: the same image after conversion to yuv420 and back.
         sigma: std of the noise in RGB, in the same unit.
 
     Returns:
-        ``(H, W, 3)`` ``float32`` to add to the denoised picture.
+        ``(H, W, 3)`` ``float32`` to add to the denoised image.
     """
     lost = np.subtract(rgb, halved, dtype=np.float32)
-    return np.sign(lost) * np.maximum(np.abs(lost) - _LOST_NOISE * sigma, 0)
+    return np.sign(lost) * np.maximum(np.abs(lost) - _NOISE_MARGIN * sigma, 0)
 
 
 def resolve_matrix(color: ColorInfo, width: int, height: int) -> int:
     """The matrix to use: the tagged one, or the usual guess for untagged video.
 
-    Players take BT.709 for HD (1280 wide and up, or more than 576 lines) and BT.601
-    below, and so do we.
+    Untagged video, and video with a tag that is not in the table, is BT.709 from HD on
+    (1280 pixels wide and up, or more than 576 lines) and BT.601 below. Players such as
+    mpv and VLC have the same rule.
+
+    Args:
+        color: tags of the stream.
+        width: of the frame in pixels.
+        height: of the frame in pixels.
+
+    Returns:
+        A code of ISO/IEC 23091-2 for which there are equations here.
     """
     if color.matrix in _LUMA_WEIGHTS:
         return color.matrix
     return 1 if width >= 1280 or height > 576 else 6
+
+
+def rgb_to_gray(rgb: np.ndarray) -> np.ndarray:
+    """Convert RGB to gray with the weights of BT.601, whatever the size.
+
+    JPEG, OpenCV and published figures on gray images do the same.
+
+    Args:
+        rgb: ``(H, W, 3)`` ``uint8``, ``uint16`` or ``float32``.
+
+    Returns:
+        ``(H, W)`` of the same type.
+    """
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
 
 
 def yuv420_to_rgb(
@@ -63,8 +92,8 @@ def yuv420_to_rgb(
     Args:
         planes: Y ``(H, W)``, U and V ``(ceil(H/2), ceil(W/2))``; ``uint8``, or
             ``uint16`` when `depth` is 10.
-        color: Matrix and range; untagged is limited range, see `resolve_matrix`.
-        depth: Bits per sample, 8 or 10.
+        color: matrix and range; untagged is limited range, see `resolve_matrix`.
+        depth: bits per sample, 8 or 10.
 
     Returns:
         ``(H, W, 3)`` ``uint8``, C-contiguous, rounded and clipped once.
@@ -73,14 +102,18 @@ def yuv420_to_rgb(
 
 
 def yuv420_to_rgb_exact(
-    planes: tuple[np.ndarray, ...], color: ColorInfo, depth: int = 8
+    planes: tuple[np.ndarray, ...],
+    color: ColorInfo,
+    depth: int = 8,
+    interpolation: int = cv2.INTER_LINEAR,
 ) -> np.ndarray:
-    """`yuv420_to_rgb` neither rounded nor clipped.
+    """`yuv420_to_rgb` without rounding and clipping.
 
     Args:
-        planes: as there, or ``float32`` in the same levels.
-        color: as there.
-        depth: as there.
+        planes: as in `yuv420_to_rgb`, or ``float32`` in the same levels.
+        color: as in `yuv420_to_rgb`.
+        depth: as in `yuv420_to_rgb`.
+        interpolation: OpenCV's method of enlarging the chroma.
 
     Returns:
         ``(H, W, 3)`` ``float32`` in 8-bit levels.
@@ -89,9 +122,10 @@ def yuv420_to_rgb_exact(
     height, width = luma.shape
     # Even target size: chroma samples sit between two luma samples at any frame size.
     even = (u.shape[1] * 2, u.shape[0] * 2)
-    u = cv2.resize(u, even, interpolation=cv2.INTER_LINEAR)[:height, :width]
-    v = cv2.resize(v, even, interpolation=cv2.INTER_LINEAR)[:height, :width]
-    matrix = _to_rgb(resolve_matrix(color, width, height), color.is_full_range, depth)
+    u = cv2.resize(u, even, interpolation=interpolation)[:height, :width]
+    v = cv2.resize(v, even, interpolation=interpolation)[:height, :width]
+    resolved = resolve_matrix(color, width, height)
+    matrix = _to_rgb(resolved, color.is_full_range, depth)
     merged = cv2.merge((luma, u, v)).astype(np.float32)
     return cv2.transform(merged, matrix)
 
@@ -103,8 +137,8 @@ def rgb_to_yuv420(
 
     Args:
         rgb: ``(H, W, 3)`` ``uint8``.
-        color: Matrix and range; untagged is limited range, see `resolve_matrix`.
-        depth: Bits per sample of the result, 8 or 10.
+        color: matrix and range; untagged is limited range, see `resolve_matrix`.
+        depth: bits per sample of the result, 8 or 10.
 
     Returns:
         Y ``(H, W)``, U and V ``(ceil(H/2), ceil(W/2))``; ``uint8``, or ``uint16`` when
@@ -117,18 +151,19 @@ def rgb_to_yuv420(
 def rgb_to_yuv420_exact(
     rgb: np.ndarray, color: ColorInfo, depth: int = 8
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`rgb_to_yuv420` neither rounded nor clipped.
+    """`rgb_to_yuv420` without rounding and clipping.
 
     Args:
         rgb: ``(H, W, 3)`` ``uint8``, or ``float32`` in 8-bit levels, of any value.
-        color: as there.
-        depth: as there.
+        color: as in `rgb_to_yuv420`.
+        depth: as in `rgb_to_yuv420`.
 
     Returns:
         The planes in ``float32``, in code values of `depth` bits.
     """
     height, width = rgb.shape[:2]
-    matrix = _from_rgb(resolve_matrix(color, width, height), color.is_full_range, depth)
+    resolved = resolve_matrix(color, width, height)
+    matrix = yuv_from_rgb(resolved, color.is_full_range, depth)
     exact = rgb.astype(np.float32)
     padded = exact
     if height % 2 or width % 2:
@@ -153,7 +188,7 @@ def frame_to_rgb(frame: Frame) -> np.ndarray:
 
 
 def with_chroma(planes: tuple[np.ndarray, ...], depth: int) -> tuple[np.ndarray, ...]:
-    """Planes of 4:2:0: the same ones, or gray with colorless chroma beside it."""
+    """Planes of 4:2:0: the given ones, or gray with neutral chroma added."""
     if len(planes) == 3:
         return planes
     height, width = planes[0].shape
@@ -180,8 +215,18 @@ def _levels(full_range: bool, depth: int) -> tuple[float, float, float]:
 
 
 @lru_cache(maxsize=32)
-def _from_rgb(matrix: int, full_range: bool, depth: int) -> np.ndarray:
-    """``(3, 4)``: code values of YUV from 8-bit RGB, offset in the last column."""
+def yuv_from_rgb(matrix: int, full_range: bool, depth: int = 8) -> np.ndarray:
+    """The linear map from 8-bit RGB to code values of YUV.
+
+    Args:
+        matrix: see `resolve_matrix`.
+        full_range: whether black is 0, not 16.
+        depth: bits per sample of the code values, 8 or 10.
+
+    Returns:
+        ``(3, 4)`` ``float64``, read-only: a row for each of Y, U and V, with the
+        weights of R, G and B, then the offset.
+    """
     red, blue = _LUMA_WEIGHTS[matrix]
     luma = np.array([red, 1 - red - blue, blue])
     black, luma_span, chroma_span = _levels(full_range, depth)
@@ -194,12 +239,14 @@ def _from_rgb(matrix: int, full_range: bool, depth: int) -> np.ndarray:
     )
     middle = float(1 << (depth - 1))
     offsets = np.array([[black], [middle], [middle]])
-    return np.hstack([rows / 255, offsets])
+    whole = np.hstack([rows / 255, offsets])
+    whole.flags.writeable = False  # every caller gets this one
+    return whole
 
 
 @lru_cache(maxsize=32)
 def _to_rgb(matrix: int, full_range: bool, depth: int) -> np.ndarray:
-    """``(3, 4)``: 8-bit RGB from code values of YUV, the inverse of `_from_rgb`."""
-    forward = _from_rgb(matrix, full_range, depth)
+    """``(3, 4)``: 8-bit RGB from code values of YUV, the inverse of `yuv_from_rgb`."""
+    forward = yuv_from_rgb(matrix, full_range, depth)
     inverse = np.linalg.inv(forward[:, :3])
     return np.hstack([inverse, -inverse @ forward[:, 3:]])

@@ -34,7 +34,7 @@ _MAX_BANDS = 24
 _MAX_BANDS_PIXELS = 1 << 17
 
 
-def estimate_sigma(
+def estimate_noise_std(
     plane: np.ndarray, peak: int, scale: int = 1, full_range: bool = False
 ) -> float:
     """Estimate the std of the noise in one plane.
@@ -97,15 +97,15 @@ def _std_of_quiet(energy: np.ndarray) -> float:
     return float(np.sqrt(np.quantile(energy, _QUIET) / _QUIET_OF_NOISE))
 
 
-def plane_std(
+def plane_noise_std(
     plane: np.ndarray, peak: int, scales: Sequence[int], full_range: bool = False
 ) -> float:
-    """`estimate_sigma` at one or more scales: the larger estimate counts.
+    """`estimate_noise_std` at one or more scales: the larger estimate counts.
 
     Noise that is looked for at two scales is that of cameras, smeared by demosaicing
     and compression.
     """
-    return max(estimate_sigma(plane, peak, scale, full_range) for scale in scales)
+    return max(estimate_noise_std(plane, peak, scale, full_range) for scale in scales)
 
 
 # Color differences around mid gray, so that they fit 8 bits: rows as those of
@@ -117,30 +117,30 @@ _OPPONENT_LEVELS = np.array(
 _OPPONENT_UNITS = 1 / np.sqrt(np.square(_OPPONENT_LEVELS[:, :3]).sum(1))
 
 
-def opponent_sigmas(rgb: np.ndarray, scales: Sequence[int]) -> np.ndarray:
-    """`plane_std` of luma and of two color differences of RGB.
+def opponent_noise_stds(rgb: np.ndarray, scales: Sequence[int]) -> np.ndarray:
+    """`plane_noise_std` of luma and of two color differences of RGB.
 
     Args:
         rgb: ``(H, W, 3)`` ``uint8``.
-        scales: see `plane_std`.
+        scales: see `plane_noise_std`.
 
     Returns:
         ``(3,)`` std in [0, 1] of orthonormal combinations (`packing.OPPONENT`): all are
         s for independent noise of std s in R, G and B.
     """
     planes = cv2.split(cv2.transform(np.ascontiguousarray(rgb), _OPPONENT_LEVELS))
-    stds = [plane_std(plane, 255, scales, full_range=True) for plane in planes]
+    stds = [plane_noise_std(plane, 255, scales, full_range=True) for plane in planes]
     return np.array(stds) * _OPPONENT_UNITS
 
 
-class SigmaEstimator:
-    """`plane_std` of each plane, or `opponent_sigmas`, smoothed over time."""
+class NoiseEstimator:
+    """`plane_noise_std` of each plane, or `opponent_noise_stds`, smoothed over time."""
 
     def __init__(self, scales: Sequence[int] = (1,), smoothing: float = 0.9) -> None:
         """Start without knowledge.
 
         Args:
-            scales: ``(1,)`` for white noise, ``(1, 2)`` for cameras: `plane_std`.
+            scales: ``(1,)`` for white noise, ``(1, 2)`` for cameras: `plane_noise_std`.
             smoothing: share of the old estimate that each new frame keeps.
         """
         self._scales = scales
@@ -152,7 +152,7 @@ class SigmaEstimator:
     ) -> np.ndarray:
         """Take a frame in and return its present noise levels, in [0, 1].
 
-        They are those of each plane, or `opponent_sigmas` of a single RGB "plane".
+        They are those of each plane, or `opponent_noise_stds` of a single RGB "plane".
         After the first frames only every fourth is looked at: noise changes slowly.
         """
         is_rgb = planes[0].ndim == 3
@@ -164,9 +164,11 @@ class SigmaEstimator:
         if old is not None and settled and self._seen % _EVERY:
             return np.sqrt(old)
         if is_rgb:
-            sigmas = opponent_sigmas(planes[0], self._scales)
+            sigmas = opponent_noise_stds(planes[0], self._scales)
         else:
-            sigmas = [plane_std(p, peak, self._scales, full_range) for p in planes]
+            sigmas = [
+                plane_noise_std(p, peak, self._scales, full_range) for p in planes
+            ]
         new = np.array(sigmas, np.float32) ** 2
         if old is not None:
             keep = self._smoothing ** (_EVERY if settled else 1)

@@ -2,53 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-
-from streamdenoise.inference.artifact import Artifact
-
-
-@dataclass(frozen=True, slots=True)
-class StepRequest:
-    """One step to be compiled: which model, how large, how precise."""
-
-    artifact: Artifact
-    file: Path
-    """The artifact's file of the kind that the backend runs."""
-    height: int
-    """Of the luma plane in pixels, a multiple of the artifact's `multiple`."""
-    width: int
-    """The same."""
-    depth: int = 8
-    """Bits per sample, 8 or 10."""
-    threads: int | None = None
-    """CPU threads; None leaves the choice to the runtime."""
-    precision: str = "fp32"
-    """``fp32``, ``fp16`` or ``int8``: what convolutions compute in."""
-    streams: int = 1
-    """Streams of this size that one call advances."""
-
-    @property
-    def dtype(self) -> type[np.generic]:
-        """Of the samples."""
-        return np.uint8 if self.depth == 8 else np.uint16
-
-    @property
-    def peak(self) -> int:
-        """Full scale of the samples."""
-        return (1 << self.depth) - 1
-
-    @property
-    def pixels_shape(self) -> tuple[int, ...]:
-        """See `Artifact.pixels_shape`."""
-        return self.artifact.pixels_shape(self.height, self.width)
-
-    @property
-    def state_shapes(self) -> list[tuple[int, ...]]:
-        """See `Artifact.state_shapes`."""
-        return self.artifact.state_shapes(self.height, self.width)
 
 
 @dataclass(frozen=True, slots=True)

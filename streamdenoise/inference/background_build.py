@@ -6,9 +6,9 @@ from collections.abc import Callable
 from threading import Thread
 
 from streamdenoise.errors import BackendError
+from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_store import EngineStore
-from streamdenoise.inference.load import Backend
 
 _PATIENCE_S = 2.0
 """How long a build may take to end by itself; the store survives that it is killed."""

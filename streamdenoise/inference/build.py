@@ -10,16 +10,17 @@ from streamdenoise.errors import (
     EngineBuildError,
 )
 from streamdenoise.inference.artifact import open_artifact
-from streamdenoise.inference.backend import OnBuild
+from streamdenoise.inference.backend import EngineOptions, OnBuild
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_store import EngineStore
-from streamdenoise.inference.load import EngineOptions, build_engine, check_backend
+from streamdenoise.inference.load import build_engine, check_backend
 from streamdenoise.inference.registry import (
     BACKENDS,
     Engines,
     backend_for,
     usual_backends,
 )
+from streamdenoise.inference.step_request import StepRequest
 
 
 def make_engine(
@@ -57,12 +58,16 @@ def make_engine(
     name = _first_with_engines(model) if backend == "auto" else backend
     name = backend_for(name, precision)
     multiple = artifact.multiple
-    padded = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
+    request = StepRequest(
+        backend=name,
+        artifact=artifact,
+        height=-(-height // multiple) * multiple,
+        width=-(-width // multiple) * multiple,
+        depth=depth,
+    )
     store = EngineStore()
     start = time.monotonic()
-    engine = build_engine(
-        *(name, artifact, *padded, depth, options), store=store, on_build=on_build
-    )
+    engine = build_engine(request, options, store=store, on_build=on_build)
     took = time.monotonic() - start
     digest = hashlib.sha256(engine).hexdigest()
     kept = [s.path.parent for s in store.engines() if s.sha256 == digest]

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import replace
 from typing import Protocol
 
 from streamdenoise.errors import (
@@ -13,25 +14,21 @@ from streamdenoise.errors import (
     EngineMissingError,
     EngineRefusedError,
 )
-from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.inference.artifact import Artifact
+from streamdenoise.inference.backend import Backend, OnBuild
 from streamdenoise.inference.backends.tiled import TiledBackend, tile_for
 from streamdenoise.inference.background_build import _BackgroundBuild
 from streamdenoise.inference.engine_store import EngineStore
 from streamdenoise.inference.guard import check_engine
-from streamdenoise.inference.load import (
-    Backend,
-    OnBuild,
-    load_backend,
-    refuse_engine,
-    step_request,
-)
+from streamdenoise.inference.load import load_backend, refuse_engine
 from streamdenoise.inference.registry import (
     BACKENDS,
     Engines,
     explained,
+    require_batches,
     usual_backends,
 )
+from streamdenoise.inference.step_request import StepRequest
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +68,7 @@ class EngineLoader:
         backend: str = "auto",
         threads: int | None = None,
         tile: int | None = None,
+        streams: int | None = None,
         wait: bool = True,
         store: EngineStore | None = None,
         on_build: OnBuild | None = None,
@@ -83,6 +81,8 @@ class EngineLoader:
             threads: CPU threads; None leaves the choice to the runtime.
             tile: largest side of what is denoised at once, in pixels; None takes the
                 whole picture, or tiles where it does not fit into memory.
+            streams: number of streams that one call advances, by a backend that takes
+                batches; None is for one stream, by any backend.
             wait: build engines that are missing first. Otherwise ``auto`` starts on
                 the best backend that is ready and builds the other meanwhile.
             store: where engines are; None takes the usual one.
@@ -101,6 +101,7 @@ class EngineLoader:
         self._backend = backend
         self._threads = threads
         self._tile = tile
+        self._streams = streams
         self._wait = wait
         self._store = store or EngineStore()
         self._on_build = on_build
@@ -116,16 +117,22 @@ class EngineLoader:
         """
         self.close()
         if self._backend != "auto":
-            return self._load(self._backend, height, width, depth)
+            if self._streams is not None:
+                require_batches(self._backend)
+            return self._load(self._request(self._backend, height, width, depth))
         reasons: list[str] = []
         for name in usual_backends():
-            if not self._artifact.has(BACKENDS[name].needs):
+            entry = BACKENDS[name]
+            if self._streams is not None and not entry.takes_batches:
+                continue
+            if not self._artifact.has(entry.needs):
                 continue  # as it was compiled: nothing that could be mended
+            request = self._request(name, height, width, depth)
             try:
-                engine = self._load(name, height, width, depth, self._wait)
+                engine = self._load(request, may_build=self._wait)
             except EngineMissingError as exc:
                 if self._builder is None:  # else a faster one is on its way
-                    self._build(name, (height, width), exc.size, depth)
+                    self._build(request, exc.size)
                     reasons.append(f"{name} is being built and takes over when ready")
                 continue
             except EngineRefusedError as exc:
@@ -143,9 +150,21 @@ class EngineLoader:
             log.info("backend %s", name)
             return engine
         self.close()
+        kind = "backend" if self._streams is None else "backend that takes batches"
         raise BackendUnavailableError(
-            f"no backend works here for model {self._artifact.name}: "
+            f"no {kind} works here for model {self._artifact.name}: "
             f"{'; '.join(reasons) or 'it was compiled for none'}"
+        )
+
+    def _request(self, name: str, height: int, width: int, depth: int) -> StepRequest:
+        return StepRequest(
+            backend=name,
+            artifact=self._artifact,
+            height=height,
+            width=width,
+            depth=depth,
+            threads=self._threads,
+            streams=self._streams or 1,
         )
 
     def better(self) -> Backend | None:
@@ -165,103 +184,87 @@ class EngineLoader:
         if builder is not None:
             builder.stop()
 
-    def _build(
-        self, name: str, size: tuple[int, int], missing: tuple[int, int], depth: int
-    ) -> None:
+    def _build(self, request: StepRequest, missing: tuple[int, int]) -> None:
         """Build the engine for `missing`, a tile's size perhaps, and load it whole."""
+        name = request.backend
         log.warning("the engine of %s is being built; this takes a while", name)
         command = [
             *(sys.executable, "-m", "streamdenoise", "compile"),
             str(self._artifact.path or self._artifact.name),
-            *("--size", f"{missing[1]}x{missing[0]}", "--depth", str(depth)),
+            *("--size", f"{missing[1]}x{missing[0]}", "--depth", str(request.depth)),
             *("--backend", name, "--quiet"),
         ]
         self._builder = _BackgroundBuild(
-            command, self._store, lambda: self._load(name, *size, depth, False)
+            command, self._store, lambda: self._load(request, may_build=False)
         )
         self._builder.start()
 
-    def _load(
-        self, name: str, height: int, width: int, depth: int, may_build: bool = True
-    ) -> Backend:
+    def _load(self, request: StepRequest, *, may_build: bool = True) -> Backend:
         """Whole, or in tiles as large as fit into memory."""
+        height, width = request.height, request.width
         tile = self._tile
         while True:
             size = (height, width) if tile is None else tile_for(height, width, tile)
+            part = replace(request, height=size[0], width=size[1])
             try:
-                engine = self._load_guarded(name, *size, depth, may_build)
+                engine = self._load_guarded(part, may_build)
             except DeviceMemoryError as exc:
                 smaller = (tile or max(height, width)) // 16 * 8
-                if self._tile is not None or smaller < _SMALLEST_TILE:
+                is_fixed = self._tile is not None or self._streams is not None
+                if is_fixed or smaller < _SMALLEST_TILE:
                     raise
                 log.warning("%s; trying tiles of %d pixels", exc, smaller)
                 tile = smaller
                 continue
-            if size == (height, width):
-                return engine
-            request = step_request(
-                name, self._artifact, height, width, depth, self._threads
-            )
-            return TiledBackend(request, engine, size)
+            return engine if part == request else TiledBackend(request, engine, size)
 
-    def _load_guarded(
-        self, name: str, height: int, width: int, depth: int, may_build: bool
-    ) -> Backend:
+    def _load_guarded(self, request: StepRequest, may_build: bool) -> Backend:
         """An engine that has shown on the known clip that it is sound.
 
         One that is stored and is not gets a second chance, built anew.
         """
-        key = (name, self._artifact, height, width, depth)
 
         def load(rebuild: bool) -> Backend:
             engine = load_backend(
-                *(*key, self._threads),
+                request,
                 store=self._store,
                 rebuild=rebuild,
                 may_build=may_build,
                 on_build=self._on_build,
             )
-            return guarded(engine, name, self._artifact, height, width, depth)
+            return guarded(engine, request)
 
+        engines = request.entry.engines
         try:
             return load(rebuild=False)
         except EngineRefusedError as exc:
-            if BACKENDS[name].engines is Engines.NONE or exc.is_known:
+            if engines is Engines.NONE or exc.is_known:
                 raise
             log.warning("%s; it is not used again", exc)
         try:
             return load(rebuild=True)
         except EngineRefusedError as exc:
-            if BACKENDS[name].engines is Engines.REQUIRED:
-                refuse_engine(*key, self._store, str(exc))
+            if engines is Engines.REQUIRED:
+                refuse_engine(request, self._store, str(exc))
             raise
 
 
-def guarded(
-    engine: Backend, name: str, artifact: Artifact, height: int, width: int, depth: int
-) -> Backend:
+def guarded(engine: Backend, request: StepRequest) -> Backend:
     """The engine, after it has shown on the known clip that it is sound.
 
     Args:
         engine: fresh; closed if it is not sound.
-        name: key of `BACKENDS`.
-        artifact: the model.
-        height: of luma in pixels.
-        width: the same.
-        depth: bits per sample.
+        request: what it was loaded for.
 
     Raises:
         EngineRefusedError: its pictures are wrong.
         BackendError: it does not run.
     """
-    shapes = layout_shapes(artifact.layout, height, width)
     try:
-        with explained(name):
-            psnr = check_engine(
-                engine, artifact, shapes, depth, BACKENDS[name].precision
-            )
+        with explained(request.backend):
+            psnr = check_engine(engine, request)
     except BaseException:
         engine.close()
         raise
-    log.info("%s has %.1f dB against the model on the known clip", name, psnr)
+    log.info("%s has %.1f dB against the model on the known clip", engine.name, psnr)
     return engine

@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from streamdenoise.errors import BuildStoppedError, ConfigError, EngineBuildError
-from streamdenoise.files import write_whole
+from streamdenoise.files import replaced_whole
 from streamdenoise.inference.engine_folders import (
     FOLDER_VARIABLE,
     _cache_folder,
@@ -225,17 +225,14 @@ class EngineStore:
         }
         try:
             # In this order: a manifest without its file is explained and rebuilt.
-            write_whole(self.folder / file, data)
-            text = json.dumps(manifest, indent=2) + "\n"
-            write_whole(self.folder / f"{spec.file_name}{_SUFFIX}", text.encode())
+            with replaced_whole(self.folder / file) as partial:
+                partial.write_bytes(data)
+            with replaced_whole(self.folder / f"{spec.file_name}{_SUFFIX}") as partial:
+                partial.write_text(json.dumps(manifest, indent=2) + "\n")
             (self.folder / f"{spec.file_name}{_REFUSED}").unlink(missing_ok=True)
         except OSError as exc:
             # It can be used all the same, this time.
-            log.warning(
-                "the engine cannot be kept in %s (%s): it will be built again",
-                self.folder,
-                exc.strerror,
-            )
+            log.warning("the engine is not kept and will be built again: %s", exc)
 
     def discard(self, wanted: EngineSpec) -> None:
         """Delete every engine that `find` would take: the next one is built anew.

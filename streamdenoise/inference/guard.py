@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdenoise.errors import EngineRefusedError
+from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.metrics import psnr_db
-from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.step_request import StepRequest
 
 SIDE = 256
 """The reference is of pictures of this size, in pixels."""
@@ -84,21 +85,13 @@ def _normal(rows: np.ndarray, columns: np.ndarray, seed: int) -> np.ndarray:
     return (total - 8 * 127.5) / np.sqrt(8 * (256**2 - 1) / 12)
 
 
-def check_engine(
-    backend: Backend,
-    artifact: Artifact,
-    shapes: list[tuple[int, int]],
-    depth: int,
-    precision: str,
-) -> float:
+def check_engine(backend: Backend, request: StepRequest) -> float:
     """Let a fresh engine denoise the known clip; its state is reset afterward.
 
     Args:
         backend: fresh.
-        artifact: the model; one without a reference is checked for sanity only.
-        shapes: of the planes that the engine takes.
-        depth: bits per sample.
-        precision: of the engine, which decides how alike the pictures must be.
+        request: what it was loaded for. A model without a reference is checked for
+            sanity only; the precision decides how alike the pictures must be.
 
     Returns:
         PSNR in dB against the reference, of all planes; infinite where there is none,
@@ -107,13 +100,14 @@ def check_engine(
     Raises:
         EngineRefusedError: the pictures are wrong; says by how much.
     """
+    artifact, peak = request.artifact, request.peak
+    shapes = layout_shapes(artifact.layout, request.height, request.width)
     file = artifact.file("guard")
     reference: list[np.ndarray] | None = None
     if file is not None:
         with np.load(file) as arrays:
             reference = [arrays[name] for name in arrays.files]
     is_comparable = min(shapes[0]) >= SIDE
-    peak = (1 << depth) - 1
     worst = float("inf")
     for t in range(FRAMES):
         planes = _step(backend, t, shapes, peak)
@@ -133,12 +127,12 @@ def check_engine(
         for corner, expected in zip(corners, reference, strict=True):
             psnr = psnr_db(expected[t] / 255, corner / peak, 1)
             worst = min(worst, psnr)
-    least = LEAST_PSNR_DB[precision]
+    least = LEAST_PSNR_DB[request.precision]
     if worst < least:
         raise _refused(
             backend,
-            f"its pictures have {worst:.1f} dB against the model's own, {precision} "
-            f"should have {least:.0f}",
+            f"its pictures have {worst:.1f} dB against the model's own, "
+            f"{request.precision} should have {least:.0f}",
         )
     backend.reset()
     return worst

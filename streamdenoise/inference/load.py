@@ -6,103 +6,58 @@ where the conformance test takes it.
 
 import importlib
 import logging
-from importlib.metadata import version
 from types import ModuleType
 
+from streamdenoise._version import __version__
 from streamdenoise.errors import (
-    BackendUnavailableError,
     ConfigError,
     EngineLoadError,
     EngineMissingError,
     EngineRefusedError,
 )
 from streamdenoise.inference.artifact import Artifact
-from streamdenoise.inference.backend import (
-    Backend,
-    EngineOptions,
-    LaneInput,
-    OnBuild,
-    StepRequest,
-)
+from streamdenoise.inference.backend import Backend, EngineOptions, OnBuild
 from streamdenoise.inference.engine_spec import EngineSpec
 from streamdenoise.inference.engine_store import EngineStore
-from streamdenoise.inference.registry import (
-    BACKENDS,
-    BackendEntry,
-    Engines,
-    _entry,
-    backend_for,
-    explained,
-    usual_backends,
-)
-
-__all__ = [
-    "BACKENDS",
-    "Backend",
-    "BackendEntry",
-    "EngineOptions",
-    "Engines",
-    "LaneInput",
-    "OnBuild",
-    "StepRequest",
-    "backend_for",
-    "build_engine",
-    "check_backend",
-    "explained",
-    "load_backend",
-    "refuse_engine",
-    "step_request",
-    "usual_backends",
-]
+from streamdenoise.inference.registry import BACKENDS, Engines, explained, named_backend
+from streamdenoise.inference.step_request import StepRequest
 
 log = logging.getLogger(__name__)
 
 
 def load_backend(
-    name: str,
-    artifact: Artifact,
-    height: int,
-    width: int,
-    depth: int = 8,
-    threads: int | None = None,
+    request: StepRequest,
     *,
-    streams: int = 1,
     store: EngineStore | None = None,
     rebuild: bool = False,
     may_build: bool = True,
     on_build: OnBuild | None = None,
 ) -> Backend:
-    """Load one backend by name; never another one in its place.
+    """Load the backend that is requested; never another one in its place.
 
     Args:
-        name: a key of `BACKENDS`.
-        artifact: the model.
-        height: luma height in pixels, a multiple of the artifact's `multiple`.
-        width: luma width, the same.
-        depth: bits per sample, 8 or 10.
-        threads: CPU threads; None leaves the choice to the runtime.
-        streams: how many of this size one call advances.
+        request: see `StepRequest`.
         store: where engines are; None takes the usual one.
-        rebuild: throw away the engine that is stored, as it proved to be wrong.
-        may_build: whether an engine that is missing is built.
-        on_build: told how far a build is; may stop it.
+        rebuild: discard the stored engine, which proved to be wrong.
+        may_build: whether a missing engine is built.
+        on_build: reports the progress of a build, and may stop it.
 
     Raises:
         ConfigError: no backend has this name, or it takes no batches.
-        EngineMissingError: one is missing, and may not be built.
+        EngineMissingError: an engine is missing, and may not be built.
         EngineRefusedError: the last one that was built was refused.
         BackendUnavailableError: its package or the artifact's file is missing.
         EngineMismatchError: the artifact's file is not the one that was compiled.
         BackendError: it would not compile the model.
     """
-    entry = _entry(name)
-    request = step_request(name, artifact, height, width, depth, threads, streams)
+    request.check()
+    entry = request.entry
     store = store or EngineStore()
-    with explained(name):
+    with explained(request.backend):
         module = importlib.import_module(entry.module)
         if entry.engines is Engines.NONE:
-            return module.load(name, request, **entry.options)
-        spec = _spec(name, request, module, EngineOptions())
+            return module.load(request, **entry.options)
+        spec = spec_of(request)
         if rebuild:
             store.discard(spec)
         elif refusal := store.refusal(spec):
@@ -110,45 +65,32 @@ def load_backend(
         engine = store.find(spec)
         if engine is not None:
             try:
-                return module.load(name, request, engine=engine, **entry.options)
+                return module.load(request, engine=engine, **entry.options)
             except EngineLoadError as exc:
                 log.warning("%s", exc)
                 store.discard(spec)
         if entry.engines is Engines.OPTIONAL:
-            return module.load(name, request, **entry.options)
+            return module.load(request, **entry.options)
         if not may_build:
             raise EngineMissingError(
-                f"{name} has no engine for {width}x{height} yet", (height, width)
+                f"{request.backend} has no engine for {request.width}x"
+                f"{request.height} yet",
+                (request.height, request.width),
             )
-        log.warning("building the engine of %s; this may take minutes", name)
-        engine = build_engine(
-            *(name, artifact, height, width, depth),
-            streams=streams,
-            store=store,
-            on_build=on_build,
-        )
-        return module.load(name, request, engine=engine, **entry.options)
+        log.warning("building the engine of %s; this may take minutes", request.backend)
+        engine = build_engine(request, store=store, on_build=on_build)
+        return module.load(request, engine=engine, **entry.options)
 
 
-def refuse_engine(
-    name: str,
-    artifact: Artifact,
-    height: int,
-    width: int,
-    depth: int,
-    store: EngineStore,
-    reason: str,
-) -> None:
+def refuse_engine(request: StepRequest, store: EngineStore, reason: str) -> None:
     """Remember that a new engine is no good either, so that it is not built again.
 
     Args:
+        request: see `StepRequest`.
+        store: where engines are.
         reason: for people.
-
-    The others are as in `load_backend`.
     """
-    module = importlib.import_module(BACKENDS[name].module)
-    request = step_request(name, artifact, height, width, depth, None)
-    store.refuse(_spec(name, request, module, EngineOptions()), reason)
+    store.refuse(spec_of(request), reason)
 
 
 def check_backend(name: str, artifact: Artifact) -> None:
@@ -158,49 +100,47 @@ def check_backend(name: str, artifact: Artifact) -> None:
         name: a key of `BACKENDS`.
         artifact: the model.
     """
-    entry = _entry(name)
     size = 8 * artifact.multiple
-    if entry.engines is not Engines.REQUIRED:
-        load_backend(name, artifact, size, size).close()
+    request = StepRequest(name, artifact, size, size)
+    if named_backend(name).engines is not Engines.REQUIRED:
+        load_backend(request).close()
         return
-    request = step_request(name, artifact, size, size, 8, None)
+    request.check()
     with explained(name):
-        module = importlib.import_module(entry.module)
-        _spec(name, request, module, EngineOptions())
+        spec_of(request)
 
 
 def build_engine(
-    name: str,
-    artifact: Artifact,
-    height: int,
-    width: int,
-    depth: int = 8,
+    request: StepRequest,
     options: EngineOptions | None = None,
     *,
-    streams: int = 1,
     store: EngineStore | None = None,
     on_build: OnBuild | None = None,
 ) -> bytes:
-    """Find the engine of a backend in the store, or build it and keep it there.
+    """Find an engine in the store, or build it and keep it there.
 
-    Args: see `load_backend`.
+    Args:
+        request: see `StepRequest`.
+        options: see `EngineOptions`.
+        store: where engines are; None takes the usual one.
+        on_build: reports the progress of the build, and may stop it.
 
     Raises:
         ConfigError: the backend has no engines, or none with these options.
         BackendError: see `load_backend`.
     """
-    entry = _entry(name)
+    entry = request.entry
     options = options or EngineOptions()
     if entry.engines is Engines.NONE:
         having = [n for n, e in BACKENDS.items() if e.engines is not Engines.NONE]
         raise ConfigError(
-            f"{name} needs no engines, it runs models as they are; those with engines "
-            f"are {', '.join(having)}"
+            f"{request.backend} needs no engines, it runs models as they are; those "
+            f"with engines are {', '.join(having)}"
         )
-    request = step_request(name, artifact, height, width, depth, None, streams)
-    with explained(name):
+    request.check()
+    with explained(request.backend):
         module = importlib.import_module(entry.module)
-        spec = _spec(name, request, module, options)
+        spec = spec_of(request, options)
 
         def build() -> bytes:
             log.info("building %s", spec.file_name)
@@ -209,65 +149,26 @@ def build_engine(
         def stopped() -> bool:
             return on_build is not None and not on_build("waiting", 0, 2)
 
-        about = {"streamdenoise": version("streamdenoise")}
+        about = {"streamdenoise": __version__}
         if hasattr(module, "about"):
             about |= module.about(**entry.options)
         return (store or EngineStore()).find_or_build(spec, build, about, stopped)
 
 
-def step_request(
-    name: str,
-    artifact: Artifact,
-    height: int,
-    width: int,
-    depth: int,
-    threads: int | None,
-    streams: int = 1,
-) -> StepRequest:
-    """What a backend is asked for; see `load_backend`.
-
-    Raises:
-        ConfigError: it takes no batches.
-        BackendUnavailableError: the artifact lacks the file that the backend runs.
-        EngineMismatchError: that file is not the one that was compiled.
-    """
-    entry = BACKENDS[name]
-    file = artifact.file(entry.needs)
-    if not artifact.has(entry.needs):
-        raise BackendUnavailableError(
-            f"{name} needs the {entry.needs} file of a model, and {artifact.name} was "
-            "compiled without it; choose another backend"
-        )
-    if file is None:
-        raise BackendUnavailableError(
-            f"{name} cannot run {artifact.name}: its file "
-            f"{artifact.manifest['files'][entry.needs]} is not there; compile the "
-            "model again or choose another backend"
-        )
-    if streams > 1 and not entry.takes_batches:
-        having = ", ".join(n for n, e in BACKENDS.items() if e.takes_batches)
-        raise ConfigError(
-            f"{name} takes one stream a call; those with batches: {having}"
-        )
-    artifact.verify(entry.needs)
-    return StepRequest(
-        *(artifact, file, height, width, depth, threads, entry.precision, streams)
-    )
-
-
-def _spec(
-    name: str, request: StepRequest, module: ModuleType, options: EngineOptions
-) -> EngineSpec:
-    entry = BACKENDS[name]
+def spec_of(request: StepRequest, options: EngineOptions | None = None) -> EngineSpec:
+    """The spec of the engine that serves a request on this machine."""
+    entry, artifact = request.entry, request.artifact
+    options = options or EngineOptions()
+    module: ModuleType = importlib.import_module(entry.module)
     flags = {
         "runtime": options.version_compatible,
         "device": options.hardware_compatible,
         "size": options.dynamic,
     }
     return EngineSpec(
-        model=request.artifact.name,
-        weights_sha256=request.artifact.digest(entry.needs),
-        backend=name,
+        model=artifact.name,
+        weights_sha256=artifact.digest(entry.needs),
+        backend=request.backend,
         precision=entry.precision,
         width=request.width,
         height=request.height,

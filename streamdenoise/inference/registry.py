@@ -29,7 +29,7 @@ class BackendEntry:
     """A row of the table."""
 
     module: str
-    """With ``load(name, request, **options) -> Backend``; if it has engines, `load`
+    """With ``load(request, **options) -> Backend``; if it has engines, `load`
     takes ``engine`` too, and ``device(options)``, ``build(request, options)`` and
     ``runtime()`` are there."""
     install: str
@@ -152,7 +152,7 @@ def backend_for(family: str, precision: str | None) -> str:
         ConfigError: there is none.
     """
     if precision is None or family not in BACKENDS:
-        _entry(family)
+        named_backend(family)
         return family
     if BACKENDS[family].precision == precision:
         return family
@@ -171,13 +171,31 @@ def backend_for(family: str, precision: str | None) -> str:
     )
 
 
-def _entry(name: str) -> BackendEntry:
+def named_backend(name: str) -> BackendEntry:
+    """The row of a backend.
+
+    Raises:
+        ConfigError: no backend has this name.
+    """
     entry = BACKENDS.get(name)
     if entry is None:
         raise ConfigError(
             f"no backend is named {name!r}: choose auto, {', '.join(BACKENDS)}"
         )
     return entry
+
+
+def require_batches(name: str) -> None:
+    """Check that one call of a backend may advance several streams.
+
+    Raises:
+        ConfigError: no backend has this name, or it takes one stream per call.
+    """
+    if not named_backend(name).takes_batches:
+        having = ", ".join(n for n, e in BACKENDS.items() if e.takes_batches)
+        raise ConfigError(
+            f"{name} takes one stream per call; choose one that takes batches: {having}"
+        )
 
 
 @contextmanager

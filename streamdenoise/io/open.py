@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, StreamInfo
-from streamdenoise.io.options import IMAGE_SUFFIXES, Hwaccel, Transport
+from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 from streamdenoise.io.protocols import Sink, Source
 from streamdenoise.io.url import StreamURL, is_network
 
@@ -15,59 +15,28 @@ if TYPE_CHECKING:
 
 
 def open_source(
-    uri: "str | StreamURL",
-    *,
-    start_s: float = 0.0,
-    duration_s: float | None = None,
-    pix_fmt: str | None = None,
-    size: tuple[int, int] | None = None,
-    timeout_s: float = 10.0,
-    live: bool | None = None,
-    hwaccel: Hwaccel = Hwaccel.NONE,
-    transport: Transport = Transport.AUTO,
+    uri: "str | StreamURL", options: ReadOptions | None = None, *, live: bool = False
 ) -> Source:
-    """Open what `uri` names and read up to its first frame.
+    """Open `uri` and read up to its first frame.
 
     Args:
         uri: A video file; an image, or a folder of images; ``-`` for yuv4mpegpipe on
             stdin; ``rtsp://``, ``http://`` and other URLs that FFmpeg reads;
             ``camera:N``; ``testsrc:WxH@RATE``, a moving test pattern.
-        start_s: Leave out frames before this time, in seconds from the first frame.
-        duration_s: Leave out frames from `start_s` + `duration_s` on.
-        pix_fmt: Format of the frames, one of `PIX_FMTS`; None keeps the stream's own
-            where it is one of them, and takes the nearest where not.
-        size: Width and height that the frames of a camera or stream are scaled to; None
-            keeps the first one's.
-        timeout_s: Longest wait for a connection and for each frame, in seconds.
-        live: True gives a file or test pattern at its own pace, as a camera would.
-        hwaccel: Where files and streams are decoded.
-        transport: How RTSP comes in.
+        options: How it is read.
+        live: Give a file or test pattern at its own pace, as a camera would.
 
     Raises:
-        SourceOpenError: It cannot be opened, or holds no picture.
-        ConfigError: `uri` or `pix_fmt` cannot be used.
+        SourceOpenError: It cannot be opened, or has no frame.
+        ConfigError: `uri` or ``options.pix_fmt`` cannot be used.
     """
-    if pix_fmt is not None and pix_fmt not in PIX_FMTS:
+    options = options or ReadOptions()
+    if options.pix_fmt is not None and options.pix_fmt not in PIX_FMTS:
         raise ConfigError(
-            f"pix_fmt {pix_fmt!r} is not supported; use one of {', '.join(PIX_FMTS)}"
+            f"pix_fmt {options.pix_fmt!r} is not supported; "
+            f"use one of {', '.join(PIX_FMTS)}"
         )
-    if isinstance(uri, StreamURL) or is_network(uri) or uri.endswith(".sdp"):
-        from streamdenoise.io.sources.network import NetworkSource
-
-        source: Source = NetworkSource(
-            uri if isinstance(uri, StreamURL) else StreamURL.parse(uri),
-            start_s=start_s,
-            duration_s=duration_s,
-            pix_fmt=pix_fmt,
-            size=size,
-            timeout_s=timeout_s,
-            hwaccel=hwaccel,
-            transport=transport,
-        )
-    else:
-        source = _open_local(
-            uri, start_s, duration_s, pix_fmt, size, timeout_s, hwaccel
-        )
+    source = _open(uri, options)
     if live and not source.info.is_live:
         from streamdenoise.io.sources.paced import PacedSource
 
@@ -75,56 +44,31 @@ def open_source(
     return source
 
 
-def _open_local(
-    uri: str,
-    start_s: float,
-    duration_s: float | None,
-    pix_fmt: str | None,
-    size: tuple[int, int] | None,
-    timeout_s: float,
-    hwaccel: Hwaccel,
-) -> Source:
+def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
+    if isinstance(uri, StreamURL) or is_network(uri) or uri.endswith(".sdp"):
+        from streamdenoise.io.sources.network import NetworkSource
+
+        return NetworkSource(uri, options)
     if uri == "-":
         from streamdenoise.io.sources.y4m import Y4MSource
 
-        return Y4MSource.from_stdin(
-            start_s=start_s,
-            duration_s=duration_s,
-            pix_fmt=pix_fmt,
-            timeout_s=timeout_s,
-        )
+        return Y4MSource.from_stdin(options)
     if uri.startswith("camera:"):
         from streamdenoise.io.sources.camera import open_camera
 
-        return open_camera(
-            uri,
-            duration_s=duration_s,
-            pix_fmt=pix_fmt,
-            size=size,
-            timeout_s=timeout_s,
-            hwaccel=hwaccel,
-        )
+        return open_camera(uri, options)
     if uri == "testsrc" or uri.startswith("testsrc:"):
         from streamdenoise.io.sources.test_pattern import TestPatternSource
 
-        return TestPatternSource(
-            uri, start_s=start_s, duration_s=duration_s, pix_fmt=pix_fmt
-        )
+        return TestPatternSource(uri, options)
     path = Path(uri)
     if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
         from streamdenoise.io.sources.image import ImageSource
 
-        return ImageSource(path, pix_fmt=pix_fmt)
+        return ImageSource(path, options)
     from streamdenoise.io.sources.file import FileSource
 
-    return FileSource(
-        path,
-        start_s=start_s,
-        duration_s=duration_s,
-        pix_fmt=pix_fmt,
-        timeout_s=timeout_s,
-        hwaccel=hwaccel,
-    )
+    return FileSource(path, options)
 
 
 def open_sink(

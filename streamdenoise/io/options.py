@@ -38,6 +38,29 @@ class Transport(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a source is read; each source uses the options that apply to it."""
+
+    start_s: float = 0.0
+    """Leave out frames before this time, in seconds from the first frame; live sources
+    ignore it."""
+    duration_s: float | None = None
+    """Leave out frames from `start_s` + `duration_s` on; None reads to the end."""
+    pix_fmt: str | None = None
+    """Pixel format of the frames, one of `PIX_FMTS`; None keeps the stream's own, or
+    converts to the nearest one."""
+    size: tuple[int, int] | None = None
+    """Width and height that the frames of a camera or stream are scaled to; None keeps
+    the size of the first frame."""
+    timeout_s: float = 10.0
+    """Longest wait for a connection and for each frame, in seconds."""
+    hwaccel: Hwaccel = Hwaccel.NONE
+    """Where video is decoded."""
+    transport: Transport = Transport.AUTO
+    """How RTSP carries its packets."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reconnect:
     """How a live source, or an output on the network, that was lost is sought again."""
 

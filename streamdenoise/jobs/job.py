@@ -10,8 +10,9 @@ from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.inference.artifact import open_artifact
-from streamdenoise.inference.load import OnBuild
+from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.open import open_source
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.jobs.config import View
 from streamdenoise.jobs.overlay import compose, draw_stats, view_size
@@ -117,9 +118,9 @@ def open_reference(
         return None
     clean = open_source(
         reference,
-        start_s=start_s,
-        duration_s=duration_s,
-        pix_fmt=source.info.pix_fmt,
+        ReadOptions(
+            start_s=start_s, duration_s=duration_s, pix_fmt=source.info.pix_fmt
+        ),
     )
     return ReferenceReader(stack.enter_context(clean))
 

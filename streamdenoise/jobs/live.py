@@ -7,9 +7,10 @@ from dataclasses import replace
 from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.frame import StreamInfo
-from streamdenoise.inference.load import OnBuild
+from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_source
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.io.url import Credentials, StreamURL, is_network
@@ -174,7 +175,9 @@ def _open_source(
     is_camera = uri.startswith("camera:")
     if not (is_network(uri) or is_camera or uri.endswith(".sdp")):
         source = open_source(
-            uri, duration_s=config.duration_s, live=True, hwaccel=config.hwaccel
+            uri,
+            ReadOptions(duration_s=config.duration_s, hwaccel=config.hwaccel),
+            live=True,
         )
         return stack.enter_context(source)
     url = uri if is_camera else StreamURL.parse(uri, credentials)
@@ -182,12 +185,14 @@ def _open_source(
     def open_session(known: StreamInfo | None) -> Source:
         return open_source(
             url,
-            pix_fmt=known and known.pix_fmt,
-            size=known and (known.width, known.height),
-            timeout_s=config.timeout_s,
+            ReadOptions(
+                pix_fmt=known and known.pix_fmt,
+                size=known and (known.width, known.height),
+                timeout_s=config.timeout_s,
+                hwaccel=config.hwaccel,
+                transport=config.transport,
+            ),
             live=True,
-            hwaccel=config.hwaccel,
-            transport=config.transport,
         )
 
     since = time.monotonic()

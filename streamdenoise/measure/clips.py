@@ -17,7 +17,7 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame, plane_shapes
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_source
-from streamdenoise.io.options import IMAGE_SUFFIXES
+from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 
 SAMPLE = Path(str(files("streamdenoise"))).parent / "samples" / "cctv.mp4"
 """The clean clip used when none is given; only a checkout has it, beside the package.
@@ -56,7 +56,7 @@ def read_clip(path: Path, frames: int, pix_fmt: str = "yuv420p") -> list[Frame]:
         SourceError: It does not decode.
         ConfigError: It has no frame.
     """
-    with open_source(str(path), pix_fmt=pix_fmt) as source:
+    with open_source(str(path), ReadOptions(pix_fmt=pix_fmt)) as source:
         clip = list(itertools.islice(source, frames))
     if not clip:
         raise ConfigError(f"{path} has no frames; give a video")

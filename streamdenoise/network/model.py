@@ -30,7 +30,7 @@ from streamdenoise.network.packing import (
     LAYOUT_CHANNELS,
     band_of_channels,
     mean_channels,
-    packed_sigma,
+    packed_noise_std,
     seen_channels,
     threshold_of_channels,
     transform,
@@ -44,11 +44,11 @@ MULTIPLE = 8
 MAX_FRAMES = 64.0
 """The running mean forgets beyond this many frames, so it can follow slow change."""
 
-MIN_SIGMA = 0.5 / 255
+MIN_NOISE_STD = 0.5 / 255
 """Differences are never measured against less noise than rounding itself makes."""
 
 
-MIN_TOLD = 0.25 / 255
+MIN_GIVEN_STD = 0.25 / 255
 """A noise map never starts from less, or it could find no noise where none is told."""
 
 
@@ -240,7 +240,7 @@ class RecurrentDenoiser(nn.Module):
     def forward(
         self,
         noisy: Tensor,
-        sigma: Tensor,
+        noise_std: Tensor,
         fused: Tensor,
         frames: Tensor,
         hidden: Tensor,
@@ -251,7 +251,7 @@ class RecurrentDenoiser(nn.Module):
 
         Args:
             noisy: ``(N, h, w, C)``, from `pack` of planes in [0, 1].
-            sigma: ``(N, 1, 1, C)`` noise std in [0, 1], from `packed_sigma`.
+            noise_std: ``(N, 1, 1, C)`` noise std in [0, 1], from `packed_noise_std`.
             fused: ``(N, h, w, C)`` the running mean of the past.
             frames: ``(N, h, w, bands)`` how many frames that mean is worth in each
                 band; 0 at the start.
@@ -263,13 +263,13 @@ class RecurrentDenoiser(nn.Module):
             The denoised packed frame, not clipped, and the next state.
         """
         return self.advance(
-            noisy - fused, sigma, fused, frames, hidden, hidden_low, strength
+            noisy - fused, noise_std, fused, frames, hidden, hidden_low, strength
         )
 
     def advance(
         self,
         change: Tensor,
-        sigma: Tensor,
+        noise_std: Tensor,
         fused: Tensor,
         frames: Tensor,
         hidden: Tensor,
@@ -280,24 +280,23 @@ class RecurrentDenoiser(nn.Module):
 
         Args:
             change: ``(N, h, w, C)`` noisy less `fused`.
-            sigma: see `forward`, as all that follow and what is returned.
+            noise_std: see `forward`, as all that follow and what is returned.
         """
         if self.noise_map is None:
-            sigma = sigma * strength
-            levels = self._levels(sigma).expand(-1, *change.shape[1:3], -1)
+            noise_std = noise_std * strength
+            levels = self._levels(noise_std).expand(-1, *change.shape[1:3], -1)
         else:
-            sigma = sigma.clamp(min=MIN_TOLD)
-            factors = self._noise_factors(change, sigma, fused, frames, hidden_low)
-            sigma = sigma * strength
+            noise_std = noise_std.clamp(min=MIN_GIVEN_STD)
+            factors = self._noise_factors(change, noise_std, fused, frames, hidden_low)
+            noise_std = noise_std * strength
             # The level is told to the matrices that spread the factors over channels: a
             # map of the channels is never written only to be multiplied.
-            levels = factors @ (self.spread_levels * self._levels(sigma))
-            sigma = (factors @ (self.spread_bands * sigma)).float()
+            levels = factors @ (self.spread_levels * self._levels(noise_std))
+            noise_std = (factors @ (self.spread_bands * noise_std)).float()
         # Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate takes
         # frames away from `n` where the picture moved.
-        moved = (self._seen(change) / self._seen(sigma).clamp(min=MIN_SIGMA)).clamp(
-            -8.0, 8.0
-        )
+        scale = self._seen(noise_std).clamp(min=MIN_NOISE_STD)
+        moved = (self._seen(change) / scale).clamp(-8.0, 8.0)
         seen = torch.cat([0.25 * moved.abs(), 1.0 / (1.0 + frames)], -1)
         seen = self.gate_out(F.relu(self.gate_in(_channels_first(seen))))
         # A list of blocks can lie in memory in one way only, so no runtime reorders it.
@@ -328,9 +327,9 @@ class RecurrentDenoiser(nn.Module):
         heights = torch.sigmoid(_channels_last(self.threshold(x)).float())
         if self._fine:
             heights = heights @ self.spread_thresholds
-        bound = (4.0 * self.is_detail * sigma) * gains.sqrt() * heights
+        bound = (4.0 * self.is_detail * noise_std) * gains.sqrt() * heights
         lost = torch.maximum(torch.minimum(fused, bound), -bound)
-        added = _channels_last(self.tail(x)).float() * (2.0 * self._seen(sigma))
+        added = _channels_last(self.tail(x)).float() * (2.0 * self._seen(noise_std))
         clean = F.pad(added, (0, self._fine)) - lost if self._fine else added - lost
         # What the mean has of this frame alone goes on without its noise, so that the
         # next frame can be compared with it where the past is not trusted.
@@ -341,14 +340,14 @@ class RecurrentDenoiser(nn.Module):
         return channels[..., : -self._fine] if self._fine else channels
 
     @staticmethod
-    def _levels(sigma: Tensor) -> Tensor:
+    def _levels(noise_std: Tensor) -> Tensor:
         """The noise of luma and of chroma, in units in which 25/255 is about 0.5."""
-        return torch.cat([sigma[..., :1], sigma[..., -1:]], -1) * 5.0
+        return torch.cat([noise_std[..., :1], noise_std[..., -1:]], -1) * 5.0
 
     def _noise_factors(
         self,
         change: Tensor,
-        sigma: Tensor,
+        noise_std: Tensor,
         fused: Tensor,
         frames: Tensor,
         hidden_low: Tensor,
@@ -357,7 +356,7 @@ class RecurrentDenoiser(nn.Module):
         # Every other block a side says enough of the noise, at a quarter of the cost.
         change, fused, frames = (x[:, ::2, ::2] for x in (change, fused, frames))
         noisy = fused + change
-        scale = 1.0 / sigma.clamp(min=MIN_SIGMA)
+        scale = 1.0 / noise_std.clamp(min=MIN_NOISE_STD)
         details = noisy * self.is_detail
         per_band = self.spread_bands.T / self.spread_bands.sum(1)
         energies = [(x * scale).square() @ per_band for x in (details, change)]
@@ -365,7 +364,7 @@ class RecurrentDenoiser(nn.Module):
             energies,
             noisy @ self.select_means,
             1.0 / (1.0 + frames),
-            self._levels(sigma).expand(-1, *noisy.shape[1:3], -1),
+            self._levels(noise_std).expand(-1, *noisy.shape[1:3], -1),
             hidden_low,
         )
 
@@ -437,7 +436,7 @@ class DeployedGraph(nn.Module):
         self,
         pixels: Tensor,
         peak: Tensor,
-        sigma: Tensor,
+        noise_std: Tensor,
         strength: Tensor,
         fused: Tensor,
         frames: Tensor,
@@ -449,7 +448,7 @@ class DeployedGraph(nn.Module):
         Args:
             pixels: ``(1, H/4, W/4, C)`` in 0 to peak.
             peak: ``(1, 1, 1, 1)``, 255 or 1023.
-            sigma: of the planes, ``(1, P)`` in [0, 1].
+            noise_std: of the planes, ``(1, P)`` in [0, 1].
             strength: ``(1, 1, 1, 1)``, see `RecurrentDenoiser.forward`.
             fused: as pixels, in [0, 1], not clipped.
             frames: see `RecurrentDenoiser.forward`.
@@ -463,7 +462,7 @@ class DeployedGraph(nn.Module):
         basis = self.basis
         denoised, (next_fused, *features) = self.net.advance(
             (pixels * (1.0 / peak) - fused) @ basis.T,
-            packed_sigma(sigma, layout),
+            packed_noise_std(noise_std, layout),
             fused @ basis.T,
             frames,
             hidden,

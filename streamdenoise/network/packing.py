@@ -159,13 +159,13 @@ def blocks_to_planes(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
     return (torch.cat(planes, 1),) if layout == "rgb" else tuple(planes)
 
 
-def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
+def packed_noise_std(noise_std: Tensor, layout: str) -> Tensor:
     """Spread noise levels over channels.
 
     Args:
-        sigma: ``(N, P)`` standard deviations in [0, 1]; yuv420: of Y, U and V; rgb: of
-            luma and the color differences (`OPPONENT`), which are all s for
-            independent noise of std s in R, G and B; gray: one.
+        noise_std: ``(N, P)`` in [0, 1]. For yuv420 those of Y, U and V; for rgb those
+            of luma and the two color differences (`OPPONENT`), which are all s for
+            independent noise of std s in R, G and B; for gray one.
 
     Returns:
         ``(N, 1, 1, C)``.
@@ -175,5 +175,5 @@ def packed_sigma(sigma: Tensor, layout: str) -> Tensor:
         "rgb": ((0, 16), (1, 4), (2, 4), (1, 12), (2, 12)),
         "gray": ((0, 16),),
     }[layout]
-    columns = [sigma[:, i : i + 1].expand(-1, count) for i, count in counts]
+    columns = [noise_std[:, i : i + 1].expand(-1, count) for i, count in counts]
     return torch.cat(columns, 1)[:, None, None]

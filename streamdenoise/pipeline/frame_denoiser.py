@@ -1,4 +1,4 @@
-"""What a pipeline needs of a denoiser."""
+"""The denoiser as pipelines and jobs use it."""
 
 from typing import Protocol
 
@@ -6,31 +6,59 @@ from streamdenoise.frame import Frame
 
 
 class FrameDenoiser(Protocol):
-    """Denoises one stream: frames come out in order, perhaps later.
+    """A stateful step: noisy frames in, clean frames out, in order; not thread-safe.
 
-    A frame that it leaves out counts as shed load; `Frame.index` says which one.
+    Frames keep their `index`. An index that never comes out is a frame that was left
+    out on purpose, to shed load.
     """
 
+    model: str
+    """Name of the model."""
+    strength: float
+    """Factor on the noise level, 0 to 4; 0 passes frames through, 1 is neutral. May be
+    set at any time."""
+
     @property
-    def sigma(self) -> float:
-        """Noise level in 8-bit levels of RGB, given or estimated; 0.0 at first."""
+    def backend(self) -> str:
+        """Name of the backend in use; empty until ``auto`` has chosen one."""
         ...
 
     @property
-    def strength(self) -> float:
-        """Factor on the noise level."""
+    def backend_notes(self) -> tuple[str, ...]:
+        """Why other backends do not run, and how frames were converted; for people."""
+        ...
+
+    @property
+    def sigma(self) -> float:
+        """Noise level of the last frame (std of RGB), in 8-bit levels."""
         ...
 
     @property
     def psnr_estimate(self) -> tuple[float, float] | None:
-        """Estimated PSNR before and after in dB; None if unknown."""
+        """Estimated PSNR of input and output, in dB; None where it is unknown."""
         ...
 
     @property
     def load_step(self) -> str:
-        """What is switched off to keep up; empty if nothing is."""
+        """What is left out at present to keep up; empty at full quality."""
         ...
 
-    def process(self, frame: Frame) -> list[Frame]: ...
+    def prepare(self, width: int, height: int, pix_fmt: str) -> None:
+        """Load engines for frames of this format, so that the first need not wait."""
+        ...
 
-    def flush(self) -> list[Frame]: ...
+    def process(self, frame: Frame) -> list[Frame]:
+        """Denoise a frame; returns the frames that are ready."""
+        ...
+
+    def flush(self) -> list[Frame]:
+        """Return the frames that are still held back at the end of a stream."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the stream: the next frame counts as the first one."""
+        ...
+
+    def close(self) -> None:
+        """Free the engines; may be called again."""
+        ...

@@ -51,6 +51,7 @@ class Pipeline:
         capacity: int = 4,
         reference: FindReference | None = None,
         live: LiveRules | None = None,
+        each_alone: bool = False,
         stats_interval_s: float = 0.25,
         drop_log_interval_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
@@ -68,6 +69,8 @@ class Pipeline:
                 denoiser's estimate.
             live: For a source that may be lost and come back; None is for a source
                 that is read to its end.
+            each_alone: Whether frames are images that have nothing to do with each
+                other: the denoiser is reset for each.
             stats_interval_s: Least time between two calls of `on_stats`.
             drop_log_interval_s: Least time between two log lines about drops; it grows
                 while drops continue.
@@ -81,6 +84,7 @@ class Pipeline:
         burst = _burst(source.info) if self._is_live else None
         self._overflow = overflow
         self._denoiser = denoiser
+        self._each_alone = each_alone
         self._prepare = rules.prepare
         self._live_frames = LiveFrames(rules, source.info.time_base)
         self._reader = Reader(
@@ -180,6 +184,9 @@ class Pipeline:
                 noisy, reference = item
                 noisy = self._live_frames.stamp(noisy)
                 self._in_flight.add(noisy, reference)
+                if self._each_alone:
+                    self._emit(self._denoiser.flush())
+                    self._denoiser.reset()
                 self._emit(self._denoiser.process(noisy))
                 self._update(on_stats)
         except Exception as exc:

@@ -3,9 +3,11 @@
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import import_module
 from threading import Lock
 from types import ModuleType
+from typing import Any
 
 import psutil
 
@@ -38,7 +40,7 @@ class MachineHealth:
     """File descriptors; None where the system does not count them."""
     temperatures_c: tuple[tuple[str, float], ...] = ()
     """By the name of the sensor; empty where the system shows none."""
-    devices: tuple[DeviceHealth, ...] = field(default=())
+    devices: tuple[DeviceHealth, ...] = ()
     """Empty without an NVIDIA driver, or without the package nvidia-ml-py."""
 
 
@@ -105,21 +107,21 @@ def _temperatures() -> tuple[tuple[str, float], ...]:
 def _open_nvml() -> ModuleType | None:
     """The bindings of NVIDIA's management library, ready; None where it is missing."""
     try:
-        import pynvml  # pyright: ignore[reportMissingImports]
+        nvml: Any = import_module("pynvml")
     except ImportError:
         return None
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
         return None
-    return pynvml
+    return nvml
 
 
 def _devices(nvml: ModuleType | None) -> tuple[DeviceHealth, ...]:
     """All GPUs that tell their memory; temperatures where they tell them, too."""
     if nvml is None:
         return ()
-    found = []
+    found: list[DeviceHealth] = []
     with contextlib.suppress(nvml.NVMLError):
         for index in range(nvml.nvmlDeviceGetCount()):
             with contextlib.suppress(nvml.NVMLError):

@@ -6,7 +6,7 @@ Names, units and meanings are listed in samples/monitoring.md; a test keeps it t
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -19,7 +19,6 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from streamdenoise._version import __version__
 from streamdenoise.errors import mask_credentials
 from streamdenoise.machine import package_versions
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, OutputStats, Stats
@@ -53,7 +52,9 @@ def exposition(snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
     registry.register(_Collector(snapshot))
     # Not the library's own negotiation: versions that are no numbers make it fail.
     if "application/openmetrics-text" in accept.lower():
-        return openmetrics.generate_latest(registry), OPENMETRICS_TYPE
+        # Its argument has no type.
+        generate = openmetrics.generate_latest  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return cast("bytes", generate(registry)), OPENMETRICS_TYPE
     return generate_latest(registry), TEXT_TYPE
 
 
@@ -85,10 +86,12 @@ class _Collector:
 
 @cache
 def _build() -> dict[str, str]:
-    versions = {"version": __version__, "python": platform.python_version()}
-    runtimes = package_versions()
-    runtimes.pop("streamdenoise", None)
-    return {**versions, **runtimes}
+    versions = package_versions()
+    return {
+        "version": versions.pop("streamdenoise"),
+        "python": platform.python_version(),
+        **versions,
+    }
 
 
 def _stream(stats: Stats) -> Iterator[Metric]:

@@ -12,12 +12,12 @@ import socket
 import socketserver
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from threading import Lock, Semaphore, Thread
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
 from streamdenoise._version import __version__
@@ -370,9 +370,10 @@ def _presentable(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {mask_credentials(k): _presentable(v) for k, v in value.items()}
+        items = cast("dict[str, Any]", value).items()
+        return {mask_credentials(key): _presentable(each) for key, each in items}
     if isinstance(value, list | tuple):
-        return [_presentable(each) for each in value]
+        return [_presentable(each) for each in cast("Sequence[Any]", value)]
     return value
 
 

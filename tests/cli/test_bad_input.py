@@ -28,7 +28,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.options import EncoderConfig, ReadOptions
 from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sources.y4m import Y4MSource
 from streamdenoise.io.y4m import format_header, parse_header
@@ -39,14 +39,14 @@ FFV1 = EncoderConfig("ffv1")
 
 def refusal(uri: object, **kwargs: object) -> str:
     with pytest.raises(SourceOpenError) as caught:
-        open_source(str(uri), **kwargs)  # pyright: ignore[reportArgumentType]
+        open_source(str(uri), ReadOptions(**kwargs))  # pyright: ignore[reportArgumentType]
     message = str(caught.value)
     assert "\n" not in message
     return message
 
 
 def read_all(uri: str, timeout_s: float) -> None:
-    with open_source(uri, timeout_s=timeout_s) as source:
+    with open_source(uri, ReadOptions(timeout_s=timeout_s)) as source:
         list(source)
 
 
@@ -279,7 +279,7 @@ def test_start_after_the_end(clip: Clip) -> None:
 
 def test_unknown_format_name(clip: Clip) -> None:
     with pytest.raises(ConfigError, match="nv21"):
-        open_source(str(clip.path), pix_fmt="nv21")
+        open_source(str(clip.path), ReadOptions(pix_fmt="nv21"))
 
 
 def test_unknown_codec_and_ending(tmp_path: Path) -> None:
@@ -450,7 +450,7 @@ def test_a_folder_with_one_bad_picture(tmp_path: Path) -> None:
 def y4m(data: bytes, tmp_path: Path) -> Y4MSource:
     path = tmp_path / "stream"
     path.write_bytes(data)
-    return Y4MSource(path.open("rb"), "stdin")
+    return Y4MSource(path.open("rb"), "stdin", ReadOptions())
 
 
 @pytest.mark.parametrize(

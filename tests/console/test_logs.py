@@ -19,6 +19,7 @@ from streamdenoise.console.logs import (
     configure_logging,
 )
 from streamdenoise.io.url import StreamURL
+from tests.support.command import environment
 
 ADDRESS = "rtsp://me:zq7secret@cam/s"
 
@@ -208,7 +209,10 @@ except KeyError as exc:
             log_format=log_format, configured=configured, disabled=disabled
         )
         done = subprocess.run(
-            [sys.executable, "-c", program, ADDRESS], capture_output=True, text=True
+            [sys.executable, "-c", program, ADDRESS],
+            env=environment(),
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 1
         assert done.stdout == ""

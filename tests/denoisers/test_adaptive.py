@@ -19,8 +19,8 @@ from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference import artifact as artifact
+from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_loader import EngineLoader
-from streamdenoise.inference.load import Backend
 from streamdenoise.io.open import open_source
 from tests.denoisers.test_denoiser import make_frame, scene
 
@@ -315,7 +315,7 @@ def test_the_network_is_told_what_noise_is_left_at_half_size() -> None:
         denoiser.process(make_frame("yuv420p", 64, 96, sigma=SIGMA))
         assert denoiser.sigma == pytest.approx(20)
     assert shapes == [(32, 48)]
-    whole = plane_sigmas(20, ColorInfo())
+    whole = plane_sigmas(20, ColorInfo(), 96, 64)
     np.testing.assert_allclose(told[0] * 255, np.array(whole) / 2, rtol=1e-5)
 
 

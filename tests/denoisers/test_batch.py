@@ -11,9 +11,11 @@ from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.inference.artifact import open_artifact
+from streamdenoise.inference.backend import LaneInput
 from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 from streamdenoise.inference.guard import known_frame
-from streamdenoise.inference.load import LaneInput, load_backend
+from streamdenoise.inference.load import load_backend
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import has_cuda
 
 H, W = 64, 96
@@ -32,9 +34,11 @@ def i420(planes: tuple[np.ndarray, ...]) -> np.ndarray:
 
 def test_a_batch_is_each_stream_alone_also_where_some_give_no_frame() -> None:
     artifact = open_artifact("nano")
-    batch = load_backend("eager", artifact, H, W, 8, 1, streams=3)
+    batch = load_backend(StepRequest("eager", artifact, H, W, threads=1, streams=3))
     assert isinstance(batch, TorchDeviceBackend)
-    alone = [load_backend("eager", artifact, H, W, 8, 1) for _ in range(3)]
+    alone = [
+        load_backend(StepRequest("eager", artifact, H, W, threads=1)) for _ in range(3)
+    ]
     clips = [clip(seed, 6) for seed in range(3)]
     given = [(0, 1, 2), (0, 2), (1,), (0, 1, 2), (2,), (0, 1, 2)]
     levels = (1.0, 0.5, 2.0)
@@ -170,7 +174,7 @@ def test_an_interrupted_stream_does_not_hang_the_others(
             got[i] = lanes[i].step(later[i], SIGMA)[0]
 
         run_together([lambda: step(0), lambda: step(1)])
-        alone = load_backend("eager", open_artifact("nano"), H, W, 8)
+        alone = load_backend(StepRequest("eager", open_artifact("nano"), H, W))
         for i in range(2):
             alone.reset()
             assert (alone.step(later[i], SIGMA)[0] != got[i]).mean() < 1e-3
@@ -194,7 +198,7 @@ def test_an_error_reaches_every_stream_of_the_batch() -> None:
 
 
 def test_other_sizes_and_backends_are_refused() -> None:
-    with pytest.raises(ConfigError, match="takes one stream a call"):
+    with pytest.raises(ConfigError, match="takes one stream per call"):
         StreamBatch(2, W, H, backend="openvino")
     with pytest.raises(ConfigError, match="0 streams"):
         StreamBatch(0, W, H)

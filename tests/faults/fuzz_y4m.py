@@ -15,6 +15,7 @@ import atheris
 with atheris.instrument_imports(include=["streamdenoise"]):
     from streamdenoise.errors import SourceLostError, SourceOpenError
     from streamdenoise.frame import PIX_FMTS
+    from streamdenoise.io.options import ReadOptions
     from streamdenoise.io.sources.y4m import Y4MSource
     from streamdenoise.io.y4m import format_header, parse_header
 
@@ -31,7 +32,9 @@ def test_one_input(data: bytes) -> None:
     stream = io.BytesIO(beginning + provider.ConsumeBytes(len(data)))
     try:
         source = Y4MSource(
-            stream, "fuzz", start_s=start_s, duration_s=duration_s, pix_fmt=pix_fmt
+            stream,
+            "fuzz",
+            ReadOptions(start_s=start_s, duration_s=duration_s, pix_fmt=pix_fmt),
         )
     except SourceOpenError:
         return

@@ -40,6 +40,12 @@ def gray(pix_fmt: str, color: ColorInfo = BT709_LIMITED, size: int = 256) -> Fra
     return flat(pix_fmt, (126, 128, 128)[: 3 if "yuv" in pix_fmt else 1], color, size)
 
 
+def sigmas_of(
+    sigma: float, color: ColorInfo, pix_fmt: str = "yuv420p"
+) -> tuple[float, ...]:
+    return plane_sigmas(sigma, color, 256, 256, pix_fmt)
+
+
 @pytest.mark.parametrize("color", COLORS)
 @pytest.mark.parametrize("pix_fmt", FORMATS)
 def test_mean_and_std_are_as_told(pix_fmt: str, color: ColorInfo) -> None:
@@ -47,7 +53,7 @@ def test_mean_and_std_are_as_told(pix_fmt: str, color: ColorInfo) -> None:
     noisy = add_gaussian_noise(frame, 10, np.random.default_rng(1))
     unit = 2 ** (bit_depth(pix_fmt) - 8)
     for before, after, sigma in zip(
-        frame.planes, noisy.planes, plane_sigmas(10, color, pix_fmt), strict=True
+        frame.planes, noisy.planes, sigmas_of(10, color, pix_fmt), strict=True
     ):
         assert after.mean() == pytest.approx(before.mean(), abs=0.15 * unit)
         # Rounding to whole levels adds 1/12 level^2 of its own.
@@ -56,11 +62,32 @@ def test_mean_and_std_are_as_told(pix_fmt: str, color: ColorInfo) -> None:
 
 def test_plane_sigmas_of_bt709_limited_are_the_textbook_ones() -> None:
     luma = 30 * (0.2126**2 + 0.7152**2 + 0.0722**2) ** 0.5 * 219 / 255
-    y, u, v = plane_sigmas(30, BT709_LIMITED)
+    y, u, v = sigmas_of(30, BT709_LIMITED)
     assert y == pytest.approx(luma)
     assert (u, v) == pytest.approx((8.43, 8.94), abs=0.4)
-    assert plane_sigmas(30, ColorInfo()) == plane_sigmas(30, BT709_LIMITED)
-    assert plane_sigmas(30, ColorInfo(range=2), "rgb24") == (30.0,)
+    assert sigmas_of(30, ColorInfo(range=2), "rgb24") == (30.0,)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "same", "ratio"),
+    [(640, 480, 6, 1.0), (720, 576, 5, 1.0), (1280, 720, 1, 1.12)],
+)
+def test_untagged_noise_is_that_of_the_matrix_for_the_size(
+    width: int, height: int, same: int, ratio: float
+) -> None:
+    untagged = plane_sigmas(25, ColorInfo(), width, height)
+    assert untagged == plane_sigmas(25, ColorInfo(same), width, height)
+    bt601 = plane_sigmas(25, ColorInfo(6), width, height)
+    assert untagged[0] / bt601[0] == pytest.approx(ratio, abs=0.005)
+
+
+def test_untagged_frames_get_the_noise_of_tagged_ones() -> None:
+    untagged, tagged = (
+        add_gaussian_noise(gray("yuv420p", color), 20, np.random.default_rng(7))
+        for color in (ColorInfo(), ColorInfo(6))
+    )
+    for a, b in zip(untagged.planes, tagged.planes, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_the_same_seed_gives_the_same_noise() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamdenoise.imaging.noise_level import SigmaEstimator, estimate_sigma
+from streamdenoise.imaging.noise_level import NoiseEstimator, estimate_noise_std
 from streamdenoise.imaging.scene_cut import SceneCutDetector
 
 
@@ -21,13 +21,13 @@ def test_white_noise_within_a_tenth(sigma: int, peak: int) -> None:
     noisy = 0.2 + 0.5 * picture() + rng.normal(0, sigma / 255, (240, 320))
     dtype = np.uint8 if peak == 255 else np.uint16
     plane = (noisy * peak).round().clip(0, peak).astype(dtype)
-    assert estimate_sigma(plane, peak) * 255 == pytest.approx(sigma, rel=0.1)
-    assert estimate_sigma(plane, peak, 2) * 255 == pytest.approx(sigma, rel=0.2)
+    assert estimate_noise_std(plane, peak) * 255 == pytest.approx(sigma, rel=0.1)
+    assert estimate_noise_std(plane, peak, 2) * 255 == pytest.approx(sigma, rel=0.2)
 
 
 def test_clean_picture_has_next_to_no_noise() -> None:
     plane = (picture() * 255).round().clip(0, 255).astype(np.uint8)
-    assert estimate_sigma(plane, 255) * 255 < 1.0
+    assert estimate_noise_std(plane, 255) * 255 < 1.0
 
 
 def test_smeared_noise_is_seen_at_the_larger_scale() -> None:
@@ -36,15 +36,15 @@ def test_smeared_noise_is_seen_at_the_larger_scale() -> None:
     smooth = (white[:-2] + 2 * white[1:-1] + white[2:]) / 4
     smooth = (smooth[:, :-2] + 2 * smooth[:, 1:-1] + smooth[:, 2:]) / 4
     plane = (128 + smooth).round().clip(0, 255).astype(np.uint8)
-    fine, coarse = (estimate_sigma(plane, 255, s) for s in (1, 2))
+    fine, coarse = (estimate_noise_std(plane, 255, s) for s in (1, 2))
     assert coarse > 1.3 * fine
-    assert SigmaEstimator((1, 2)).update([plane], 255)[0] == pytest.approx(coarse)
+    assert NoiseEstimator((1, 2)).update([plane], 255)[0] == pytest.approx(coarse)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (9, 400), (17, 18)])
 def test_tiny_planes_do_not_crash(shape: tuple[int, int]) -> None:
-    assert estimate_sigma(np.full(shape, 7, np.uint8), 255) == 0.0
-    assert estimate_sigma(np.full(shape, 7, np.uint8), 255, 2) == 0.0
+    assert estimate_noise_std(np.full(shape, 7, np.uint8), 255) == 0.0
+    assert estimate_noise_std(np.full(shape, 7, np.uint8), 255, 2) == 0.0
 
 
 def test_saturated_blocks_do_not_hide_the_noise() -> None:
@@ -52,7 +52,7 @@ def test_saturated_blocks_do_not_hide_the_noise() -> None:
     noisy = 128 + rng.normal(0, 10, (240, 320))
     noisy[:160] = 255
     plane = noisy.round().clip(0, 255).astype(np.uint8)
-    assert estimate_sigma(plane, 255) * 255 == pytest.approx(10, rel=0.1)
+    assert estimate_noise_std(plane, 255) * 255 == pytest.approx(10, rel=0.1)
 
 
 @pytest.mark.parametrize("sigma", [5, 30, 50])
@@ -61,7 +61,7 @@ def test_clipping_of_dark_and_bright_parts_is_no_less_noise(sigma: int) -> None:
     levels = np.repeat(np.linspace(0, 255, 320)[None], 240, 0)
     noisy = (levels + rng.normal(0, sigma, levels.shape)).clip(0, 255)
     plane = noisy.round().astype(np.uint8)
-    assert estimate_sigma(plane, 255) * 255 == pytest.approx(sigma, rel=0.1)
+    assert estimate_noise_std(plane, 255) * 255 == pytest.approx(sigma, rel=0.1)
 
 
 def test_black_bars_do_not_hide_the_noise() -> None:
@@ -69,8 +69,8 @@ def test_black_bars_do_not_hide_the_noise() -> None:
     noisy = 128 + rng.normal(0, 10, (240, 320))
     noisy[:40] = noisy[-40:] = 16
     plane = noisy.round().clip(0, 255).astype(np.uint8)
-    assert estimate_sigma(plane, 255) * 255 == pytest.approx(10, rel=0.1)
-    assert estimate_sigma(np.full_like(plane, 16), 255) == 0.0
+    assert estimate_noise_std(plane, 255) * 255 == pytest.approx(10, rel=0.1)
+    assert estimate_noise_std(np.full_like(plane, 16), 255) == 0.0
 
 
 @pytest.mark.parametrize(("background", "sigma"), [(19, 1.5), (22, 3), (25, 4)])
@@ -83,7 +83,7 @@ def test_a_few_bright_windows_at_night_are_no_noise(
     night[200:296, 200:320] = rng.normal(140, 30, (96, 120))
     noisy = night + rng.normal(0, sigma, night.shape)
     plane = noisy.round().clip(0 if full_range else 16, 255).astype(np.uint8)
-    found = estimate_sigma(plane, 255, full_range=full_range) * 255
+    found = estimate_noise_std(plane, 255, full_range=full_range) * 255
     assert 0.85 * sigma < found < (1.1 if full_range else 1.5) * sigma
 
 
@@ -93,7 +93,7 @@ def test_estimator_smooths_over_time_and_forgets_on_reset() -> None:
     def plane(sigma: float) -> np.ndarray:
         return (128 + rng.normal(0, sigma, (240, 320))).clip(0, 255).astype(np.uint8)
 
-    estimator = SigmaEstimator()
+    estimator = NoiseEstimator()
     estimator.update([plane(5)], 255)
     jump = estimator.update([plane(30)], 255)[0] * 255
     assert 6 < jump < 15

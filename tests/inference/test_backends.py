@@ -20,6 +20,7 @@ from streamdenoise.inference.artifact import (
 )
 from streamdenoise.inference.load import load_backend
 from streamdenoise.inference.registry import BACKENDS
+from streamdenoise.inference.step_request import StepRequest
 
 HERE = ("openvino", "openvino-fp32", "onnxruntime", "eager")
 """Rows that run on any CPU; what needs a GPU is tested where there is one."""
@@ -56,8 +57,8 @@ def artifact(request: pytest.FixtureRequest) -> Artifact:
 @pytest.mark.parametrize("name", HERE)
 @pytest.mark.parametrize("depth", [8, 10])
 def test_equals_eager(artifact: Artifact, name: str, depth: int) -> None:
-    reference = load_backend("eager", artifact, H, W, depth, 1)
-    backend = load_backend(name, artifact, H, W, depth, 1)
+    reference = load_backend(StepRequest("eager", artifact, H, W, depth, threads=1))
+    backend = load_backend(StepRequest(name, artifact, H, W, depth, threads=1))
     for planes in clip(8, depth, layout=artifact.layout):
         expected = reference.step(planes, SIGMA, 1.5)
         got = backend.step(planes, SIGMA, 1.5)
@@ -81,7 +82,7 @@ def test_equals_eager(artifact: Artifact, name: str, depth: int) -> None:
 def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
     artifact = open_artifact(shipped_models()[0])
     pictures = clip(6, 8)
-    backend = load_backend(name, artifact, H, W, 8, 1)
+    backend = load_backend(StepRequest(name, artifact, H, W, threads=1))
     first = backend.step(pictures[0], SIGMA)
     for planes in pictures[1:3]:
         backend.step(planes, SIGMA)
@@ -111,10 +112,10 @@ def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
 def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
     artifact = open_artifact(shipped_models()[0])
     pictures = clip(6, 8)
-    old = load_backend(first, artifact, H, W, 8, 1)
+    old = load_backend(StepRequest(first, artifact, H, W, threads=1))
     for planes in pictures[:5]:
         old.step(planes, SIGMA)
-    new = load_backend(second, artifact, H, W, 8, 1)
+    new = load_backend(StepRequest(second, artifact, H, W, threads=1))
     new.set_state(old.state())
     expected, got = (b.step(pictures[5], SIGMA)[0].astype(int) for b in (old, new))
     # INT8 differs from the others by itself.
@@ -123,8 +124,8 @@ def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
 
 def test_int8_state_does_not_drift(tmp_path: object) -> None:
     artifact = open_artifact("nano-awgn")
-    reference = load_backend("openvino-fp32", artifact, H, W, 8, 1)
-    backend = load_backend("openvino", artifact, H, W, 8, 1)
+    reference = load_backend(StepRequest("openvino-fp32", artifact, H, W, threads=1))
+    backend = load_backend(StepRequest("openvino", artifact, H, W, threads=1))
     rng = np.random.default_rng(1)
     clean = clip(1, 8)[0]
     losses = []
@@ -141,7 +142,9 @@ def test_int8_state_does_not_drift(tmp_path: object) -> None:
 
 def test_returned_planes_are_the_callers_own() -> None:
     pictures = clip(3, 8)
-    backend = load_backend("openvino", open_artifact("nano"), H, W, 8, 1)
+    backend = load_backend(
+        StepRequest("openvino", open_artifact("nano"), H, W, threads=1)
+    )
     for plane in pictures[0]:
         plane.flags.writeable = False  # as decoders lend them
     first = backend.step(pictures[0], SIGMA)[0]
@@ -155,13 +158,13 @@ def test_named_backend_never_falls_back() -> None:
     whole = open_artifact("nano")
     without = Artifact(whole.folder, whole.manifest | {"files": {}})
     with pytest.raises(BackendUnavailableError, match="nano was compiled without it"):
-        load_backend("openvino", without, H, W)
+        load_backend(StepRequest("openvino", without, H, W))
     files = dict.fromkeys(whole.manifest["files"], "gone.xml")
     lost = Artifact(whole.folder, whole.manifest | {"files": files})
     with pytest.raises(BackendUnavailableError, match="is not there; compile"):
-        load_backend("openvino", lost, H, W)
+        load_backend(StepRequest("openvino", lost, H, W))
     with pytest.raises(ConfigError, match="no backend is named 'tensor'"):
-        load_backend("tensor", whole, H, W)
+        load_backend(StepRequest("tensor", whole, H, W))
 
 
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +175,7 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
         sys.modules, "streamdenoise.inference.backends.onnxruntime", False
     )
     with pytest.raises(BackendUnavailableError, match=r"streamdenoise\[onnx\]"):
-        load_backend("onnxruntime", open_artifact("nano"), H, W)
+        load_backend(StepRequest("onnxruntime", open_artifact("nano"), H, W))
 
 
 def test_unknown_model_and_broken_manifest(tmp_path: object) -> None:
@@ -199,7 +202,7 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path, name: str) -> None:
     file = mixed.manifest["files"][kind]
     (tmp_path / file.replace("nano", "other")).replace(tmp_path / file)
     with pytest.raises(EngineMismatchError, match="compile the model again"):
-        load_backend(name, mixed, H, W)
+        load_backend(StepRequest(name, mixed, H, W))
 
 
 def test_corrupt_engine_file_is_a_clear_error(tmp_path: object) -> None:
@@ -212,4 +215,4 @@ def test_corrupt_engine_file_is_a_clear_error(tmp_path: object) -> None:
     corrupt = Artifact(folder, {**whole.manifest, "sha256": {}})
     for name in HERE:
         with pytest.raises((BackendError, CheckpointError)):
-            load_backend(name, corrupt, H, W)
+            load_backend(StepRequest(name, corrupt, H, W))

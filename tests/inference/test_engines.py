@@ -1,6 +1,5 @@
 """Engines end to end: built, found, run, refused and built again."""
 
-import importlib
 import os
 import re
 import signal
@@ -29,20 +28,21 @@ from streamdenoise.errors import (
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.inference import build
-from streamdenoise.inference import load as backends
 from streamdenoise.inference.artifact import WEIGHTS, Artifact, open_artifact
+from streamdenoise.inference.backend import Backend, EngineOptions
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.inference.engine_spec import EngineSpec
 from streamdenoise.inference.engine_store import EngineStore
 from streamdenoise.inference.guard import LEAST_PSNR_DB, SIDE, check_engine, known_frame
-from streamdenoise.inference.load import (
-    Backend,
-    EngineOptions,
-    build_engine,
-    load_backend,
+from streamdenoise.inference.load import build_engine, load_backend, spec_of
+from streamdenoise.inference.registry import (
+    BACKENDS,
+    Engines,
+    backend_for,
+    usual_backends,
 )
-from streamdenoise.inference.registry import BACKENDS, Engines, backend_for
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import has_cuda
 from train.classic.checkpoint import save_network
 from train.classic.export import compile_network
@@ -79,7 +79,7 @@ def test_tensorrt_rtx_builds_every_model(
     store: EngineStore, model: str, name: str
 ) -> None:
     artifact = open_artifact(model)
-    engine = build_engine(name, artifact, 64, 96, 8, ADA, store=store)
+    engine = build_engine(StepRequest(name, artifact, 64, 96), ADA, store=store)
     (stored,) = store.engines()
     assert stored.read() == engine
     assert stored.spec is not None
@@ -98,7 +98,7 @@ def test_tensorrt_rtx_builds_networks_of_pictures(
     save_network(path, spec.build(), spec, {})
     artifact = open_artifact(str(compile_network(path, tmp_path)))
     for name in ("tensorrt-rtx", "tensorrt-rtx-fp32"):
-        build_engine(name, artifact, 64, 96, 8, ADA, store=store)
+        build_engine(StepRequest(name, artifact, 64, 96), ADA, store=store)
     assert {stored.spec.backend for stored in store.engines() if stored.spec} == {
         "tensorrt-rtx",
         "tensorrt-rtx-fp32",
@@ -113,14 +113,14 @@ def test_tensorrt_rtx_builds_for_every_gpu_it_lists(store: EngineStore) -> None:
     assert len(numbers) >= 4
     every = EngineOptions(tuple(f"{n // 10}.{n % 10}" for n in sorted(numbers)))
     artifact = open_artifact("nano")
-    build_engine("tensorrt-rtx", artifact, 64, 96, 8, every, store=store)
+    build_engine(StepRequest("tensorrt-rtx", artifact, 64, 96), every, store=store)
     for capability in every.compute_capabilities:
         one = EngineOptions((capability,))
-        build_engine("tensorrt-rtx", artifact, 96, 64, 8, one, store=store)
+        build_engine(StepRequest("tensorrt-rtx", artifact, 96, 64), one, store=store)
     assert len(store.engines()) == len(numbers) + 1
     turing = EngineOptions(("7.5",))
     with pytest.raises(EngineBuildError, match="Turing"):
-        build_engine("tensorrt-rtx", artifact, 96, 64, 8, turing, store=store)
+        build_engine(StepRequest("tensorrt-rtx", artifact, 96, 64), turing, store=store)
 
 
 def test_tensorrt_rtx_engines_are_reloaded_rejected_and_rebuilt(
@@ -129,7 +129,9 @@ def test_tensorrt_rtx_engines_are_reloaded_rejected_and_rebuilt(
     artifact, name = open_artifact("nano"), "tensorrt-rtx"
 
     def build(**changes: object) -> str:
-        build_engine(name, artifact, 64, 96, 8, replace(ADA, **changes), store=store)
+        build_engine(
+            StepRequest(name, artifact, 64, 96), replace(ADA, **changes), store=store
+        )
         return store.engines()[0].built_at + str(store.engines()[0].path.stat().st_ino)
 
     first = build()
@@ -153,19 +155,25 @@ def test_tensorrt_rtx_options(store: EngineStore, tmp_path: Path) -> None:
     other = tmp_path / "other"
     artifact, name = open_artifact("nano"), "tensorrt-rtx"
     two = EngineOptions(compute_capabilities=("8.6", "12.0"))
-    build_engine(name, artifact, 64, 96, 8, two, store=store)
+    build_engine(StepRequest(name, artifact, 64, 96), two, store=store)
     wide = replace(ADA, dynamic=True)
-    build_engine(name, artifact, 720, 1280, 8, wide, store=store)
+    build_engine(StepRequest(name, artifact, 720, 1280), wide, store=store)
     devices = {s.spec.device: s.spec.portable for s in store.engines() if s.spec}
     assert devices == {"sm_86+sm_120": (), "sm_89": ("size",)}
-    several = build_engine(name, artifact, 64, 96, 8, ADA, streams=4, store=store)
-    single = build_engine(name, artifact, 64, 96, 8, ADA, store=EngineStore(other))
+    several = build_engine(
+        StepRequest(name, artifact, 64, 96, streams=4), ADA, store=store
+    )
+    single = build_engine(
+        StepRequest(name, artifact, 64, 96), ADA, store=EngineStore(other)
+    )
     assert several != single
     # The engine for many sizes serves smaller ones, of one stream.
-    build_engine(name, artifact, 360, 640, 8, ADA, store=store)
+    build_engine(StepRequest(name, artifact, 360, 640), ADA, store=store)
     assert len(store.engines()) == 3
     with pytest.raises(ConfigError, match=r"choose 7\.5, 8\.0, 8\.6"):
-        build_engine(*(name, artifact, 64, 96, 8, EngineOptions(("9.0",))), store=store)
+        build_engine(
+            StepRequest(name, artifact, 64, 96), EngineOptions(("9.0",)), store=store
+        )
 
 
 def test_a_build_reports_steps_and_can_be_stopped(store: EngineStore) -> None:
@@ -177,7 +185,9 @@ def test_a_build_reports_steps_and_can_be_stopped(store: EngineStore) -> None:
         return False
 
     with pytest.raises(EngineBuildError, match="stopped"):
-        build_engine(*(name, artifact, 64, 96, 8, ADA), store=store, on_build=stop)
+        build_engine(
+            StepRequest(name, artifact, 64, 96), ADA, store=store, on_build=stop
+        )
     assert steps
     assert all(0 <= step < count for _, step, count in steps)
     assert store.engines() == []
@@ -190,22 +200,22 @@ def test_a_graph_that_cannot_be_read_is_told(
     (tmp_path / whole.manifest["files"]["onnx_fp16"]).write_bytes(b"no graph")
     broken = Artifact(tmp_path, whole.manifest | {"sha256": {}})
     with pytest.raises(EngineBuildError, match=r"cannot read nano-fp16\.onnx"):
-        build_engine("tensorrt-rtx", broken, 64, 96, 8, ADA, store=store)
+        build_engine(StepRequest("tensorrt-rtx", broken, 64, 96), ADA, store=store)
 
 
 @no_gpu
 def test_without_a_gpu_each_backend_for_one_says_so() -> None:
     artifact = open_artifact("nano")
     with pytest.raises(BackendUnavailableError, match=r"--compute-capability 8\.6"):
-        load_backend("tensorrt-rtx", artifact, 64, 96)
+        load_backend(StepRequest("tensorrt-rtx", artifact, 64, 96))
     with pytest.raises(BackendUnavailableError, match="PyTorch with CUDA"):
-        load_backend("cuda", artifact, 64, 96)
+        load_backend(StepRequest("cuda", artifact, 64, 96))
     with pytest.raises(BackendUnavailableError, match=r"streamdenoise\[tensorrt\]"):
-        load_backend("tensorrt", artifact, 64, 96)
+        load_backend(StepRequest("tensorrt", artifact, 64, 96))
     for name in ("cuda", "directml", "coreml"):
         with pytest.raises(BackendUnavailableError, match="ExecutionProvider"):
-            load_backend(f"onnxruntime-{name}", artifact, 64, 96)
-    assert not any(BACKENDS[name].needs_cuda for name in backends.usual_backends())
+            load_backend(StepRequest(f"onnxruntime-{name}", artifact, 64, 96))
+    assert not any(BACKENDS[name].needs_cuda for name in usual_backends())
 
 
 def test_backend_and_precision_name_a_row() -> None:
@@ -229,9 +239,13 @@ def test_a_stored_engine_runs_as_the_model_does(
     frames = clip(4, 64, 96)
     if depth == 10:
         frames = [tuple(p.astype(np.uint16) * 4 for p in f) for f in frames]
-    fresh = load_backend(name, artifact, 64, 96, depth, 1, store=store)
-    build_engine(name, artifact, 64, 96, depth, store=store)
-    stored = load_backend(name, artifact, 64, 96, depth, 1, store=store)
+    fresh = load_backend(
+        StepRequest(name, artifact, 64, 96, depth, threads=1), store=store
+    )
+    build_engine(StepRequest(name, artifact, 64, 96, depth), store=store)
+    stored = load_backend(
+        StepRequest(name, artifact, 64, 96, depth, threads=1), store=store
+    )
     for planes in frames:
         for a, b in zip(
             fresh.step(planes, SIGMA), stored.step(planes, SIGMA), strict=True
@@ -239,17 +253,16 @@ def test_a_stored_engine_runs_as_the_model_does(
             np.testing.assert_array_equal(a, b)
     path = store.engines()[0].engine_path
     path.write_bytes(path.read_bytes()[:-9])
-    again = load_backend(name, artifact, 64, 96, depth, 1, store=store)
+    again = load_backend(
+        StepRequest(name, artifact, 64, 96, depth, threads=1), store=store
+    )
     again.step(frames[0], SIGMA)
     assert "truncated" in caplog.text
 
 
 def stored_under_the_name_of_nano(store: EngineStore, engine: bytes) -> None:
     """Let the manifest lie about what is in the file."""
-    module = sys.modules["streamdenoise.inference.backends.openvino"]
-    nano = open_artifact("nano")
-    request = backends.step_request("openvino", nano, 256, 256, 8, None)
-    spec = backends._spec("openvino", request, module, EngineOptions())
+    spec = spec_of(StepRequest("openvino", open_artifact("nano"), 256, 256))
     store.prune(lambda stored: True)
     store.find_or_build(spec, lambda: engine)
 
@@ -259,7 +272,7 @@ def test_an_engine_of_other_weights_is_refused_with_figures_and_replaced(
 ) -> None:
     """Only the pictures give it away."""
     other = open_artifact("nano-awgn")
-    engine = build_engine("openvino", other, 256, 256, 8, store=store)
+    engine = build_engine(StepRequest("openvino", other, 256, 256), store=store)
     stored_under_the_name_of_nano(store, engine)
     loader = EngineLoader(open_artifact("nano"), store=store)
     backend = loader.load(256, 256, 8)
@@ -274,9 +287,11 @@ def test_an_engine_of_other_weights_is_refused_with_figures_and_replaced(
 def test_an_engine_that_its_runtime_cannot_read_is_replaced(
     store: EngineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    build_engine("openvino", open_artifact("nano"), 256, 256, 8, store=store)
+    build_engine(StepRequest("openvino", open_artifact("nano"), 256, 256), store=store)
     stored_under_the_name_of_nano(store, b"whole, but no engine")
-    backend = load_backend("openvino", open_artifact("nano"), 256, 256, store=store)
+    backend = load_backend(
+        StepRequest("openvino", open_artifact("nano"), 256, 256), store=store
+    )
     backend.step(clip(1, 256, 256)[0], SIGMA)
     assert "openvino cannot load its engine" in caplog.text
     assert store.engines() == []
@@ -325,14 +340,13 @@ def test_the_guard_sees_the_same_at_every_size() -> None:
     artifact = open_artifact("nano-awgn")
     found = []
     for height, width in ((SIDE, SIDE), (SIDE, 640), (480, 264)):
-        engine = load_backend("openvino", artifact, height, width, 8, 2)
-        shapes = layout_shapes("yuv420", height, width)
-        found.append(check_engine(engine, artifact, shapes, 8, "int8"))
+        request = StepRequest("openvino", artifact, height, width, threads=2)
+        engine = load_backend(request)
+        found.append(check_engine(engine, request))
         assert not any(array.any() for array in engine.state())
     assert np.ptp(found) < 0.2
-    engine = load_backend("openvino", artifact, SIDE, SIDE, 10, 2)
-    shapes = layout_shapes("yuv420", SIDE, SIDE)
-    assert check_engine(engine, artifact, shapes, 10, "int8") > 42
+    request = StepRequest("openvino", artifact, SIDE, SIDE, 10, threads=2)
+    assert check_engine(load_backend(request), request) > 42
 
 
 @pytest.mark.timeout(180)  # PyTorch is slow beside other tests
@@ -428,9 +442,7 @@ def test_closing_ends_a_build_that_waits_for_another_process(
     artifact = open_artifact("nano")
     loader = EngineLoader(artifact, wait=False, store=store)
     store.folder.mkdir()
-    module = importlib.import_module("streamdenoise.inference.backends.openvino")
-    request = backends.step_request("openvino", artifact, 64, 64, 8, None)
-    spec = backends._spec("openvino", request, module, EngineOptions())
+    spec = spec_of(StepRequest("openvino", artifact, 64, 64))
     with FileLock(store.folder / f"{spec.file_name}.lock"):
         backend = loader.load(64, 64, 8)
         process = loader._builder._process  # type: ignore[union-attr]
@@ -467,7 +479,7 @@ def test_a_stored_engine_that_is_no_good_is_built_anew_in_the_background(
     store: EngineStore, slow_openvino: None
 ) -> None:
     other = open_artifact("nano-awgn")
-    engine = build_engine("openvino", other, 256, 256, 8, store=store)
+    engine = build_engine(StepRequest("openvino", other, 256, 256), store=store)
     stored_under_the_name_of_nano(store, engine)
     loader = EngineLoader(open_artifact("nano"), wait=False, store=store)
     backend = loader.load(256, 256, 8)

@@ -17,13 +17,15 @@ from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.inference.artifact import Artifact, open_artifact, shipped_models
+from streamdenoise.inference.backend import Backend, LaneInput
 from streamdenoise.inference.backends.torch_device import (
     TorchDeviceBackend,
     buffer_bytes,
 )
 from streamdenoise.inference.guard import check_engine, known_frame
-from streamdenoise.inference.load import Backend, LaneInput, check_backend, load_backend
+from streamdenoise.inference.load import check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
+from streamdenoise.inference.step_request import StepRequest
 from tests.conftest import skip_or_fail, skip_or_fail_without_cuda
 
 H, W = 256, 320
@@ -45,7 +47,7 @@ def loaded(name: str, model: str, **options: int) -> Backend:
         check_backend(name, artifact)
     except BackendUnavailableError as exc:
         skip_or_fail(required_as(name), str(exc))
-    return load_backend(name, artifact, H, W, **options)
+    return load_backend(StepRequest(name, artifact, H, W, **options))
 
 
 def frames(model: str, count: int, peak: int = 255) -> list[tuple[np.ndarray, ...]]:
@@ -60,10 +62,9 @@ def frames(model: str, count: int, peak: int = 255) -> list[tuple[np.ndarray, ..
 def test_equals_the_cpu(name: str, model: str, depth: int) -> None:
     engine = loaded(name, model, depth=depth)
     artifact = open_artifact(model)
-    shapes = layout_shapes(artifact.layout, H, W)
     precision = BACKENDS[name].precision
-    check_engine(engine, artifact, shapes, depth, precision)
-    reference = load_backend("eager", artifact, H, W, depth)
+    check_engine(engine, StepRequest(name, artifact, H, W, depth))
+    reference = load_backend(StepRequest("eager", artifact, H, W, depth))
     peak = (1 << depth) - 1
     flow = np.full((H // 8, W // 8, 2), 1.25, np.float32)
     for planes in frames(model, 30, peak):
@@ -167,7 +168,9 @@ def test_what_is_required_fails_instead_of_being_skipped(
 
 @pytest.mark.parametrize("depth", [8, 10])
 def test_the_budget_is_what_the_buffers_take(depth: int) -> None:
-    backend = load_backend("eager", open_artifact("nano"), H, W, depth, 1, streams=2)
+    backend = load_backend(
+        StepRequest("eager", open_artifact("nano"), H, W, depth, threads=1, streams=2)
+    )
     assert isinstance(backend, TorchDeviceBackend)
     held = [*backend._sets[0], *backend._sets[1], *backend._planes]
     held += [backend._pixels, backend._clean]

@@ -13,15 +13,18 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from openvino import opset13
 
 from streamdenoise.imaging.blocks import gather_blocks
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
 from streamdenoise.inference.artifact import Artifact, open_artifact, shipped_models
+from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.backends import openvino
 from streamdenoise.inference.backends.onnxruntime import OnnxRuntimeBackend
 from streamdenoise.inference.backends.openvino import ov
-from streamdenoise.inference.load import Backend, StepRequest, load_backend
+from streamdenoise.inference.load import load_backend
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.measure.clips import read_clip
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.model import DeployedGraph
@@ -30,6 +33,12 @@ CLIP = Path(__file__).parents[2] / "samples" / "cctv.mp4"
 FRAMES, H, W = 30, 144, 256
 LEVEL = 20.0
 LOSS_DB = {"fp32": 0.001, "fp16": 0.05, "int8": 0.1}
+
+# On x86 CPUs without VNNI, oneDNN adds 8-bit products in pairs, in 16 bits that
+# saturate (vpmaddubsw), so OpenVINO loses more there: nano-awgn loses 0.1008 dB with
+# AVX2 and AVX-512, and 0.0926 dB with VNNI. ONNX Runtime loses 0.0817 dB with AVX2 and
+# VNNI alike. ONEDNN_MAX_CPU_ISA=AVX2 has OpenVINO use these kernels on newer CPUs.
+SATURATING_LOSS_DB = 0.105
 
 PEAK = 255
 
@@ -61,35 +70,33 @@ def real_clip(layout: str) -> tuple[list[Planes], list[Planes], np.ndarray]:
                     for p in planes
                 )
             )
-    told = np.array(plane_sigmas(LEVEL, frame.color, pix_fmt), np.float32) / 255
+    told = plane_sigmas(LEVEL, frame.color, frame.width, frame.height, pix_fmt)
+    told = np.array(told, np.float32) / 255
     return clean, noisy, np.resize(told, 3)
 
 
-def graph(kind: str, precision: str) -> Callable[[str, int, int], Backend]:
-    """What TensorRT builds engines of, run by ONNX Runtime."""
+def graph(name: str) -> Callable[[str, int, int], Backend]:
+    """The file that a TensorRT backend builds its engine from, in ONNX Runtime."""
 
     def load(model: str, height: int, width: int) -> Backend:
-        artifact = open_artifact(model)
-        file = artifact.file(kind)
-        assert file is not None
-        request = StepRequest(
-            artifact, file, height, width, threads=2, precision=precision
-        )
-        return OnnxRuntimeBackend(kind, request, "CPUExecutionProvider")
+        request = StepRequest(name, open_artifact(model), height, width, threads=2)
+        return OnnxRuntimeBackend(request, "CPUExecutionProvider")
 
     return load
 
 
 def backend(name: str) -> Callable[[str, int, int], Backend]:
-    return lambda model, h, w: load_backend(name, open_artifact(model), h, w, 8, 2)
+    return lambda model, h, w: load_backend(
+        StepRequest(name, open_artifact(model), h, w, threads=2)
+    )
 
 
 LOADERS = {
     "openvino": (backend("openvino"), "int8"),
     "openvino-fp32": (backend("openvino-fp32"), "fp32"),
     "onnxruntime": (backend("onnxruntime"), "fp32"),
-    "onnx_int8": (graph("onnx_int8", "int8"), "int8"),
-    "onnx_fp16": (graph("onnx_fp16", "fp16"), "fp16"),
+    "onnx_int8": (graph("tensorrt-int8"), "int8"),
+    "onnx_fp16": (graph("tensorrt"), "fp16"),
 }
 
 
@@ -114,19 +121,17 @@ def write_without_rounding(artifact: Artifact, path: Path) -> None:
     onnx.save(whole, path)
 
 
-def in_onnxruntime(request: StepRequest) -> Step:
+def in_onnxruntime(request: StepRequest, file: Path) -> Step:
     options = ort.SessionOptions()
     options.intra_op_num_threads = request.threads or 0
-    session = ort.InferenceSession(
-        request.file, options, providers=["CPUExecutionProvider"]
-    )
+    session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     names = request.artifact.input_names
     return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 
 
-def in_openvino(request: StepRequest) -> Step:
+def in_openvino(request: StepRequest, file: Path) -> Step:
     """As the backend compiles it, but for the casts from and to integers."""
-    model = ov.Core().read_model(request.file)
+    model = ov.Core().read_model(file)
     state, ones = request.state_shapes, (1, 1, 1, 1)
     shapes = [state[0], ones, (1, request.artifact.sigmas), ones, *state]
     names = request.artifact.input_names
@@ -167,6 +172,29 @@ def unrounded_pictures(run: Step, artifact: Artifact) -> list[np.ndarray]:
     return pictures
 
 
+@cache
+def openvino_saturates() -> bool:
+    """Whether OpenVINO's INT8 kernels on this CPU add pairs of products in 16 bits."""
+    pixels = opset13.parameter([1, 2, 1, 1], np.float32)
+    rounded = opset13.fake_quantize(pixels, *map(np.float32, (0, 255, 0, 255)), 256)
+    filters = opset13.constant(np.full((1, 2, 1, 1), 127, np.int8))
+    # OpenVINO computes with 8-bit filters in float unless they have a scale.
+    one = opset13.constant(np.float32(1))
+    scaled = opset13.multiply(opset13.convert(filters, np.float32), one)
+    total = opset13.convolution(rounded, scaled, [1, 1], [0, 0], [0, 0], [1, 1])
+    precise = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = ov.Core().compile_model(ov.Model([total], [pixels]), "CPU", precise)
+    (found,) = compiled([np.full((1, 2, 1, 1), 255, np.float32)])[0].flat
+    assert found in (2 * 127 * 255, 2**15 - 1)
+    return found == 2**15 - 1
+
+
+def loss_bound_db(name: str, precision: str) -> float:
+    if name == "openvino" and openvino_saturates():
+        return SATURATING_LOSS_DB
+    return LOSS_DB[precision]
+
+
 @pytest.mark.parametrize("name", list(LOADERS))
 @pytest.mark.parametrize("model", shipped_models())
 def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
@@ -176,7 +204,7 @@ def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
     engine = load(model, H, W)
     got = [engine.step(planes, told) for planes in noisy]
     loss = mean_psnr(clean, expected) - mean_psnr(clean, got)
-    assert loss <= LOSS_DB[precision]
+    assert loss <= loss_bound_db(name, precision)
     if precision == "fp32":
         # What the next frame starts from; the running mean is not the picture.
         for a, b in zip(expected_state, engine.state(), strict=True):
@@ -188,13 +216,13 @@ def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
 @pytest.mark.parametrize("run", [in_onnxruntime, in_openvino])
 @pytest.mark.parametrize("model", shipped_models())
 def test_fp32_equals_eager_before_rounding(
-    model: str, run: Callable[[StepRequest], Step], tmp_path: Path
+    model: str, run: Callable[[StepRequest, Path], Step], tmp_path: Path
 ) -> None:
     artifact = open_artifact(model)
     file = tmp_path / f"{model}.onnx"
     write_without_rounding(artifact, file)
-    request = StepRequest(artifact, file, H, W, threads=2)
-    got = unrounded_pictures(run(request), artifact)
+    request = StepRequest("onnxruntime", artifact, H, W, threads=2)
+    got = unrounded_pictures(run(request, file), artifact)
     for a, b in zip(unrounded_reference(model), got, strict=True):
         assert (b != b.round()).any(), "these are rounded"
         np.testing.assert_allclose(b / PEAK, a / PEAK, rtol=0, atol=1e-4)

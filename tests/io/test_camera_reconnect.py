@@ -14,9 +14,10 @@ import pytest
 from streamdenoise.errors import SourceLostError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
-from streamdenoise.io.options import Reconnect
+from streamdenoise.io.options import ReadOptions, Reconnect
 from streamdenoise.io.sources.camera import CaptureSource
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
+from streamdenoise.pipeline.live_clock import LiveClock
 from tests.conftest import skip_or_fail
 
 WAIT_S = 20
@@ -61,9 +62,11 @@ class Webcam:
                 self.device,
                 "x11grab",
                 "camera:0",
-                pix_fmt=known and known.pix_fmt,
-                size=known and (known.width, known.height),
-                timeout_s=5,
+                ReadOptions(
+                    pix_fmt=known and known.pix_fmt,
+                    size=known and (known.width, known.height),
+                    timeout_s=5,
+                ),
             )
 
         backoff = Backoff(0.05, 0.1)
@@ -100,7 +103,11 @@ def test_it_comes_back_as_often_as_it_is_plugged_in(webcam: Webcam):
         assert source.error == ""
     assert [frame.index for frame in taken] == list(range(len(taken)))
     assert {(frame.width, frame.height) for frame in taken} == {SIZE}
-    assert all(a.pts < b.pts for a, b in itertools.pairwise(taken))
+    clock = LiveClock(source.info.time_base)
+    timeline = [clock.stamp(frame) for frame in taken]
+    assert all(a.pts < b.pts for a, b in itertools.pairwise(timeline))
+    elapsed_s = taken[-1].captured_at - taken[0].captured_at
+    assert timeline[-1].time_s == pytest.approx(elapsed_s, abs=0.5)
 
 
 def test_it_is_waited_for_where_that_is_wanted(webcam: Webcam):

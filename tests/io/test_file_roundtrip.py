@@ -9,7 +9,7 @@ import pytest
 
 from streamdenoise.io.ffmpeg.subtitles import subtitle_payload, subtitle_text
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.options import EncoderConfig, ReadOptions
 from tests.conftest import Clip, moving_gradient, picture_of, write_clip
 
 FFV1 = EncoderConfig("ffv1")
@@ -20,7 +20,7 @@ def roundtrip(
 ) -> tuple[str, ...]:
     """Copy with our source and sink, and return the sink's notes."""
     with (
-        open_source(str(source_path), **span) as source,
+        open_source(str(source_path), ReadOptions(**span)) as source,
         open_sink(
             str(target),
             source.info,

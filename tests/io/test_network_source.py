@@ -25,7 +25,7 @@ from streamdenoise.errors import (
     SourceRefusedError,
 )
 from streamdenoise.frame import Frame
-from streamdenoise.io.options import Transport
+from streamdenoise.io.options import ReadOptions, Transport
 from streamdenoise.io.sources.catch_up import CatchUp
 from streamdenoise.io.sources.network import NetworkSource
 from streamdenoise.io.sources.watchdog import StreamWatchdog
@@ -114,7 +114,9 @@ def test_gstreamer(
     server: GstServer, locked: dict[str, GstServer], auth: str, transport: str
 ) -> None:
     url = locked.get(auth, server).url()
-    with NetworkSource(url, transport=Transport(transport), timeout_s=5) as source:
+    with NetworkSource(
+        url, ReadOptions(transport=Transport(transport), timeout_s=5)
+    ) as source:
         info = source.info
         assert info.is_live
         assert (info.width, info.height, info.frame_rate) == (320, 180, RATE)
@@ -126,17 +128,19 @@ def test_gstreamer(
 
 def test_udp_where_there_is_no_tcp() -> None:
     with GstServer(rate=RATE, protocols="udp") as server:
-        with NetworkSource(server.url(), timeout_s=5) as source:
+        with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as source:
             assert_whole(take(source, 5))
         assert server.connections == 1
         with pytest.raises(SourceOpenError, match=r"transport tcp|5XX"):
-            NetworkSource(server.url(), transport=Transport.TCP, timeout_s=5)
+            NetworkSource(
+                server.url(), ReadOptions(transport=Transport.TCP, timeout_s=5)
+            )
 
 
 def test_vlc() -> None:
     with (
         VlcServer(password="secret") as server,
-        NetworkSource(StreamURL(server.url()), timeout_s=5) as source,
+        NetworkSource(StreamURL(server.url()), ReadOptions(timeout_s=5)) as source,
     ):
         frames = take(source, 20)
         shown = numbers(frames)
@@ -152,7 +156,7 @@ def test_wrong_password(locked: dict[str, GstServer], auth: str, password: str) 
     before = server.connections
     url = server.url(password=password)
     with pytest.raises(SourceRefusedError, match="password refused") as caught:
-        NetworkSource(url, timeout_s=5)
+        NetworkSource(url, ReadOptions(timeout_s=5))
     assert "wrong" not in str(caught.value)
     assert server.connections == before + 1
 
@@ -162,7 +166,9 @@ def test_a_wrong_password_is_sent_once() -> None:
         RTSPServer(password="secret") as server,
         pytest.raises(SourceRefusedError),
     ):
-        NetworkSource(f"rtsp://me:wrong@127.0.0.1:{server.port}/x", timeout_s=5)
+        NetworkSource(
+            f"rtsp://me:wrong@127.0.0.1:{server.port}/x", ReadOptions(timeout_s=5)
+        )
     assert server.methods == ["OPTIONS", "DESCRIBE", "DESCRIBE"]
 
 
@@ -174,7 +180,7 @@ def test_nothing_there(server: GstServer) -> None:
         ("srt://127.0.0.1:9000?passphrase=tellnobody", "other users would see"),
     ):
         with pytest.raises(SourceOpenError, match=why) as caught:
-            NetworkSource(url, timeout_s=5)
+            NetworkSource(url, ReadOptions(timeout_s=5))
         assert not isinstance(caught.value, SourceRefusedError)
 
 
@@ -183,7 +189,7 @@ def test_silence_at_open() -> None:
         url = f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live"
         begin = time.monotonic()
         with pytest.raises(SourceOpenError, match="no answer in time"):
-            NetworkSource(url, timeout_s=0.5)
+            NetworkSource(url, ReadOptions(timeout_s=0.5))
         assert 0.5 <= time.monotonic() - begin < 0.5 + SLACK_S
 
 
@@ -200,7 +206,7 @@ def test_a_server_of_something_else(answer: bytes) -> None:
         responder = threading.Thread(target=respond)
         responder.start()
         with pytest.raises(SourceOpenError, match="cannot be opened"):
-            NetworkSource(url, timeout_s=1, transport=Transport.TCP)
+            NetworkSource(url, ReadOptions(timeout_s=1, transport=Transport.TCP))
         responder.join()
 
 
@@ -208,16 +214,16 @@ def test_a_server_of_something_else(answer: bytes) -> None:
 
 
 def test_frozen_and_resumed(server: GstServer) -> None:
-    with NetworkSource(server.url(), timeout_s=3) as source:
+    with NetworkSource(server.url(), ReadOptions(timeout_s=3)) as source:
         take(source, 5)
         server.freeze()
         try:
             assert lost(source, "no answer in time") < 3 + SLACK_S
             with pytest.raises(SourceOpenError, match="no answer in time"):
-                NetworkSource(server.url(), timeout_s=0.3)
+                NetworkSource(server.url(), ReadOptions(timeout_s=0.3))
         finally:
             server.resume()
-    with NetworkSource(server.url(), timeout_s=5) as source:
+    with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as source:
         shown = numbers(take(source, 5))
     assert None not in shown
     assert shown == sorted(set(shown))
@@ -225,14 +231,14 @@ def test_frozen_and_resumed(server: GstServer) -> None:
 
 def test_killed_and_restarted() -> None:
     with GstServer(rate=RATE) as server:
-        with NetworkSource(server.url(), timeout_s=5) as source:
+        with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as source:
             before = take(source, 5)
             server.kill()
             rest: list[Frame] = []
             assert lost(source, "the other side ended it", rest) < SLACK_S
         assert_whole(before + rest)
         server.restart()
-        with NetworkSource(server.url(), timeout_s=5) as source:
+        with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as source:
             after = take(source, 5)
         assert_whole(after)
         last = numbers(before)[-1]
@@ -241,14 +247,14 @@ def test_killed_and_restarted() -> None:
 
 
 def test_cut_connection(server: GstServer, proxy: FaultProxy) -> None:
-    with NetworkSource(server.url(port=proxy.port), timeout_s=5) as source:
+    with NetworkSource(server.url(port=proxy.port), ReadOptions(timeout_s=5)) as source:
         take(source, 5)
         proxy.cut()
         assert lost(source, "ended it|reset") < SLACK_S
 
 
 def test_stall_and_recovery(server: GstServer, proxy: FaultProxy) -> None:
-    with NetworkSource(server.url(port=proxy.port), timeout_s=5) as source:
+    with NetworkSource(server.url(port=proxy.port), ReadOptions(timeout_s=5)) as source:
         frames = take(source, 5)
         proxy.set(stall=True)
         timer = threading.Timer(1.5, proxy.clear)
@@ -259,16 +265,16 @@ def test_stall_and_recovery(server: GstServer, proxy: FaultProxy) -> None:
         assert source.skipped == 0
         proxy.set(stall=True)
     with pytest.raises(SourceOpenError, match="no answer in time"):
-        NetworkSource(server.url(port=proxy.port), timeout_s=0.5)
+        NetworkSource(server.url(port=proxy.port), ReadOptions(timeout_s=0.5))
 
 
 def test_no_key_frame() -> None:
     with GstServer(rate=RATE) as server:
         server.command("key-frames off")
         with pytest.raises(SourceOpenError, match=r"no picture|no answer"):
-            NetworkSource(server.url(), timeout_s=1)
+            NetworkSource(server.url(), ReadOptions(timeout_s=1))
         server.command("key-frames on")
-        with NetworkSource(server.url(), timeout_s=5) as source:
+        with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as source:
             assert_whole(take(source, 5))
 
 
@@ -276,21 +282,23 @@ def test_join_between_key_frames() -> None:
     """The second client of a camera meets pictures that refer to unknown ones."""
     with (
         GstServer(rate=RATE, key_interval=60) as server,
-        NetworkSource(server.url(), timeout_s=5) as first,
+        NetworkSource(server.url(), ReadOptions(timeout_s=5)) as first,
     ):
         take(first, 30)
-        with NetworkSource(server.url(), timeout_s=5) as second:
+        with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as second:
             assert_whole(take(second, 10))
 
 
 def test_another_size(server: GstServer) -> None:
-    with NetworkSource(server.url(), timeout_s=5) as source:
+    with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as source:
         frames = take(source, 5)
         server.command("size 640x360")
         try:
             # Scaled pictures are read as well as others.
             frames += take(source, RATE)
-            with NetworkSource(server.url(), size=(320, 180), timeout_s=5) as again:
+            with NetworkSource(
+                server.url(), ReadOptions(size=(320, 180), timeout_s=5)
+            ) as again:
                 assert (again.info.width, again.info.height) == (320, 180)
                 scaled = take(again, 5)
         finally:
@@ -303,7 +311,7 @@ def test_another_size(server: GstServer) -> None:
 def test_another_codec() -> None:
     with (
         GstServer(rate=RATE, change_codec=True) as server,
-        NetworkSource(server.url(), timeout_s=3) as source,
+        NetworkSource(server.url(), ReadOptions(timeout_s=3)) as source,
     ):
         take(source, 5)
         server.command("codec h265")
@@ -313,7 +321,7 @@ def test_another_codec() -> None:
 
 @pytest.mark.parametrize("jump_s", [-1000, 1000])
 def test_clock_that_jumps(server: GstServer, proxy: FaultProxy, jump_s: int) -> None:
-    with NetworkSource(server.url(port=proxy.port), timeout_s=5) as source:
+    with NetworkSource(server.url(port=proxy.port), ReadOptions(timeout_s=5)) as source:
         frames = take(source, 5)
         proxy.jump_clock(jump_s)
         frames += take(source, RATE)
@@ -324,14 +332,14 @@ def test_clock_that_jumps(server: GstServer, proxy: FaultProxy, jump_s: int) -> 
 
 
 def test_clock_that_stands_still(server: GstServer, proxy: FaultProxy) -> None:
-    with NetworkSource(server.url(port=proxy.port), timeout_s=5) as source:
+    with NetworkSource(server.url(port=proxy.port), ReadOptions(timeout_s=5)) as source:
         take(source, 5)
         proxy.set(stick_clock=True)
         assert lost(source, "clock stands still") < 1 + SLACK_S
 
 
 def test_flood(server: GstServer, proxy: FaultProxy) -> None:
-    with NetworkSource(server.url(port=proxy.port), timeout_s=5) as source:
+    with NetworkSource(server.url(port=proxy.port), ReadOptions(timeout_s=5)) as source:
         take(source, 5)
         proxy.set(flood=15)
         assert lost(source, "far more pictures") < 5 + SLACK_S
@@ -339,7 +347,7 @@ def test_flood(server: GstServer, proxy: FaultProxy) -> None:
 
 def test_bad_line(server: GstServer, proxy: FaultProxy) -> None:
     """Damaged packets cost pictures, never the stream."""
-    with NetworkSource(server.url(port=proxy.port), timeout_s=3) as source:
+    with NetworkSource(server.url(port=proxy.port), ReadOptions(timeout_s=3)) as source:
         proxy.set(drop=0.03, corrupt=0.03, reorder=0.03)
         frames = take(source, RATE)
         proxy.clear()
@@ -356,7 +364,7 @@ def assert_whole_end(frames: list[Frame]) -> None:
 
 
 def test_slow_reader_skips_to_the_next_key_frame(server: GstServer) -> None:
-    with NetworkSource(server.url(), timeout_s=5) as source:
+    with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as source:
         frames = []
         begin = time.monotonic()
         for frame in source:
@@ -381,7 +389,9 @@ def test_mpegts_over_udp(numbered_clip: Path) -> None:
         FfmpegServer(
             numbered_clip, "-f", "mpegts", "udp://127.0.0.1:PORT?pkt_size=1316"
         ) as sender,
-        NetworkSource(f"udp://127.0.0.1:{sender.port}", timeout_s=3) as source,
+        NetworkSource(
+            f"udp://127.0.0.1:{sender.port}", ReadOptions(timeout_s=3)
+        ) as source,
     ):
         assert source.info.is_live
         assert_whole(take(source, 25), 3600)
@@ -432,7 +442,7 @@ def test_srt(numbered_clip: Path) -> None:
     with pytest.raises(
         SourceOpenError, match=r"srt://127\.0\.0\.1:\d+ cannot be opened"
     ):
-        NetworkSource(f"srt://127.0.0.1:{free_port()}", timeout_s=0.5)
+        NetworkSource(f"srt://127.0.0.1:{free_port()}", ReadOptions(timeout_s=0.5))
 
 
 def retried(url: str, timeout_s: float = 5) -> NetworkSource:
@@ -440,7 +450,7 @@ def retried(url: str, timeout_s: float = 5) -> NetworkSource:
     deadline = time.monotonic() + 10
     while True:
         try:
-            return NetworkSource(url, timeout_s=timeout_s)
+            return NetworkSource(url, ReadOptions(timeout_s=timeout_s))
         except SourceOpenError:
             if time.monotonic() > deadline:
                 raise
@@ -457,7 +467,7 @@ def test_rtp_by_its_description(numbered_clip: Path, tmp_path: Path) -> None:
         while not (sdp.exists() and "fmtp" in sdp.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        with NetworkSource(str(sdp), timeout_s=5) as source:
+        with NetworkSource(str(sdp), ReadOptions(timeout_s=5)) as source:
             assert source.info.is_live
             assert_whole(take(source, 10), 3600)
 
@@ -492,7 +502,7 @@ def hls(numbered_clip: Path, tmp_path: Path) -> Iterator[tuple[FfmpegServer, str
 
 def test_live_playlist(hls: tuple[FfmpegServer, str]) -> None:
     encoder, url = hls
-    with NetworkSource(url, timeout_s=1.5) as source:
+    with NetworkSource(url, ReadOptions(timeout_s=1.5)) as source:
         assert source.info.is_live
         frames = take(source, 30)
         assert_whole(frames, 3600)
@@ -515,7 +525,7 @@ def test_finished_playlist_is_a_recording(numbered_clip: Path, tmp_path: Path) -
                 packet.stream = copied
                 playlist.mux(packet)
     begin = time.monotonic()
-    with NetworkSource(f"file://{path}", timeout_s=3) as source:
+    with NetworkSource(f"file://{path}", ReadOptions(timeout_s=3)) as source:
         assert not source.info.is_live
         assert len(list(source)) == 100
     assert time.monotonic() - begin < 3
@@ -560,7 +570,7 @@ def test_mjpeg_over_http() -> None:
         serving.start()
         try:
             url = f"http://127.0.0.1:{web.server_port}/video"
-            with NetworkSource(url, timeout_s=5) as source:
+            with NetworkSource(url, ReadOptions(timeout_s=5)) as source:
                 assert source.info.is_live
                 assert source.info.frame_rate is None
                 frames = take(source, 10)

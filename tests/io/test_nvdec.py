@@ -18,7 +18,7 @@ from streamdenoise.io.ffmpeg.decoder import VideoDecoder
 from streamdenoise.io.ffmpeg.nvdec import decoder_like
 from streamdenoise.io.ffmpeg.pixel_formats import color_of
 from streamdenoise.io.open import open_source
-from streamdenoise.io.options import Hwaccel
+from streamdenoise.io.options import Hwaccel, ReadOptions
 from streamdenoise.jobs.config import FileConfig, LiveConfig
 from tests.conftest import Clip, tag_bt709, write_clip
 
@@ -78,7 +78,7 @@ def vp9(clips: Path) -> Clip:
 
 
 def read(path: Path, **options: object) -> tuple[tuple[str, ...], list[Frame]]:
-    with open_source(str(path), **options) as source:  # pyright: ignore[reportArgumentType]
+    with open_source(str(path), ReadOptions(**options)) as source:  # pyright: ignore[reportArgumentType]
         frames = list(source)
         assert source.skipped == 0
         return source.info.notes, frames
@@ -147,11 +147,11 @@ def test_without_a_device_the_frames_are_the_same_and_one_line_says_why(h264: Cl
     """In a process of its own, from which every GPU is hidden."""
     script = (
         "import sys, zlib, logging\n"
-        "from streamdenoise.io.options import Hwaccel\n"
+        "from streamdenoise.io.options import Hwaccel, ReadOptions\n"
         "from streamdenoise.io import open_source\n"
         "logging.basicConfig()\n"
         "for name in Hwaccel:\n"
-        "    with open_source(sys.argv[1], hwaccel=name) as source:\n"
+        "    with open_source(sys.argv[1], ReadOptions(hwaccel=name)) as source:\n"
         "        frames = [zlib.crc32(b''.join(p.tobytes() for p in f.planes))\n"
         "                  for f in source]\n"
         "        print(name, len(frames), hash(tuple(frames)), *source.info.notes)\n"

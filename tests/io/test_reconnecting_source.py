@@ -19,6 +19,7 @@ from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
 from streamdenoise.io.options import Reconnect
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
+from streamdenoise.pipeline.live_clock import LiveClock
 
 WAIT_S = 10
 LUMA = np.zeros((48, 64), np.uint8)
@@ -67,9 +68,15 @@ class Camera:
             raise session
         return session
 
-    def source(self, reconnect: Reconnect = FOREVER, **options: float):
+    def source(
+        self,
+        reconnect: Reconnect = FOREVER,
+        *,
+        duration_s: float | None = None,
+        backoff: Backoff = AT_ONCE,
+    ) -> ReconnectingSource:
         return ReconnectingSource(
-            self.open, "rtsp://cam", reconnect, backoff=AT_ONCE, **options
+            self.open, "rtsp://cam", reconnect, duration_s=duration_s, backoff=backoff
         )
 
 
@@ -94,11 +101,7 @@ def test_sessions_make_one_stream(caplog: pytest.LogCaptureFixture):
         assert source.error == ""
         assert source.skipped == 3
     assert [frame.index for frame in frames] == list(range(6))
-    assert [frame.pts for frame in frames[:3]] == [0, 40, 80]
-    assert frames[5].pts == frames[4].pts + 40
-    # New sessions begin where the wall clock is.
-    elapsed_s = frames[3].captured_at - frames[0].captured_at
-    assert frames[3].time_s == pytest.approx(elapsed_s, abs=1e-3)
+    assert [frame.pts for frame in frames] == [0, 40, 80, 5, 9000, 9040]
     assert camera.asked == [None, *[camera.asked[1]] * 3]
     assert camera.asked[1] is not None
     assert camera.asked[1].width == 64
@@ -112,14 +115,19 @@ def test_sessions_make_one_stream(caplog: pytest.LogCaptureFixture):
     assert "connected again after" in said[1]
 
 
-def test_another_time_base_is_translated():
+def test_the_clock_of_the_pipeline_makes_one_timeline_of_the_sessions():
+    pause = Backoff(0.2, 0.2)
     camera = Camera(
         Session(0, 40, lost()),
         Session(0, 3600, time_base=Fraction(1, 90000)),
     )
-    with camera.source() as source:
-        frames = list(source)
+    with camera.source(backoff=pause) as source:
+        clock = LiveClock(source.info.time_base)
+        frames = [clock.stamp(frame) for frame in source]
     assert {frame.time_base for frame in frames} == {Fraction(1, 1000)}
+    away_s = frames[2].captured_at - frames[0].captured_at
+    assert away_s >= 0.1
+    assert frames[2].time_s == pytest.approx(away_s, abs=1e-3)
     assert frames[3].pts - frames[2].pts == 40
 
 
@@ -197,10 +205,14 @@ def test_stopping_while_holding_the_lock_does_not_deadlock():
 
 
 def test_the_duration_counts_over_all_sessions():
-    camera = Camera(Session(0, 40, lost()), Session(0, *range(40, 60_000, 40)))
-    with camera.source(duration_s=30) as source:
-        last = list(source)[-1]
-    assert 29.9 < last.time_s < 30
+    def wait() -> None:
+        time.sleep(0.04)
+
+    steps = [step for n in range(10_000) for step in (40 * n, wait)]
+    camera = Camera(Session(0, 40, lost()), Session(*steps))
+    with camera.source(duration_s=0.5) as source:
+        first, *_, last = list(source)
+    assert 0.3 < last.captured_at - first.captured_at < 0.5
 
 
 def test_the_duration_ends_though_the_camera_never_comes_back():

@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import psutil
 import pytest
 
+from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError, SinkRefusedError
 from streamdenoise.frame import Frame
 from streamdenoise.io.backoff import Backoff
@@ -22,6 +22,7 @@ from streamdenoise.io.sinks.retrying import RetryingSink
 from streamdenoise.io.timeouts import Interruption, TimedProcess
 from tests.faults.rtsp_server import RTSPServer
 from tests.io.test_publish import FAST, frame_at, stream_info
+from tests.support.clock import Clock
 
 INFO = stream_info()
 FRAME = frame_at(0, INFO)
@@ -31,14 +32,6 @@ FRAME = frame_at(0, INFO)
 def no_process_outlives_the_test() -> Iterator[None]:
     yield
     assert psutil.Process().children(recursive=True) == []
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Target:
@@ -59,10 +52,11 @@ class Target:
         return TargetSink(self)
 
 
-class TargetSink:
+class TargetSink(Completing):
+    notes = ("target: a remark",)
+
     def __init__(self, target: Target) -> None:
         self._target = target
-        self.notes = ("target: a remark",)
 
     def write(self, frame: Frame) -> None:
         if self._target.fails is not None:
@@ -74,12 +68,6 @@ class TargetSink:
 
     def abort(self) -> None:
         self._target.aborted += 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.options import EncoderConfig, ReadOptions
 from tests.faults.rtsp_server import RTSPServer
 
 FAST = EncoderConfig("x264", preset="ultrafast")
@@ -18,7 +18,7 @@ FRAMES = 40
 def publish(server: RTSPServer) -> None:
     url = f"rtsp://127.0.0.1:{server.port}/clean"
     with (
-        open_source("testsrc:64x48@25", duration_s=FRAMES / 25) as source,
+        open_source("testsrc:64x48@25", ReadOptions(duration_s=FRAMES / 25)) as source,
         open_sink(url, source.info, encoder=FAST) as sink,
     ):
         for frame in source:
@@ -44,7 +44,7 @@ def test_read_until_the_server_ends_it() -> None:
         publish(server)
         url = f"rtsp://me:secret@127.0.0.1:{server.port}/clean"
         got: list[Frame] = []
-        with open_source(url, timeout_s=5) as source:
+        with open_source(url, ReadOptions(timeout_s=5)) as source:
             assert source.info.is_live
             assert (source.info.width, source.info.height) == (64, 48)
             with pytest.raises(SourceLostError) as caught:
@@ -61,7 +61,7 @@ def test_wrong_password() -> None:
         publish(server)
         url = f"rtsp://me:wrong@127.0.0.1:{server.port}/clean"
         with pytest.raises(SourceOpenError, match="password refused") as caught:
-            open_source(url, timeout_s=5)
+            open_source(url, ReadOptions(timeout_s=5))
     assert "wrong" not in str(caught.value)
 
 
@@ -71,7 +71,7 @@ def test_a_server_that_freezes() -> None:
         got: list[Frame] = []
         url = f"rtsp://127.0.0.1:{server.port}/clean"
         with (
-            open_source(url, timeout_s=1.5) as source,
+            open_source(url, ReadOptions(timeout_s=1.5)) as source,
             pytest.raises(SourceLostError, match="no answer in time"),
         ):
             until_lost(iter(source), got)

@@ -17,12 +17,13 @@ import pytest
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.options import EncoderConfig, ReadOptions
 from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sinks.null import NullSink
 from streamdenoise.io.sinks.y4m import Y4MSink
 from streamdenoise.io.sources.y4m import Y4MSource
 from tests.conftest import Clip, write_clip
+from tests.support.command import environment
 
 FAST = {
     "x264": EncoderConfig("x264", preset="ultrafast"),
@@ -136,7 +137,7 @@ def test_the_last_picture_is_shown_wherever_a_fragment_begins(
     """At 30 Hz fragments begin at 60, 120...: here between a picture and B-frames."""
     path = tmp_path / "out.mp4"
     with (
-        open_source("testsrc:64x48@30", duration_s=count / 30) as source,
+        open_source("testsrc:64x48@30", ReadOptions(duration_s=count / 30)) as source,
         open_sink(str(path), source.info) as sink,
     ):
         for frame in source:
@@ -245,12 +246,12 @@ def test_odd_sizes(odd_clip: Clip, tmp_path: Path, codec: str, size: tuple) -> N
 def test_every_format_in_every_codec(
     clip: Clip, tmp_path: Path, codec: str, pix_fmt: str
 ) -> None:
-    with open_source(str(clip.path), pix_fmt=pix_fmt) as source:
+    with open_source(str(clip.path), ReadOptions(pix_fmt=pix_fmt)) as source:
         info, frames = source.info, list(source)
     with open_sink(str(tmp_path / "o.mkv"), info, encoder=FAST[codec]) as sink:
         for frame in frames:
             sink.write(frame)
-    with open_source(str(tmp_path / "o.mkv"), pix_fmt=pix_fmt) as source:
+    with open_source(str(tmp_path / "o.mkv"), ReadOptions(pix_fmt=pix_fmt)) as source:
         again = list(source)
     assert len(again) == len(frames)
     scale = 4 if pix_fmt.endswith("10le") else 1
@@ -265,7 +266,7 @@ def test_y4m_pipe_keeps_the_header(tmp_path: Path) -> None:
     body = (b"FRAME\n" + bytes(range(12))) * 3
     (tmp_path / "in").write_bytes(header + body)
     read_end, write_end = os.pipe()
-    with Y4MSource((tmp_path / "in").open("rb"), "stdin") as source:
+    with Y4MSource((tmp_path / "in").open("rb"), "stdin", ReadOptions()) as source:
         assert source.info.sample_aspect == Fraction(4, 3)
         assert "interlaced" in source.info.notes[0]
         with Y4MSink(write_end, source.info, "stdout") as sink:
@@ -285,7 +286,7 @@ def test_y4m_through_ffmpeg(clip: Clip, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.y4m")) as container:
         assert container.streams.video[0].average_rate == Fraction(30000, 1001)
         luma = [frame.to_ndarray()[:48] for frame in container.decode(video=0)]
-    with Y4MSource((tmp_path / "a.y4m").open("rb"), "stdin") as source:
+    with Y4MSource((tmp_path / "a.y4m").open("rb"), "stdin", ReadOptions()) as source:
         for ours, theirs, frame in zip(source, luma, frames, strict=True):
             np.testing.assert_array_equal(ours.planes[0], frame.planes[0])
             np.testing.assert_array_equal(theirs, frame.planes[0])
@@ -303,7 +304,11 @@ def test_y4m_pipe_through_processes(clip: Clip, tmp_path: Path) -> None:
         "    for frame in source: sink.write(frame)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], input=data, capture_output=True, check=False
+        [sys.executable, "-c", script],
+        input=data,
+        env=environment(),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == data

@@ -17,6 +17,7 @@ from streamdenoise.frame import PIX_FMTS, ColorInfo
 from streamdenoise.io.ffmpeg.pixel_formats import nearest_pix_fmt
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, planes_of
 from streamdenoise.io.open import open_sink, open_source
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.camera import CaptureSource, OpenCVCameraSource
 from streamdenoise.io.sources.image import image_paths
@@ -74,24 +75,23 @@ def opener(
 ) -> Opener:
     """Opens a source of 12 frames; options go to its constructor."""
     openers: dict[str, Opener] = {
-        "file": lambda **k: open_source(str(clip.path), **k),
-        "odd": lambda **k: open_source(str(odd_clip.path), **k),
-        "10bit": lambda **k: open_source(str(clip_10bit.path), **k),
-        "y4m-file": lambda **k: open_source(str(y4m_path), **k),
+        "file": lambda **k: open_source(str(clip.path), ReadOptions(**k)),
+        "odd": lambda **k: open_source(str(odd_clip.path), ReadOptions(**k)),
+        "10bit": lambda **k: open_source(str(clip_10bit.path), ReadOptions(**k)),
+        "y4m-file": lambda **k: open_source(str(y4m_path), ReadOptions(**k)),
         "y4m-pipe": lambda **k: Y4MSource(
-            io.BytesIO(y4m_path.read_bytes()), "stdin", **k
+            io.BytesIO(y4m_path.read_bytes()), "stdin", ReadOptions(**k)
         ),
-        "images": lambda **k: open_source(str(image_folder), **k),
+        "images": lambda **k: open_source(str(image_folder), ReadOptions(**k)),
         "testsrc": lambda **k: open_source(
-            "testsrc:64x48@30000/1001", duration_s=0.4, **k
+            "testsrc:64x48@30000/1001", ReadOptions(duration_s=0.4, **k)
         ),
-        "paced": lambda **k: open_source(str(clip.path), live=True, **k),
+        "paced": lambda **k: open_source(str(clip.path), ReadOptions(**k), live=True),
         "capture": lambda **k: CaptureSource(
             "testsrc2=size=64x48:rate=60,format=yuv420p,realtime",
             "lavfi",
             "camera:0",
-            duration_s=0.199,
-            **k,
+            ReadOptions(duration_s=0.199, **k),
         ),
     }
     return openers[request.param]
@@ -149,7 +149,7 @@ def test_any_format_on_request(opener: Opener, pix_fmt: str) -> None:
 
 def test_start_and_duration(clip: Clip, y4m_path: Path) -> None:
     for path in (clip.path, y4m_path):
-        with open_source(str(path), start_s=0.1, duration_s=0.2) as source:
+        with open_source(str(path), ReadOptions(start_s=0.1, duration_s=0.2)) as source:
             times = [frame.time_s for frame in source]
         assert min(times) >= 0.1 - 1e-3
         assert max(times) < 0.3
@@ -168,7 +168,9 @@ def test_start_is_exact_between_key_frames(tmp_path: Path) -> None:
     with open_source(str(clip.path)) as source:
         every = list(source)
     for wanted in (1, 19, 20, 33, 59):
-        with open_source(str(clip.path), start_s=every[wanted].time_s) as source:
+        with open_source(
+            str(clip.path), ReadOptions(start_s=every[wanted].time_s)
+        ) as source:
             rest = list(source)
         assert [frame.pts for frame in rest] == [frame.pts for frame in every[wanted:]]
         np.testing.assert_array_equal(rest[0].planes[0], every[wanted].planes[0])
@@ -265,7 +267,7 @@ def test_color_tags(clip: Clip, clip_10bit: Clip, odd_clip: Clip) -> None:
 
 
 def test_pattern_moves_and_repeats() -> None:
-    with open_source("testsrc:65x47@25", duration_s=0.2) as source:
+    with open_source("testsrc:65x47@25", ReadOptions(duration_s=0.2)) as source:
         first, *rest = list(source)
         assert (first.width, first.height) == (65, 47)
         assert any((first.planes[0] != each.planes[0]).any() for each in rest)
@@ -288,7 +290,7 @@ def test_live_clock_starts_at_zero(tmp_path: Path) -> None:
         "testsrc2=size=64x48:rate=50,setpts=PTS+1.8e9/TB,format=yuv420p",
         "lavfi",
         "camera:0",
-        duration_s=0.1,
+        ReadOptions(duration_s=0.1),
     ) as source:
         assert source.info.is_live
         assert [frame.time_s for frame in source] == pytest.approx(
@@ -315,12 +317,14 @@ def test_opencv_camera(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     real = cv2.VideoCapture
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: real(str(path)))
-    with OpenCVCameraSource(0, "camera:0", "no driver", duration_s=60) as source:
+    with OpenCVCameraSource(
+        0, "camera:0", "no driver", ReadOptions(duration_s=60)
+    ) as source:
         assert source.info.is_live
         assert source.info.notes == ("camera:0 is read through OpenCV: no driver",)
         with pytest.raises(SourceLostError, match="gave no more pictures"):
             list(source)
-    with OpenCVCameraSource(0, "camera:0", "no driver") as source:
+    with OpenCVCameraSource(0, "camera:0", "no driver", ReadOptions()) as source:
         frame = next(iter(source))
     assert (frame.pix_fmt, frame.width, frame.height) == ("yuv420p", 64, 48)
 
@@ -405,6 +409,23 @@ def test_timestamp_repair(
     repair = TimestampRepair(Fraction(1, 1000), Fraction(25))
     assert [each.pts for each in repair(map(_Stamped, stamps))] == expected
     assert (repair.filled, repair.straightened) == (filled, straightened)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "expected"),
+    [
+        ([9000, 9040], [0, 40]),
+        ([None, 9000, None], [0, 40, 80]),
+        ([None] * 3, [0, 40, 80]),
+        ([-80, -40], [0, 40]),
+        ([9000, 9040, 5, 45], [0, 40, 80, 120]),
+    ],
+)
+def test_timestamps_of_a_live_stream_begin_at_zero(
+    stamps: list, expected: list
+) -> None:
+    repair = TimestampRepair(Fraction(1, 1000), Fraction(25), from_zero=True)
+    assert [each.pts for each in repair(map(_Stamped, stamps))] == expected
 
 
 def test_importing_io_is_cheap() -> None:

@@ -1,7 +1,6 @@
 """The virtual camera: a backend of ours behind the real pyvirtualcam."""
 
 import sys
-import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 
 from streamdenoise.errors import SinkError
-from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
+from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.io.open import open_sink
+from tests.support.frames import noise_frame
 
 pyvirtualcam = pytest.importorskip("pyvirtualcam")
 
@@ -58,16 +58,9 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> list[Backend]:
 
 
 def frame_of(info: StreamInfo, index: int = 0) -> Frame:
-    depth10 = info.pix_fmt.endswith("10le")
-    rng = np.random.default_rng(index)
-    planes = tuple(
-        rng.integers(0, 1024, shape, np.uint16)
-        if depth10
-        else rng.integers(0, 256, shape, np.uint8)
-        for shape in plane_shapes(info.pix_fmt, info.width, info.height)
+    return noise_frame(
+        index, width=info.width, height=info.height, pix_fmt=info.pix_fmt
     )
-    now = time.monotonic()
-    return Frame(planes, info.pix_fmt, info.color, index, info.time_base, index, now)
 
 
 def test_planes_reach_the_camera_as_they_are(backend: list[Backend]) -> None:
@@ -113,7 +106,7 @@ def test_rgb(backend: list[Backend]) -> None:
     red = np.zeros((48, 64, 3), np.uint8)
     red[..., 0] = 255
     with open_sink("virtualcam:", info) as sink:
-        sink.write(replace(frame_of(info), planes=(red,)))
+        sink.write(replace(frame_of(info), planes=(red,), color=info.color))
     (picture,) = backend[0].pictures
     u, v = np.split(picture[64 * 48 :], 2)
     assert abs(int(picture[0]) - 63) <= 1  # BT.709 in limited range

@@ -28,8 +28,9 @@ from streamdenoise.errors import SinkError
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.io.sinks.window import WindowSink
 from tests.conftest import skip_or_fail
+from tests.support.command import command, environment
+from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
 WAIT_S = 20
 PRESSED = {"s": "s", "plus": "+", "minus": "-", "r": "r", "q": "q"}
 """Keys by the names of X11 and by ours."""
@@ -37,7 +38,7 @@ RED, BLUE = (200, 30, 30), (30, 30, 200)
 
 
 def rgb_frame(color: tuple[int, int, int], width: int = 320, height: int = 240):
-    plane = np.broadcast_to(np.uint8(color), (height, width, 3)).copy()
+    plane = np.full((height, width, 3), color, np.uint8)
     return Frame((plane,), "rgb24", ColorInfo(), 0, Fraction(1, 30), 0, 0.0)
 
 
@@ -77,13 +78,6 @@ def screen(display: str) -> np.ndarray:
         return next(grab.decode(video=0)).to_ndarray(format="rgb24")
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened in time"
-        time.sleep(0.02)
-
-
 def pixels(display: str, color: tuple[int, int, int]) -> int:
     return int((np.abs(screen(display).astype(int) - color).max(axis=2) < 8).sum())
 
@@ -107,22 +101,22 @@ def wait_until_shown(shows: Callable[[], bool]) -> None:
             mapped_at = time.monotonic()
         return False
 
-    wait_for(shown_by_now)
+    wait_until(shown_by_now)
 
 
 def press(*keys: str) -> None:
-    command = ["xdotool", "search", "--onlyvisible", "--name", "streamdenoise"]
-    command += ["windowfocus", "--sync", "key", "--delay", "60", *keys]
+    keystrokes = ["xdotool", "search", "--onlyvisible", "--name", "streamdenoise"]
+    keystrokes += ["windowfocus", "--sync", "key", "--delay", "60", *keys]
 
     def pressed() -> bool:
         # A window that has just been mapped again may not be found at once; one that
         # the key has closed is gone before xdotool lets go of the key.
         result = subprocess.run(
-            command, check=False, timeout=WAIT_S, capture_output=True, text=True
+            keystrokes, check=False, timeout=WAIT_S, capture_output=True, text=True
         )
         return result.returncode == 0 or "BadWindow" in result.stderr
 
-    wait_for(pressed)
+    wait_until(pressed)
 
 
 def click_the_cross(display: str) -> None:
@@ -154,12 +148,12 @@ def test_frames_are_shown_and_keys_come_back(shown: str):
         window.write(rgb_frame(RED))
         wait_until_shown(lambda: pixels(shown, RED) > 0.9 * 320 * 240)
         window.write(rgb_frame(BLUE, 160, 120))  # another size in mid-stream
-        wait_for(lambda: pixels(shown, BLUE) > 100 and pixels(shown, RED) == 0)
+        wait_until(lambda: pixels(shown, BLUE) > 100 and pixels(shown, RED) == 0)
         for key, name in PRESSED.items():
             press(key)
-            wait_for(lambda name=name: keys[-1:] == [name])
+            wait_until(lambda name=name: keys[-1:] == [name])
     assert keys == list(PRESSED.values())
-    wait_for(lambda: pixels(shown, BLUE) == 0)
+    wait_until(lambda: pixels(shown, BLUE) == 0)
     window.close()
 
 
@@ -169,13 +163,13 @@ def test_space_freezes_the_window_which_keeps_its_picture(shown: str):
         window.write(rgb_frame(RED))
         wait_until_shown(lambda: pixels(shown, RED) > 0)
         press("space")
-        wait_for(lambda: window.frozen)
+        wait_until(lambda: window.frozen)
         window.write(rgb_frame(BLUE))
         assert pixels(shown, BLUE) == 0
         press("space")
-        wait_for(lambda: not window.frozen)
+        wait_until(lambda: not window.frozen)
         window.write(rgb_frame(BLUE))
-        wait_for(lambda: pixels(shown, BLUE) > 0)
+        wait_until(lambda: pixels(shown, BLUE) > 0)
 
 
 @pytest.mark.needs_display
@@ -214,7 +208,7 @@ def test_a_window_that_crashes_is_an_error(shown: str):
     keys: list[str] = []
     window = WindowSink(keys.append)
     window._process.kill()
-    wait_for(lambda: bool(keys))
+    wait_until(lambda: bool(keys))
     with window, pytest.raises(SinkError, match="ended unexpectedly"):
         window.write(rgb_frame(RED))
 
@@ -232,7 +226,7 @@ def test_no_guard_around_the_users_main_script_is_needed(shown: str, tmp_path: P
     )
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, timeout=WAIT_S,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "opened\n"), done.stderr
 
@@ -240,28 +234,23 @@ def test_no_guard_around_the_users_main_script_is_needed(shown: str, tmp_path: P
 @pytest.mark.needs_display
 @pytest.mark.timeout(90)
 def test_live_shows_the_stream_and_obeys_its_keys(shown: str, tmp_path: Path):
-    args = [
-        "live",
-        "testsrc:320x240@25",
-        "--add-noise",
-        "20",
-        "--backend",
-        "onnxruntime",
-    ]
+    args = ("testsrc:320x240@25", "--add-noise", 20, "--backend", "onnxruntime")
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamdenoise", *args],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        command("live", *args),
+        env=environment(),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
-        wait_for(lambda: visible_windows() > 0)
+        wait_until(lambda: visible_windows() > 0)
         wait_until_shown(lambda: len(np.unique(screen(shown))) > 100)
         press("s")
         press("plus")
         press("r")
-        wait_for(lambda: any(path.stat().st_size for path in tmp_path.iterdir()))
+        wait_until(lambda: any(path.stat().st_size for path in tmp_path.iterdir()))
         press("r")
-        wait_for(lambda: [path.suffix for path in tmp_path.iterdir()] == [".mp4"])
+        wait_until(lambda: [path.suffix for path in tmp_path.iterdir()] == [".mp4"])
         press("q")
         _, errors = process.communicate(timeout=WAIT_S)
     finally:

@@ -33,7 +33,7 @@ def running_mean(noisy: Sequence[Frame]) -> Sequence[Frame]:
 
 def test_a_still_scene_that_is_left_alone_neither_gains_nor_flickers_less() -> None:
     scene = static_scene("a", textured(0), 20, identity)
-    luma = plane_sigmas(20, BT709)[0]
+    luma = plane_sigmas(20, BT709, 64, 64)[0]
     assert len(scene.psnr_y) == 36
     assert scene.psnr_y[0] == pytest.approx(20 * np.log10(255 / luma), abs=0.15)
     assert scene.gain_db == pytest.approx(0, abs=0.2)
@@ -76,7 +76,7 @@ def test_ghosts_are_measured_as_the_share_that_still_shows() -> None:
     assert none.residue == pytest.approx(0, abs=0.03)
     assert none.excess_db == pytest.approx(0, abs=0.05)
     assert none.mse_fresh == pytest.approx(none.mse, rel=0.1)
-    assert none.mse == pytest.approx(plane_sigmas(10, BT709)[0] ** 2, rel=0.1)
+    assert none.mse == pytest.approx(plane_sigmas(10, BT709, 64, 64)[0] ** 2, rel=0.1)
 
 
 def test_an_object_from_a_smaller_clip_fits() -> None:

@@ -13,9 +13,11 @@ from streamdenoise.errors import (
     ConfigError,
     EngineBuildError,
 )
-from streamdenoise.inference.artifact import Artifact, open_artifact
-from streamdenoise.inference.load import Backend, load_backend
+from streamdenoise.inference.artifact import open_artifact
+from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.load import load_backend
 from streamdenoise.inference.registry import BACKENDS
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import has_cuda
 from streamdenoise.measure.config import StepBenchConfig
 from streamdenoise.measure.speed import steps as steps_module
@@ -124,10 +126,10 @@ def test_nothing_to_measure_is_an_error(
 def without_engine_of_96(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two backends, ONNX Runtime's cannot be built for pictures 96 wide."""
 
-    def load(name: str, artifact: Artifact, h: int, w: int, *options: int) -> Backend:
-        if (name, w) == ("onnxruntime", 96):
+    def load(request: StepRequest) -> Backend:
+        if (request.backend, request.width) == ("onnxruntime", 96):
             raise EngineBuildError("onnxruntime could not build its engine")
-        return load_backend(name, artifact, h, w, *options)
+        return load_backend(request)
 
     two = {name: BACKENDS[name] for name in ("openvino", "onnxruntime")}
     monkeypatch.setattr(steps_module, "BACKENDS", two)

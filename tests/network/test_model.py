@@ -27,7 +27,7 @@ from streamdenoise.network.packing import (
     band_of_channels,
     mean_channels,
     pack,
-    packed_sigma,
+    packed_noise_std,
     seen_channels,
     unpack,
 )
@@ -114,12 +114,12 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
     for before, after in zip(planes, unpack(pack(planes)), strict=True):
         torch.testing.assert_close(before, after, atol=1e-3, rtol=0)
     net = tiny_net(layout)
-    sigma = torch.full((1, 1 if layout == "gray" else 3), 0.1)
+    noise_std = torch.full((1, 1 if layout == "gray" else 3), 0.1)
     graph = DeployedGraph(net)
     state = graph.initial_state(16, 24)
     pixels = torch.randint_like(state[0], 256)
     one = torch.ones(1, 1, 1, 1)
-    clean, *after = graph(pixels, 255 * one, sigma, one, *state)
+    clean, *after = graph(pixels, 255 * one, noise_std, one, *state)
     assert clean.shape == pixels.shape
     assert [o.shape for o in after] == [s.shape for s in state]
     assert torch.equal(clean, clean.round())
@@ -155,8 +155,8 @@ def test_the_past_is_trusted_in_each_band_apart() -> None:
     assert frames[0, 0, 0].tolist() == [4.0, 4.0, 1.0, 4.0]
 
 
-def test_packed_sigma_follows_the_planes() -> None:
-    spread = packed_sigma(torch.tensor([[0.1, 0.2, 0.3]]), "yuv420")
+def test_packed_noise_std_follows_the_planes() -> None:
+    spread = packed_noise_std(torch.tensor([[0.1, 0.2, 0.3]]), "yuv420")
     assert spread.shape == (1, 1, 1, 24)
     np.testing.assert_allclose(
         spread.ravel(), [0.1] * 16 + [0.2] * 4 + [0.3] * 4, rtol=1e-6
@@ -169,7 +169,7 @@ def clip_of(frames: int, size: int = 16) -> Batch:
     return Batch(
         noisy=noisy,
         clean=noisy,
-        sigma=packed_sigma(torch.tensor([[0.1, 0.05, 0.05]]), "yuv420"),
+        noise_std=packed_noise_std(torch.tensor([[0.1, 0.05, 0.05]]), "yuv420"),
         search=torch.zeros(1, dtype=torch.long),
         state=tiny_net().initial_state(size, size),
     )
@@ -208,7 +208,7 @@ def test_stepping_with_state_equals_the_unrolled_training(moving: bool) -> None:
             flow = find_flows(FlowEstimator(), frame, before, batch.search)
             moved += flow is not None
             state = warp_state(state, flow)
-        stepped, state = net(batch.noisy[:, t], batch.sigma, *state)
+        stepped, state = net(batch.noisy[:, t], batch.noise_std, *state)
         torch.testing.assert_close(stepped, unrolled[:, t], atol=1e-6, rtol=0)
     for a, b in zip(state, last, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
@@ -220,8 +220,8 @@ def test_stepping_with_state_equals_the_unrolled_training(moving: bool) -> None:
 def test_the_stream_equals_the_unrolled_training(tmp_path: Path, layout: str) -> None:
     """The product's path: planes of integers, OpenCV, state beside the graph."""
     net, batch = tiny_net(layout), moving_clip(5, 64, layout)
-    told = plane_format(layout).sigmas(torch.tensor([5.0 / 255]))
-    unrolled, _ = unroll(net, replace(batch, sigma=packed_sigma(told, layout)))
+    level = plane_format(layout).noise_stds(torch.tensor([5.0 / 255]))
+    unrolled, _ = unroll(net, replace(batch, noise_std=packed_noise_std(level, layout)))
     save_checkpoint(tmp_path / "tiny.safetensors", net, {})
     manifest = {
         "name": "tiny",
@@ -288,16 +288,14 @@ def test_distrust_keeps_the_last_denoised_frame_only(silent: bool) -> None:
 def test_without_noise_the_output_is_the_fused_frame() -> None:
     net = tiny_net()
     noisy = torch.rand(1, 4, 4, 24)
-    sigma = torch.zeros(1, 1, 1, 24)
+    noise_std = torch.zeros(1, 1, 1, 24)
     with torch.inference_mode():
-        denoised, _ = net(noisy, sigma, *net.initial_state(16, 16))
+        denoised, _ = net(noisy, noise_std, *net.initial_state(16, 16))
     torch.testing.assert_close(denoised, noisy, atol=1e-6, rtol=0)
 
 
 @torch.inference_mode()
-def test_an_untrained_noise_map_changes_nothing_and_a_trained_one_scales_sigma() -> (
-    None
-):
+def test_an_idle_noise_map_changes_nothing_and_a_trained_one_scales_the_level() -> None:
     net, batch = tiny_net(), clip_of(4)
     spec = replace(net.spec, noise_map=8)
     mapped = RecurrentDenoiser(spec).eval()
@@ -305,9 +303,9 @@ def test_an_untrained_noise_map_changes_nothing_and_a_trained_one_scales_sigma()
     plain, _ = unroll(net, batch)
     torch.testing.assert_close(unroll(mapped, batch)[0], plain)
     assert mapped.noise_map is not None
-    # One octave more in every band is what twice the told level is.
+    # One octave more in every band is the same as twice the given level.
     torch.nn.init.ones_(mapped.noise_map.correct.bias)
-    doubled, _ = unroll(net, replace(batch, sigma=2 * batch.sigma))
+    doubled, _ = unroll(net, replace(batch, noise_std=2 * batch.noise_std))
     torch.testing.assert_close(unroll(mapped, batch)[0], doubled)
     assert not torch.allclose(doubled, plain)
 
@@ -320,17 +318,17 @@ def test_strength_scales_the_level_that_the_network_works_with(noise_map: int) -
     batch = clip_of(1)
     start = net.initial_state(16, 16)
     noisy = batch.noisy[:, 0, :4, :4]
-    strong, _ = net(noisy, batch.sigma, *start, 3.0)
-    told, _ = net(noisy, 3 * batch.sigma, *start)
-    torch.testing.assert_close(strong, told)
-    assert not torch.allclose(strong, net(noisy, batch.sigma, *start)[0])
+    strong, _ = net(noisy, batch.noise_std, *start, 3.0)
+    given, _ = net(noisy, 3 * batch.noise_std, *start)
+    torch.testing.assert_close(strong, given)
+    assert not torch.allclose(strong, net(noisy, batch.noise_std, *start)[0])
     if net.noise_map is None:
         return
-    # A map that corrects the level corrects the told one, whatever the strength.
+    # A map that corrects the level corrects the given one, whatever the strength.
     torch.nn.init.normal_(net.noise_map.correct.weight)
     factors = []
     keep = net.noise_map.register_forward_hook(lambda *x: factors.append(x[-1]))
-    outputs = [net(noisy, batch.sigma, *start, s)[0] for s in (1.0, 3.0)]
+    outputs = [net(noisy, batch.noise_std, *start, s)[0] for s in (1.0, 3.0)]
     keep.remove()
     torch.testing.assert_close(factors[0], factors[1])
     assert not torch.allclose(*outputs)

@@ -29,7 +29,15 @@ def test_every_frame_goes_through_in_order_with_its_timestamp(lookahead: int):
     assert stats.psnr_in_db is None
 
 
-def test_every_output_gets_every_frame_and_its_own_picture():
+def test_frames_that_stand_alone_reset_the_denoiser():
+    denoiser, sink = Copier(lookahead=1), MemorySink()
+    source = ListSource(5)
+    Pipeline(source, denoiser, [Output(sink)], each_alone=True).run()
+    assert denoiser.resets == 5
+    assert [frame.index for frame in sink.frames] == list(range(5))
+
+
+def test_every_output_gets_every_frame_and_its_own_rendering():
     plain, marked = MemorySink(), MemorySink()
 
     def render(before: Frame, after: Frame, stats: Stats) -> Frame:

@@ -134,12 +134,12 @@ def quiet(line: str) -> None:
 def test_networks_take_any_size(name: str, channels: int) -> None:
     net = NetworkSpec(name, channels).build().eval()
     assert type(net).__doc__, "a network names its source"
-    sigma = torch.full((2, 1, 1, 1), 0.1)
+    noise_std = torch.full((2, 1, 1, 1), 0.1)
     with torch.inference_mode():
         for size in ((28, 28), (13, 30), (1, 1)):
             noisy = torch.rand(2, channels, *size)
-            assert net(noisy, sigma).shape == noisy.shape
-        # A told level changes what comes out; others do not look at it.
+            assert net(noisy, noise_std).shape == noisy.shape
+        # The level changes the output of those that take it, and of no others.
         noisy = torch.rand(1, channels, 16, 16)
         out = [net(noisy, torch.full((1, 1, 1, 1), s)) for s in (0.05, 0.4)]
     assert torch.equal(*out) != net.takes_sigma
@@ -364,7 +364,7 @@ def test_levels_of_test_pictures_are_spread_evenly() -> None:
     noise = PictureNoise("gaussian", (10.0, 60.0), clip=False)
     pictures = Pictures([np.full((8, 8, 1), 0.5, np.float32)] * 50, True)
     (held,) = with_noise(pictures, noise, 1)
-    levels = 255 * held.sigma.flatten()
+    levels = 255 * held.noise_std.flatten()
     assert float(levels.mean()) == pytest.approx(35, abs=1)
     # One in every tenth, or nearly so.
     counts, _ = np.histogram(levels, 10, (10, 60))
@@ -372,7 +372,7 @@ def test_levels_of_test_pictures_are_spread_evenly() -> None:
     assert counts.max() <= 6
     # The same, however they are grouped.
     parts = [noise.spread(0, 20), noise.spread(20, 30)]
-    assert torch.equal(torch.cat(parts), held.sigma)
+    assert torch.equal(torch.cat(parts), held.noise_std)
 
 
 def test_losses_are_what_their_names_say() -> None:

@@ -26,11 +26,11 @@ def test_it_is_as_large_as_published() -> None:
 def test_a_frame_depends_on_two_before_and_two_after_it() -> None:
     torch.manual_seed(0)
     net = FastDvdNet().eval()
-    clip, sigma = torch.rand(1, 9, 3, 16, 16), torch.tensor([0.1])
-    before = net(clip, sigma)
+    clip, noise_std = torch.rand(1, 9, 3, 16, 16), torch.tensor([0.1])
+    before = net(clip, noise_std)
     assert before.shape == clip.shape
     clip[:, 4] += 0.5
-    changed = (net(clip, sigma) - before).abs().amax((0, 2, 3, 4)) > 1e-6
+    changed = (net(clip, noise_std) - before).abs().amax((0, 2, 3, 4)) > 1e-6
     assert changed.nonzero().flatten().tolist() == [2, 3, 4, 5, 6]
 
 

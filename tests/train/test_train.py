@@ -548,6 +548,7 @@ def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
     from streamdenoise.inference.engine_loader import EngineLoader
     from streamdenoise.inference.load import load_backend
     from streamdenoise.inference.registry import BACKENDS
+    from streamdenoise.inference.step_request import StepRequest
 
     path = data / "tiny.safetensors"
     save_checkpoint(path, RecurrentDenoiser(TINY), {"steps": 0, "noise": "awgn"})
@@ -565,7 +566,7 @@ def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
     artifact = open_artifact(str(manifest))
     gray = [np.full(s, 128, np.uint8) for s in ((32, 48), (16, 24), (16, 24))]
     for name in ("openvino", "openvino-fp32", "onnxruntime", "eager"):
-        backend = load_backend(name, artifact, 32, 48, 8, 1)
+        backend = load_backend(StepRequest(name, artifact, 32, 48, threads=1))
         planes = backend.step(gray, np.full(3, 0.05, np.float32))
         assert np.abs(planes[0].astype(int) - 128).max() < 30
     # Every file that a backend needs is there, and the guard's reference is right.

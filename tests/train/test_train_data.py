@@ -24,41 +24,41 @@ def one_thread() -> None:
 
 
 @pytest.mark.parametrize("form", [Yuv420(True), Yuv420(False), Rgb()], ids=str)
-def test_awgn_has_the_told_moments_in_every_plane(form: PlaneFormat) -> None:
+def test_awgn_has_the_expected_moments_in_every_plane(form: PlaneFormat) -> None:
     clean = torch.full((6, 3, 96, 96), 0.5)
     noise = Awgn(sigma_min=15, sigma_max=15, in_planes=0, estimated=0)
-    planes, sigmas = noise(clean, form, torch.Generator().manual_seed(0))
+    planes, levels = noise(clean, form, torch.Generator().manual_seed(0))
     error = tuple(
         plane - clean_plane
         for plane, clean_plane in zip(planes, form.planes(clean), strict=True)
     )
-    torch.testing.assert_close(form.levels(error), sigmas, rtol=0.05, atol=0)
+    torch.testing.assert_close(form.measured(error), levels, rtol=0.05, atol=0)
     for plane in error:  # gray itself rounds by up to 0.5
         assert abs(float(plane.mean())) < 0.6 / 255
-    told = form.sigmas(torch.tensor([15 / 255]))[0]
-    torch.testing.assert_close(sigmas, told)
+    expected = form.noise_stds(torch.tensor([15 / 255]))[0]
+    torch.testing.assert_close(levels, expected)
 
 
-def test_estimates_are_in_the_units_of_the_told_levels() -> None:
+def test_estimates_are_in_the_units_of_the_true_levels() -> None:
     clean = torch.full((3, 3, 128, 128), 0.5)
     noise = Awgn(sigma_min=15, sigma_max=15, in_planes=0, estimated=0)
     for layout in ("yuv420", "rgb"):
         form = plane_format(layout)
-        planes, sigmas = noise(clean, form, torch.Generator().manual_seed(0))
+        planes, levels = noise(clean, form, torch.Generator().manual_seed(0))
         estimate = form.estimate(planes, (1,))
-        torch.testing.assert_close(estimate, sigmas, rtol=0.12, atol=0)
+        torch.testing.assert_close(estimate, levels, rtol=0.12, atol=0)
 
 
-def test_a_share_is_told_what_the_product_would_estimate() -> None:
+def test_a_share_gets_the_level_that_the_product_would_estimate() -> None:
     clean = torch.full((3, 3, 128, 128), 0.5)
-    told = [
+    levels = [
         Awgn(sigma_min=15, sigma_max=15, in_planes=0, estimated=share)(
             clean, Yuv420(), torch.Generator().manual_seed(0)
         )[1]
         for share in (0, 1)
     ]
-    assert not torch.equal(told[0], told[1])
-    torch.testing.assert_close(told[0], told[1], rtol=0.15, atol=0)
+    assert not torch.equal(levels[0], levels[1])
+    torch.testing.assert_close(levels[0], levels[1], rtol=0.15, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_camera_noise_grows_with_light_and_can_be_absent() -> None:
         linear = y.clamp(min=1e-4) ** 2.2
         ratios.append(float(linear[..., 34:].std() / linear[..., :30].std()))
     assert np.median(ratios) > 1.2
-    planes, sigma = Camera(clean=1, jpeg=0, h264=0, estimated=0)(
+    planes, levels = Camera(clean=1, jpeg=0, h264=0, estimated=0)(
         ramp, Yuv420(), torch.Generator().manual_seed(0)
     )
     for plane, reference in zip(planes, Yuv420().planes(ramp), strict=True):
         assert (plane - reference).abs().max() <= 1.001 / 255
-    assert float(sigma.max()) < 1 / 255
+    assert float(levels.max()) < 1 / 255
 
 
 def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
@@ -155,7 +155,9 @@ def test_a_gray_sensor_adds_no_color_noise(form: PlaneFormat) -> None:
     error = [
         noisy - clean for noisy, clean in zip(planes, form.planes(GRAY), strict=True)
     ]
-    torch.testing.assert_close(form.levels(tuple(error)), levels, rtol=0.05, atol=1e-6)
+    torch.testing.assert_close(
+        form.measured(tuple(error)), levels, rtol=0.05, atol=1e-6
+    )
     assert levels[0] > 0
     assert levels[1:].tolist() == [0, 0]
 

@@ -28,7 +28,7 @@ def test_processes_share_the_clips_of_one(data: Path) -> None:
     parts = [next(batches(recipe, sampler, 0, rank, 2)) for rank in (0, 1)]
     shared = join(parts)
     order = [0, 2, 1, 3]
-    for name in ("noisy", "clean", "sigma", "search"):
+    for name in ("noisy", "clean", "noise_std", "search"):
         assert torch.equal(getattr(shared, name), getattr(whole, name)[order])
     for part, expected in zip(shared.state, whole.state, strict=True):
         assert torch.equal(part, expected[order])

@@ -22,13 +22,14 @@ import torch
 from streamdenoise.console.table import markdown_table
 from streamdenoise.errors import ConfigError, StreamDenoiseError
 from streamdenoise.files import replaced_whole
-from train.classic.config import ClassicConfig
-from train.classic.data import read_pictures
-from train.classic.networks.registry import NETWORKS
-from train.classic.noise import PictureNoise
-from train.classic.report import write_report
-from train.classic.scores import means, scores, with_noise
-from train.classic.train import Result, train_classic
+
+from .config import ClassicConfig
+from .data import read_pictures
+from .networks.registry import NETWORKS
+from .noise import PictureNoise
+from .report import write_report
+from .scores import means, scores, with_noise
+from .train import Result, train_classic
 
 AUTOENCODERS = ("autoencoder_pool", "autoencoder_strided", "autoencoder_mnist")
 DENOISERS = ("dncnn", "ffdnet", "unet", "nano")

@@ -11,8 +11,9 @@ from safetensors.torch import save
 from streamdenoise.errors import CheckpointError, ConfigError
 from streamdenoise.files import replaced_whole
 from streamdenoise.network.checkpoint import PICTURE_KEY
-from train.classic.networks.network import PictureNetwork
-from train.classic.networks.registry import NetworkSpec
+
+from .networks.network import PictureNetwork
+from .networks.registry import NetworkSpec
 
 
 def save_network(

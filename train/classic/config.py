@@ -7,9 +7,10 @@ from itertools import product
 from pathlib import Path
 
 from streamdenoise.errors import ConfigError
-from train.classic.loss import LOSSES
-from train.classic.networks.registry import NETWORKS, NetworkSpec
-from train.classic.noise import PictureNoise
+
+from .loss import LOSSES
+from .networks.registry import NETWORKS, NetworkSpec
+from .noise import PictureNoise
 
 GRID = {"lr": float, "batch": int, "width": int}
 """What ``--grid`` can vary."""

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from streamdenoise.errors import ConfigError, SourceOpenError
+from streamdenoise.imaging.color import rgb_to_gray
 from streamdenoise.io.options import IMAGE_SUFFIXES
 from streamdenoise.io.sources.image import is_cut_short, read_image
-from train.classic.idx import is_idx, read_idx
+
+from .idx import is_idx, read_idx
 
 MNIST = Path("data/mnist")
 """Where ``--data mnist`` looks, from the working directory."""
@@ -146,7 +148,7 @@ def _read_tables(files: list[Path], channels: int, resize: int) -> Pictures:
     if arrays[0].shape[2] < channels:
         arrays = [np.repeat(array, channels, 2) for array in arrays]
     elif arrays[0].shape[2] > channels:
-        arrays = [_gray(array) for array in arrays]
+        arrays = [rgb_to_gray(array)[..., None] for array in arrays]
         notes = ["color was converted to gray"]
     return Pictures([_resized(array, resize) for array in arrays], False, notes)
 
@@ -175,7 +177,7 @@ def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> P
             continue
         if channels == 1:
             colored += bool((picture != picture[..., :1]).any())
-            picture = _gray(picture)
+            picture = rgb_to_gray(picture)[..., None]
         picture = _resized(picture, resize)
         if min(picture.shape[:2]) < least:
             small.append(file.name)
@@ -301,11 +303,6 @@ def _middle(array: np.ndarray, side: int) -> np.ndarray:
         slice((n - min(n, side)) // 2, (n + min(n, side)) // 2) for n in array.shape[:2]
     ]
     return array[*parts]
-
-
-def _gray(rgb: np.ndarray) -> np.ndarray:
-    """By BT.601, as published figures on gray pictures are."""
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]
 
 
 def _resized(array: np.ndarray, side: int) -> np.ndarray:

@@ -12,9 +12,10 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.export.export import guard_reference, trace_onnx, write_artifact
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.packing import blocks_to_planes, planes_to_blocks
-from train.classic.checkpoint import load_network
-from train.classic.networks.network import PictureNetwork
-from train.classic.networks.registry import kmac_per_pixel, parameters
+
+from .checkpoint import load_network
+from .networks.network import PictureNetwork
+from .networks.registry import kmac_per_pixel, parameters
 
 
 class PictureGraph(nn.Module):
@@ -46,12 +47,12 @@ class PictureGraph(nn.Module):
             The pixels denoised, rounded and clipped to [0, peak].
         """
         (noisy,) = blocks_to_planes(pixels * (1.0 / peak), self.layout)
-        level = sigma.mean(1)[:, None, None, None]
+        noise_std = sigma.mean(1)[:, None, None, None]
         if self.net.takes_sigma:
-            clean = self.net.whole(noisy, level * strength)
+            clean = self.net.whole(noisy, noise_std * strength)
         else:
             clean = noisy + strength.clamp(max=1.0) * (
-                self.net.whole(noisy, level) - noisy
+                self.net.whole(noisy, noise_std) - noisy
             )
         rounded = torch.round(clean.clamp(0.0, 1.0) * peak)
         return (planes_to_blocks((rounded,)),)

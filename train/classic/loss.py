@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.loss import charbonnier_loss
+from ..loss import charbonnier_loss
 
 
 def _charbonnier(denoised: Tensor, clean: Tensor) -> Tensor:

@@ -8,54 +8,60 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamdenoise.errors import ConfigError
-from train.degradation.noise import Camera, normal
-from train.degradation.planes import Rgb
+from streamdenoise.imaging.color import rgb_to_gray
+
+from ..degradation.noise import Camera, normal
+from ..degradation.planes import Rgb
 
 _CAMERA_BLOCK = 4
 """`Camera` makes coarse grain at a quarter of the size."""
 _GOLDEN = (5**0.5 - 1) / 2
-_LUMA = torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]
 
 
-def gaussian(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """White noise of std `sigma`."""
-    return clean + sigma * normal(clean.shape, generator)
+def gaussian(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+    """White noise of std `level`."""
+    return clean + level * normal(clean.shape, generator)
 
 
-def poisson(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """Shot noise whose std in white is `sigma`: white is ``1 / sigma**2`` photons."""
-    photon = sigma.square().clamp(min=1e-8)
+def poisson(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+    """Shot noise whose std in white is `level`: white is ``1 / level**2`` photons."""
+    photon = level.square().clamp(min=1e-8)
     return torch.poisson(clean.clamp(min=0) / photon, generator) * photon
 
 
-def salt_pepper(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """Black or white pixels, all channels of one alike; `sigma` is their share."""
+def salt_pepper(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+    """Black or white pixels, all channels of one alike; `level` is their share."""
     shape = (len(clean), 1, *clean.shape[2:])
     drawn = torch.rand(shape, generator=generator)
-    noisy = torch.where(drawn < sigma / 2, torch.zeros(()), clean)
-    return torch.where(drawn > 1 - sigma / 2, torch.ones(()), noisy)
+    noisy = torch.where(drawn < level / 2, torch.zeros(()), clean)
+    return torch.where(drawn > 1 - level / 2, torch.ones(()), noisy)
 
 
-def speckle(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """Multiplied noise: its std is `sigma` times the brightness."""
-    return clean * (1 + sigma * normal(clean.shape, generator))
+def speckle(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+    """Multiplied noise: its std is `level` times the brightness."""
+    return clean * (1 + level * normal(clean.shape, generator))
 
 
-def camera(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """Noise of `train.degradation.noise.Camera`, up to `sigma` at middle gray."""
+def camera(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise of `train.degradation.noise.Camera`, up to `level` at middle gray."""
     pictures = []
-    for picture, level in zip(clean, sigma.flatten().tolist(), strict=True):
+    for picture, one in zip(clean, level.flatten().tolist(), strict=True):
         # Video compression needs more than a picture; without noise there is nothing
         # to be measured.
-        recipe = Camera(sigma_max=255 * level, h264=0.0, clean=0.0)
+        recipe = Camera(sigma_max=255 * one, h264=0.0, clean=0.0)
         height, width = picture.shape[1:]
         padding = (0, -width % _CAMERA_BLOCK, 0, -height % _CAMERA_BLOCK)
         padded = F.pad(picture[None], padding, mode="replicate")
         rgb = padded.expand(1, 3, *padded.shape[2:]).clone()
         ((noisy,), _) = recipe(rgb, Rgb(), generator)
         noisy = noisy[0, :, :height, :width]
-        pictures.append(noisy if len(picture) == 3 else (noisy * _LUMA).sum(0, True))
+        pictures.append(noisy if len(picture) == 3 else _gray(noisy))
     return torch.stack(pictures)
+
+
+def _gray(rgb: Tensor) -> Tensor:
+    """``(3, H, W)`` to ``(1, H, W)``, by the function that made the clean ones gray."""
+    return torch.from_numpy(rgb_to_gray(rgb.permute(1, 2, 0).numpy()))[None]
 
 
 NOISES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
@@ -111,7 +117,7 @@ class PictureNoise:
         Over any run of pictures they are spread evenly (multiples of the golden ratio,
         Weyl 1916), so that means do not hang on luck.
         """
-        low, high = (level / 255 for level in self.sigma)
+        low, high = (sigma / 255 for sigma in self.sigma)
         places = (torch.arange(first, first + count).double() + 0.5) * _GOLDEN % 1
         return (low + (high - low) * places).float()[:, None, None, None]
 
@@ -119,26 +125,27 @@ class PictureNoise:
         self,
         clean: Tensor,
         generator: torch.Generator,
-        sigma: Tensor | None = None,
+        level: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Add noise to pictures.
 
         Args:
             clean: ``(N, C, H, W)``.
             generator: source of all randomness.
-            sigma: level of each picture, see `spread`; None draws them.
+            level: of each picture, see `spread`; None draws them.
 
         Returns:
             The noisy pictures, and the noise std ``(N, 1, 1, 1)`` that networks are
             told: that of Gaussian noise, else of what was added.
         """
-        if sigma is None:
-            low, high = (level / 255 for level in self.sigma)
+        if level is None:
+            low, high = (sigma / 255 for sigma in self.sigma)
             shape = (len(clean), 1, 1, 1)
-            sigma = low + (high - low) * torch.rand(shape, generator=generator)
-        noisy = NOISES[self.kind](clean, sigma, generator)
+            level = low + (high - low) * torch.rand(shape, generator=generator)
+        noisy = NOISES[self.kind](clean, level, generator)
         if self.clip:
             noisy = noisy.clamp(0, 1)
+        noise_std = level
         if self.kind != "gaussian":
-            sigma = (noisy - clean).square().mean((1, 2, 3), keepdim=True).sqrt()
-        return noisy, sigma
+            noise_std = (noisy - clean).square().mean((1, 2, 3), keepdim=True).sqrt()
+        return noisy, noise_std

@@ -10,10 +10,11 @@ import numpy as np
 from streamdenoise.console.table import align
 from streamdenoise.files import replaced_whole
 from streamdenoise.measure.plots import figure_type
-from train.classic.config import ClassicConfig
-from train.classic.scores import Noisy, Score, denoised
-from train.classic.train import Comparison, Result, train_classic
-from train.classic.trainer import OnEpoch
+
+from .config import ClassicConfig
+from .scores import Noisy, Score, denoised
+from .train import Comparison, Result, train_classic
+from .trainer import OnEpoch
 
 _SHOWN, _SHOWN_LARGE = 6, 3
 """Test pictures that are shown of each network, small ones and photographs."""
@@ -138,7 +139,7 @@ def _strip(
             break
         index -= len(group.clean)
     one = Noisy(*(each[index : index + 1] for each in group))
-    caption = f"noise of {255 * float(one.sigma):.1f}: {caption}"
+    caption = f"noise of {255 * float(one.noise_std):.1f}: {caption}"
     clean, noisy, out = one.clean[0], one.noisy[0], denoised(result.net, one)[0]
     error = 0.5 + _ERROR_GAIN * (out - clean)
     views = [

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from streamdenoise.files import replaced_whole
 from streamdenoise.imaging.metrics import psnr_db, ssim
-from train.classic.data import Pictures, by_shape
-from train.classic.networks.network import PictureNetwork
-from train.classic.noise import PictureNoise
+
+from .data import Pictures, by_shape
+from .networks.network import PictureNetwork
+from .noise import PictureNoise
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:
@@ -43,7 +44,7 @@ class Noisy(NamedTuple):
 
     clean: Tensor
     noisy: Tensor
-    sigma: Tensor
+    noise_std: Tensor
 
 
 def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy]:
@@ -52,8 +53,8 @@ def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy
     held: list[Noisy] = []
     done = 0
     for clean in by_shape(pictures):
-        sigma = noise.spread(done, len(clean))
-        held.append(Noisy(clean, *noise.add(clean, generator, sigma)))
+        noise_std = noise.spread(done, len(clean))
+        held.append(Noisy(clean, *noise.add(clean, generator, noise_std)))
         done += len(clean)
     return held
 
@@ -61,7 +62,7 @@ def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy
 @torch.inference_mode()
 def denoised(net: PictureNetwork, held: Noisy) -> Tensor:
     """What the network makes of it, clipped to [0, 1]."""
-    return net(held.noisy, held.sigma).clamp(0, 1)
+    return net(held.noisy, held.noise_std).clamp(0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,19 @@ import torch
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.files import replaced_whole
 from streamdenoise.measure.plots import figure_type
-from train.classic.checkpoint import load_network
-from train.classic.config import ClassicConfig, Run
-from train.classic.data import Batches, Pictures, read_pictures, split
-from train.classic.networks.network import PictureNetwork
-from train.classic.networks.registry import (
+
+from .checkpoint import load_network
+from .config import ClassicConfig, Run
+from .data import Batches, Pictures, read_pictures, split
+from .networks.network import PictureNetwork
+from .networks.registry import (
     NETWORKS,
     kmac_per_pixel,
     parameters,
     receptive_field,
 )
-from train.classic.scores import Noisy, Score, means, scores, with_noise, write_rows
-from train.classic.trainer import OnEpoch, Point, Trainer
+from .scores import Noisy, Score, means, scores, with_noise, write_rows
+from .trainer import OnEpoch, Point, Trainer
 
 _RESULTS = "results.json"
 _TEST_SIDE = 256

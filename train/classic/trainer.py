@@ -12,14 +12,15 @@ from torch import Tensor
 
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.files import replaced_whole
-from train.classic.checkpoint import save_network
-from train.classic.config import ClassicConfig, Run
-from train.classic.data import Batches
-from train.classic.loss import LOSSES
-from train.classic.networks.network import PictureNetwork
-from train.classic.scores import MOST_DB, Noisy, write_rows
-from train.run.board import Board
-from train.run.saving import commit, read_last
+
+from ..run.board import Board
+from ..run.saving import commit, read_last
+from .checkpoint import save_network
+from .config import ClassicConfig, Run
+from .data import Batches
+from .loss import LOSSES
+from .networks.network import PictureNetwork
+from .scores import MOST_DB, Noisy, write_rows
 
 OnEpoch = Callable[[str], None]
 
@@ -137,8 +138,8 @@ class Trainer:
         total, count = 0.0, 0
         self.net.train()
         for clean in self._batches.epoch(number):
-            noisy, sigma = self.config.noise.add(clean, generator)
-            loss = self._step(clean, noisy, sigma, number)
+            noisy, noise_std = self.config.noise.add(clean, generator)
+            loss = self._step(clean, noisy, noise_std, number)
             total, count = total + loss * len(clean), count + len(clean)
             self._spent_s = before + time.process_time() - started
             if self.config.minutes and self._progress >= 1:
@@ -158,12 +159,14 @@ class Trainer:
         turn = 0.5 * (1 + math.cos(math.pi * min(1.0, self._progress)))
         return self.run.lr * warm * (0.01 + 0.99 * turn)
 
-    def _step(self, clean: Tensor, noisy: Tensor, sigma: Tensor, epoch: int) -> float:
+    def _step(
+        self, clean: Tensor, noisy: Tensor, noise_std: Tensor, epoch: int
+    ) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr()
         self._optimizer.zero_grad(set_to_none=True)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
-        loss = self._loss(self.net(noisy, sigma), clean)
+        loss = self._loss(self.net(noisy, noise_std), clean)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         if not math.isfinite(loss.item()) or not norm.isfinite():
@@ -188,8 +191,8 @@ class Trainer:
         """Mean loss, and mean PSNR in dB."""
         self.net.eval()
         loss, psnr, count = 0.0, 0.0, 0
-        for clean, noisy, sigma in held:
-            out = self.net(noisy, sigma)
+        for clean, noisy, noise_std in held:
+            out = self.net(noisy, noise_std)
             loss += self._loss(out, clean).item() * len(clean)
             mse = (out.clamp(0, 1) - clean).square().mean((1, 2, 3))
             psnr += (-10 * mse.log10()).clamp(max=MOST_DB).sum().item()

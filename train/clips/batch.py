@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from streamdenoise.network.model import State
-from streamdenoise.network.packing import pack, packed_sigma
-from train.clips.sampler import ClipSampler
-from train.degradation.planes import plane_format
-from train.recipe import Recipe
+from streamdenoise.network.packing import pack, packed_noise_std
+
+from ..degradation.planes import plane_format
+from ..recipe import Recipe
+from .sampler import ClipSampler
 
 _SEARCH_SHARES = (0.15, 0.6, 0.25)
 """Shares of clips whose motion is not followed, searched at full and at half size."""
@@ -21,11 +22,14 @@ _SEARCH_SHARES = (0.15, 0.6, 0.25)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Packed clips ``(N, T, h, w, C)``, sigmas ``(N, 1, 1, C)`` and a first state."""
+    """Packed clips, the noise level of each, and a first state."""
 
     noisy: Tensor
+    """``(N, T, h, w, C)``."""
     clean: Tensor
-    sigma: Tensor
+    """``(N, T, h, w, C)``."""
+    noise_std: Tensor
+    """``(N, 1, 1, C)`` in [0, 1]."""
     search: Tensor
     """``(N,)``: how motion is followed, `steps` of `find_flows`; on the CPU."""
     state: State
@@ -45,7 +49,7 @@ class Batch:
             self,
             noisy=self.noisy.to(device),
             clean=self.clean.to(device),
-            sigma=self.sigma.to(device),
+            noise_std=self.noise_std.to(device),
             state=(fused, frames, hidden, low),
         )
 
@@ -59,9 +63,9 @@ def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Ba
     clip, static = sampler.draw(stage.length, stage.size, rng)
     rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float().div_(255)
     form = plane_format(spec.layout, limited=bool(rng.random() < 0.75))
-    planes, sigma = recipe.noise(rgb, form, generator)
+    planes, noise_std = recipe.noise(rgb, form, generator)
     noisy, clean = pack(planes), pack(form.planes(rgb))
-    channel_sigma = packed_sigma(sigma[None], spec.layout)
+    channel_std = packed_noise_std(noise_std[None], spec.layout)
     # A part of the clips starts in mid-stream: with the mean of many frames of
     # the scene as it was, which may have changed since.
     count = 0.0
@@ -76,7 +80,7 @@ def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Ba
     return Batch(
         noisy=noisy[None],
         clean=clean[None],
-        sigma=channel_sigma,
+        noise_std=channel_std,
         search=torch.from_numpy(rng.choice(3, 1, p=_SEARCH_SHARES)),
         state=(
             warm,
@@ -95,7 +99,7 @@ def join(clips: list[Batch]) -> Batch:
     return Batch(
         noisy=torch.cat([clip.noisy for clip in clips]),
         clean=torch.cat([clip.clean for clip in clips]),
-        sigma=torch.cat([clip.sigma for clip in clips]),
+        noise_std=torch.cat([clip.noise_std for clip in clips]),
         search=torch.cat([clip.search for clip in clips]),
         state=(fused, frames, hidden, low),
     )

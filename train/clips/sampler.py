@@ -6,8 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from train.clips.cache import cached
-from train.clips.synthetic import cut, expose, hold, move_camera, occlude, parallax
+from streamdenoise.imaging.color import rgb_to_gray
+
+from .cache import cached
+from .synthetic import cut, expose, hold, move_camera, occlude, parallax
 
 _MARGIN = 64
 """Pixels of a still around a crop, for the camera to move in."""
@@ -152,8 +154,7 @@ class ClipSampler:
 
 
 def _without_color(frame: np.ndarray) -> np.ndarray:
-    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(rgb_to_gray(frame), cv2.COLOR_GRAY2RGB)
 
 
 def _resize(frame: np.ndarray, size: int) -> np.ndarray:

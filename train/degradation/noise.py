@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamdenoise.network.model import MIN_TOLD
-from train.degradation.compression import through_h264, through_jpeg
-from train.degradation.planes import PlaneFormat, Planes, Rgb, Yuv420, to_8_bits
+from streamdenoise.network.model import MIN_GIVEN_STD
+
+from .compression import through_h264, through_jpeg
+from .planes import PlaneFormat, Planes, Rgb, Yuv420, to_8_bits
 
 
 class NoiseRecipe(Protocol):
@@ -108,27 +109,29 @@ class Awgn:
     def _noisy(
         self, clean: Tensor, form: PlaneFormat, generator: torch.Generator
     ) -> tuple[Planes, Tensor]:
-        sigma = _uniform(generator, self.sigma_min, self.sigma_max) / 255
+        sigma = _uniform(generator, self.sigma_min, self.sigma_max)
+        noise_std = sigma / 255
         if _gray_sensor(clean, self.luma_only, generator):
-            noise = sigma * normal(clean[:, :1].shape, generator)
+            noise = noise_std * normal(clean[:, :1].shape, generator)
             planes = form.planes(to_8_bits(clean + noise))
             if _uniform(generator, 0, 1) < self.estimated:
                 return planes, form.estimate(planes, self.sigma_scales)
-            return planes, form.gray_sigmas(sigma)
+            return planes, form.gray_noise_stds(noise_std)
         if isinstance(form, Rgb) or _uniform(generator, 0, 1) >= self.in_planes:
-            noise = sigma * normal(clean.shape, generator)
+            noise = noise_std * normal(clean.shape, generator)
             planes = form.planes(to_8_bits(clean + noise))
             if _uniform(generator, 0, 1) < self.estimated:
                 return planes, form.estimate(planes, self.sigma_scales)
-            return planes, form.sigmas(torch.tensor([sigma]))[0]
-        sigmas = torch.tensor(
-            [0.7 * sigma] + [sigma * _uniform(generator, 0.05, 0.8) for _ in "UV"]
+            return planes, form.noise_stds(torch.tensor([noise_std]))[0]
+        stds = torch.tensor(
+            [0.7 * noise_std]
+            + [noise_std * _uniform(generator, 0.05, 0.8) for _ in "UV"]
         )
         planes = tuple(
-            to_8_bits(plane + s * normal(plane.shape, generator))
-            for plane, s in zip(form.planes(clean), sigmas, strict=True)
+            to_8_bits(plane + std * normal(plane.shape, generator))
+            for plane, std in zip(form.planes(clean), stds, strict=True)
         )
-        return planes, sigmas
+        return planes, stds
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +221,13 @@ class Camera:
                 planes = (video.rgb(through_h264(video.planes(noisy), crf)),)
         if _uniform(generator, 0, 1) < self.estimated:
             off = _uniform(generator, -0.5, 0.5)
-            told = form.estimate(planes, self.sigma_scales)
+            levels = form.estimate(planes, self.sigma_scales)
         else:
             off = _uniform(generator, -self.too_low, self.too_high)
             pairs = zip(planes, form.planes(clean), strict=True)
-            told = form.levels(tuple(noisy - clean for noisy, clean in pairs))
-        told = _misjudge(told * 2**off, self.jittered, generator)
-        return planes, told.clamp(min=MIN_TOLD)
+            levels = form.measured(tuple(noisy - clean for noisy, clean in pairs))
+        levels = _misjudge(levels * 2**off, self.jittered, generator)
+        return planes, levels.clamp(min=MIN_GIVEN_STD)
 
 
 def smear(noise: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,18 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamdenoise.imaging.noise_level import opponent_sigmas, plane_std
+from streamdenoise.imaging.color import yuv_from_rgb
+from streamdenoise.imaging.noise_level import opponent_noise_stds, plane_noise_std
 from streamdenoise.network.packing import OPPONENT
 
-# Luma weights of BT.709 (ITU-R BT.709-6, 3.2).
-_KR, _KB = 0.2126, 0.0722
-_RGB_TO_YUV = torch.tensor(
-    [
-        [_KR, 1 - _KR - _KB, _KB],
-        [-0.5 * _KR / (1 - _KB), -0.5 * (1 - _KR - _KB) / (1 - _KB), 0.5],
-        [0.5, -0.5 * (1 - _KR - _KB) / (1 - _KR), -0.5 * _KB / (1 - _KR)],
-    ]
-)
+_BT709 = 1
+"""Matrix of all training clips, whatever their size: the shipped weights know no other.
+"""
 
 Planes = tuple[Tensor, ...]
 
@@ -39,23 +34,23 @@ class PlaneFormat(Protocol):
         """
         ...
 
-    def sigmas(self, sigma: Tensor) -> Tensor:
-        """Noise levels of independent RGB noise of std `sigma`.
+    def noise_stds(self, noise_std: Tensor) -> Tensor:
+        """Noise levels of independent RGB noise of std `noise_std`.
 
         Args:
-            sigma: ``(N,)``.
+            noise_std: ``(N,)`` in [0, 1].
 
         Returns:
-            ``(N, 3)``, as `streamdenoise.network.packing.packed_sigma` takes them.
+            ``(N, 3)``, as `streamdenoise.network.packing.packed_noise_std` takes them.
         """
         ...
 
-    def gray_sigmas(self, sigma: float) -> Tensor:
-        """Noise levels ``(3,)``, as `sigmas`, of noise alike in R, G and B."""
+    def gray_noise_stds(self, noise_std: float) -> Tensor:
+        """Noise levels ``(3,)``, as `noise_stds`, of noise alike in R, G and B."""
         ...
 
-    def levels(self, noise: Planes) -> Tensor:
-        """Noise levels ``(3,)``, as `sigmas`, of noise alone."""
+    def measured(self, noise: Planes) -> Tensor:
+        """Noise levels ``(3,)``, as `noise_stds`, of noise alone."""
         ...
 
     def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
@@ -73,20 +68,19 @@ class Yuv420:
     limited: bool = True
     """Limited ("tv") range, else full."""
 
-    def _scale_offset(self) -> tuple[Tensor, Tensor]:
-        scale = (219.0, 224.0, 224.0) if self.limited else (255.0, 255.0, 255.0)
-        offset = (16.0 if self.limited else 0.0, 128.0, 128.0)
-        return torch.tensor(scale) / 255, torch.tensor(offset) / 255
+    def _weights_offset(self) -> tuple[Tensor, Tensor]:
+        """Of YUV from RGB, both in [0, 1]: ``(3, 3)`` and ``(3,)``."""
+        matrix = torch.tensor(yuv_from_rgb(_BT709, not self.limited)).float()
+        return matrix[:, :3], matrix[:, 3] / 255
 
     def planes(self, rgb: Tensor) -> Planes:
-        scale, offset = self._scale_offset()
-        matrix = (_RGB_TO_YUV * scale[:, None]).tolist()
+        weights, offset = self._weights_offset()
         rows = (rgb[..., ::2, :] + rgb[..., 1::2, :]) * 0.5
         half = (rows[..., ::2] + rows[..., 1::2]) * 0.5
         planes = []
         # Sums of weighted channels: for three of them much faster than a convolution.
         for row, start, source in zip(
-            matrix, offset.tolist(), (rgb, half, half), strict=True
+            weights.tolist(), offset.tolist(), (rgb, half, half), strict=True
         ):
             plane = source[:, :1] * row[0] + start
             plane += source[:, 1:2] * row[1]
@@ -96,32 +90,37 @@ class Yuv420:
 
     def rgb(self, planes: Planes) -> Tensor:
         """Back to RGB ``(N, 3, H, W)`` of 8 bits; chroma is interpolated."""
-        scale, offset = self._scale_offset()
+        weights, offset = self._weights_offset()
         luma, *chroma = planes
         size = list(luma.shape[-2:])
         full = [F.interpolate(plane, size, mode="bilinear") for plane in chroma]
-        yuv = (torch.cat([luma, *full], 1) - offset[:, None, None]) / scale[
-            :, None, None
-        ]
-        return to_8_bits(_mix(_RGB_TO_YUV.inverse(), yuv))
+        yuv = torch.cat([luma, *full], 1) - offset[:, None, None]
+        return to_8_bits(_mix(weights.inverse(), yuv))
 
-    def sigmas(self, sigma: Tensor) -> Tensor:
-        # Rows of the matrix in quadrature.
-        rows = _RGB_TO_YUV.square().sum(1).sqrt() * self._scale_offset()[0]
-        return sigma[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
+    def noise_stds(self, noise_std: Tensor) -> Tensor:
+        # Rows of the matrix in quadrature; the chroma is averaged over 2x2.
+        rows = self._weights_offset()[0].norm(dim=1)
+        return noise_std[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
 
-    def gray_sigmas(self, sigma: float) -> Tensor:
-        return sigma * self._scale_offset()[0] * torch.tensor([1.0, 0.0, 0.0])
+    def gray_noise_stds(self, noise_std: float) -> Tensor:
+        # R, G and B add up, not in quadrature: in luma to all of it, in chroma to zero.
+        luma = float(self._weights_offset()[0][0].sum())
+        return torch.tensor([noise_std * luma, 0.0, 0.0])
 
-    def levels(self, noise: Planes) -> Tensor:
+    def measured(self, noise: Planes) -> Tensor:
         return torch.stack([plane.std() for plane in noise])
 
     def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
-        told = [
-            _rms([plane_std(x[0], 255, scales, not self.limited) for x in _some(plane)])
+        stds = [
+            _rms(
+                [
+                    plane_noise_std(x[0], 255, scales, not self.limited)
+                    for x in _some(plane)
+                ]
+            )
             for plane in planes
         ]
-        return torch.tensor(told)
+        return torch.tensor(stds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +130,19 @@ class Rgb:
     def planes(self, rgb: Tensor) -> Planes:
         return (rgb,)
 
-    def sigmas(self, sigma: Tensor) -> Tensor:
-        return sigma[:, None].expand(-1, 3)
+    def noise_stds(self, noise_std: Tensor) -> Tensor:
+        return noise_std[:, None].expand(-1, 3)
 
-    def gray_sigmas(self, sigma: float) -> Tensor:
+    def gray_noise_stds(self, noise_std: float) -> Tensor:
         # A row of unit length, all alike.
-        return torch.tensor([3**0.5 * sigma, 0.0, 0.0])
+        return torch.tensor([3**0.5 * noise_std, 0.0, 0.0])
 
-    def levels(self, noise: Planes) -> Tensor:
+    def measured(self, noise: Planes) -> Tensor:
         return _mix(torch.from_numpy(OPPONENT), noise[0]).std((0, 2, 3))
 
     def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
         every = [
-            opponent_sigmas(x.transpose(1, 2, 0), scales) for x in _some(planes[0])
+            opponent_noise_stds(x.transpose(1, 2, 0), scales) for x in _some(planes[0])
         ]
         return torch.tensor(
             [_rms(list(of_plane)) for of_plane in zip(*every, strict=True)]

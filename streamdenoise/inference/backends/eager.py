@@ -7,18 +7,17 @@ import torch
 from torch import Tensor
 
 from streamdenoise.errors import BackendUnavailableError
-from streamdenoise.inference.backend import StepRequest
 from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.network.checkpoint import load_checkpoint
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.model import DeployedGraph
 
 
-def load(name: str, request: StepRequest, device: str = "cpu") -> TorchDeviceBackend:
+def load(request: StepRequest, device: str = "cpu") -> TorchDeviceBackend:
     """Build the network from its checkpoint, channels last.
 
     Args:
-        name: of the backend.
         request: FP32, or FP16 for GPUs.
         device: ``cpu`` or ``cuda``, where each step is one CUDA graph.
 
@@ -27,8 +26,8 @@ def load(name: str, request: StepRequest, device: str = "cpu") -> TorchDeviceBac
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise BackendUnavailableError(
-            f"{name} needs PyTorch with CUDA; install it as pytorch.org tells, or "
-            "choose --backend openvino"
+            f"{request.backend} needs PyTorch with CUDA; install it as "
+            "described on pytorch.org, or choose --backend openvino"
         )
     net, _ = load_checkpoint(request.file)
     if request.precision == "fp16":
@@ -48,4 +47,4 @@ def load(name: str, request: StepRequest, device: str = "cpu") -> TorchDeviceBac
             output.copy_(value)
 
     dtypes = [tensor.dtype for tensor in graph.initial_state(8, 8)]
-    return TorchDeviceBackend(name, request, launch, device, dtypes)
+    return TorchDeviceBackend(request, launch, device, dtypes)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdenoise.imaging.motion import StateWarper
-from streamdenoise.inference.backend import StepRequest
+from streamdenoise.inference.step_request import StepRequest
 
 
 class HostState:
@@ -13,6 +13,7 @@ class HostState:
 
     def __init__(self, request: StepRequest) -> None:
         """Start fresh."""
+        self.name = request.backend
         self._names = request.artifact.state_names
         self._state_shapes = request.state_shapes
         self._warper: StateWarper | None = None

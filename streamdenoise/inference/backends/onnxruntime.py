@@ -8,8 +8,8 @@ import onnxruntime as ort
 
 from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks
-from streamdenoise.inference.backend import StepRequest
 from streamdenoise.inference.backends.host_state import HostState
+from streamdenoise.inference.step_request import StepRequest
 
 _REMEDIES = {
     "CUDAExecutionProvider": "pip install onnxruntime-gpu in place of onnxruntime",
@@ -22,8 +22,7 @@ _REMEDIES = {
 class OnnxRuntimeBackend(HostState):
     """The deployed graph, with the casts from and to integers in numpy."""
 
-    def __init__(self, name: str, request: StepRequest, provider: str) -> None:
-        self.name = name
+    def __init__(self, request: StepRequest, provider: str) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 3
         if request.threads is not None:
@@ -38,7 +37,8 @@ class OnnxRuntimeBackend(HostState):
         )
         if self._session.get_providers()[0] != provider:
             raise BackendUnavailableError(
-                f"{name} found no device for {provider}; choose another --backend"
+                f"{request.backend} found no device for {provider}; choose "
+                "another --backend"
             )
         self._inputs = request.artifact.input_names
         # Half-precision graphs keep some of their state in it.
@@ -84,7 +84,7 @@ class OnnxRuntimeBackend(HostState):
 
 
 def load(
-    name: str, request: StepRequest, provider: str = "CPUExecutionProvider"
+    request: StepRequest, provider: str = "CPUExecutionProvider"
 ) -> OnnxRuntimeBackend:
     """Start a session for this size.
 
@@ -94,7 +94,7 @@ def load(
     """
     if provider not in ort.get_available_providers():
         raise BackendUnavailableError(
-            f"{name} needs ONNX Runtime with {provider}, which this one lacks; "
-            f"{_REMEDIES.get(provider, 'install another build')}"
+            f"{request.backend} needs ONNX Runtime with {provider}, which this "
+            f"build lacks; {_REMEDIES.get(provider, 'install another build')}"
         )
-    return OnnxRuntimeBackend(name, request, provider)
+    return OnnxRuntimeBackend(request, provider)

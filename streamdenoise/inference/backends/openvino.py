@@ -15,22 +15,16 @@ from openvino.preprocess import PrePostProcessor  # noqa: E402
 
 from streamdenoise.errors import ConfigError, EngineLoadError  # noqa: E402
 from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks  # noqa: E402
-from streamdenoise.inference.backend import (  # noqa: E402
-    EngineOptions,
-    OnBuild,
-    StepRequest,
-)
+from streamdenoise.inference.backend import EngineOptions, OnBuild  # noqa: E402
 from streamdenoise.inference.backends.host_state import HostState  # noqa: E402
+from streamdenoise.inference.step_request import StepRequest  # noqa: E402
 from streamdenoise.machine import cpu_name  # noqa: E402
 
 
 class OpenVinoBackend(HostState):
     """One infer request on buffers of ours; two sets of state are written in turn."""
 
-    def __init__(
-        self, name: str, request: StepRequest, compiled: ov.CompiledModel
-    ) -> None:
-        self.name = name
+    def __init__(self, request: StepRequest, compiled: ov.CompiledModel) -> None:
         shapes = request.state_shapes
         self._pixels = np.zeros(request.pixels_shape, request.dtype)
         self._cleaned = np.zeros(request.pixels_shape, request.dtype)
@@ -158,7 +152,6 @@ def _config(request: StepRequest) -> dict[str, str]:
 
 
 def load(
-    name: str,
     request: StepRequest,
     engine: bytes | None = None,
     profile: bool = False,
@@ -169,10 +162,12 @@ def load(
     few per cent.
     """
     if engine is None:
-        return OpenVinoBackend(name, request, _compile(request, profile))
+        return OpenVinoBackend(request, _compile(request, profile))
     try:
         compiled = ov.Core().import_model(engine, "CPU", _config(request))
     except RuntimeError as exc:
         reason = " ".join(str(exc).split())[:200]
-        raise EngineLoadError(f"{name} cannot load its engine: {reason}") from exc
-    return OpenVinoBackend(name, request, compiled)
+        raise EngineLoadError(
+            f"{request.backend} cannot load its engine: {reason}"
+        ) from exc
+    return OpenVinoBackend(request, compiled)

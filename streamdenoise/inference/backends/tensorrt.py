@@ -18,10 +18,11 @@ from streamdenoise.errors import (
     EngineBuildError,
     EngineLoadError,
 )
-from streamdenoise.files import write_whole
-from streamdenoise.inference.backend import EngineOptions, OnBuild, StepRequest
+from streamdenoise.files import replaced_whole
+from streamdenoise.inference.backend import EngineOptions, OnBuild
 from streamdenoise.inference.engine_folders import default_folder
 from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cuda_facts, has_cuda
 
 log = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ def build(
     return bytes(engine)
 
 
-def load(name: str, request: StepRequest, engine: bytes, flavor: str) -> Any:
+def load(request: StepRequest, engine: bytes, flavor: str) -> Any:
     """Run an engine on buffers of PyTorch; not measured.
 
     Raises:
@@ -168,18 +169,18 @@ def load(name: str, request: StepRequest, engine: bytes, flavor: str) -> Any:
     if loaded is None:
         faults = "; ".join(logger.errors[-2:])
         if "out of memory" in faults.lower():
-            raise _short_of_memory(name, request)
-        raise EngineLoadError(f"{name} cannot load its engine: {faults}")
+            raise _short_of_memory(request)
+        raise EngineLoadError(f"{request.backend} cannot load its engine: {faults}")
     budget_log.info(
         "%s: the network needs %.0f MiB of GPU memory for %dx%d, beside its weights",
-        name,
+        request.backend,
         loaded.device_memory_size_v2 / 2**20,
         request.width,
         request.height,
     )
     context = _context(trt, loaded, flavor)
     if context is None:
-        raise _short_of_memory(name, request)
+        raise _short_of_memory(request)
     names_in, names_out = _tensor_names(trt, loaded, request)
 
     def launch(inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
@@ -194,14 +195,16 @@ def load(name: str, request: StepRequest, engine: bytes, flavor: str) -> Any:
         ]
         stream = torch.cuda.current_stream().cuda_stream
         if not (all(done) and context.execute_async_v3(stream)):
-            raise BackendError(f"{name} failed: {'; '.join(logger.errors[-2:])}")
+            raise BackendError(
+                f"{request.backend} failed: {'; '.join(logger.errors[-2:])}"
+            )
 
     count = len(request.artifact.state_names)
     dtypes = [
         torch.float16 if loaded.get_tensor_dtype(t) == trt.float16 else torch.float32
         for t in names_in[-count:]
     ]
-    return TorchDeviceBackend(name, request, launch, "cuda", dtypes)
+    return TorchDeviceBackend(request, launch, "cuda", dtypes)
 
 
 def _library(flavor: str) -> Any:
@@ -389,10 +392,10 @@ def _tensor_names(
     return found_in, found_out
 
 
-def _short_of_memory(name: str, request: StepRequest) -> DeviceMemoryError:
+def _short_of_memory(request: StepRequest) -> DeviceMemoryError:
     return DeviceMemoryError(
-        f"{name} has too little GPU memory for {request.width}x{request.height}; "
-        "close other programs, or give --tile 1024"
+        f"{request.backend} has too little GPU memory for "
+        f"{request.width}x{request.height}; close other programs, or give --tile 1024"
     )
 
 
@@ -414,6 +417,7 @@ class _TimingCache:
         try:
             if cache is not None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(self._path, bytes(cache.serialize()))
+                with replaced_whole(self._path) as partial:
+                    partial.write_bytes(bytes(cache.serialize()))
         except OSError as exc:
             log.warning("%s cannot be written (%s)", self._path, exc)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamdenoise.inference.backend import Backend, StepRequest
+from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.backends.host_state import HostState
+from streamdenoise.inference.step_request import StepRequest
 
 OVERLAP = 96
 """Pixels that a tile sees beyond what it writes: no step of the network sees further,
@@ -23,7 +24,6 @@ class TiledBackend(HostState):
             engine: for pictures of the tile's size, which this closes.
             tile: see `tile_for`.
         """
-        self.name = engine.name
         self._engine = engine
         self._tile = tile
         self._size = (request.height, request.width)

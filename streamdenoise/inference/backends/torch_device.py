@@ -15,7 +15,8 @@ from torch import Tensor
 
 from streamdenoise.errors import DeviceMemoryError
 from streamdenoise.imaging.blocks import layout_shapes, plane_shapes_of
-from streamdenoise.inference.backend import LaneInput, StepRequest
+from streamdenoise.inference.backend import LaneInput
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.network.warp import warp_channels_last
 
 budget_log = logging.getLogger("streamdenoise.budget")
@@ -41,7 +42,6 @@ class TorchDeviceBackend:
 
     def __init__(
         self,
-        name: str,
         request: StepRequest,
         launch: Launch,
         device: str,
@@ -50,7 +50,6 @@ class TorchDeviceBackend:
         """Make room on the device and capture the step.
 
         Args:
-            name: of the backend.
             request: what for; its `streams` are the batch.
             launch: computes the step.
             device: ``cpu`` or ``cuda``.
@@ -59,7 +58,7 @@ class TorchDeviceBackend:
         Raises:
             DeviceMemoryError: there is not enough memory.
         """
-        self.name = name
+        self.name = request.backend
         self.request = request
         self._device = torch.device(device)
         self._launch: Launch | None = launch
@@ -71,8 +70,8 @@ class TorchDeviceBackend:
         sizes = layout_shapes(request.artifact.layout, request.height, request.width)
         is_cuda = self._device.type == "cuda"
         if is_cuda:
-            _tell_budget(name, request, shapes, state_dtypes)
-        with _memory_errors(name, request), self._device:
+            _tell_budget(request, shapes, state_dtypes)
+        with _memory_errors(request), self._device:
             self._pixels = torch.zeros(shapes[0])
             self._clean = torch.zeros(shapes[0])
             self._peak = torch.full((1, 1, 1, 1), float(request.peak))
@@ -122,7 +121,7 @@ class TorchDeviceBackend:
                 # Copied by numpy: PyTorch warns of arrays that cannot be written.
                 target = host[index].numpy()
                 np.copyto(target, plane.view(target.dtype))
-        with _memory_errors(self.name, self.request):
+        with _memory_errors(self.request):
             for host, device in zip(self._host, self._planes, strict=True):
                 device.copy_(host, non_blocking=True)
             if self._graphs:
@@ -309,7 +308,6 @@ def buffer_bytes(
 
 
 def _tell_budget(
-    name: str,
     request: StepRequest,
     shapes: Sequence[tuple[int, ...]],
     dtypes: Sequence[torch.dtype],
@@ -318,7 +316,7 @@ def _tell_budget(
     budget_log.info(
         "%s: pictures and state of %d x %dx%d take %.0f MiB of GPU memory, beside the "
         "network's own; %.0f of %.0f MiB are free",
-        name,
+        request.backend,
         request.streams,
         request.width,
         request.height,
@@ -329,12 +327,13 @@ def _tell_budget(
 
 
 @contextmanager
-def _memory_errors(name: str, request: StepRequest) -> Iterator[None]:
+def _memory_errors(request: StepRequest) -> Iterator[None]:
     """Tell what did not fit, in place of the runtime's error."""
     try:
         yield
     except torch.OutOfMemoryError as exc:
         raise DeviceMemoryError(
-            f"{name} has too little GPU memory for {request.width}x{request.height}; "
-            "close other programs, or give --tile 1024"
+            f"{request.backend} has too little GPU memory for "
+            f"{request.width}x{request.height}; close other programs, or give "
+            "--tile 1024"
         ) from exc

@@ -1,4 +1,4 @@
-"""An output that has a temporary name until it is complete."""
+"""Output files that keep a temporary name until they are complete."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,11 @@ from streamdenoise.io.ffmpeg.errors import reason
 
 
 class PartialFile:
-    """Reserves ``NAME.part.EXT`` beside `target`, and renames it at the end.
+    """Reserves ``NAME.part.EXT`` beside `target` and renames it at the end.
 
-    The same folder makes the rename atomic, and the same ending lets a player open
-    what a crash leaves behind.
+    Other than `files.replaced_whole`, this is for results that take hours to write: a
+    player can open the file at any time, a failure keeps it, and a crash leaves it
+    where its owner finds it.
 
     Raises:
         SinkError: `target` exists and may not be replaced, or its folder cannot be

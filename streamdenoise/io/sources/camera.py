@@ -16,7 +16,7 @@ from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.ffmpeg.container import main_video
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.options import Hwaccel
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sources.pyav import PyAVSource
 
 if TYPE_CHECKING:
@@ -33,15 +33,7 @@ _DEVICES = {
 }
 
 
-def open_camera(
-    uri: str,
-    *,
-    duration_s: float | None = None,
-    pix_fmt: str | None = None,
-    size: tuple[int, int] | None = None,
-    timeout_s: float = 10.0,
-    hwaccel: Hwaccel = Hwaccel.NONE,
-) -> "Source":
+def open_camera(uri: str, options: ReadOptions) -> "Source":
     """Open ``camera:N`` with FFmpeg, and where that fails with OpenCV, with a note.
 
     FFmpeg's DirectShow wants the name of a camera and not its number, so Windows goes
@@ -58,21 +50,10 @@ def open_camera(
     if sys.platform in _DEVICES:
         device_format, pattern = _DEVICES[sys.platform]
         try:
-            return CaptureSource(
-                pattern.format(number),
-                device_format,
-                uri,
-                duration_s=duration_s,
-                pix_fmt=pix_fmt,
-                size=size,
-                timeout_s=timeout_s,
-                hwaccel=hwaccel,
-            )
+            return CaptureSource(pattern.format(number), device_format, uri, options)
         except SourceOpenError as exc:
             why = str(exc)
-    return OpenCVCameraSource(
-        number, uri, why, duration_s=duration_s, pix_fmt=pix_fmt, size=size
-    )
+    return OpenCVCameraSource(number, uri, why, options)
 
 
 class CaptureSource(PyAVSource):
@@ -87,19 +68,14 @@ class CaptureSource(PyAVSource):
         device: str,
         device_format: str,
         name: str,
-        *,
-        duration_s: float | None = None,
-        pix_fmt: str | None = None,
-        size: tuple[int, int] | None = None,
-        timeout_s: float = 10.0,
-        hwaccel: Hwaccel = Hwaccel.NONE,
+        options: ReadOptions,
     ) -> None:
         try:
             container = av.open(
                 device,
                 "r",
                 format=device_format,
-                timeout=(timeout_s, timeout_s),
+                timeout=(options.timeout_s, options.timeout_s),
             )
         except FFMPEG_ERRORS as exc:
             raise SourceOpenError(
@@ -110,17 +86,7 @@ class CaptureSource(PyAVSource):
         if stream is None:
             container.close()
             raise SourceOpenError(f"{name} ({device}) gives no video; try another one")
-        super().__init__(
-            container,
-            stream,
-            name,
-            is_live=True,
-            duration_s=duration_s,
-            pix_fmt=pix_fmt,
-            size=size,
-            timeout_s=timeout_s,
-            hwaccel=hwaccel,
-        )
+        super().__init__(container, stream, name, options, is_live=True)
 
 
 class OpenCVCameraSource(Closing):
@@ -135,14 +101,11 @@ class OpenCVCameraSource(Closing):
         number: int,
         name: str,
         why: str,
-        *,
-        duration_s: float | None = None,
-        pix_fmt: str | None = None,
-        size: tuple[int, int] | None = None,
+        options: ReadOptions,
     ) -> None:
         self._name = name
-        self._pix_fmt = pix_fmt or "yuv420p"
-        self._duration_s = duration_s
+        self._pix_fmt = options.pix_fmt or "yuv420p"
+        self._duration_s = options.duration_s
         log_level = cv2.utils.logging.getLogLevel()
         cv2.utils.logging.setLogLevel(
             0
@@ -158,7 +121,7 @@ class OpenCVCameraSource(Closing):
                 f"{name} cannot be opened, neither by FFmpeg ({why}) nor by OpenCV; "
                 "check that it is plugged in, allowed and not used by another program"
             )
-        self._size = size or (picture.shape[1], picture.shape[0])
+        self._size = options.size or (picture.shape[1], picture.shape[0])
         self._first = picture
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         color = convert_picture((picture,), "rgb24", self._pix_fmt, _RGB)[1]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.io.ffmpeg.container import _DAMAGED, main_video, open_container
-from streamdenoise.io.options import Hwaccel
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sources.pyav import PyAVSource
 
 
@@ -18,15 +18,10 @@ class FileSource(PyAVSource):
     def __init__(
         self,
         path: Path,
-        *,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        pix_fmt: str | None = None,
-        timeout_s: float = 10.0,
-        hwaccel: Hwaccel = Hwaccel.NONE,
+        options: ReadOptions,
     ) -> None:
         name = str(path)
-        container = open_container(path, timeout_s)
+        container = open_container(path, options.timeout_s)
         stream = main_video(container)
         if stream is None:
             kinds = sorted({each.type for each in container.streams})
@@ -37,14 +32,4 @@ class FileSource(PyAVSource):
                 f"{name} holds no video, only {' and '.join(kinds)}; "
                 "choose a file with a video stream"
             )
-        super().__init__(
-            container,
-            stream,
-            name,
-            is_live=False,
-            start_s=start_s,
-            duration_s=duration_s,
-            pix_fmt=pix_fmt,
-            timeout_s=timeout_s,
-            hwaccel=hwaccel,
-        )
+        super().__init__(container, stream, name, options, is_live=False)

@@ -15,7 +15,7 @@ from streamdenoise.errors import SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, size_fault
 from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.ffmpeg.errors import reason
-from streamdenoise.io.options import IMAGE_SUFFIXES
+from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 
 _RGB = ColorInfo(matrix=0, range=2)
 _DIGITS = re.compile(r"(\d+)")
@@ -29,8 +29,8 @@ class ImageSource(Closing):
     counted and named in the notes; `Frame.index` then has a gap.
     """
 
-    def __init__(self, path: Path, *, pix_fmt: str | None = None) -> None:
-        self._pix_fmt = pix_fmt or "rgb24"
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self._pix_fmt = options.pix_fmt or "rgb24"
         self._paths = image_paths(path)
         self._lenient = len(self._paths) > 1 or path.is_dir()
         self._notes: list[str] = []

@@ -4,7 +4,6 @@ import errno
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import av
 import av.error
@@ -14,7 +13,8 @@ from streamdenoise.errors import SourceOpenError, SourceRefusedError
 from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.container import main_video, video_duration
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
-from streamdenoise.io.options import Hwaccel, Transport
+from streamdenoise.io.options import ReadOptions, Transport
+from streamdenoise.io.sources.paced import paced
 from streamdenoise.io.sources.pyav import PyAVSource
 from streamdenoise.io.sources.srt import FFmpegReader
 from streamdenoise.io.url import StreamURL
@@ -44,14 +44,7 @@ class NetworkSource(PyAVSource):
 
     Args:
         url: Any address that FFmpeg reads.
-        transport: How RTSP carries its packets.
-        timeout_s: Longest wait for a connection, for an answer and for each picture,
-            in seconds.
-        pix_fmt: Format of the frames, one of `PIX_FMTS`; None takes the nearest.
-        size: Width and height that frames are scaled to; None keeps the first one's.
-        start_s: Leave out frames before this time in seconds; not of live streams.
-        duration_s: Leave out frames from `start_s` + `duration_s` on.
-        hwaccel: Where it is decoded.
+        options: How it is read.
 
     Raises:
         SourceRefusedError: User name or password are wrong.
@@ -61,42 +54,32 @@ class NetworkSource(PyAVSource):
     def __init__(
         self,
         url: StreamURL | str,
-        *,
-        transport: Transport = Transport.AUTO,
-        timeout_s: float = 10.0,
-        pix_fmt: str | None = None,
-        size: tuple[int, int] | None = None,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        hwaccel: Hwaccel = Hwaccel.NONE,
+        options: ReadOptions,
     ) -> None:
         address = url if isinstance(url, StreamURL) else StreamURL(url)
         self._closed = threading.Event()
         self._through: FFmpegReader | None = None
         if address.scheme in FFmpegReader.schemes:
-            self._through = FFmpegReader(address, timeout_s)
+            self._through = FFmpegReader(address, options.timeout_s)
         try:
             with masked_errors():
-                container = _connect(address, transport, timeout_s, self._through)
+                container = _connect(address, options, self._through)
             stream = main_video(container)
             if stream is None:
                 container.close()
                 raise SourceOpenError(f"{address} carries no video; check the address")
             # A file behind http:// has a length and may be waited for; a camera not.
             is_live = address.scheme in _LIVE_SCHEMES or video_duration(stream) is None
-            self._is_paced = is_live and container.format.name.startswith(_SEGMENTED)
+            self._is_segmented = is_live and container.format.name.startswith(
+                _SEGMENTED
+            )
             super().__init__(
                 container,
                 stream,
                 str(address),
+                options,
                 is_live=is_live,
-                start_s=0.0 if is_live else start_s,
-                duration_s=duration_s,
-                pix_fmt=pix_fmt,
-                size=size,
-                timeout_s=timeout_s,
-                hwaccel=hwaccel,
-                comes_in_bursts=self._is_paced,
+                comes_in_bursts=self._is_segmented,
             )
         except BaseException:
             self._close_through()
@@ -104,7 +87,9 @@ class NetworkSource(PyAVSource):
 
     def __iter__(self) -> Iterator[Frame]:
         frames = super().__iter__()
-        return self._paced(frames) if self._is_paced else frames
+        if self._is_segmented:
+            return paced(frames, self._closed, self._timeout_s)
+        return frames
 
     def close(self) -> None:
         self._closed.set()
@@ -115,24 +100,10 @@ class NetworkSource(PyAVSource):
         if self._through is not None:
             self._through.close()
 
-    def _paced(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """Each frame at its own time, as if it came by itself."""
-        zero = -float("inf")
-        for frame in frames:
-            now = time.monotonic()
-            ahead_s = zero + frame.time_s - now
-            if not 0 <= ahead_s <= self._timeout_s:
-                # The first, one after a gap, or one of another clock: count from it.
-                zero, ahead_s = now - frame.time_s, 0.0
-            if self._closed.wait(ahead_s):
-                return
-            yield replace(frame, captured_at=time.monotonic())
-
 
 def _connect(
     address: StreamURL,
-    transport: Transport,
-    timeout_s: float,
+    options: ReadOptions,
     through: FFmpegReader | None,
 ) -> InputContainer:
     begin = time.monotonic()
@@ -142,8 +113,8 @@ def _connect(
         return av.open(
             address.reveal(),
             "r",
-            options=_options(address.scheme, transport),
-            timeout=(timeout_s, timeout_s),
+            options=_options(address.scheme, options.transport),
+            timeout=(options.timeout_s, options.timeout_s),
         )
     except _REFUSED as exc:
         raise SourceRefusedError(
@@ -157,12 +128,12 @@ def _connect(
         ) from exc
     except FFMPEG_ERRORS as exc:
         # What was cut short looks like nonsense to FFmpeg.
-        is_late = time.monotonic() - begin > timeout_s
+        is_late = time.monotonic() - begin > options.timeout_s
         why = "no answer in time" if is_late else reason(exc)
         if through is not None:
             why = through.message or why
         if getattr(exc, "errno", None) == errno.EPROTONOSUPPORT:
-            why = f"the server does not offer --transport {transport}"
+            why = f"the server does not offer --transport {options.transport}"
         raise SourceOpenError(
             f"{address} cannot be opened: {why}; "
             "check the address and that the server runs"

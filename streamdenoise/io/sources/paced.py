@@ -1,8 +1,8 @@
-"""A recording that arrives at its own pace, as if a camera gave it."""
+"""Frames at their own pace, as a camera would give them."""
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,37 @@ if TYPE_CHECKING:
     from streamdenoise.io.protocols import Source
 
 
-class PacedSource(Closing):
-    """Holds each frame of another source back until its time has come.
+def paced(
+    frames: Iterable[Frame],
+    closed: threading.Event,
+    longest_wait_s: float | None = None,
+) -> Iterator[Frame]:
+    """Hold each frame back until its time has come, counted from the first frame.
 
-    The clock starts with the first frame. A consumer that is late finds the next frames
-    ready at once; what to drop then is the queue's policy.
+    A consumer that is late finds the next frames ready at once.
+
+    Args:
+        frames: Given with the new time in `captured_at`.
+        closed: Ends a wait, and the frames, from another thread.
+        longest_wait_s: For streams whose timeline may jump: a frame that is late, or
+            more than this many seconds early, is given at once, and time is counted
+            from there on.
     """
+    zero: float | None = None
+    for frame in frames:
+        now = time.monotonic()
+        if zero is None:
+            zero = now - frame.time_s
+        early_s = zero + frame.time_s - now
+        if longest_wait_s is not None and not 0 <= early_s <= longest_wait_s:
+            zero, early_s = now - frame.time_s, 0.0
+        if closed.wait(max(0.0, early_s)):
+            return
+        yield replace(frame, captured_at=time.monotonic())
+
+
+class PacedSource(Closing):
+    """A recording whose frames arrive at their own pace, as those of a camera."""
 
     def __init__(self, source: "Source") -> None:
         self._source = source
@@ -33,15 +58,7 @@ class PacedSource(Closing):
         return self._source.skipped
 
     def __iter__(self) -> Iterator[Frame]:
-        zero: float | None = None
-        for frame in self._source:
-            now = time.monotonic()
-            if zero is None:
-                zero = now - frame.time_s
-            # The event lets `close` end a wait from another thread.
-            if self._closed.wait(max(0.0, zero + frame.time_s - now)):
-                return
-            yield replace(frame, captured_at=time.monotonic())
+        return paced(self._source, self._closed)
 
     def close(self) -> None:
         self._closed.set()

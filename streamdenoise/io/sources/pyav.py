@@ -25,9 +25,13 @@ from streamdenoise.io.ffmpeg.pixel_formats import (
     nearest_pix_fmt,
     same_samples,
 )
-from streamdenoise.io.options import Hwaccel
+from streamdenoise.io.options import Hwaccel, ReadOptions
 from streamdenoise.io.sources.catch_up import CatchUp
-from streamdenoise.io.sources.timestamps import TimestampRepair
+from streamdenoise.io.sources.timestamps import (
+    ARRIVAL_TIME_BASE,
+    TimestampRepair,
+    arrival_pts,
+)
 from streamdenoise.io.sources.watchdog import StreamWatchdog
 from streamdenoise.masking import mask_exception
 
@@ -41,7 +45,6 @@ _DEVICE_WAIT_S = 0.002
 
 # Formats without times: FFmpeg makes them up, at 25 a second.
 _WITHOUT_CLOCK = ("mpjpeg",)
-_ARRIVAL_TIME_BASE = Fraction(1, 90000)
 
 _LOG_INTERVAL_S = 5.0
 
@@ -59,13 +62,8 @@ class PyAVSource(Closing):
         container: Closed with the source, and if it cannot be opened.
         stream: The one of its streams that is decoded.
         name: What messages call it, without credentials.
+        options: How it is read.
         is_live: It never ends by itself: an end is a loss.
-        start_s: Leave out frames before this time, in seconds from the first one.
-        duration_s: Leave out frames from `start_s` + `duration_s` on.
-        pix_fmt: Format of the frames, one of `PIX_FMTS`; None takes the nearest.
-        size: Width and height that frames are scaled to; None keeps the first one's.
-        timeout_s: Longest wait for a picture, in seconds.
-        hwaccel: Where it is decoded.
         comes_in_bursts: A live stream that is fetched in pieces of seconds.
 
     Raises:
@@ -77,40 +75,30 @@ class PyAVSource(Closing):
         container: InputContainer,
         stream: av.VideoStream,
         name: str,
+        options: ReadOptions,
         *,
         is_live: bool,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        pix_fmt: str | None = None,
-        size: tuple[int, int] | None = None,
-        timeout_s: float = 10.0,
-        hwaccel: Hwaccel = Hwaccel.NONE,
         comes_in_bursts: bool = False,
     ) -> None:
         self._container = container
         self._stream = stream
         self._name = name
         self._is_live = is_live
-        self._timeout_s = timeout_s
-        self._hwaccel = hwaccel
+        self._timeout_s = options.timeout_s
+        self._hwaccel = options.hwaccel
+        self._start_s = 0.0 if is_live else options.start_s
         self._comes_in_bursts = comes_in_bursts
         self._is_open = False
         self._left_out = 0
         self._notes: list[str] = []
         self._frames: Iterator[Frame] = iter(())
         try:
-            self._open(start_s, duration_s, pix_fmt, size)
+            self._open(options)
         except BaseException:
             container.close()
             raise
 
-    def _open(
-        self,
-        start_s: float,
-        duration_s: float | None,
-        pix_fmt: str | None,
-        size: tuple[int, int] | None,
-    ) -> None:
+    def _open(self, options: ReadOptions) -> None:
         stream, context = self._stream, self._stream.codec_context
         if context is None:
             raise SourceOpenError(
@@ -134,16 +122,17 @@ class PyAVSource(Closing):
         self._decoder = VideoDecoder(stream, self._hardware(), tell)
         self._has_clock = self._container.format.name not in _WITHOUT_CLOCK
         rate = stream.average_rate or stream.guessed_rate or None
-        time_base = stream.time_base or _ARRIVAL_TIME_BASE
+        time_base = stream.time_base or ARRIVAL_TIME_BASE
         if not self._has_clock:
-            rate, time_base = None, _ARRIVAL_TIME_BASE
-        self._begin = video_start(stream) + Fraction(start_s).limit_denominator(10**6)
-        self._start_s = start_s
+            rate, time_base = None, ARRIVAL_TIME_BASE
+        start = Fraction(self._start_s).limit_denominator(10**6)
+        # A live stream's timestamps are made to begin at 0.
+        self._begin = Fraction(0) if self._is_live else video_start(stream) + start
         self._end: Fraction | None = None
-        if duration_s is not None:
-            duration = Fraction(duration_s).limit_denominator(10**6)
+        if options.duration_s is not None:
+            duration = Fraction(options.duration_s).limit_denominator(10**6)
             self._end = self._begin + duration
-        self._timestamps = TimestampRepair(time_base, rate)
+        self._timestamps = TimestampRepair(time_base, rate, from_zero=self._is_live)
         decoded = self._positioned(time_base, rate)
         first = next(decoded, None)
         if first is None:
@@ -151,11 +140,9 @@ class PyAVSource(Closing):
         fault = size_fault(first.width, first.height)
         if fault is not None:
             raise SourceOpenError(f"{self._name}: {fault}")
-        target = pix_fmt or nearest_pix_fmt(first.format.name)
-        width, height = size or (first.width, first.height)
+        target = options.pix_fmt or nearest_pix_fmt(first.format.name)
+        width, height = options.size or (first.width, first.height)
         self._converter = PixelConverter(width, height, target)
-        # Live clocks count from anywhere, such as 1970: ours from the first frame.
-        self._zero = first.pts if self._is_live and first.pts is not None else 0
         self._note_stream(first, target)
         self.info = StreamInfo(
             width=width,
@@ -258,11 +245,7 @@ class PyAVSource(Closing):
         for frame in frames:
             if self._start_s > 0 and self._time(frame) < self._begin - _EPSILON:
                 continue
-            if (
-                self._end is not None
-                and not self._is_live
-                and self._time(frame) >= self._end - _EPSILON
-            ):
+            if self._end is not None and self._time(frame) >= self._end - _EPSILON:
                 return
             yield frame
 
@@ -292,8 +275,7 @@ class PyAVSource(Closing):
                     continue
                 watchdog.picture()
                 if not self._has_clock:
-                    frame.pts = int(time.monotonic() / _ARRIVAL_TIME_BASE)
-                    frame.time_base = _ARRIVAL_TIME_BASE
+                    frame.pts, frame.time_base = arrival_pts(), ARRIVAL_TIME_BASE
                 yield frame
 
     def _in_time(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
@@ -366,24 +348,18 @@ class PyAVSource(Closing):
         color = self.info.color
         pix_fmt, time_base = self.info.pix_fmt, self.info.time_base
         last_end = self._begin
-        live_end = None
-        if self._is_live and self._end is not None:
-            live_end = self._end - self._begin
         for index, decoded in enumerate(frames):
             captured_at = time.monotonic()
             planes, tags = self._converter(decoded)
             if tags != color:
                 color = tags
             assert decoded.pts is not None
-            pts = decoded.pts - self._zero
-            if live_end is not None and pts * time_base >= live_end:
-                return
             last_end = max(last_end, decoded.pts * time_base)
             yield Frame(
                 planes=planes,
                 pix_fmt=pix_fmt,
                 color=color,
-                pts=pts,
+                pts=decoded.pts,
                 time_base=time_base,
                 index=index,
                 captured_at=captured_at,

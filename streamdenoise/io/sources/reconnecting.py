@@ -45,8 +45,9 @@ whose size and format their frames must have."""
 class ReconnectingSource(Closing):
     """Gives the frames of one session after the other, as one live stream.
 
-    Between sessions it waits, longer each time. Timestamps of a new session begin where
-    the wall clock is. A source that refuses the password is not asked again.
+    Between sessions it waits, longer each time. Each session has timestamps and a time
+    base of its own; `LiveClock` puts them on one timeline. A source that refuses the
+    password is not tried again.
 
     Entering the context opens the first session. `stop` may be called from any thread
     or signal handler, also while that is going on; a thread that waits for the network
@@ -125,22 +126,11 @@ class ReconnectingSource(Closing):
         return self
 
     def __iter__(self) -> Iterator[Frame]:
-        origin: Frame | None = None
-        index, time_base = 0, self.info.time_base
-        shift, shifted = 0.0, 0
+        index = 0
         while (frame := self._next_frame()) is not None:
-            if origin is None:
-                origin = frame
-                if self._duration_s is not None:
-                    self._ends_at = origin.captured_at + self._duration_s
-            elif shifted != self.reconnects:
-                shift = origin.time_s + frame.captured_at - origin.captured_at
-                shift -= frame.time_s
-            shifted = self.reconnects
-            if shift or frame.time_base != time_base:
-                pts = round((frame.time_s + shift) / float(time_base))
-                frame = replace(frame, pts=pts, time_base=time_base)
-            if self._duration_s is not None and frame.time_s >= self._duration_s:
+            if index == 0 and self._duration_s is not None:
+                self._ends_at = frame.captured_at + self._duration_s
+            if frame.captured_at >= self._ends_at:
                 return
             yield replace(frame, index=index)
             index += 1

@@ -7,6 +7,7 @@ import av
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import size_fault
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sources.pyav import PyAVSource
 
 _SPEC = re.compile(
@@ -26,10 +27,7 @@ class TestPatternSource(PyAVSource):
     def __init__(
         self,
         spec: str,
-        *,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        pix_fmt: str | None = None,
+        options: ReadOptions,
     ) -> None:
         width, height, rate = _parse(spec)
         # In 4:2:0 the pattern itself rounds odd sizes down.
@@ -43,10 +41,8 @@ class TestPatternSource(PyAVSource):
             container,
             container.streams.video[0],
             spec,
+            options,
             is_live=False,
-            start_s=start_s,
-            duration_s=duration_s,
-            pix_fmt=pix_fmt,
         )
 
 

@@ -1,5 +1,6 @@
-"""Timestamps that a pipeline can rely on: present, and strictly increasing."""
+"""Timestamps of one stream: present, strictly increasing, from 0 where it is live."""
 
+import time
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Protocol, TypeVar
@@ -10,6 +11,17 @@ _MAX_HELD = 8
 # A step back by less than this is a glitch of one frame; by more, a new timeline.
 _GLITCH_S = 1
 
+ARRIVAL_TIME_BASE = Fraction(1, 90000)
+"""Time base of `arrival_pts`."""
+
+
+def arrival_pts() -> int:
+    """A timestamp, in `ARRIVAL_TIME_BASE`, for a frame that arrives now.
+
+    For formats without a clock, whose timestamps FFmpeg invents.
+    """
+    return int(time.monotonic() / ARRIVAL_TIME_BASE)
+
 
 class _Timed(Protocol):
     pts: int | None
@@ -19,16 +31,24 @@ _TimedT = TypeVar("_TimedT", bound=_Timed)
 
 
 class TimestampRepair:
-    """Fills in missing timestamps and straightens those that run backwards.
+    """Fills in missing timestamps and corrects those that run backwards.
 
     RTSP servers leave the first one out, raw streams all of them, and joined
-    recordings start again in the middle. Good timestamps pass untouched.
+    recordings start again in the middle. Good timestamps of a file pass unchanged; a
+    live stream, whose clock counts from anywhere, such as 1970, begins at 0.
     """
 
-    def __init__(self, time_base: Fraction, frame_rate: Fraction | None) -> None:
+    def __init__(
+        self,
+        time_base: Fraction,
+        frame_rate: Fraction | None,
+        *,
+        from_zero: bool = False,
+    ) -> None:
         step = 1 / (frame_rate or Fraction(25)) / time_base
         self._step = max(1, round(step))
         self._glitch = _GLITCH_S / time_base
+        self._from_zero = from_zero
         self._offset = 0
         self._last: int | None = None
         self.filled = 0
@@ -58,6 +78,8 @@ class TimestampRepair:
 
     def _repair(self, frame: _TimedT) -> _TimedT:
         last = self._last
+        if last is None and self._from_zero:
+            self._offset = -(frame.pts or 0)
         if frame.pts is None:
             self.filled += 1
             pts = 0 if last is None else last + self._step

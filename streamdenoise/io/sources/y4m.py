@@ -14,6 +14,7 @@ from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame, bit_depth, plane_shapes
 from streamdenoise.imaging.pix_fmt import convert_picture
 from streamdenoise.io.ffmpeg.errors import reason
+from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.timeouts import TimedReader
 from streamdenoise.io.y4m import (
     FRAME_MAGIC,
@@ -33,10 +34,7 @@ class Y4MSource(Closing):
         self,
         stream: BinaryIO,
         name: str,
-        *,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        pix_fmt: str | None = None,
+        options: ReadOptions,
     ) -> None:
         self._stream = stream
         self._name = name
@@ -50,12 +48,13 @@ class Y4MSource(Closing):
             stream.close()
             raise SourceOpenError(f"{name} cannot be read: {reason(exc)}") from exc
         step = self._stream_info.time_base
-        self._first = -int(-start_s // step)
+        self._first = -int(-options.start_s // step)
         self._stop: int | None = None
-        if duration_s is not None:
-            self._stop = -int(-(start_s + duration_s) // step)
+        if options.duration_s is not None:
+            end_s = options.start_s + options.duration_s
+            self._stop = -int(-end_s // step)
         info = self._stream_info
-        self._pix_fmt = pix_fmt or info.pix_fmt
+        self._pix_fmt = options.pix_fmt or info.pix_fmt
         notes = []
         if info.interlace in ("t", "b", "m"):
             notes.append(f"{name}: interlaced video is denoised as whole frames")
@@ -65,11 +64,7 @@ class Y4MSource(Closing):
     @classmethod
     def from_stdin(
         cls,
-        *,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        pix_fmt: str | None = None,
-        timeout_s: float = 10.0,
+        options: ReadOptions,
     ) -> Self:
         """Read the process's standard input.
 
@@ -81,14 +76,8 @@ class Y4MSource(Closing):
                 "stdin is a terminal, not a video; pipe one in with "
                 "ffmpeg -i IN -f yuv4mpegpipe - | streamdenoise ..."
             )
-        reader = TimedReader(sys.stdin.fileno(), timeout_s, close_fd=False)
-        return cls(
-            io.BufferedReader(reader, 1 << 16),
-            "stdin",
-            start_s=start_s,
-            duration_s=duration_s,
-            pix_fmt=pix_fmt,
-        )
+        reader = TimedReader(sys.stdin.fileno(), options.timeout_s, close_fd=False)
+        return cls(io.BufferedReader(reader, 1 << 16), "stdin", options)
 
     @property
     def skipped(self) -> int:

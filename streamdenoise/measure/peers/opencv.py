@@ -44,7 +44,9 @@ class OpenCVNonLocalMeans:
 
     @staticmethod
     def _denoise(frame: Frame, options: Options) -> Frame:
-        sigmas = plane_sigmas(1.0, frame.color, frame.pix_fmt)
+        sigmas = plane_sigmas(
+            1.0, frame.color, frame.width, frame.height, frame.pix_fmt
+        )
         return frame.with_planes(
             tuple(
                 cv2.fastNlMeansDenoising(

@@ -76,7 +76,7 @@ def best_options(
         return float(np.mean(values))
 
     first = cases[0][0][0]
-    luma = plane_sigmas(sigma, first.color, first.pix_fmt)[0]
+    luma = plane_sigmas(sigma, first.color, first.width, first.height, first.pix_fmt)[0]
     return search(peer, luma, measure)[0]
 
 

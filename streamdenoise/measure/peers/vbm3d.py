@@ -48,7 +48,9 @@ class VBM3D:
     def run(self, options: Options, clip: StoredClip, threads: int | None) -> Filtered:
         """See `Peer.run`."""
         first = clip.frames[0]
-        luma, *chroma = plane_sigmas(1.0, first.color, first.pix_fmt)
+        luma, *chroma = plane_sigmas(
+            1.0, first.color, first.width, first.height, first.pix_fmt
+        )
         sigma = float(options["sigma"])
         command = [
             *(str(self.python), "-P", str(SCRIPT), str(clip.raw)),

@@ -31,6 +31,7 @@ from streamdenoise.imaging.motion import MotionFollower
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.load import load_backend
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.measure.clips import read_clip
 from streamdenoise.measure.config import EvalConfig
 
@@ -83,7 +84,9 @@ def open_published(
             f"model {artifact.name} works on gray; the published protocol needs a "
             "yuv420 or rgb model"
         )
-    return load_backend("onnxruntime", artifact, height, width, 8, threads)
+    return load_backend(
+        StepRequest("onnxruntime", artifact, height, width, threads=threads)
+    )
 
 
 class FloatDenoiser:
@@ -121,7 +124,9 @@ class FloatDenoiser:
         self._motion = MotionFollower()
         self._sigma = sigma
         self._is_rgb = artifact.layout == "rgb"
-        sigmas = 3 * (sigma,) if self._is_rgb else plane_sigmas(sigma, _COLOR)
+        sigmas = (
+            3 * (sigma,) if self._is_rgb else plane_sigmas(sigma, _COLOR, width, height)
+        )
         self._noise_std = np.array(sigmas, np.float32) / _PEAK
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:

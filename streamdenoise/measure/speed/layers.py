@@ -18,7 +18,7 @@ from streamdenoise.console.table import markdown_table
 from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backends import openvino
-from streamdenoise.inference.load import step_request
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.measure.speed.roofline import PeakMeter
 from streamdenoise.units import parse_size
@@ -140,9 +140,9 @@ def profile_layers(
         n // artifact.multiple * artifact.multiple for n in parse_size(size)
     )
     threads = threads or usable_cores()
-    request = step_request("openvino", artifact, height, width, 8, threads)
+    request = StepRequest("openvino", artifact, height, width, threads=threads)
     counted, plain = (
-        openvino.load("openvino", request, profile=profile) for profile in (True, False)
+        openvino.load(request, profile=profile) for profile in (True, False)
     )
     frames = _noisy_frames(artifact, height, width, count=4)
     noise_std = np.full(artifact.sigmas, _NOISE_STD, np.float32)

@@ -25,8 +25,10 @@ from streamdenoise.errors import (
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference.artifact import Artifact, open_artifact
-from streamdenoise.inference.load import Backend, check_backend, load_backend
+from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.load import check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
+from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.measure.clips import (
     clean_clip_path,
@@ -213,17 +215,19 @@ def _measure(
     noisy = [_engine_planes(frame) for frame in noisy_clip(clean, config.sigma)]
     # There and back, so that the scene never jumps.
     frames = itertools.cycle(noisy + noisy[-2:0:-1])
-    sigmas = plane_sigmas(config.sigma, clean[0].color, clean[0].pix_fmt)
+    height, width = noisy[0][0].shape
+    sigmas = plane_sigmas(config.sigma, clean[0].color, width, height, clean[0].pix_fmt)
     # One level for all planes of RGB.
     noise_std = np.array(sigmas, np.float32) / 255
     noise_std = np.broadcast_to(noise_std, (artifact.sigmas,))
-    height, width = noisy[0][0].shape
     with ExitStack() as stack:
         runs, missing = [], {}
         for name in names:
             tell(f"{size}: {name}: loading")
             try:
-                engine = load_backend(name, artifact, height, width, 8, config.threads)
+                engine = load_backend(
+                    StepRequest(name, artifact, height, width, threads=config.threads)
+                )
             except BackendError as exc:
                 if name in config.backends:
                     raise

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from train.classic.networks.network import PictureNetwork, convolution
+from .network import PictureNetwork, convolution
 
 
 class AutoencoderPool(PictureNetwork):
@@ -26,5 +26,5 @@ class AutoencoderPool(PictureNetwork):
             convolution(width, channels),
         )
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         return self.layers(noisy)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from train.classic.networks.network import PictureNetwork, convolution
+from .network import PictureNetwork, convolution
 
 
 class AutoencoderStrided(PictureNetwork):
@@ -27,5 +27,5 @@ class AutoencoderStrided(PictureNetwork):
             layers += [nn.ConvTranspose2d(before, after, 4, 2, padding=1), nn.ReLU()]
         self.layers = nn.Sequential(*layers, convolution(width, channels))
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         return self.layers(noisy)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from train.classic.networks.network import PictureNetwork, convolution
+from .network import PictureNetwork, convolution
 
 
 class Cnn4Dn(PictureNetwork):
@@ -25,5 +25,5 @@ class Cnn4Dn(PictureNetwork):
             layers += [convolution(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers, convolution(widths[-1], channels))
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         return self.layers(noisy)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from train.classic.networks.network import PictureNetwork, start_like_he
+from .network import PictureNetwork, start_like_he
 
 
 class DnCnn(PictureNetwork):
@@ -28,5 +28,5 @@ class DnCnn(PictureNetwork):
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
         start_like_he(self)
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         return noisy - self.layers(noisy)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.classic.networks.network import PictureNetwork, convolution, start_like_he
+from .network import PictureNetwork, convolution, start_like_he
 
 
 class FfdNet(PictureNetwork):
@@ -28,7 +28,7 @@ class FfdNet(PictureNetwork):
         self.layers = nn.Sequential(*layers, convolution(width, 4 * channels))
         start_like_he(self)
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         x = F.pixel_unshuffle(noisy, 2)
-        level = sigma.expand(-1, 1, *x.shape[-2:])
+        level = noise_std.expand(-1, 1, *x.shape[-2:])
         return F.pixel_shuffle(self.layers(torch.cat([x, level], 1)), 2)

@@ -3,8 +3,9 @@
 from torch import Tensor
 
 from streamdenoise.network.model import MULTIPLE, ModelSpec, RecurrentDenoiser
-from streamdenoise.network.packing import pack, packed_sigma, unpack
-from train.classic.networks.network import PictureNetwork
+from streamdenoise.network.packing import pack, packed_noise_std, unpack
+
+from .network import PictureNetwork
 
 
 class Nano(PictureNetwork):
@@ -31,11 +32,11 @@ class Nano(PictureNetwork):
             )
         )
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         count, channels, height, width = noisy.shape
         state = self.net.initial_state(height, width, count, str(noisy.device))
-        told = packed_sigma(
-            sigma[:, 0, 0].expand(count, channels), self.net.spec.layout
+        channel_std = packed_noise_std(
+            noise_std[:, 0, 0].expand(count, channels), self.net.spec.layout
         )
-        packed, _ = self.net(pack((noisy,)), told, *state)
+        packed, _ = self.net(pack((noisy,)), channel_std, *state)
         return unpack(packed)[0]

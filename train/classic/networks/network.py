@@ -27,12 +27,12 @@ class PictureNetwork(nn.Module, ABC):
         super().__init__()
         self.squashed = False
 
-    def forward(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         """Denoise pictures of any size.
 
         Args:
             noisy: ``(N, C, H, W)``, nominally in [0, 1].
-            sigma: ``(N, 1, 1, 1)`` noise std in [0, 1]; not every network looks at it.
+            noise_std: ``(N, 1, 1, 1)`` in [0, 1]; not every network uses it.
 
         Returns:
             The same shape, not clipped.
@@ -40,15 +40,15 @@ class PictureNetwork(nn.Module, ABC):
         height, width = noisy.shape[-2:]
         missing = (0, -width % self.multiple, 0, -height % self.multiple)
         padded = F.pad(noisy, missing, mode="replicate") if any(missing) else noisy
-        return self.whole(padded, sigma)[..., :height, :width]
+        return self.whole(padded, noise_std)[..., :height, :width]
 
-    def whole(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def whole(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         """The same for sides that are multiples of `multiple`."""
-        denoised = self.denoise(noisy, sigma)
+        denoised = self.denoise(noisy, noise_std)
         return torch.sigmoid(denoised) if self.squashed else denoised
 
     @abstractmethod
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         """What a network is: see `forward`, for sides that are multiples."""
 
 

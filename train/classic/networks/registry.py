@@ -6,16 +6,17 @@ import torch
 from torch import nn
 
 from streamdenoise.errors import ConfigError
-from train.classic.networks.autoencoder_mnist import AutoencoderMnist
-from train.classic.networks.autoencoder_pool import AutoencoderPool
-from train.classic.networks.autoencoder_strided import AutoencoderStrided
-from train.classic.networks.cnn4dn import Cnn4Dn
-from train.classic.networks.dncnn import DnCnn
-from train.classic.networks.ffdnet import FfdNet
-from train.classic.networks.nano import Nano
-from train.classic.networks.network import PictureNetwork
-from train.classic.networks.resnet import ResNet
-from train.classic.networks.unet import UNet
+
+from .autoencoder_mnist import AutoencoderMnist
+from .autoencoder_pool import AutoencoderPool
+from .autoencoder_strided import AutoencoderStrided
+from .cnn4dn import Cnn4Dn
+from .dncnn import DnCnn
+from .ffdnet import FfdNet
+from .nano import Nano
+from .network import PictureNetwork
+from .resnet import ResNet
+from .unet import UNet
 
 NETWORKS: dict[str, type[PictureNetwork]] = {
     "cnn4dn": Cnn4Dn,

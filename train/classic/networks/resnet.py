@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from train.classic.networks.network import PictureNetwork, convolution
+from .network import PictureNetwork, convolution
 
 
 class _Block(nn.Module):
@@ -29,6 +29,6 @@ class ResNet(PictureNetwork):
         self.blocks = nn.Sequential(*(_Block(width) for _ in range(5)))
         self.tail = convolution(width, channels)
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
         x = self.head(noisy)
         return noisy - self.tail(x + self.blocks(x))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from train.classic.networks.network import PictureNetwork, convolution
+from .network import PictureNetwork, convolution
 
 
 def _twice(inputs: int, outputs: int) -> nn.Sequential:
@@ -40,8 +40,8 @@ class UNet(PictureNetwork):
         self.up = nn.ModuleList(_twice(2 * here, here) for here in widths[-2::-1])
         self.tail = convolution(width, channels)
 
-    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        x = torch.cat([noisy, sigma.expand(-1, 1, *noisy.shape[-2:])], 1)
+    def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
+        x = torch.cat([noisy, noise_std.expand(-1, 1, *noisy.shape[-2:])], 1)
         skips = []
         for down in self.down[:-1]:
             skips.append(down(x))

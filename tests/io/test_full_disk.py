@@ -1,0 +1,216 @@
+"""Recording on a disk that fills up."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamdenoise.errors import SinkError
+from streamdenoise.frame import StreamInfo
+from streamdenoise.io.protocols import Sink
+from streamdenoise.io.recording.retention import Keep
+from streamdenoise.io.recording.segments import SegmentSink
+from streamdenoise.io.sinks.file import FileSink
+from tests.conftest import skip_or_fail
+from tests.io.recordings import (
+    FAST,
+    INFO,
+    NOISE_INFO,
+    RATE,
+    WallClock,
+    decode,
+    files,
+    frame,
+    make_old,
+    noise,
+    record,
+    write_all,
+)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as exc:
+        skip_or_fail("disk", f"no disk can be mounted: {exc}")
+    if done.returncode != 0:
+        skip_or_fail("disk", f"no disk can be mounted: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
+def test_on_a_full_disk_the_oldest_go_and_recording_goes_on(
+    small_disk: Path, ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """About 6 MB in segments of 0.35 MB onto a disk of 2 MB."""
+    clock = WallClock()
+    (small_disk / f"diary{ending}").write_bytes(b"not a recording")
+    sink = SegmentSink(
+        f"{small_disk}/%H-%M-%S{ending}",
+        NOISE_INFO,
+        segment_s=1,
+        keep=Keep.parse(["1TB"]),
+        encoder=FAST,
+        now=clock,
+    )
+    record(sink, (noise(n) for n in range(180)), clock)
+    names = files(small_disk)
+    names.remove(f"diary{ending}")
+    assert f"23-59-17{ending}" in names
+    assert f"23-59-00{ending}" not in names
+    # There was always room before it was needed: not one frame is missing.
+    assert len(names) >= 3
+    assert {len(decode(small_disk / name)[0]) for name in names} == {10}
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
+def test_a_full_disk_without_limits_is_one_clear_error(
+    small_disk: Path, ending: str
+) -> None:
+    clock = WallClock()
+    sink = SegmentSink(
+        f"{small_disk}/%H-%M-%S{ending}",
+        NOISE_INFO,
+        segment_s=600,
+        keep=Keep(),
+        encoder=FAST,
+        now=clock,
+    )
+    with sink:
+        number = fill(sink)
+        (name,) = files(small_disk)
+        assert name == f"23-59-00{ending}"
+        # Two fragments and the frame itself may be missing.
+        numbers, _, _ = decode(small_disk / name)
+        assert number - 12 <= len(numbers) <= number
+        # Trying again leaves no heap of empty files behind.
+        for again in range(number + 1, number + 4):
+            with pytest.raises(SinkError, match="the disk is full"):
+                write_all(sink, range(again * 10, again * 10 + 10))
+        assert len(files(small_disk)) <= 4
+        for other in files(small_disk):
+            assert decode(small_disk / other)[0]
+        (small_disk / name).unlink()  # somebody makes room
+        clock.moment += timedelta(hours=1)
+        write_all(sink, range(5000, 5010))
+    assert len(decode(small_disk / f"00-59-00{ending}")[0]) == 10
+
+
+def fill(sink: Sink) -> int:
+    """Write until the disk is full; the number of the frame that failed."""
+    for number in range(500):
+        try:
+            sink.write(noise(number))
+        except SinkError as exc:
+            text = str(exc)
+            assert text.endswith(
+                "cannot be recorded: the disk is full; free some space, or let old "
+                "segments go with --keep"
+            )
+            return number
+    pytest.fail("the disk never filled")
+
+
+def test_a_disk_that_others_filled_ends_with_an_error(small_disk: Path) -> None:
+    """Old segments go one by one, until there is nothing left to delete."""
+    clock = WallClock()
+    (small_disk / "theirs").write_bytes(b"x" * 900_000)
+    old = [f"0{hour}-00-00.mkv" for hour in range(8)]
+    for age_s, name in enumerate(reversed(old), start=60):
+        make_old(small_disk / name, age_s, bytes(100_000))
+    sink = SegmentSink(
+        f"{small_disk}/%H-%M-%S.mkv",
+        NOISE_INFO,
+        segment_s=600,
+        keep=Keep.parse(["1TB"]),
+        encoder=FAST,
+        now=clock,
+    )
+    with sink:
+        write_all(sink, range(5))
+        grow_until_full(small_disk / "theirs")
+        write_all(sink, range(5, 10))
+        left = [name for name in files(small_disk) if name in old]
+        assert 0 < len(left) < len(old)
+        assert left == old[-len(left) :]
+
+        def write_beside_others() -> None:
+            for number in range(10, 500):
+                grow_until_full(small_disk / "theirs")
+                sink.write(noise(number))
+
+        with pytest.raises(SinkError, match=r"is full; nothing is left to delete"):
+            write_beside_others()
+    assert not set(old) & set(files(small_disk))
+
+
+def grow_until_full(path: Path) -> None:
+    with path.open("ab", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096) == 4096:
+                pass
+        except OSError:
+            return
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".mov", ".ts"])
+def test_a_file_on_a_full_disk_is_playable(
+    small_disk: Path, ending: str, is_live: bool
+) -> None:
+    info = StreamInfo(192, 144, "yuv420p", Fraction(RATE), is_live=is_live)
+    path = small_disk / f"out{ending}"
+
+    def record_until_full() -> None:
+        with FileSink(path, info, encoder=FAST) as sink:
+            write_all(sink, range(500))
+
+    with pytest.raises(SinkError, match="no space left on device; what is wri") as e:
+        record_until_full()
+    assert "\n" not in str(e.value)
+    (name,) = files(small_disk)
+    numbers, times, first_is_key = decode(small_disk / name)
+    assert len(numbers) > 20
+    assert first_is_key
+    assert np.diff(times) == pytest.approx(1 / RATE, abs=2e-3)
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
+def test_a_file_on_a_disk_that_was_full_before_leaves_nothing(
+    small_disk: Path, ending: str
+) -> None:
+    grow_until_full(small_disk / "theirs")
+
+    def record_anyway() -> None:
+        with FileSink(small_disk / f"out{ending}", NOISE_INFO, encoder=FAST) as sink:
+            write_all(sink, range(20))
+
+    with pytest.raises(SinkError, match="no space left on device"):
+        record_anyway()
+    assert files(small_disk) == ["theirs"]
+
+
+def test_a_crash_safe_file_of_its_own_thread_ends(tmp_path: Path) -> None:
+    """A live recording is synced by a thread, which ends with the file."""
+    before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    for ending in ("close", "abort"):
+        sink = FileSink(tmp_path / f"{ending}.mkv", INFO, encoder=FAST)
+        sink.write(frame(0))
+        getattr(sink, ending)()
+    if sys.platform == "linux":
+        assert len(os.listdir("/proc/self/fd")) == before
