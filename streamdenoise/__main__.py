@@ -1,6 +1,6 @@
 """``python -m streamdenoise`` is the command line tool."""
 
-from streamdenoise.cli.app import main
+from streamdenoise.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,112 +1,115 @@
-"""The engines of this machine: make one, list them, check them, clear them away."""
+"""The commands that make models and engines: export, compile, engines."""
 
-import re
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
 
-from streamdenoise.console.table import align
-from streamdenoise.inference.artifact import open_artifact, shipped_models
-from streamdenoise.inference.engine_store import EngineStore, StoredEngine
-from streamdenoise.inference.registry import BACKENDS
+import typer
 
-_HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
-
-_PACKAGES = {
-    "OpenVINO": "openvino",
-    "TensorRT": "tensorrt",
-    "TensorRT-RTX": "tensorrt_rtx",
-}
-"""Runtime -> package of the same version; Torch-TensorRT is two."""
+from streamdenoise.cli.checkpoints import export as export_checkpoint
+from streamdenoise.cli.help import PanelCommand, PanelGroup
+from streamdenoise.cli.options import Quiet
+from streamdenoise.cli.signals import exit_by_signal, stop_by_signal
+from streamdenoise.errors import ConfigError
+from streamdenoise.jobs.config import CompileConfig, ExportConfig
+from streamdenoise.options import Panel
 
 
-def engines_table() -> str:
-    """All engines of the store, one a line, folder by folder."""
-    store = EngineStore()
-    found = store.engines()
-    lines = []
-    for folder in store.folders:
-        rows = [_row(stored) for stored in found if stored.path.parent == folder]
-        if rows:
-            lines += [f"{folder}:", *align([_HEADER, *rows])]
-    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n"
+def export(config: ExportConfig) -> None:
+    """Export a checkpoint to a model (ONNX, OpenVINO, INT8).
 
-
-def _folders(store: EngineStore) -> str:
-    return " or ".join(map(str, store.folders))
-
-
-def _row(stored: StoredEngine) -> tuple[str, ...]:
-    spec = stored.spec
-    if spec is None:
-        return (stored.path.name, stored.fault)
-    size = f"{spec.width}x{spec.height}"
-    return (
-        spec.backend,
-        spec.model,
-        f"up to {size}" if "size" in spec.portable else size,
-        f"{spec.depth} bit",
-        spec.runtime + (" or later" if "runtime" in spec.portable else ""),
-        "sm_80 or later" if "device" in spec.portable else spec.device,
-        f"{stored.size / 2**20:.1f}",
-        stored.built_at[:16].replace("T", " "),
-        f"{stored.build_s:.1f}",
-    )
-
-
-def verify_engines() -> tuple[str, bool]:
-    """What each engine's state is, and whether one cannot be used any more."""
-    lines, broken = [], False
-    store = EngineStore()
-    for stored, fault in store.verify():
-        fault = fault or _outdated(stored)
-        broken |= bool(fault)
-        lines.append(f"{stored.path.name}: {fault or _remark(stored)}")
-    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n", broken
-
-
-def prune_engines(everything: bool = False) -> str:
-    """Delete engines that cannot be used any more, or all; says which.
-
-    Those that are named like a shipped model, but of other weights, count as good: they
-    may be of an older version, but also of a model of the user's own.
+    Prints the path of the model's .json, which --model and `compile` take.
     """
-    store = EngineStore()
-    deleted = store.prune(lambda stored: everything or bool(_outdated(stored)))
-    lines = [f"deleted {path.name}" for path in deleted]
-    return "\n".join(lines or [f"nothing to delete in {_folders(store)}"]) + "\n"
+    typer.echo(export_checkpoint(config))
 
 
-def _outdated(stored: StoredEngine) -> str:
-    """Why nothing here would use an engine any more; empty if something may."""
-    spec = stored.spec
-    if spec is None:
-        return ""
-    if spec.backend not in BACKENDS:
-        return f"there is no backend {spec.backend} any more"
-    present = _installed(spec.runtime)
-    if present and not spec.runs_on(present):
-        return f"it was built by {spec.runtime}, this is {present}"
-    return ""
+def compile_(
+    config: CompileConfig,
+    quiet: Quiet = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", hidden=True, rich_help_panel=Panel.OUTPUT),
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(hidden=True, rich_help_panel=Panel.OUTPUT)
+    ] = None,
+) -> None:
+    """Build the engine of a model for one frame size.
+
+    Engines are kept in `engines` or in the user's cache, and used from there.
+    """
+    if config.model.endswith(".safetensors") or output or calibration:
+        raise ConfigError(
+            f"compile {config.model}: run `streamdenoise export {config.model} -o DIR` "
+            "to make a model of a checkpoint; compile builds the engine of a model"
+        )
+    if config.size is None:
+        raise ConfigError("compile needs a frame size; give one, such as --size 1080p")
+    with stop_by_signal() as switch:
+        from streamdenoise.console.progress import BuildProgress
+        from streamdenoise.inference.backend import EngineOptions
+        from streamdenoise.inference.build import make_engine
+
+        made = make_engine(
+            config.model,
+            backend=config.backend,
+            precision=config.precision,
+            width=config.size[0],
+            height=config.size[1],
+            depth=config.depth,
+            options=EngineOptions(
+                compute_capabilities=config.compute_capabilities,
+                version_compatible=config.version_compatible,
+                hardware_compatible=config.hardware_compatible,
+                dynamic=config.dynamic,
+            ),
+            on_build=BuildProgress(switch.is_stopped, quiet=quiet).step,
+        )
+    if not quiet:
+        typer.echo(made, err=True)
+    exit_by_signal(switch)
 
 
-def _installed(runtime: str) -> str:
-    """Name and present version of a runtime, without importing it; empty if unknown."""
-    name = runtime.partition(" ")[0]
-    try:
-        found = re.match(r"\d+(\.\d+)*", version(_PACKAGES[name]))
-    except (KeyError, PackageNotFoundError):
-        return ""
-    return f"{name} {found[0]}" if found else ""
+engines_app = typer.Typer(
+    name="engines",
+    cls=PanelGroup,
+    help="List, check and delete the engines of this machine.",
+    no_args_is_help=True,
+)
 
 
-def _remark(stored: StoredEngine) -> str:
-    """What there is to say of an engine that can be used."""
-    spec = stored.spec
-    if spec is None or spec.model not in shipped_models():
-        return "ok"
-    needs = BACKENDS[spec.backend].needs
-    if open_artifact(spec.model).digest(needs) == spec.weights_sha256:
-        return "ok"
-    return (
-        f"ok, of other weights than those that {spec.model} has here; if it is not of "
-        "a model of yours, `streamdenoise engines prune --all` deletes it"
-    )
+@engines_app.command(cls=PanelCommand, name="list")
+def engines_list() -> None:
+    """List the engines, with their size and build time."""
+    from streamdenoise.cli.engine_tables import engines_table
+
+    typer.echo(engines_table(), nl=False)
+
+
+@engines_app.command(cls=PanelCommand, name="verify")
+def engines_verify() -> None:
+    """Check every engine; exit with 1 if one is broken or outdated."""
+    from streamdenoise.cli.engine_tables import verify_engines
+
+    text, broken = verify_engines()
+    typer.echo(text, nl=False)
+    if broken:
+        raise typer.Exit(1)
+
+
+@engines_app.command(cls=PanelCommand, name="prune")
+def engines_prune(
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Delete good engines too.", rich_help_panel=Panel.ENGINE
+        ),
+    ] = False,
+) -> None:
+    """Delete engines that are broken or outdated.
+
+    Engines of other weights stay, as they may belong to your own models; --all deletes
+    them too.
+    """
+    from streamdenoise.cli.engine_tables import prune_engines
+
+    typer.echo(prune_engines(everything), nl=False)

@@ -1,43 +1,13 @@
-"""What may be chosen of a denoiser."""
+"""The options of a denoiser."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.options import Option, Panel
 
 MAX_SIGMA = 255.0
-"""Highest noise level that may be told, in 8-bit levels."""
-
-
-@dataclass(frozen=True, slots=True)
-class DenoiseConfig:
-    """Which denoiser, and how strong; the arguments of `Denoiser.load`."""
-
-    model: str = "nano"
-    """Name of a shipped model, or the path of a compiled one's ``.json``."""
-    backend: str = "auto"
-    """Name of a backend; `auto` takes the first that works here."""
-    sigma: float | str = "auto"
-    """Noise level (standard deviation) in 8-bit levels, or `auto` to estimate it."""
-    strength: float = 1.0
-    """Factor on the noise level: 0 passes frames through, 1 is neutral."""
-    threads: int | None = None
-    """Threads of the backend; None leaves the choice to it."""
-    tile: int | None = None
-    """Largest side of what is denoised at once, in pixels; None takes it whole."""
-    wait_for_engine: bool = True
-    """Build a missing engine before the first frame, not while another backend works.
-    """
-
-    def __post_init__(self) -> None:
-        if isinstance(self.sigma, str):
-            object.__setattr__(self, "sigma", parse_sigma(self.sigma))
-        elif not 0 <= self.sigma <= MAX_SIGMA:
-            raise ConfigError(_sigma_message(self.sigma))
-        if not 0 <= self.strength <= 4:
-            raise ConfigError(
-                f"--strength {self.strength:g} is out of range; use 0 (off) to 4, "
-                "1 is neutral"
-            )
+"""Highest noise level that can be given, in 8-bit levels."""
 
 
 def parse_sigma(text: str) -> float | str:
@@ -62,3 +32,64 @@ def _sigma_message(sigma: object) -> str:
         f"--sigma {sigma} cannot be used; give auto or 0 to {MAX_SIGMA:g} "
         "(8-bit levels)"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenoiseConfig:
+    """Which model removes the noise, and how strongly; see `Denoiser.load`."""
+
+    sigma: Annotated[
+        float | str,
+        Option(
+            "Noise level (standard deviation) in 8-bit levels, or auto to estimate it.",
+            Panel.NOISE,
+            parse=parse_sigma,
+            metavar="LEVEL|auto",
+        ),
+    ] = "auto"
+    strength: Annotated[
+        float,
+        Option(
+            "Factor on the noise level, from 0 (off) to 4; 1 is neutral.", Panel.NOISE
+        ),
+    ] = 1.0
+    model: Annotated[
+        str,
+        Option(
+            "Model to use: a name that `streamdenoise models` lists, or the path of a "
+            ".json or .safetensors file.",
+            Panel.NOISE,
+        ),
+    ] = "nano"
+    backend: Annotated[
+        str,
+        Option(
+            "Runtime to use, such as openvino, onnxruntime or tensorrt; `streamdenoise "
+            "doctor` lists those that work here.",
+            Panel.HARDWARE,
+        ),
+    ] = "auto"
+    """Name of a backend; `auto` takes the first that works here."""
+    threads: Annotated[
+        int | None,
+        Option("CPU threads; by default the backend decides.", Panel.HARDWARE),
+    ] = None
+    tile: Annotated[
+        int | None,
+        Option(
+            "Process in tiles of at most this side in pixels, to save memory.",
+            Panel.HARDWARE,
+            metavar="SIDE",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sigma, str):
+            object.__setattr__(self, "sigma", parse_sigma(self.sigma))
+        elif not 0 <= self.sigma <= MAX_SIGMA:
+            raise ConfigError(_sigma_message(self.sigma))
+        if not 0 <= self.strength <= 4:
+            raise ConfigError(
+                f"--strength {self.strength:g} is out of range; use 0 (off) to 4, "
+                "1 is neutral"
+            )

@@ -15,7 +15,7 @@ WEIGHTS = Path(str(resources.files("streamdenoise"))) / "weights"
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A model as `compile` wrote it: its manifest and where its files are."""
+    """A model as `export` wrote it: its manifest and where its files are."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -102,8 +102,8 @@ class Artifact:
                 continue
             if hashlib.sha256(path.read_bytes()).hexdigest() != known[path.name]:
                 raise EngineMismatchError(
-                    f"{path} is not the file that belongs to {self.name}.json; compile "
-                    "the model again, or install the package again"
+                    f"{path} is not the file that belongs to {self.name}.json; export "
+                    "the checkpoint again, or install the package again"
                 )
 
 
@@ -113,7 +113,7 @@ def shipped_models() -> list[str]:
 
 
 def is_manifest(path: Path) -> bool:
-    """Whether a file is one that `streamdenoise compile` wrote."""
+    """Whether a file is one that `streamdenoise export` wrote."""
     try:
         return isinstance(json.loads(path.read_text())["files"], dict)
     except (OSError, ValueError, KeyError, TypeError):
@@ -146,7 +146,7 @@ def open_artifact(model: str) -> Artifact:
     if path.suffix != ".json" or not path.is_file():
         raise ConfigError(
             f"no model is named {model!r}: choose {', '.join(shipped_models())}, or "
-            "give the .json that `streamdenoise compile` wrote, or a .safetensors"
+            "give the .json that `streamdenoise export` wrote, or a .safetensors"
         )
     try:
         manifest = json.loads(path.read_text())
@@ -156,6 +156,6 @@ def open_artifact(model: str) -> Artifact:
             raise ValueError(f"sigma_scales {artifact.sigma_scales} are not 1 or 2")
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise CheckpointError(
-            f"the manifest {path} is unreadable: {exc!r}; compile the model again"
+            f"the manifest {path} is unreadable: {exc!r}; export the checkpoint again"
         ) from exc
     return artifact

@@ -57,14 +57,14 @@ class StepRequest:
         if not artifact.has(kind):
             raise BackendUnavailableError(
                 f"{self.backend} needs the {kind} file of a model, and {artifact.name} "
-                "was compiled without it; choose another backend"
+                "was exported without it; choose another backend"
             )
         file = artifact.file(kind)
         if file is None:
             raise BackendUnavailableError(
                 f"{self.backend} cannot run {artifact.name}: its file "
-                f"{artifact.manifest['files'][kind]} is not there; compile the model "
-                "again or choose another backend"
+                f"{artifact.manifest['files'][kind]} is not there; export the "
+                "checkpoint again or choose another backend"
             )
         return file
 

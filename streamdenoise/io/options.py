@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Annotated
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.options import Option, Panel
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
@@ -70,14 +72,12 @@ class Reconnect:
     """Whether the very first connection, too, may take more than one attempt."""
 
     @classmethod
-    def parse(cls, text: str | None) -> "Reconnect":
-        """Read `forever`, `never` or a number of attempts; None is the default.
+    def parse(cls, text: str) -> "Reconnect":
+        """Read `forever`, `never` or a number of attempts.
 
         Raises:
             ConfigError: It is none of these.
         """
-        if text is None:
-            return cls()
         if text == "forever":
             return cls(first=True)
         if text == "never":
@@ -124,13 +124,44 @@ class EncoderConfig:
             )
 
 
-def choose_encoder(
-    output: str, codec: str | None, crf: int | None, preset: str | None
-) -> EncoderConfig | None:
-    """The encoder for `output`; None, the sink's own choice, when nothing is told."""
-    if codec is None and crf is None and preset is None:
-        return None
-    return EncoderConfig(codec or _usual_codec(output), crf, preset)
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """What a user may choose of the encoder; the rest follows from the output."""
+
+    codec: Annotated[
+        str | None,
+        Option(
+            "x264, x265, svtav1, ffv1, h264_nvenc, hevc_nvenc, or copy-settings for "
+            "the codec of the input; by default svtav1 for .webm, else x264.",
+            Panel.ENCODER,
+        ),
+    ] = None
+    crf: Annotated[
+        int | None,
+        Option(
+            "Constant rate factor; lower means better quality and larger files.",
+            Panel.ENCODER,
+        ),
+    ] = None
+    preset: Annotated[
+        str | None,
+        Option(
+            "Encoder preset: ultrafast to veryslow (x264, x265), 0 to 13 (svtav1), or "
+            "p1 to p7 (NVENC).",
+            Panel.ENCODER,
+        ),
+    ] = None
+
+    def for_output(self, output: str) -> EncoderConfig | None:
+        """The encoder for a file or URL; None leaves the choice to the sink.
+
+        Raises:
+            ConfigError: The options do not fit together.
+        """
+        if self == EncoderOptions():
+            return None
+        codec = self.codec or _usual_codec(output)
+        return EncoderConfig(codec, self.crf, self.preset)
 
 
 def fast_encoder(output: str, chosen: EncoderConfig | None) -> EncoderConfig:

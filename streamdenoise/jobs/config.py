@@ -1,24 +1,28 @@
-"""What a user may choose, one dataclass a job; the CLI's options are their fields.
+"""The options of each job, one dataclass a job.
 
-Plain values only: nothing here opens, loads or imports anything heavy.
+They hold plain values: nothing here opens, loads or imports anything heavy.
 """
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.errors import ConfigError
-from streamdenoise.io.options import EncoderConfig, Hwaccel, Reconnect, Transport
+from streamdenoise.io.options import EncoderOptions, Hwaccel, Reconnect, Transport
+from streamdenoise.options import Argument, Option, Panel
 from streamdenoise.pipeline.queue import Overflow
+from streamdenoise.units import parse_size, parse_time
 
 
 class View(StrEnum):
-    """Which picture is shown or written."""
+    """What is shown or written of the frames before and after."""
 
     CLEAN = "clean"
-    """The denoised picture alone."""
+    """The denoised frame alone."""
     SPLIT = "split"
-    """One picture: left half before, right half after."""
+    """The left half before, the right half after."""
     SIDE = "side"
     """Double width: before on the left, after on the right."""
 
@@ -27,88 +31,248 @@ class OnLoss(StrEnum):
     """What outputs get while a live source is away."""
 
     HOLD = "hold"
-    """The last picture, marked as old, a few times a second."""
+    """The last frame, marked as old, a few times a second."""
     GAP = "gap"
     """Nothing: their timestamps jump."""
 
 
+Output = Annotated[
+    str,
+    Option(
+        "Where to write the video; - writes to stdout.",
+        Panel.OUTPUT,
+        "-o",
+        "--output",
+        metavar="OUT",
+    ),
+]
+Overwrite = Annotated[bool, Option("Replace an existing output.", Panel.OUTPUT)]
+Duration = Annotated[
+    float | None,
+    Option(
+        "Stop after this much, as seconds or HH:MM:SS.",
+        Panel.INPUT,
+        "--duration",
+        parse=parse_time,
+        metavar="TIME",
+    ),
+]
+HwaccelOption = Annotated[
+    Hwaccel,
+    Option("Where to decode video; cuda is an NVIDIA GPU.", Panel.HARDWARE),
+]
+Reference = Annotated[
+    str | None,
+    Option(
+        "Clean version of the input, to measure the true PSNR.",
+        Panel.NOISE,
+        metavar="PATH",
+    ),
+]
+AddNoise = Annotated[
+    float | None,
+    Option(
+        "Add white noise of this level first, to measure the true PSNR.",
+        Panel.NOISE,
+        metavar="LEVEL",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class FileConfig:
-    """The offline job: one video in, one video out."""
+    """The file job: one video in, one video out."""
 
     # Addresses hold passwords: no config shows them when it is printed.
-    source: str = field(repr=False)
-    output: str = field(repr=False)
+    source: Annotated[str, Argument("Video file; - reads from stdin.", "IN")] = field(
+        repr=False
+    )
+    output: Output = field(repr=False)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
-    encoder: EncoderConfig | None = None
-    """None takes what suits the container."""
-    start_s: float = 0.0
-    """Skip this much of the input, in seconds."""
-    duration_s: float | None = None
-    """Stop after this much, in seconds; None goes to the end."""
-    compare: View | None = None
-    """`side` or `split` writes before and after in one picture."""
-    overlay: bool = False
-    """Burn the figures into the picture."""
-    overwrite: bool = False
-    reference: str | None = field(default=None, repr=False)
-    """A clean version of the input, frame for frame: PSNR is then measured."""
-    add_noise: float | None = None
-    """Add white Gaussian noise of this sigma first: PSNR is then measured."""
-    hwaccel: Hwaccel = Hwaccel.AUTO
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    start_s: Annotated[
+        float,
+        Option(
+            "Skip this much of the input, as seconds or HH:MM:SS.",
+            Panel.INPUT,
+            "--start",
+            parse=parse_time,
+            metavar="TIME",
+        ),
+    ] = 0.0
+    duration_s: Duration = None
+    """In seconds; None goes to the end."""
+    compare: Annotated[
+        View | None,
+        Option("Write before and after into one frame: side or split.", Panel.OUTPUT),
+    ] = None
+    overlay: Annotated[
+        bool,
+        Option(
+            "Draw the frame rate, noise level and PSNR on each frame.", Panel.OUTPUT
+        ),
+    ] = False
+    overwrite: Overwrite = False
+    reference: Reference = field(default=None, repr=False)
+    add_noise: AddNoise = None
+    hwaccel: HwaccelOption = Hwaccel.AUTO
 
     def __post_init__(self) -> None:
         _check_span(self.start_s, self.duration_s)
         _check_psnr_options(self.reference, self.add_noise)
+        self.encoder.for_output(self.output)
         if self.compare is View.CLEAN:
             raise ConfigError("--compare clean compares nothing; use side or split")
 
 
 @dataclass(frozen=True, slots=True)
 class LiveConfig:
-    """The live job: a camera, stream or paced file to a window and other sinks."""
+    """The live job: a camera, stream or paced file to a window and other outputs."""
 
-    source: str = field(repr=False)
-    outputs: tuple[str, ...] = field(default=(), repr=False)
-    """Files to record to and URLs to publish to, beside the window."""
+    source: Annotated[
+        str, Argument("rtsp:// or http:// URL, file, or testsrc:WxH@RATE.", "SOURCE")
+    ] = field(default="", repr=False)
+    outputs: Annotated[
+        tuple[str, ...],
+        Option(
+            "File, name with %H-%M-%S for segments, rtsp://, rtmp://, srt:// or "
+            "udp:// URL, or virtualcam:; may be repeated.",
+            Panel.OUTPUT,
+            "-o",
+            "--output",
+            metavar="TARGET",
+        ),
+    ] = field(default=(), repr=False)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
-    encoder: EncoderConfig | None = None
-    """None takes a fast preset of what suits each container."""
-    window: bool = True
-    overlay: bool = True
-    view: View = View.CLEAN
-    duration_s: float | None = None
-    """Stop after this many seconds of stream; None goes on until it ends."""
-    overflow: Overflow | None = None
-    """None lets the source decide: live drops, a file blocks."""
-    overwrite: bool = False
-    reference: str | None = field(default=None, repr=False)
-    add_noise: float | None = None
-    timeout_s: float = 10.0
-    """Longest silence of the source before it counts as lost, in seconds."""
-    hwaccel: Hwaccel = Hwaccel.AUTO
-    transport: Transport = Transport.AUTO
-    reconnect: Reconnect = field(default_factory=Reconnect)
-    """Of the source, and of outputs on the network."""
-    on_loss: OnLoss = OnLoss.HOLD
-    segment_s: float | None = None
-    """Length of the files of outputs whose names have the time in them."""
-    keep: tuple[str, ...] = ()
-    """How long or how much of them stays, such as `7d` or `50GB`."""
-    max_lag_ms: float | None = None
-    """Do less for a picture while they come out later than this; None never does."""
-    status: str | None = None
-    """Where to serve metrics, health and status over HTTP: HOST:PORT."""
-    credentials_file: str | None = None
-    """A netrc file with the passwords of sources and outputs."""
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    """What is left open becomes fast enough for a live stream."""
+    camera: Annotated[
+        int | None,
+        Option(
+            "Camera to open instead of SOURCE; 0 is the first.",
+            Panel.INPUT,
+            metavar="N",
+        ),
+    ] = None
+    """Becomes the `source` ``camera:N``."""
+    window: Annotated[bool, Option("Show a window.", Panel.LIVE)] = True
+    overlay: Annotated[
+        bool,
+        Option("Draw the frame rate, noise level and PSNR in it.", Panel.LIVE),
+    ] = True
+    view: Annotated[View, Option("What the window shows.", Panel.LIVE)] = View.CLEAN
+    duration_s: Duration = None
+    """In seconds of the stream; None goes on until it ends."""
+    overflow: Annotated[
+        Overflow | None,
+        Option(
+            "What happens when frames arrive too fast; by default live sources drop "
+            "the oldest and files wait.",
+            Panel.LIVE,
+        ),
+    ] = None
+    overwrite: Overwrite = False
+    reference: Reference = field(default=None, repr=False)
+    add_noise: AddNoise = None
+    timeout_s: Annotated[
+        float,
+        Option(
+            "Seconds without a frame after which the source counts as lost.",
+            Panel.INPUT,
+            "--timeout",
+            metavar="SECONDS",
+        ),
+    ] = 10.0
+    hwaccel: HwaccelOption = Hwaccel.AUTO
+    transport: Annotated[
+        Transport,
+        Option("How RTSP is received; auto tries TCP, then UDP.", Panel.INPUT),
+    ] = Transport.AUTO
+    reconnect: Annotated[
+        Reconnect,
+        Option(
+            "Consecutive reconnection attempts of sources and outputs. If given, also "
+            "applies to the first connection; by default retries forever once "
+            "connected.",
+            Panel.INPUT,
+            parse=Reconnect.parse,
+            metavar="N|forever|never",
+        ),
+    ] = field(default_factory=Reconnect)
+    on_loss: Annotated[
+        OnLoss,
+        Option(
+            "While the source is away, outputs hold the last frame or have a gap.",
+            Panel.LIVE,
+        ),
+    ] = OnLoss.HOLD
+    segment_s: Annotated[
+        float | None,
+        Option(
+            "Length of recorded segments, such as 10m or 1h.",
+            Panel.RECORDING,
+            "--segment",
+            parse=parse_time,
+            metavar="TIME",
+        ),
+    ] = None
+    keep: Annotated[
+        tuple[str, ...],
+        Option(
+            "Delete segments beyond this age or total size, such as 7d or 50GB; may "
+            "be repeated.",
+            Panel.RECORDING,
+            metavar="AGE|SIZE",
+        ),
+    ] = ()
+    max_lag_ms: Annotated[
+        float | None,
+        Option(
+            "Reduce quality while latency exceeds this, in milliseconds.",
+            Panel.LIVE,
+            "--max-lag",
+            metavar="MS",
+        ),
+    ] = None
+    """None never reduces it."""
+    wait_for_engine: Annotated[
+        bool,
+        Option(
+            "Build a missing engine before starting, instead of using another backend "
+            "meanwhile.",
+            Panel.HARDWARE,
+        ),
+    ] = False
+    status: Annotated[
+        str | None,
+        Option(
+            "Serve /metrics, /healthz and /status over HTTP at this address.",
+            Panel.MONITORING,
+            metavar="HOST:PORT",
+        ),
+    ] = None
+    credentials_file: Annotated[
+        str | None,
+        Option(
+            "File with passwords by host, in .netrc format.",
+            Panel.INPUT,
+            metavar="FILE",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
+        if bool(self.source) == (self.camera is not None):
+            raise ConfigError("give either a SOURCE or --camera N, such as --camera 0")
+        if self.camera is not None:
+            object.__setattr__(self, "source", f"camera:{self.camera}")
+            object.__setattr__(self, "camera", None)
         _check_span(0.0, self.duration_s)
         _check_psnr_options(self.reference, self.add_noise)
+        self.encoder.for_output(self.outputs[0] if self.outputs else "")
         if not self.window and not self.outputs:
             raise ConfigError(
                 "--no-window without -o would show the video nowhere; add -o TARGET "
-                "(-o 'null:' only measures)"
+                "(-o null: only measures)"
             )
         if not 0 < self.timeout_s <= 3600:
             raise ConfigError(
@@ -117,7 +281,7 @@ class LiveConfig:
             )
         if self.max_lag_ms is not None and not 20 <= self.max_lag_ms <= 60_000:
             raise ConfigError(
-                f"--max-lag {self.max_lag_ms:g} cannot be held; use 20 to 60000 (ms)"
+                f"--max-lag {self.max_lag_ms:g} cannot be used; give 20 to 60000 (ms)"
             )
         if self.segment_s is not None and not self.segment_s >= 1:
             raise ConfigError(
@@ -125,20 +289,107 @@ class LiveConfig:
             )
         if self.keep and self.segment_s is None:
             raise ConfigError(
-                "--keep is for recordings in segments; add --segment 10m and an output "
-                "such as clips/%Y-%m-%d_%H-%M-%S.mkv"
+                "--keep applies to recordings in segments; add --segment 10m and an "
+                "output such as clips/%Y-%m-%d_%H-%M-%S.mkv"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """The image job: pictures, or folders of pictures, each denoised by itself."""
+    """The image job: images, or folders of images, each denoised by itself."""
 
-    sources: tuple[str, ...]
-    output: str
-    """A file for one picture, else a folder."""
-    denoise: DenoiseConfig = field(default_factory=lambda: DenoiseConfig("nano-rgb"))
-    overwrite: bool = False
+    sources: Annotated[tuple[str, ...], Argument("Images, or folders.", "IN")]
+    output: Annotated[
+        str,
+        Option(
+            "File for one image, or folder for several.",
+            Panel.OUTPUT,
+            "-o",
+            "--output",
+            metavar="PATH",
+        ),
+    ]
+    denoise: DenoiseConfig = field(
+        default_factory=lambda: DenoiseConfig(model="nano-rgb")
+    )
+    overwrite: Overwrite = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """The export job: a checkpoint becomes a model."""
+
+    checkpoint: Annotated[Path, Argument("A .safetensors file.", "CHECKPOINT")]
+    output: Annotated[
+        Path, Option("Folder of the model.", Panel.OUTPUT, "-o", "--output")
+    ] = Path("engines")
+    calibration: Annotated[
+        Path | None,
+        Option(
+            "Folder of clean clips to calibrate INT8 with; without it there is no INT8 "
+            "model.",
+            Panel.INPUT,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompileConfig:
+    """The compile job: a model becomes an engine for one frame size."""
+
+    model: Annotated[str, Argument("Name of a model, or path of its .json.", "MODEL")]
+    size: Annotated[
+        tuple[int, int] | None,
+        Option(
+            "Frame size: 720p, 1080p, 2160p, or WIDTHxHEIGHT.",
+            Panel.ENGINE,
+            parse=parse_size,
+            metavar="SIZE",
+        ),
+    ] = None
+    """Width and height in pixels."""
+    precision: Annotated[
+        str | None,
+        Option("fp32, fp16 or int8; by default the backend decides.", Panel.ENGINE),
+    ] = None
+    depth: Annotated[int, Option("Bits per sample: 8 or 10.", Panel.ENGINE)] = 8
+    dynamic: Annotated[
+        bool,
+        Option(
+            "Build one engine for all sizes up to --size.",
+            Panel.ENGINE,
+        ),
+    ] = False
+    version_compatible: Annotated[
+        bool,
+        Option(
+            "Build for later versions of the runtime too, up to the next major one.",
+            Panel.ENGINE,
+        ),
+    ] = False
+    hardware_compatible: Annotated[
+        bool,
+        Option(
+            "Build for other GPUs too, from Ampere (8.0) on.",
+            Panel.ENGINE,
+        ),
+    ] = False
+    compute_capabilities: Annotated[
+        tuple[str, ...],
+        Option(
+            "GPU to build for, such as 8.6; may be repeated.",
+            Panel.ENGINE,
+            "--compute-capability",
+            metavar="X.Y",
+        ),
+    ] = ()
+    backend: Annotated[
+        str,
+        Option(
+            "Runtime to build for; auto takes the first that builds engines here.",
+            Panel.HARDWARE,
+        ),
+    ] = "auto"
 
 
 def _check_span(start_s: float, duration_s: float | None) -> None:
@@ -151,7 +402,7 @@ def _check_span(start_s: float, duration_s: float | None) -> None:
 def _check_psnr_options(reference: str | None, add_noise: float | None) -> None:
     if reference is not None and add_noise is not None:
         raise ConfigError(
-            "--reference and --add-noise both say what clean is; give one of them"
+            "--reference and --add-noise both define what clean is; give one of them"
         )
     if add_noise is not None and not 0 < add_noise <= 255:
         raise ConfigError(

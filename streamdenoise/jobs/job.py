@@ -77,6 +77,8 @@ def load_denoiser(
     config: DenoiseConfig,
     on_build: OnBuild | None = None,
     kind: type[Denoiser] = Denoiser,
+    *,
+    wait_for_engine: bool = True,
 ) -> Denoiser:
     """The denoiser that `config` describes; `on_build` hears of its engine's build.
 
@@ -91,7 +93,7 @@ def load_denoiser(
         strength=config.strength,
         threads=config.threads,
         tile=config.tile,
-        wait_for_engine=config.wait_for_engine,
+        wait_for_engine=wait_for_engine,
         on_build=on_build,
     )
 

@@ -78,7 +78,8 @@ def denoise_live(
         watch = _watchers(stack, config, on_stats, notifier)
         source = _open_source(stack, config, credentials, switch, watch)
         info = source.info
-        encoder, notes = usable_encoder(config.encoder, info)
+        first = config.outputs[0] if config.outputs else ""
+        encoder, notes = usable_encoder(config.encoder.for_output(first), info)
         together = stack.enter_context(ClosedTogether())
         outputs = []
         opening = Opening()
@@ -231,11 +232,14 @@ def _rules(
 def _load_denoiser(
     config: LiveConfig, on_build: OnBuild | None
 ) -> Denoiser | AdaptiveDenoiser:
-    told = config.denoise
+    def load(kind: type[Denoiser], model: str) -> Denoiser:
+        return load_denoiser(
+            replace(config.denoise, model=model),
+            on_build,
+            kind,
+            wait_for_engine=config.wait_for_engine,
+        )
+
     if config.max_lag_ms is None:
-        return load_denoiser(told, on_build)
-    return AdaptiveDenoiser(
-        lambda kind, model: load_denoiser(replace(told, model=model), on_build, kind),
-        told.model,
-        config.max_lag_ms,
-    )
+        return load(Denoiser, config.denoise.model)
+    return AdaptiveDenoiser(load, config.denoise.model, config.max_lag_ms)

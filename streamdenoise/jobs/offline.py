@@ -68,7 +68,9 @@ def denoise_file(
         )
         view = config.compare or View.CLEAN
         written = view_info(source.info, view)
-        encoder, notes = usable_encoder(config.encoder, written)
+        encoder, notes = usable_encoder(
+            config.encoder.for_output(config.output), written
+        )
         sink = stack.enter_context(
             open_sink(
                 config.output,

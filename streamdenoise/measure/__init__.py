@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from streamdenoise._lazy import exports
 
 if TYPE_CHECKING:
-    from streamdenoise.measure.config import EvalConfig, StepBenchConfig
+    from streamdenoise.measure.config import BenchConfig, EvalConfig
     from streamdenoise.measure.quality.evaluate import evaluate
     from streamdenoise.measure.quality.markdown import markdown
     from streamdenoise.measure.quality.report import EvalReport
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from streamdenoise.measure.speed.steps import bench_steps
 
 __all__ = [
+    "BenchConfig",
     "EvalConfig",
     "EvalReport",
-    "StepBenchConfig",
     "bench",
     "bench_steps",
     "evaluate",
@@ -27,7 +27,7 @@ __getattr__ = exports(
     {
         "EvalConfig": "config",
         "EvalReport": "quality.report",
-        "StepBenchConfig": "config",
+        "BenchConfig": "config",
         "bench": "speed.bench",
         "bench_steps": "speed.steps",
         "evaluate": "quality.evaluate",

@@ -1,14 +1,22 @@
-"""What `eval` and `bench` measure."""
+"""The options of `eval` and `bench`."""
 
 import shlex
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 from streamdenoise.denoisers.options import MAX_SIGMA
 from streamdenoise.errors import ConfigError
+from streamdenoise.options import Argument, Option, Panel
+
+Backend = Annotated[
+    str, Option("Runtime to use; auto takes the first that works here.", Panel.HARDWARE)
+]
+Threads = Annotated[int | None, Option("CPU threads.", Panel.HARDWARE)]
 
 
-class Protocol(StrEnum):
+class NoiseProtocol(StrEnum):
     """Which kind of noise an evaluation adds, and where it measures."""
 
     VIDEO = "video"
@@ -20,46 +28,130 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EvalConfig:
-    """One `streamdenoise eval`."""
+    """What `streamdenoise eval` measures."""
 
-    clips: str | None = None
-    """A clean video or picture, or a folder of them."""
-    pairs: str | None = None
-    """Folder of noisy and clean pictures of real cameras, ``*_real`` and ``*_mean``."""
-    real: str | None = None
-    """Noisy footage, or a folder of it, for pictures before and after in the report."""
-    output: str | None = None
-    """Folder for the report, its JSON and its plots; None writes nothing."""
-    protocol: Protocol = Protocol.VIDEO
-    sigmas: tuple[float, ...] = ()
-    """Std of the noise in RGB, in 8-bit levels; none takes each protocol's own."""
-    model: str = "nano-awgn"
-    backend: str = "auto"
-    peers: tuple[str, ...] = ()
-    """Other denoisers, see `streamdenoise.measure.peers.registry.find_peers`."""
-    vapoursynth: str | None = None
-    """A Python that has VapourSynth, for V-BM3D."""
-    tune: str | None = None
-    """Folder of clips on which the peers' options are searched; None searches them on
-    each measured clip itself, which flatters them."""
-    frames: int = 24
-    """At most so many of each clip, from its start."""
-    behavior: bool = True
-    """Also measure static scenes, ghosts, flicker and clean input."""
-    threads: int | None = None
-    seed: int = 0
+    clips: Annotated[
+        str | None,
+        Argument("Clean video or image, or a folder of them.", "CLIPS"),
+    ] = None
+    named_clips: Annotated[
+        str | None,
+        Option("The same as CLIPS.", Panel.INPUT, "--clips", metavar="PATH"),
+    ] = None
+    """Becomes `clips`."""
+    pairs: Annotated[
+        str | None,
+        Option(
+            "Folder of noisy and clean images of real cameras, *_real and *_mean.",
+            Panel.INPUT,
+            metavar="FOLDER",
+        ),
+    ] = None
+    real: Annotated[
+        str | None,
+        Option(
+            "Noisy footage, or a folder of it, to show before and after in the report.",
+            Panel.INPUT,
+            metavar="PATH",
+        ),
+    ] = None
+    output: Annotated[
+        str | None,
+        Option(
+            "Folder for the report, JSON and plots.",
+            Panel.OUTPUT,
+            "-o",
+            "--output",
+            metavar="FOLDER",
+        ),
+    ] = None
+    """None writes nothing."""
+    protocol: Annotated[
+        NoiseProtocol,
+        Option(
+            "Noise as in 8-bit video, as in published tables, or both.", Panel.NOISE
+        ),
+    ] = NoiseProtocol.VIDEO
+    sigmas: Annotated[
+        tuple[float, ...],
+        Option(
+            "Noise level to add, in 8-bit levels; may be repeated.",
+            Panel.NOISE,
+            "--sigma",
+            metavar="LEVEL",
+        ),
+    ] = ()
+    """Standard deviation of the noise in RGB; none takes each protocol's own."""
+    model: Annotated[
+        str,
+        Option(
+            "Name of a model, or path of its .json; by default nano-awgn with CLIPS, "
+            "else nano.",
+            Panel.MEASUREMENT,
+        ),
+    ] = ""
+    backend: Backend = "auto"
+    peers: Annotated[
+        tuple[str, ...],
+        Option(
+            "Another denoiser to measure, or all; may be repeated.",
+            Panel.MEASUREMENT,
+            "--peer",
+            metavar="NAME",
+        ),
+    ] = ()
+    """See `streamdenoise.measure.peers.registry.find_peers`."""
+    vapoursynth: Annotated[
+        str | None,
+        Option(
+            "Python interpreter that has VapourSynth, to measure V-BM3D.",
+            Panel.MEASUREMENT,
+            metavar="PATH",
+        ),
+    ] = None
+    tune: Annotated[
+        str | None,
+        Option(
+            "Folder of clips to tune the other denoisers on; by default each measured "
+            "clip, which flatters them.",
+            Panel.MEASUREMENT,
+            metavar="FOLDER",
+        ),
+    ] = None
+    frames: Annotated[
+        int, Option("Frames of each clip to use, at most.", Panel.INPUT)
+    ] = 24
+    behavior: Annotated[
+        bool,
+        Option(
+            "Also measure static scenes, ghosting, flicker and clean input.",
+            Panel.MEASUREMENT,
+        ),
+    ] = True
+    threads: Threads = None
+    seed: Annotated[int, Option("Random seed of the noise.", Panel.NOISE)] = 0
 
     def __post_init__(self) -> None:
+        if self.clips is not None and self.named_clips is not None:
+            raise ConfigError(
+                f"clips are given twice, {self.clips} and --clips {self.named_clips}; "
+                "give one"
+            )
+        object.__setattr__(self, "clips", self.clips or self.named_clips)
+        object.__setattr__(self, "named_clips", None)
+        if not self.model:
+            # The noise added to clips is white, that of cameras is not.
+            model = "nano" if self.clips is None else "nano-awgn"
+            object.__setattr__(self, "model", model)
         if self.clips is None and self.pairs is None and self.real is None:
             raise ConfigError(
                 "eval has nothing to measure; give clips, --pairs, or --real"
             )
         if self.real is not None and self.output is None:
-            raise ConfigError("--real makes pictures; say with -o where they go")
+            raise ConfigError("--real writes images; choose their folder with -o")
         if self.frames < 1:
             raise ConfigError(f"--frames {self.frames} leaves nothing; use 1 or more")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"--threads {self.threads} cannot work; use 1 or more")
+        _check_threads(self.threads)
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed} is negative; use 0 or more")
         for sigma in self.sigmas:
@@ -71,31 +163,75 @@ class EvalConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class StepBenchConfig:
-    """What `bench --backend` measures: the engine step alone."""
+class BenchConfig:
+    """What `streamdenoise bench` measures: whole jobs, or steps of some backends."""
 
-    backends: tuple[str, ...] = ("all",)
-    """Names of backends; ``all`` stands for those that work here."""
-    sizes: tuple[str, ...] = ()
-    """Names such as ``720p``, or ``WxH`` in pixels; none takes 720p and 1080p, or 360p
-    if `quick`."""
-    clip: str | None = None
-    """A clean video; None takes the sample."""
-    model: str = "nano-awgn"
-    sigma: float = 30.0
-    """Std of the added noise in RGB, in 8-bit levels."""
-    turns: int = 3
-    """Of each backend at each size."""
-    threads: int | None = None
-    """Of the CPU; None takes one for each core."""
-    quick: bool = False
-    """A few steps and small peaks: to see that it works, not for figures."""
+    clip: Annotated[
+        Path | None,
+        Option("Clean video to use; by default the sample.", Panel.INPUT),
+    ] = None
+    output: Annotated[
+        Path | None,
+        Option("Folder for the table, JSON and plot.", Panel.OUTPUT, "-o", "--output"),
+    ] = None
+    model: Annotated[
+        str, Option("Name of a model, or path of its .json.", Panel.MEASUREMENT)
+    ] = "nano-awgn"
+    sigma: Annotated[
+        float,
+        Option("Noise level to add, in 8-bit levels.", Panel.NOISE, metavar="LEVEL"),
+    ] = 30.0
+    """Standard deviation of the noise in RGB."""
+    repeat: Annotated[
+        int,
+        Option(
+            "Runs of each contender; the median counts.", Panel.MEASUREMENT, metavar="N"
+        ),
+    ] = 3
+    backends: Annotated[
+        tuple[str, ...],
+        Option(
+            "Measure only the step of this backend, or of all; may be repeated.",
+            Panel.MEASUREMENT,
+            "--backend",
+            metavar="NAME",
+        ),
+    ] = ()
+    """``all`` stands for those that work here."""
+    sizes: Annotated[
+        tuple[str, ...],
+        Option(
+            "Frame size of steps: 360p, 720p, 1080p, 2160p or WIDTHxHEIGHT; may be "
+            "repeated.",
+            Panel.MEASUREMENT,
+            "--size",
+            metavar="SIZE",
+        ),
+    ] = ()
+    """None takes 720p and 1080p, or 360p if `quick`."""
+    peers: Annotated[
+        bool, Option("Measure FFmpeg's denoisers too.", Panel.MEASUREMENT)
+    ] = True
+    quick: Annotated[
+        bool,
+        Option(
+            "Use a few frames, to see that it works; the figures mean nothing.",
+            Panel.MEASUREMENT,
+        ),
+    ] = False
+    threads: Annotated[
+        int | None,
+        Option("CPU threads; by default one for each core.", Panel.HARDWARE),
+    ] = None
 
     def __post_init__(self) -> None:
-        if self.turns < 1:
-            raise ConfigError(f"--repeat {self.turns} measures nothing; use 1 or more")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"--threads {self.threads} cannot work; use 1 or more")
+        if self.sizes and not self.backends:
+            raise ConfigError(
+                "--size applies to steps; choose a backend with --backend, or all"
+            )
+        if self.repeat < 1:
+            raise ConfigError(f"--repeat {self.repeat} measures nothing; use 1 or more")
+        _check_threads(self.threads)
         if not 0 <= self.sigma <= MAX_SIGMA:
             raise ConfigError(
                 f"--sigma {self.sigma:g} cannot be used; give 0 to {MAX_SIGMA:g} "
@@ -104,15 +240,20 @@ class StepBenchConfig:
 
     @property
     def command(self) -> str:
-        """The command line, with what was left to defaults."""
+        """The command line that measures the same steps, with defaults written out."""
         words = ["streamdenoise", "bench"]
         for option, values in (("--backend", self.backends), ("--size", self.sizes)):
             for value in values:
                 words += [option, value]
         if self.clip is not None:
-            words += ["--clip", self.clip]
+            words += ["--clip", str(self.clip)]
         words += ["--model", self.model, "--sigma", f"{self.sigma:g}"]
-        words += ["--repeat", str(self.turns)]
+        words += ["--repeat", str(self.repeat)]
         if self.threads is not None:
             words += ["--threads", str(self.threads)]
         return shlex.join([*words, *(["--quick"] if self.quick else [])])
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads {threads} cannot work; use 1 or more")

@@ -2,39 +2,28 @@
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 from streamdenoise import __version__
-from streamdenoise.cli import app as cli
 from streamdenoise.inference.registry import BACKENDS
 from tests.conftest import Clip
+from tests.support.command import command, environment, run
 
-ROOT = Path(__file__).parents[2]
 WAIT_S = 50
 FAST = ("--strength", "0")
 """Frames pass through as they are: for tests of all but the denoiser."""
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(arg) for arg in args])
-
-
-def command(*args: object) -> list[str]:
-    return [sys.executable, "-m", "streamdenoise", *(str(arg) for arg in args)]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def decode(path: Path) -> list[np.ndarray]:
@@ -127,7 +116,10 @@ def test_an_existing_output_needs_overwrite(clip: Clip, tmp_path: Path):
         (("file", "CLIP", "-o", "null:", "--strength", "9"), "--strength 9"),
         (("file", "CLIP", "-o", "null:", "--codec", "divx"), "--codec divx"),
         (("file", "CLIP", "-o", "null:", "--crf", "99"), "--crf 99"),
-        (("file", "CLIP", "-o", "null:", "--start", "-1"), "'-1' is not a time"),
+        (
+            ("file", "CLIP", "-o", "null:", "--start", "-1"),
+            "--start: '-1' is not",
+        ),
         (("file", "CLIP", "-o", "null:", "--start", "soon"), "'soon' is not a time"),
         (("file", "CLIP", "-o", "null:", "--duration", "0"), "--duration 0"),
         (("file", "CLIP", "-o", "null:", "--add-noise", "0"), "--add-noise 0"),
@@ -208,6 +200,7 @@ def test_image_denoises_one_picture(tmp_path: Path):
     result = run("image", tmp_path / "noisy.png", "-o", output, "--sigma", "25")
     assert result.exit_code == 0, result.output
     clean = cv2.imread(str(output))
+    assert clean is not None
     assert clean.shape == noisy.shape
     assert clean.std() < 0.7 * noisy.std()
     again = run("image", tmp_path / "noisy.png", "-o", output)
@@ -275,7 +268,7 @@ def test_pipes_carry_yuv4mpeg_and_nothing_else(clip: Clip, tmp_path: Path):
 def test_help_needs_nothing_heavy():
     code = (
         "import sys\n"
-        "from streamdenoise.cli.app import app\n"
+        "from streamdenoise.cli.main import app\n"
         "try:\n    app(['file', '--help'])\nexcept SystemExit as done:\n"
         "    assert done.code == 0\n"
         "heavy = {'torch', 'av', 'cv2', 'numpy', 'openvino', 'onnxruntime', 'rich'}\n"
@@ -287,6 +280,24 @@ def test_help_needs_nothing_heavy():
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "--add-noise" in done.stdout
+
+
+def test_a_terminal_gets_help_in_boxes():
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        command("live", "--help"), env=environment(COLUMNS="100"), stdout=end
+    )
+    os.close(end)
+    text = b""
+    with suppress(OSError):  # how Linux reports that the other end is closed
+        while part := os.read(terminal, 65536):
+            text += part
+    os.close(terminal)
+    assert process.wait(WAIT_S) == 0
+    plain = re.sub(rb"\x1b\[[0-9;]*m", b"", text).decode()
+    titles = re.findall(r"╭─ (\w+) ─", plain)
+    panels = ("Input", "Noise", "Output", "Encoder", "Live", "Recording", "Monitoring")
+    assert titles == ["Arguments", *panels, "Hardware", "Help"]
 
 
 def test_version_and_no_arguments():
@@ -302,20 +313,36 @@ def test_models_and_doctor_print_tables():
     assert all(name in doctor for name in BACKENDS)
 
 
-def test_train_and_compile_say_how_to_get_torch(
+def test_train_and_export_say_how_to_get_torch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for args in (("train", "x.toml"), ("compile", "x.safetensors", "-o", tmp_path)):
+    for args in (("train", "x.toml"), ("export", "x.safetensors", "-o", tmp_path)):
         result = run(*args)
         assert result.exit_code == 1
         assert "pip install 'streamdenoise[train]'" in result.stderr
 
 
-def test_compile_of_a_missing_checkpoint_is_an_error(tmp_path: Path):
-    result = run("compile", tmp_path / "none.safetensors", "-o", tmp_path / "out")
+def test_export_of_a_missing_checkpoint_is_an_error(tmp_path: Path):
+    result = run("export", tmp_path / "none.safetensors", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "none.safetensors" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("-o", "engines"), ("--calibration", "clips"), ("--size", "720p")]
+)
+def test_compile_of_a_checkpoint_names_export(more: tuple[str, ...]):
+    result = run("compile", "x.safetensors", *more)
+    assert result.exit_code == 1
+    assert "`streamdenoise export x.safetensors -o DIR`" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_compile_needs_a_size():
+    result = run("compile", "nano")
+    assert result.exit_code == 1
+    assert "--size 1080p" in result.stderr
 
 
 @pytest.mark.parametrize("flag", [(), ("--clips",)], ids=["argument", "option"])

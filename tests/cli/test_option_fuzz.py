@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from streamdenoise.cli.app import app
+from streamdenoise.cli.main import app
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.options import (
     CODECS,
     EncoderConfig,
+    EncoderOptions,
     Reconnect,
-    choose_encoder,
     fast_encoder,
 )
 from streamdenoise.io.recording.names import SegmentNames
@@ -101,7 +101,7 @@ def test_any_encoder_is_a_value_or_refused(
     codec: str, crf: int | None, preset: str | None, output: str
 ) -> None:
     with suppress(ConfigError):
-        chosen = choose_encoder(output, codec, crf, preset)
+        chosen = EncoderOptions(codec, crf, preset).for_output(output)
         assert fast_encoder(output, chosen).codec in CODECS
 
 
@@ -111,7 +111,7 @@ def test_any_strength_is_a_value_or_refused(
     sigma: float | str, strength: float
 ) -> None:
     try:
-        config = DenoiseConfig("nano", "auto", sigma, strength)
+        config = DenoiseConfig(sigma=sigma, strength=strength)
     except ConfigError as exc:
         one_sentence(str(exc))
     else:

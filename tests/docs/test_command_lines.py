@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from streamdenoise.cli.app import app
+from streamdenoise.cli.main import app
 from tests.docs.pages import PAGES, blocks, commands
 from tests.support.command import ROOT
 

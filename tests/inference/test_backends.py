@@ -157,7 +157,7 @@ def test_returned_planes_are_the_callers_own() -> None:
 def test_named_backend_never_falls_back() -> None:
     whole = open_artifact("nano")
     without = Artifact(whole.folder, whole.manifest | {"files": {}})
-    with pytest.raises(BackendUnavailableError, match="nano was compiled without it"):
+    with pytest.raises(BackendUnavailableError, match="nano was exported without it"):
         load_backend(StepRequest("openvino", without, H, W))
     files = dict.fromkeys(whole.manifest["files"], "gone.xml")
     lost = Artifact(whole.folder, whole.manifest | {"files": files})
@@ -201,7 +201,7 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path, name: str) -> None:
     mixed = open_artifact(str(tmp_path / "nano.json"))
     file = mixed.manifest["files"][kind]
     (tmp_path / file.replace("nano", "other")).replace(tmp_path / file)
-    with pytest.raises(EngineMismatchError, match="compile the model again"):
+    with pytest.raises(EngineMismatchError, match="export the checkpoint again"):
         load_backend(StepRequest(name, mixed, H, W))
 
 

@@ -15,8 +15,8 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner, Result
 
-from streamdenoise.cli import app as cli
-from streamdenoise.cli import engines
+from streamdenoise.cli import engine_tables as engines
+from streamdenoise.cli import main as cli
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import (
     BackendError,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from streamdenoise.cli import app as cli
+from streamdenoise.cli import main as cli
 from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.decoder import VideoDecoder
 from streamdenoise.io.ffmpeg.nvdec import decoder_like

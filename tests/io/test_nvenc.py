@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from streamdenoise.cli import app as cli
+from streamdenoise.cli import main as cli
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.codecs import ENCODERS, choose_encoder, encoded_pix_fmt
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, frame_of, planes_of
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import NVENC_CODECS, NVENC_PRESETS, EncoderConfig
+from streamdenoise.io.options import (
+    NVENC_CODECS,
+    NVENC_PRESETS,
+    EncoderConfig,
+    EncoderOptions,
+)
 from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.jobs.live import denoise_live
 from tests.conftest import Clip, moving_gradient, skip_or_fail, write_clip
@@ -95,7 +100,7 @@ def test_a_file_is_encoded_in_software_and_one_line_says_so(clip: Clip, tmp_path
 def test_live_outputs_share_the_one_line(tmp_path: Path):
     outputs = tuple(str(tmp_path / name) for name in ("a.mkv", "b.mp4"))
     config = LiveConfig(
-        "testsrc:64x48@50", outputs, encoder=EncoderConfig("hevc_nvenc"), window=False,
+        "testsrc:64x48@50", outputs, encoder=EncoderOptions("hevc_nvenc"), window=False,
         duration_s=0.2,
     )  # fmt: skip
     notes = denoise_live(config).notes

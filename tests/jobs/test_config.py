@@ -4,7 +4,7 @@ import pytest
 
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
-from streamdenoise.io.options import EncoderConfig, choose_encoder, fast_encoder
+from streamdenoise.io.options import EncoderConfig, EncoderOptions, fast_encoder
 from streamdenoise.units import parse_time
 
 
@@ -61,10 +61,11 @@ def test_nvenc_takes_its_own_presets_alone():
 
 
 def test_what_is_not_told_is_left_to_the_sink_or_chosen_for_the_container():
-    assert choose_encoder("a.mp4", None, None, None) is None
-    assert choose_encoder("a.mp4", None, 20, None) == EncoderConfig("x264", 20)
-    assert choose_encoder("a.webm", None, 20, None) == EncoderConfig("svtav1", 20)
-    assert choose_encoder("a.webm", "x265", None, None) == EncoderConfig("x265")
+    assert EncoderOptions().for_output("a.mp4") is None
+    crf = EncoderOptions(crf=20)
+    assert crf.for_output("a.mp4") == EncoderConfig("x264", 20)
+    assert crf.for_output("a.webm") == EncoderConfig("svtav1", 20)
+    assert EncoderOptions("x265").for_output("a.webm") == EncoderConfig("x265")
 
 
 def test_live_encoders_are_fast_unless_told():

@@ -221,10 +221,10 @@ def test_a_slow_machine_is_told_how_late_frames_may_be():
     [
         (("a-%H.mkv",), {}, "add --segment 10m"),
         (("a.mkv",), {"segment_s": 600.0}, "needs an output with the time"),
-        (("null:",), {"keep": ("7d",)}, "--keep is for recordings in segments"),
+        (("null:",), {"keep": ("7d",)}, "--keep applies to recordings in segments"),
         (("a-%H.mkv",), {"segment_s": 0.5}, "--segment 0.5 is too short"),
         (("a-%H.mkv",), {"segment_s": 9.0, "keep": ("lots",)}, "lots"),
-        (("null:",), {"max_lag_ms": 1.0}, "--max-lag 1 cannot be held"),
+        (("null:",), {"max_lag_ms": 1.0}, "--max-lag 1 cannot be used"),
         (("null:",), {"timeout_s": 0.0}, "--timeout 0 cannot be used"),
         (("null:",), {"status": "nowhere"}, "nowhere"),
         (("null:",), {"credentials_file": "/none"}, "--credentials-file /none"),

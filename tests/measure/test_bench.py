@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.measure.config import BenchConfig
 from streamdenoise.measure.peers.ffmpeg import FFMPEG_PEERS
 from streamdenoise.measure.speed import bench as bench_module
 from streamdenoise.measure.speed.bench import bench
@@ -29,7 +30,9 @@ def test_bench_measures_backends_and_peers_and_writes_its_figures(
     two = (peers["hqdn3d"], peers["atadenoise"])
     monkeypatch.setattr(bench_module, "PEERS", two)
     messages: list[str] = []
-    report = bench(clip=clean_file, quick=True, threads=1, on_progress=messages.append)
+    report = bench(
+        BenchConfig(clean_file, quick=True, threads=1), on_progress=messages.append
+    )
     names = [result.name for result in report.results]
     assert names == ["none", "streamdenoise openvino", "hqdn3d", "atadenoise"]
     by_name = {result.name: result for result in report.results}
@@ -57,7 +60,7 @@ def test_bench_says_why_a_backend_is_left_out(
     monkeypatch.delitem(
         sys.modules, "streamdenoise.inference.backends.onnxruntime", raising=False
     )
-    report = bench(clip=clean_file, quick=True, peers=False)
+    report = bench(BenchConfig(clean_file, quick=True, peers=False))
     assert [result.name for result in report.results] == ["none"]
     assert "streamdenoise[onnx]" in report.left_out[0]
     assert f"- not measured: {report.left_out[0]}" in report.markdown()
@@ -69,12 +72,12 @@ def test_missing_packages_are_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=r"pip install 'streamdenoise\[bench\]'"):
-        bench(clip=clean_file, quick=True)
+        bench(BenchConfig(clean_file, quick=True))
 
 
 def test_bench_without_its_clip_or_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.mp4 is not there; .*--clip"):
-        bench(clip=tmp_path / "no.mp4", quick=True)
+        bench(BenchConfig(tmp_path / "no.mp4", quick=True))
     (tmp_path / "taken").write_text("")
     none = Result("none", "360p", 20.0, 4)
     report = BenchReport((none,), {}, "a.mp4", 30, 1, ())

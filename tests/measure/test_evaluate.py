@@ -12,7 +12,7 @@ import pytest
 from streamdenoise.errors import BackendUnavailableError, ConfigError, SourceError
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.measure.clips import find_clips, read_clip
-from streamdenoise.measure.config import EvalConfig, Protocol
+from streamdenoise.measure.config import EvalConfig, NoiseProtocol
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.quality.evaluate import evaluate
 from streamdenoise.measure.quality.markdown import markdown
@@ -31,7 +31,7 @@ def test_one_run_measures_both_protocols_and_a_tuned_peer(
     config = EvalConfig(
         clips=str(clean_clips),
         output=str(tmp_path / "out"),
-        protocol=Protocol.BOTH,
+        protocol=NoiseProtocol.BOTH,
         sigmas=(20,),
         peers=("hqdn3d",),
         tune=str(training),
@@ -99,7 +99,7 @@ def test_images_are_clips_of_one_frame(tmp_path: Path) -> None:
     assert find_clips(tmp_path) == [tmp_path / "a.png"]
     assert len(read_clip(tmp_path / "a.png", 5)) == 1
     config = EvalConfig(
-        clips=str(tmp_path), sigmas=(25,), behavior=False, protocol=Protocol.BOTH
+        clips=str(tmp_path), sigmas=(25,), behavior=False, protocol=NoiseProtocol.BOTH
     )
     report = evaluate(config)
     assert report.scores[1].psnr_y > report.scores[0].psnr_y + 3
@@ -304,7 +304,7 @@ def test_missing_packages_are_named(
     clean_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = EvalConfig(
-        str(clean_clips), output=str(tmp_path), protocol=Protocol.PUBLISHED
+        str(clean_clips), output=str(tmp_path), protocol=NoiseProtocol.PUBLISHED
     )
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "matplotlib.figure", None)

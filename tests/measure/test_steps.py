@@ -19,7 +19,7 @@ from streamdenoise.inference.load import load_backend
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import has_cuda
-from streamdenoise.measure.config import StepBenchConfig
+from streamdenoise.measure.config import BenchConfig
 from streamdenoise.measure.speed import steps as steps_module
 from streamdenoise.measure.speed.steps import bench_steps, fitting_size
 from tests.conftest import Clip
@@ -40,9 +40,10 @@ RESULT_KEYS = {
 }
 
 
-def quick(clip: Clip, **options: object) -> StepBenchConfig:
+def quick(clip: Clip, **options: object) -> BenchConfig:
     options = {"sizes": ("64x48",), **options}
-    return StepBenchConfig(clip=str(clip.path), quick=True, **options)  # type: ignore
+    options = {"backends": ("all",), **options}
+    return BenchConfig(clip=clip.path, quick=True, **options)  # type: ignore
 
 
 @pytest.fixture

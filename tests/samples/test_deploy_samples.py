@@ -18,7 +18,7 @@ import typer
 import yaml
 
 from streamdenoise import __version__
-from streamdenoise.cli.app import app
+from streamdenoise.cli.main import app
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.service.status_server import StatusServer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from streamdenoise.cli.app import app
+from streamdenoise.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 """Of the checkout."""

@@ -23,7 +23,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from streamdenoise.cli import app as cli
+from streamdenoise.cli import main as cli
 from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.errors import (
     CheckpointError,
@@ -116,7 +116,7 @@ def config(data: Path, output: Path, **changes: object) -> ClassicConfig:
         "networks": ("cnn4dn",),
         "data": str(data),
         "output": output,
-        "noise": PictureNoise("gaussian", (76.5, 76.5)),
+        "sigma": (76.5, 76.5),
         "epochs": 2,
         "batch": 8,
         "lr": 3e-3,
@@ -851,7 +851,7 @@ def test_a_gray_network_cleans_pictures_by_the_command(
     more = ("--model", path, "--sigma", "25", "--overwrite", "--threads", "1")
     result = run("image", photos / "a.png", "-o", tmp_path / "clean.png", *more)
     assert result.exit_code == 0, result.output
-    assert f"compiling {path}" in result.stderr
+    assert f"exporting {path}" in result.stderr
     assert "note: mine works on gray: color was converted to gray" in result.stderr
     assert "note: mine is told no noise level: --sigma is ignored" in result.stderr
     result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
@@ -871,14 +871,14 @@ def test_a_gray_network_cleans_pictures_by_the_command(
     spec = NetworkSpec("resnet", 1, 8)
     save_network(path, spec.build(), spec, {})
     result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
-    assert f"compiling {path}" in result.stderr
+    assert f"exporting {path}" in result.stderr
 
 
 def test_a_color_network_cleans_video_by_the_command(
     odd_clip: Clip, tmp_path: Path
 ) -> None:
     path = checkpoint(tmp_path / "ours.safetensors", "resnet", 3)
-    result = run("compile", path, "-o", tmp_path / "made")
+    result = run("export", path, "-o", tmp_path / "made")
     assert result.exit_code == 0, result.output
     manifest = Path(result.stdout.strip())
     about = json.loads(manifest.read_text())
@@ -893,7 +893,7 @@ def test_a_color_network_cleans_video_by_the_command(
     assert len(frames) == len(odd_clip.frames)
     assert {frame.shape for frame in frames} == {(47, 65, 3)}
     assert frames[0].std() > 5
-    result = run("compile", path, "--calibration", tmp_path)
+    result = run("export", path, "--calibration", tmp_path)
     assert result.exit_code == 1
     assert "not compiled to INT8" in result.stderr
 
@@ -979,15 +979,15 @@ def test_a_checkpoint_is_compiled_over_nothing_of_the_users(
         (tmp_path / name).write_text(text)
         result = run(*command)
         assert result.exit_code == 1
-        assert f"compiled over {tmp_path / name}" in result.stderr
-        assert "compile" in result.stderr
+        assert f"exported over {tmp_path / name}" in result.stderr
+        assert "streamdenoise export" in result.stderr
         assert (tmp_path / name).read_text() == text
         (tmp_path / name).unlink()
     (tmp_path / "mine-guard.npz").mkdir()  # what cannot be written over
     result = run(*command)
     assert result.exit_code == 1
-    assert "cannot be compiled in its folder" in result.stderr
-    assert f"streamdenoise compile {path} -o DIR" in result.stderr
+    assert "cannot be exported to its folder" in result.stderr
+    assert f"streamdenoise export {path} -o DIR" in result.stderr
     result = run(*command[:-1], tmp_path / "none.safetensors")
     assert result.exit_code == 1
     assert "there is no such file" in result.stderr

@@ -57,7 +57,7 @@ def digits(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         networks=tuple(NETWORKS),
         output=output / "mse",
         data=str(data / "mnist"),
-        noise=PictureNoise("gaussian", (127.5, 127.5)),
+        sigma=(127.5, 127.5),
         epochs=0,
         minutes=minutes,
         threads=threads,
@@ -70,7 +70,7 @@ def digits(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         replace(shared, networks=AUTOENCODERS, loss="bce", output=output / "bce"),
     ):
         comparison = train_classic(config, tell)
-        write_report(comparison, config.output)
+        write_report(comparison, config.folder)
         for result in comparison.results:
             mean = result.mean
             assert mean.ssim is not None
@@ -85,7 +85,8 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         networks=DENOISERS,
         output=output / "gray",
         data=str(data / "train" / "stills"),
-        noise=PictureNoise("gaussian", (0.0, 55.0), clip=False),
+        sigma=(0.0, 55.0),
+        clip=False,
         epochs=0,
         minutes=minutes,
         batch=16,
@@ -93,13 +94,13 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         threads=threads,
         resume=True,
     )
-    rgb = replace(gray, networks=("nano",), channels=3, output=output / "rgb")
+    rgb = replace(gray, networks=("nano",), color=True, output=output / "rgb")
     sets = ("Set12", "Kodak24")
     rows = [_header(*(f"{name} {sigma}" for name in sets for sigma in SIGMAS))]
     for config in (gray, rgb):
         comparison = train_classic(config, tell)
-        write_report(comparison, config.output)
-        is_gray = config.channels == 1
+        write_report(comparison, config.folder)
+        is_gray = not config.color
         for result in comparison.results:
             name, *cost = _about(result)
             tell(f"scoring {name}")

@@ -40,7 +40,7 @@ def train_and_report(config: ClassicConfig, on_progress: OnEpoch) -> str:
         The table of networks, for the terminal, and where the report is.
     """
     comparison = train_classic(config, on_progress)
-    page = write_report(comparison, config.output)
+    page = write_report(comparison, config.folder)
     lines = align(table_rows(comparison.results))
     files = [str(result.checkpoint) for result in comparison.results]
     return "\n".join([*lines, "", *files, str(page)]) + "\n"

@@ -145,7 +145,7 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
         )
         results.append(result)
         write_rows(trainer.folder / "scores.csv", result.scores)
-        with replaced_whole(config.output / _RESULTS) as partial:
+        with replaced_whole(config.folder / _RESULTS) as partial:
             about = [config.describe(each.run) | each.about() for each in results]
             partial.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n")
     if not results:
@@ -156,7 +156,7 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
 
 def _keep_others(config: ClassicConfig) -> None:
     """Raises: ConfigError: the report would lose runs that it has."""
-    path = config.output / _RESULTS
+    path = config.folder / _RESULTS
     try:
         known = [about["name"] for about in json.loads(path.read_text())]
     except (OSError, ValueError, KeyError, TypeError):
@@ -164,7 +164,7 @@ def _keep_others(config: ClassicConfig) -> None:
     lost = set(known) - {run.name for run in config.runs}
     if lost:
         raise ConfigError(
-            f"the report in {config.output} has {', '.join(sorted(lost))}, which this "
+            f"the report in {config.folder} has {', '.join(sorted(lost))}, which this "
             "call leaves out: name them too and add --resume, or give another -o"
         )
 
@@ -180,7 +180,7 @@ def _trainer(run: Run, config: ClassicConfig, learned: Pictures) -> Trainer:
         augment=photos if config.augment is None else config.augment,
         seed=config.seed,
     )
-    folder = config.output / run.name
+    folder = config.folder / run.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -115,7 +115,7 @@ def build(
         faults = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise EngineBuildError(
             f"{_LIBRARIES[flavor][1]} cannot read {request.file.name}: {faults}; "
-            "compile the model again with this version"
+            "export the checkpoint again with this version"
         )
     config = builder.create_builder_config()
     config.add_optimization_profile(

@@ -17,7 +17,7 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.machine import cpu_name, usable_cores
 from streamdenoise.measure.clips import find_clips, read_clip
-from streamdenoise.measure.config import EvalConfig, Protocol
+from streamdenoise.measure.config import EvalConfig, NoiseProtocol
 from streamdenoise.measure.output import writing_to
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.plots import figure_type
@@ -70,8 +70,8 @@ def evaluate(
     real = find_clips(Path(config.real)) if config.real is not None else []
     _check_names(real)
     pairs = find_pairs(Path(config.pairs)) if config.pairs is not None else []
-    published = bool(paths) and config.protocol is not Protocol.VIDEO
-    video = bool(paths) and config.protocol is not Protocol.PUBLISHED
+    published = bool(paths) and config.protocol is not NoiseProtocol.VIDEO
+    video = bool(paths) and config.protocol is not NoiseProtocol.PUBLISHED
     if published:
         open_published(artifact, 64, 64, config.threads).close()
     if video:

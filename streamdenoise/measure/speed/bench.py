@@ -32,6 +32,7 @@ from streamdenoise.measure.clips import (
     read_clip,
     resized_clip,
 )
+from streamdenoise.measure.config import BenchConfig
 from streamdenoise.measure.peers.ffmpeg import (
     FFMPEG_PEERS,
     TOO_SLOW_TO_BENCH,
@@ -88,26 +89,12 @@ class _Contender:
 
 
 def bench(
-    *,
-    clip: Path | None = None,
-    model: str = "nano-awgn",
-    sigma: float = 30.0,
-    repeat: int = 3,
-    quick: bool = False,
-    threads: int | None = None,
-    peers: bool = True,
-    on_progress: Callable[[str], None] | None = None,
+    config: BenchConfig, *, on_progress: Callable[[str], None] | None = None
 ) -> BenchReport:
     """Measure every backend that works here, and FFmpeg's denoisers.
 
     Args:
-        clip: A clean video; None uses the sample.
-        model: Name or manifest of the model.
-        sigma: Std of the added noise in RGB, in 8-bit levels.
-        repeat: Runs of each contender at each size.
-        quick: A few frames at 360p, once: to see that it works, not for figures.
-        threads: For each denoiser; None uses one per core.
-        peers: Whether FFmpeg's denoisers run too.
+        config: What to measure; its `sizes` and `backends` are not used.
         on_progress: Called with progress messages.
 
     Raises:
@@ -116,20 +103,22 @@ def bench(
     tell = on_progress or (lambda _: None)
     ffmpeg_exe()
     figure_type()
-    path, clip_name = clean_clip_path(clip)
-    sizes = QUICK_SIZES if quick else SIZES
-    repeat = 1 if quick else max(1, repeat)
+    path, clip_name = clean_clip_path(config.clip)
+    sizes = QUICK_SIZES if config.quick else SIZES
+    repeat = 1 if config.quick else config.repeat
+    threads = config.threads or usable_cores()
     with tempfile.TemporaryDirectory(prefix="streamdenoise-bench-") as scratch:
         bench = _Bench(
             source=read_clip(path, 120),
-            model=model,
-            sigma=sigma,
-            quick=quick,
-            threads=threads or usable_cores(),
+            model=config.model,
+            sigma=config.sigma,
+            quick=config.quick,
+            threads=threads,
             folder=Path(scratch),
             tell=tell,
         )
-        contenders, left_out = bench.contenders(sizes[0], PEERS if peers else ())
+        peers = PEERS if config.peers else ()
+        contenders, left_out = bench.contenders(sizes[0], peers)
         results = [
             result
             for size in sizes
@@ -139,15 +128,15 @@ def bench(
         results=tuple(results),
         machine={
             "CPU": cpu_name(),
-            "threads": str(bench.threads),
+            "threads": str(threads),
             **package_versions(),
             "FFmpeg": _ffmpeg_version(),
         },
         clip=clip_name,
-        sigma=sigma,
+        sigma=config.sigma,
         repeat=repeat,
         left_out=tuple(left_out),
-        searched=not quick,
+        searched=not config.quick,
     )
 
 

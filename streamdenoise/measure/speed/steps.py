@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -36,7 +35,7 @@ from streamdenoise.measure.clips import (
     read_clip,
     resized_clip,
 )
-from streamdenoise.measure.config import StepBenchConfig
+from streamdenoise.measure.config import BenchConfig
 from streamdenoise.measure.speed.roofline import (
     PEAKS,
     Peak,
@@ -61,7 +60,7 @@ Planes = tuple[np.ndarray, ...]
 
 
 def bench_steps(
-    config: StepBenchConfig, on_progress: Callable[[str], None] | None = None
+    config: BenchConfig, on_progress: Callable[[str], None] | None = None
 ) -> StepReport:
     """Measure the step of backends, beside the limits of this machine.
 
@@ -80,7 +79,7 @@ def bench_steps(
     threads = config.threads or usable_cores()
     sizes = config.sizes or (("360p",) if quick else ("720p", "1080p"))
     config = replace(
-        config, sizes=sizes, threads=threads, turns=1 if quick else config.turns
+        config, sizes=sizes, threads=threads, repeat=1 if quick else config.repeat
     )
     names = _named(config.backends)
     artifact = open_artifact(config.model)
@@ -88,9 +87,9 @@ def bench_steps(
     if not {"kmac_per_px", "params"} <= artifact.manifest.keys():
         raise CheckpointError(
             f"the manifest of {artifact.name} does not give the cost of a step; "
-            "export the model again"
+            "export the checkpoint again"
         )
-    path, clip_name = clean_clip_path(Path(config.clip) if config.clip else None)
+    path, clip_name = clean_clip_path(config.clip)
     source = read_clip(path, _CLIP_FRAMES, _PIX_FMTS[artifact.layout])
     names, left_out = _usable(names, config.backends, artifact)
     tell("preparing the limits of this machine")
@@ -114,7 +113,7 @@ def bench_steps(
         model=artifact.name,
         clip=clip_name,
         sigma=config.sigma,
-        turns=config.turns,
+        turns=config.repeat,
         quick=quick,
         cpu=cpu_name(),
         cores=usable_cores(),
@@ -203,7 +202,7 @@ def _measure(
     artifact: Artifact,
     size: str,
     clean: Sequence[Frame],
-    config: StepBenchConfig,
+    config: BenchConfig,
     meter: PeakMeter,
     tell: Callable[[str], None],
 ) -> tuple[list[_Steps], dict[str, str]]:
@@ -235,9 +234,9 @@ def _measure(
                 continue
             stack.enter_context(closing(engine))
             runs.append((engine, _Steps(name, size, noisy[0])))
-        for turn in range(config.turns):
+        for turn in range(config.repeat):
             for engine, steps in runs:
-                tell(f"{size}: {steps.backend}: turn {turn + 1} of {config.turns}")
+                tell(f"{size}: {steps.backend}: turn {turn + 1} of {config.repeat}")
                 seconds = 0.0 if config.quick else _TURN_S
                 steps.times_ms.extend(_turn(engine, frames, noise_std, seconds))
                 meter.turn(steps.backend, seconds / 5)

@@ -1,0 +1,112 @@
+"""The engines of this machine: make one, list them, check them, clear them away."""
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+
+from streamdenoise.console.table import align
+from streamdenoise.inference.artifact import open_artifact, shipped_models
+from streamdenoise.inference.engine_store import EngineStore, StoredEngine
+from streamdenoise.inference.registry import BACKENDS
+
+_HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
+
+_PACKAGES = {
+    "OpenVINO": "openvino",
+    "TensorRT": "tensorrt",
+    "TensorRT-RTX": "tensorrt_rtx",
+}
+"""Runtime -> package of the same version; Torch-TensorRT is two."""
+
+
+def engines_table() -> str:
+    """All engines of the store, one a line, folder by folder."""
+    store = EngineStore()
+    found = store.engines()
+    lines = []
+    for folder in store.folders:
+        rows = [_row(stored) for stored in found if stored.path.parent == folder]
+        if rows:
+            lines += [f"{folder}:", *align([_HEADER, *rows])]
+    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n"
+
+
+def _folders(store: EngineStore) -> str:
+    return " or ".join(map(str, store.folders))
+
+
+def _row(stored: StoredEngine) -> tuple[str, ...]:
+    spec = stored.spec
+    if spec is None:
+        return (stored.path.name, stored.fault)
+    size = f"{spec.width}x{spec.height}"
+    return (
+        spec.backend,
+        spec.model,
+        f"up to {size}" if "size" in spec.portable else size,
+        f"{spec.depth} bit",
+        spec.runtime + (" or later" if "runtime" in spec.portable else ""),
+        "sm_80 or later" if "device" in spec.portable else spec.device,
+        f"{stored.size / 2**20:.1f}",
+        stored.built_at[:16].replace("T", " "),
+        f"{stored.build_s:.1f}",
+    )
+
+
+def verify_engines() -> tuple[str, bool]:
+    """What each engine's state is, and whether one cannot be used any more."""
+    lines, broken = [], False
+    store = EngineStore()
+    for stored, fault in store.verify():
+        fault = fault or _outdated(stored)
+        broken |= bool(fault)
+        lines.append(f"{stored.path.name}: {fault or _remark(stored)}")
+    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n", broken
+
+
+def prune_engines(everything: bool = False) -> str:
+    """Delete engines that cannot be used any more, or all; says which.
+
+    Those that are named like a shipped model, but of other weights, count as good: they
+    may be of an older version, but also of a model of the user's own.
+    """
+    store = EngineStore()
+    deleted = store.prune(lambda stored: everything or bool(_outdated(stored)))
+    lines = [f"deleted {path.name}" for path in deleted]
+    return "\n".join(lines or [f"nothing to delete in {_folders(store)}"]) + "\n"
+
+
+def _outdated(stored: StoredEngine) -> str:
+    """Why nothing here would use an engine any more; empty if something may."""
+    spec = stored.spec
+    if spec is None:
+        return ""
+    if spec.backend not in BACKENDS:
+        return f"there is no backend {spec.backend} any more"
+    present = _installed(spec.runtime)
+    if present and not spec.runs_on(present):
+        return f"it was built by {spec.runtime}, this is {present}"
+    return ""
+
+
+def _installed(runtime: str) -> str:
+    """Name and present version of a runtime, without importing it; empty if unknown."""
+    name = runtime.partition(" ")[0]
+    try:
+        found = re.match(r"\d+(\.\d+)*", version(_PACKAGES[name]))
+    except (KeyError, PackageNotFoundError):
+        return ""
+    return f"{name} {found[0]}" if found else ""
+
+
+def _remark(stored: StoredEngine) -> str:
+    """What there is to say of an engine that can be used."""
+    spec = stored.spec
+    if spec is None or spec.model not in shipped_models():
+        return "ok"
+    needs = BACKENDS[spec.backend].needs
+    if open_artifact(spec.model).digest(needs) == spec.weights_sha256:
+        return "ok"
+    return (
+        f"ok, of other weights than those that {spec.model} has here; if it is not of "
+        "a model of yours, `streamdenoise engines prune --all` deletes it"
+    )

@@ -1,0 +1,58 @@
+"""All commands in the order of ``--help``, and the entry point that runs them."""
+
+import logging
+import os
+import sys
+import threading
+from contextlib import suppress
+
+import typer
+
+from streamdenoise.cli import about, engines, measure, run, training
+from streamdenoise.cli.app import app
+from streamdenoise.cli.help import PanelCommand
+from streamdenoise.cli.signature import flattened
+from streamdenoise.console.logs import install_hooks
+from streamdenoise.console.process_title import hide_arguments
+
+COMMANDS = {
+    "Denoise": (run.file, run.live, run.image),
+    "Measure": (measure.bench, measure.eval_),
+    "Train and build": (training.train_app, engines.export, engines.compile_),
+    "This machine": (about.models, engines.engines_app, about.doctor),
+}
+"""Heading in ``--help`` -> commands, and groups of commands."""
+
+for heading, members in COMMANDS.items():
+    for member in members:
+        if isinstance(member, typer.Typer):
+            app.add_typer(member, rich_help_panel=heading)
+        else:
+            name = member.__name__.rstrip("_")
+            register = app.command(name, cls=PanelCommand, rich_help_panel=heading)
+            register(flattened(member))
+
+
+def main() -> None:
+    """Run the command line tool."""
+    hide_arguments()
+    install_hooks()
+    try:
+        # Not `app()`, which puts its own hook for tracebacks in place of ours.
+        typer.main.get_command(app)(prog_name="streamdenoise")
+    except SystemExit as exc:
+        _leave_threads(exc.code)
+        raise
+
+
+def _leave_threads(code: object) -> None:
+    """End the process at once if a thread is still inside a library, else return.
+
+    FFmpeg that waits for a camera cannot be woken. When it comes back into an
+    interpreter that is shutting down, the process dies of a segmentation fault.
+    """
+    if isinstance(code, int) and any(each.daemon for each in threading.enumerate()):
+        logging.shutdown()
+        with suppress(OSError):  # stdout may be closed
+            sys.stdout.flush()
+        os._exit(code)
