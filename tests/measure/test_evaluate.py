@@ -189,7 +189,7 @@ def test_peers_left_out_are_in_the_report(
     ("options", "message"),
     [
         ({}, "nothing to measure; give clips, --pairs, or --real"),
-        ({"real": "x"}, "say with -o where they go"),
+        ({"real": "x"}, "choose their folder with -o"),
         ({"clips": "x", "frames": 0}, "--frames 0"),
         ({"clips": "x", "threads": 0}, "--threads 0"),
         ({"clips": "x", "seed": -1}, "--seed -1"),

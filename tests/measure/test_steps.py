@@ -175,7 +175,7 @@ def test_sizes_are_named_or_in_pixels() -> None:
     for text in ("huge", "64x", "-64x48", "1e3x8", ""):
         with pytest.raises(ConfigError, match="write 360p, "):
             fitting_size(text, nano)
-    with pytest.raises(ConfigError, match="sides are 16 to 16384"):
+    with pytest.raises(ConfigError, match="sides must have 16 to 16384"):
         fitting_size("99999999x8", nano)
     with pytest.raises(ConfigError, match="multiples of 8"):
         fitting_size("64x50", nano)
