@@ -1,4 +1,4 @@
-"""Still scenes, ghosts and clean input, measured on results that are known."""
+"""Still scenes, ghosts and clean input, with denoisers whose behavior is known."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def running_mean(noisy: Sequence[Frame]) -> Sequence[Frame]:
     return output
 
 
-def test_a_still_scene_that_is_left_alone_neither_gains_nor_flickers_less() -> None:
+def test_an_unchanged_still_scene_neither_gains_nor_flickers_less() -> None:
     scene = static_scene("a", textured(0), 20, identity)
     luma = plane_sigmas(20, BT709, 64, 64)[0]
     assert len(scene.psnr_y) == 36
@@ -42,7 +42,7 @@ def test_a_still_scene_that_is_left_alone_neither_gains_nor_flickers_less() -> N
     assert scene.flicker_db == 0
 
 
-def test_a_running_mean_gains_as_the_root_of_the_frames() -> None:
+def test_a_running_mean_gains_with_the_number_of_frames() -> None:
     scene = static_scene("a", textured(0), 20, running_mean)
     assert scene.gain_db == pytest.approx(10 * np.log10(30), abs=0.4)
     # Means of n frames, n from 17 to 26 and from 27 to 36.
@@ -65,7 +65,7 @@ def shows_the_past(share: float, frames_ago: int) -> Denoise:
     return denoise
 
 
-def test_ghosts_are_measured_as_the_share_that_still_shows() -> None:
+def test_a_ghost_is_the_fraction_of_the_object_that_still_shows() -> None:
     still, other = textured(0, 256, 192), textured(0, 256, 192, period=3)
     names = ("still", "other")
     ghost = ghosting(names, still, other, 10, shows_the_past(0.3, 2))
@@ -95,7 +95,7 @@ def test_the_object_moves_over_the_narrowest_frame_and_no_narrower_one() -> None
         ghosting(("a", "b"), still, still, 10, identity)
 
 
-def test_noise_that_rounding_takes_away_leaves_nothing_to_compare() -> None:
+def test_noise_that_rounding_removes_leaves_nothing_to_compare() -> None:
     scene = static_scene("a", textured(0), 0.01, identity)
     assert (scene.gain_db, scene.late_rise_db, scene.flicker_db) == (0, 0, 0)
     ghost = ghosting(("a", "b"), textured(0), textured(1), 0.01, identity)

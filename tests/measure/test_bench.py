@@ -75,7 +75,7 @@ def test_missing_packages_are_named(
         bench(BenchConfig(clean_file, quick=True))
 
 
-def test_bench_without_its_clip_or_folder_says_so(tmp_path: Path) -> None:
+def test_a_missing_clip_or_a_bad_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.mp4 is not there; .*--clip"):
         bench(BenchConfig(tmp_path / "no.mp4", quick=True))
     (tmp_path / "taken").write_text("")

@@ -36,7 +36,7 @@ def scores(clip: str, values: Sequence[float]) -> list[Score]:
     return found
 
 
-def test_wins_and_means_are_of_sigma_auto() -> None:
+def test_wins_count_the_model_with_estimated_sigma() -> None:
     cases = scores("a", (20, 30, 28, 29)) + scores("b", (20, 30, 29, 28))
     report = EvalReport("nano", 4, scores=cases)
     assert report.wins() == {"hqdn3d": (1, 2)}
@@ -56,7 +56,7 @@ def test_the_report_says_how_the_peers_got_their_options() -> None:
     assert "options tuned on the clips of `train`" in markdown(tuned)
 
 
-def test_behavior_pairs_and_published_are_summed_up(tmp_path: Path) -> None:
+def test_every_section_is_on_the_page_and_in_the_files(tmp_path: Path) -> None:
     rising = tuple(30 + n / 10 for n in range(36))
     report = EvalReport(
         "nano",

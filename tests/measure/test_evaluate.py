@@ -50,7 +50,9 @@ def test_one_run_measures_both_protocols_and_a_tuned_peer(
     assert known.fps is not None
     assert known.fps > 0
     assert auto.sigma_estimated == pytest.approx(20, rel=0.25)
-    assert report.scores[3].options == hqdn3d.options  # once a sigma, not a clip
+    assert (
+        report.scores[3].options == hqdn3d.options
+    )  # once per sigma
     assert "sigma 20: tuning hqdn3d on training" in messages
     for score in report.published:
         assert score.psnr_noisy == pytest.approx(22.1, abs=0.2)
@@ -76,7 +78,7 @@ def test_one_run_measures_both_protocols_and_a_tuned_peer(
     }
 
 
-def test_options_are_searched_on_the_clip_itself_without_tune(
+def test_without_tune_options_are_searched_on_the_measured_clip(
     clean_clips: Path,
 ) -> None:
     config = EvalConfig(
@@ -249,7 +251,7 @@ def test_the_smallest_frames_are_measured(tmp_path: Path) -> None:
     assert known.psnr_y > noisy.psnr_y
 
 
-def test_clips_that_would_share_a_name_are_refused(tmp_path: Path) -> None:
+def test_clips_of_the_same_name_are_an_error(tmp_path: Path) -> None:
     for name in ("walk.y4m", "walk.mp4"):
         (tmp_path / name).write_text("")
     with pytest.raises(
@@ -258,7 +260,7 @@ def test_clips_that_would_share_a_name_are_refused(tmp_path: Path) -> None:
         evaluate(EvalConfig(str(tmp_path)))
 
 
-def test_peers_are_not_tuned_on_what_is_measured(
+def test_peers_are_not_tuned_on_measured_clips(
     clean_clips: Path, tmp_path: Path
 ) -> None:
     linked = tmp_path / "linked"

@@ -85,7 +85,7 @@ def test_peers_are_found_by_name() -> None:
         find_peers(["magic"])
 
 
-def test_tuning_takes_a_few_clips_from_all_over_the_folder(tmp_path: Path) -> None:
+def test_tuning_uses_a_few_clips_spread_over_the_folder(tmp_path: Path) -> None:
     for number in range(7):
         cv2.imwrite(str(tmp_path / f"{number}.png"), waves_rgb(number, 32, 48))
     cases = tuning_cases(tmp_path, 20, tmp_path, 0)

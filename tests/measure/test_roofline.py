@@ -1,4 +1,4 @@
-"""The limits of a machine, and the arithmetic of what fraction a step reaches."""
+"""The limits of a machine, and the fraction of them that a step reaches."""
 
 import math
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def torch_keeps_its_threads() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def test_every_backend_has_its_limits_measured() -> None:
+def test_the_limits_of_every_backend_can_be_measured() -> None:
     assert set(BACKENDS) - set(PEAKS) == {"onnxruntime-directml", "onnxruntime-coreml"}
     assert {name: peak.precision for name, peak in PEAKS.items()} == {
         name: BACKENDS[name].precision for name in PEAKS
@@ -62,9 +62,7 @@ def test_turns_keep_the_best_and_share_the_copy_of_a_device() -> None:
 
 @pytest.mark.parametrize("model", shipped_models())
 @pytest.mark.parametrize("kind", ["onnx", "onnx_fp16", "onnx_int8"])
-def test_state_counts_as_the_graph_of_a_precision_holds_it(
-    model: str, kind: str
-) -> None:
+def test_the_size_of_the_state_is_that_in_the_onnx_graph(model: str, kind: str) -> None:
     import onnx
 
     artifact = open_artifact(model)
@@ -83,7 +81,7 @@ def test_state_counts_as_the_graph_of_a_precision_holds_it(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_state_counts_as_pytorch_holds_it(precision: str) -> None:
+def test_the_size_of_the_state_is_that_in_pytorch(precision: str) -> None:
     artifact = open_artifact("nano")
     file = artifact.file("eager")
     assert file is not None
