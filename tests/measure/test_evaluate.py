@@ -50,9 +50,7 @@ def test_one_run_measures_both_protocols_and_a_tuned_peer(
     assert known.fps is not None
     assert known.fps > 0
     assert auto.sigma_estimated == pytest.approx(20, rel=0.25)
-    assert (
-        report.scores[3].options == hqdn3d.options
-    )  # once per sigma
+    assert report.scores[3].options == hqdn3d.options  # once per sigma
     assert "sigma 20: tuning hqdn3d on training" in messages
     for score in report.published:
         assert score.psnr_noisy == pytest.approx(22.1, abs=0.2)
