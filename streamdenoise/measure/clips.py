@@ -100,7 +100,7 @@ def fit(frame: Frame, width: int, height: int) -> Frame:
 def resized_clip(
     source: Sequence[Frame], width: int, height: int, frames: int
 ) -> list[Frame]:
-    """`frames` frames, there and back through the source, each as `fit` makes it."""
+    """A clip of `frames` frames, back and forth through the source, made to `fit`."""
     order = _mirrored(len(source), frames) if len(source) < frames else range(frames)
     return [
         replace(fit(source[i], width, height), index=n, pts=n, time_base=TICK)

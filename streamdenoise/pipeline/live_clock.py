@@ -1,4 +1,4 @@
-"""Timestamps for a stream that may be lost, come back and start anew."""
+"""Timestamps for a stream that may be lost and start again at another time."""
 
 from dataclasses import replace
 from fractions import Fraction

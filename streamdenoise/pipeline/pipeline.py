@@ -25,10 +25,10 @@ from streamdenoise.pipeline.writer import FramePair, Output, Writer
 log = logging.getLogger(__name__)
 
 _DRAIN_S = 0.7
-"""How long outputs of a live source may take to write what is queued."""
+"""Time for outputs of a live source to write their queued frames."""
 
 _BURST_FRAMES, _BURST_BYTES = 64, 1 << 27
-"""What a queue may hold briefly when a network delivers all at once after a stall."""
+"""Limits of a queue when a network delivers a burst of frames after a stall."""
 
 OnStats = Callable[[Stats], None]
 
@@ -63,7 +63,7 @@ class Pipeline:
             denoiser: Called by the thread that calls `run`.
             outputs: Each is written by a thread of its own; the first one counts as
                 "out" in the figures.
-            overflow: What full queues do; None blocks, or drops for a live source.
+            overflow: Policy of full queues; None blocks, or drops for a live source.
             capacity: Frames that each queue holds.
             reference: Finds clean frames, to measure the PSNR with; None shows the
                 denoiser's estimate.
@@ -132,7 +132,7 @@ class Pipeline:
             The figures of the whole run.
 
         Raises:
-            Exception: What the source, the denoiser or a sink raised, unchanged.
+            Exception: Any error of the source, the denoiser or a sink, unchanged.
         """
         if self._has_run:
             raise RuntimeError("a pipeline runs once; make a new one")
@@ -260,7 +260,7 @@ class Pipeline:
 
 
 def _burst(info: StreamInfo) -> int:
-    """How many frames a queue may hold briefly."""
+    """Most frames of a burst that a queue holds."""
     samples = sum(
         math.prod(s) for s in plane_shapes(info.pix_fmt, info.width, info.height)
     )

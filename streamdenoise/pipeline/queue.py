@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 
 class Overflow(StrEnum):
-    """How a full queue takes a new frame."""
+    """Policy of a full queue."""
 
     BLOCK = "block"
     """The producer waits, and nothing is lost. For files."""
@@ -47,7 +47,7 @@ class FrameQueue(Generic[T]):
 
         Args:
             capacity: Most items to hold.
-            overflow: How it takes an item when it is full.
+            overflow: Policy when it is full.
             burst: Most items to hold briefly instead of dropping the oldest, when many
                 arrive at once after a pause and the consumer was not behind before. A
                 consumer that is fast enough gets them all. None means `capacity`.

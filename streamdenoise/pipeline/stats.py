@@ -146,7 +146,7 @@ class Stats:
     source_error: str = ""
     """Why the source is away; empty while frames arrive."""
     load_step: str = ""
-    """What is left out to keep up; empty at full quality."""
+    """The reduction that is active to keep up; empty at full quality."""
     outputs: tuple[OutputStats, ...] = ()
     notes: list[str] = field(default_factory=list[str])
 

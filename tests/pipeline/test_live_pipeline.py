@@ -80,7 +80,7 @@ class Hanging(MemorySink):
 
     def write(self, frame: Frame) -> None:
         super().write(frame)
-        assert self.interrupted.wait(WAIT_S), "nobody came"
+        assert self.interrupted.wait(WAIT_S), "no interruption"
         raise SinkError("rtsp://here: interrupted")
 
     def interrupt(self) -> None:
@@ -244,7 +244,7 @@ def test_pipelines_without_rules_leave_timestamps_alone():
 
 def test_sources_and_sinks_that_reconnect_are_recognized():
     def open_session(known: StreamInfo | None) -> Source:
-        raise AssertionError("nobody iterates")
+        raise AssertionError("must not be opened")
 
     again = Reconnect(first=True)
     assert isinstance(

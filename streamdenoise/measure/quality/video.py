@@ -24,7 +24,7 @@ from streamdenoise.measure.quality.vmaf import vmaf
 
 NOISY = "noisy input"
 KNOWN, AUTO = "(known sigma)", "(auto)"
-"""What follows the model's name: whether sigma is given or estimated."""
+"""Suffixes of the model's name: whether sigma is given or estimated."""
 
 
 @dataclass(frozen=True, slots=True)
