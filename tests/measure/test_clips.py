@@ -27,13 +27,12 @@ def test_a_clip_that_does_not_exist_is_an_error() -> None:
 
 @pytest.fixture(scope="module")
 def site_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package alone, as an installation has it."""
+    """The package alone, laid out as a wheel installs it."""
     folder = tmp_path_factory.mktemp("site-packages")
-    shutil.copytree(
-        ROOT / "streamdenoise",
-        folder / "streamdenoise",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    caches = shutil.ignore_patterns("__pycache__")
+    package = folder / "streamdenoise"
+    shutil.copytree(ROOT / "streamdenoise", package, ignore=caches)
+    shutil.copytree(ROOT / "train", package / "train", ignore=caches)
     return folder
 
 
