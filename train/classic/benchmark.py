@@ -8,7 +8,7 @@ network, and the autoencoders by a second loss. `photos`: trained on photographs
 noise of sigma 0 to 55, tested on whole pictures of Set12 and Kodak24, noise neither
 clipped nor rounded; gray, and `nano` in RGB too. Every run gets the same CPU minutes. A
 run that was stopped goes on when started again; one that is done is only measured. With
-``--readme README.md`` the table is put into that file, between its marks.
+``--readme FILE`` the table is put into that Markdown file, between its marks.
 """
 
 import argparse
