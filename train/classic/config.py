@@ -1,4 +1,4 @@
-"""What is trained: the networks, the data, the noise, and every choice of a grid.
+"""Options of `train classic`: the networks, the data, the noise, and the grid.
 
 Nothing here needs PyTorch until a `ClassicConfig` is made.
 """
@@ -132,7 +132,7 @@ class ClassicConfig:
             Panel.INPUT,
         ),
     ] = "mnist"
-    """See `train.classic.data.read_pictures`."""
+    """See `train.classic.data.read_images`."""
     color: Annotated[
         bool, Option("Train networks for RGB, not for gray.", Panel.INPUT)
     ] = False
