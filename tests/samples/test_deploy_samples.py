@@ -172,7 +172,7 @@ def test_an_image_is_made_of_what_there_is(dockerfile: Path):
     assert all(is_sent(source) for source in copied)
     assert not any(is_sent(path) for path in (".git", "data", "tests", "samples"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
     needed = {*wheel, "pyproject.toml", project["project"]["readme"]}
     needed |= set(project["project"]["license-files"])
     assert set(copied) == needed
