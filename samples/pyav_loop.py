@@ -10,33 +10,33 @@ from streamdenoise import Denoiser
 from streamdenoise.frame import ColorInfo, Frame
 
 
-def to_frame(picture: av.VideoFrame, index: int) -> Frame:
-    """The planes of an 8-bit yuv420p picture, without the padding of its lines."""
+def to_frame(decoded: av.VideoFrame, index: int) -> Frame:
+    """The planes of an 8-bit yuv420p frame, without line padding."""
     planes = []
-    for plane in picture.planes:
+    for plane in decoded.planes:
         lines = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
         planes.append(np.ascontiguousarray(lines[:, : plane.width]))
-    color = ColorInfo(matrix=picture.colorspace, range=picture.color_range)
+    color = ColorInfo(matrix=decoded.colorspace, range=decoded.color_range)
     return Frame(
         planes=tuple(planes),
         pix_fmt="yuv420p",
         color=color,
-        pts=picture.pts,
-        time_base=picture.time_base,
+        pts=decoded.pts,
+        time_base=decoded.time_base,
         index=index,
         captured_at=time.monotonic(),
     )
 
 
-def to_picture(frame: Frame) -> av.VideoFrame:
-    picture = av.VideoFrame(frame.width, frame.height, "yuv420p")
-    for plane, samples in zip(picture.planes, frame.planes, strict=True):
+def to_video_frame(frame: Frame) -> av.VideoFrame:
+    out = av.VideoFrame(frame.width, frame.height, "yuv420p")
+    for plane, samples in zip(out.planes, frame.planes, strict=True):
         lines = np.zeros((plane.height, plane.line_size), np.uint8)
         lines[:, : plane.width] = samples
         plane.update(lines)
-    picture.pts, picture.time_base = frame.pts, frame.time_base
-    picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
-    return picture
+    out.pts, out.time_base = frame.pts, frame.time_base
+    out.colorspace, out.color_range = frame.color.matrix, frame.color.range
+    return out
 
 
 def main() -> None:
@@ -62,15 +62,15 @@ def main() -> None:
         encoder.color_primaries = decoder.color_primaries
         encoder.color_trc = decoder.color_trc
         count = 0
-        for picture in source.decode(video):
+        for decoded in source.decode(video):
             if count == options.frames:
                 break
-            noisy = to_frame(picture.reformat(format="yuv420p"), count)
+            noisy = to_frame(decoded.reformat(format="yuv420p"), count)
             for clean in denoiser.process(noisy):
-                output.mux(stream.encode(to_picture(clean)))
+                output.mux(stream.encode(to_video_frame(clean)))
             count += 1
         for clean in denoiser.flush():
-            output.mux(stream.encode(to_picture(clean)))
+            output.mux(stream.encode(to_video_frame(clean)))
         output.mux(stream.encode(None))
         print(f"{count} frames, backend {denoiser.backend}")
 

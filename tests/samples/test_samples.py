@@ -106,8 +106,8 @@ def test_folder_watcher_goes_on_after_a_broken_video(
     assert [path.name for path in out.iterdir()] == ["b_good.mp4"]
 
 
-def test_make_pictures(tmp_path: Path) -> None:
-    said = run("make_pictures.py", "-o", tmp_path, "--frames", 3)
+def test_make_images(tmp_path: Path) -> None:
+    said = run("make_images.py", "-o", tmp_path, "--frames", 3)
     match = re.search(r"PSNR-Y ([\d.]+) -> ([\d.]+) dB", said)
     assert match
     before, after = map(float, match.groups())
