@@ -1,6 +1,5 @@
-"""The scripts of samples/ do their job, each as a process of its own."""
+"""The scripts in samples/ work, each in a process of its own."""
 
-import os
 import re
 import subprocess
 import sys
@@ -18,8 +17,8 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.measure.clips import read_clip
+from tests.support.command import SAMPLES, environment
 
-SAMPLES = Path(__file__).parents[2] / "samples"
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)
 
@@ -48,11 +47,10 @@ def noisy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(script: str, *arguments: object) -> str:
-    """Run a script as a reader of the README would, and return what it printed."""
-    paths = [str(SAMPLES.parent), os.environ.get("PYTHONPATH", "")]
+    """Run a script as a reader would, and return its output."""
     done = subprocess.run(
         [sys.executable, str(SAMPLES / script), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=50,
@@ -94,7 +92,7 @@ def test_folder_watcher(noisy_file: Path, tmp_path: Path) -> None:
     assert run("folder_watcher.py", noisy_file.parent, out, "--once") == ""
 
 
-def test_folder_watcher_goes_on_after_a_broken_video(
+def test_folder_watcher_continues_after_a_broken_video(
     noisy_file: Path, tmp_path: Path
 ) -> None:
     inbox, out = tmp_path / "inbox", tmp_path / "outbox"
@@ -118,7 +116,7 @@ def test_make_images(tmp_path: Path) -> None:
         assert picture.shape[1] > count * 400
 
 
-def test_the_sample_clips_are_what_their_readme_says() -> None:
+def test_the_sample_clips_match_their_readme() -> None:
     for name, size, frames in (
         ("night_street.mp4", (1280, 720), 45),
         ("cctv.mp4", (384, 216), 90),
