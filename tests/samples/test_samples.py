@@ -1,6 +1,5 @@
 """The scripts in samples/ work, each in a process of its own."""
 
-import os
 import re
 import subprocess
 import sys
@@ -52,7 +51,7 @@ def run(script: str, *arguments: object) -> str:
     paths = [str(SAMPLES.parent), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, str(SAMPLES / script), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=50,
