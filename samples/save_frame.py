@@ -1,5 +1,5 @@
-<"""Save one frame of a video as an image: ``save_frame.py VIDEO IMAGE [INDEX]``.
-=
+"""Save one frame of a video as an image: ``save_frame.py VIDEO IMAGE [INDEX]``.
+
 The default is the last frame, before which a recurrent denoiser has seen the whole
 clip.
 """
@@ -13,8 +13,8 @@ from streamdenoise.io.options import ReadOptions
 
 
 def main(video: str, image: str, index: int | None = None) -> None:
-<    """Write frame `index` of a video, or the last one if None, to an image file."""
-=    with open_source(video, ReadOptions(pix_fmt="rgb24")) as source:
+    """Write frame `index` of a video, or the last one if None, to an image file."""
+    with open_source(video, ReadOptions(pix_fmt="rgb24")) as source:
         frames = iter(source) if index is None else islice(source, index, index + 1)
         last = deque(frames, maxlen=1)
         if not last:
