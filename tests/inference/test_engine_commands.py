@@ -221,10 +221,10 @@ RTX_FOR_HOPPER = ("--backend", "tensorrt-rtx", "--compute-capability", "9.0")
 
 BAD = [
     (("pico", "--size", "720p"), "no model is named 'pico'"),
-    (("nano",), "give --size, such as --size 1080p"),
+    (("nano",), "give one, such as --size 1080p"),
     (("nano", "--size", "7p"), "'7p' is not a size; write 360p"),
-    (("nano", "--size", "99999x2"), "sides are 16 to"),
-    (("nano", "--size", "0x0"), "sides are 16 to"),
+    (("nano", "--size", "99999x2"), "sides must have 16 to"),
+    (("nano", "--size", "0x0"), "sides must have 16 to"),
     (("nano", "--size", "720p", "--depth", "12"), "give 8 or 10"),
     (
         ("nano", "--size", "720p", "--backend", "openvino", "--precision", "fp16"),
@@ -238,7 +238,10 @@ BAD = [
         (*("nano", "--size", "720p"), *RTX_FOR_HOPPER),
         "choose 7.5",
     ),
-    (("gone.safetensors", "--size", "720p"), "cannot read checkpoint gone.safetensors"),
+    (
+        ("gone.safetensors", "--size", "720p"),
+        "run `streamdenoise export gone.safetensors",
+    ),
 ]
 
 
