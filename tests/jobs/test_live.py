@@ -16,7 +16,7 @@ import pytest
 
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError, SinkError
-from streamdenoise.frame import ColorInfo, Frame, StreamInfo
+from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.options import Reconnect
 from streamdenoise.io.protocols import Sink
 from streamdenoise.jobs.config import LiveConfig, View
@@ -25,19 +25,12 @@ from streamdenoise.jobs.live import denoise_live
 from streamdenoise.jobs.live_controls import LiveControls
 from streamdenoise.jobs.live_outputs import ClosedTogether
 from streamdenoise.jobs.recorder import Recorder
+from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.stats import Stats
 from tests.faults.servers import free_port
+from tests.support.frames import make_frame
 
 INFO = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
-
-
-def make_frame(index: int) -> Frame:
-    luma = np.full((48, 64), 100, np.uint8)
-    chroma = np.full((24, 32), 128, np.uint8)
-    return Frame(
-        (luma, chroma, chroma), "yuv420p", ColorInfo(), index * 40, Fraction(1, 1000),
-        index, 0.0,
-    )  # fmt: skip
 
 
 def recorder_in(folder: Path) -> Recorder:
@@ -130,7 +123,7 @@ def test_the_window_shows_the_view_the_figures_and_a_recording(tmp_path: Path):
 def test_a_switch_thrown_before_the_job_begins_ends_it_at_once():
     switch = StopSwitch()
     switch.stop()
-    assert switch.stopped
+    assert switch.is_stopped()
     config = LiveConfig("testsrc:64x48@25", ("null:",), window=False)
     assert denoise_live(config, switch=switch).frames_out == 0
 
@@ -186,6 +179,7 @@ def test_segments_and_a_status_page_of_a_live_job(tmp_path: Path):
         duration_s=2.5,
         segment_s=1.0,
         keep=("1h", "1GB"),
+        overflow=Overflow.BLOCK,  # no frame is dropped, however busy the machine
         status=status,
     )
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.jobs.config import View
 from streamdenoise.jobs.overlay import (
     compose,
@@ -17,6 +17,7 @@ from streamdenoise.jobs.overlay import (
     view_size,
 )
 from streamdenoise.pipeline.stats import Latency, Stats, stats_items
+from tests.support.frames import make_frame
 
 SIZES = [(320, 180), (65, 47), (64, 48), (2, 2), (1, 1), (1281, 33)]
 
@@ -25,14 +26,15 @@ def flat_frame(
     pix_fmt: str, width: int, height: int, level: float, color_range: int = 1
 ) -> Frame:
     """A frame of one value, `level` in [0, 1] of the sample range, in all planes."""
-    depth = bit_depth(pix_fmt)
-    dtype = np.uint8 if depth == 8 else np.uint16
-    value = round(level * ((1 << depth) - 1))
-    planes = tuple(
-        np.full(shape, value, dtype) for shape in plane_shapes(pix_fmt, width, height)
+    return make_frame(
+        3,
+        round(level * ((1 << bit_depth(pix_fmt)) - 1)),
+        width=width,
+        height=height,
+        pix_fmt=pix_fmt,
+        pts=7,
+        color=ColorInfo(range=color_range),
     )
-    color = ColorInfo(range=color_range)
-    return Frame(planes, pix_fmt, color, 7, Fraction(1, 30), 3, 12.5)
 
 
 @pytest.mark.parametrize("pix_fmt", PIX_FMTS)
