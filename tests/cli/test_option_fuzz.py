@@ -53,6 +53,8 @@ TEXTS = st.one_of(
     st.text(st.characters(codec=None), max_size=40),
 )
 
+pytestmark = pytest.mark.usefixtures("nothing_known")
+
 PARSERS: dict[str, Callable[[str], object]] = {
     "reconnect": Reconnect.parse,
     "keep": lambda text: Keep.parse([text]),
@@ -64,12 +66,6 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "url": StreamURL.parse,
     "codec": EncoderConfig,
 }
-
-
-@pytest.fixture(autouse=True)
-def known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered here is no secret of other tests."""
-    monkeypatch.setattr("streamdenoise.masking._known", ())
 
 
 def one_sentence(message: str) -> None:

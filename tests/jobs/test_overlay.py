@@ -1,7 +1,5 @@
 """Text and comparisons: right at any size and depth, and the input left alone."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 
@@ -150,9 +148,7 @@ def test_a_held_picture_is_marked_in_its_middle_and_keeps_the_rest(
     size: tuple[int, int],
 ):
     width, height = size
-    shapes = plane_shapes("yuv420p", width, height)
-    planes = tuple(np.full(shape, 100, np.uint8) for shape in shapes)
-    frame = Frame(planes, "yuv420p", ColorInfo(), 0, Fraction(1, 25), 0, 0.0)
+    frame = make_frame(width=width, height=height)
     marked = draw_no_signal(frame, 130.0)
     assert (frame.planes[0] == 100).all()
     rows, columns = np.nonzero(marked.planes[0] != 100)
