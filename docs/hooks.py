@@ -41,10 +41,18 @@ def on_page_markdown(
     below = "#" if markdown.startswith("# ") else ""
     markdown = _INCLUDE.sub(lambda match: _included(own, match[1], below), markdown)
     if "<!-- command line -->" in markdown:
-        from streamdenoise.cli.reference import command_line_reference
-
-        markdown = markdown.replace("<!-- command line -->", command_line_reference())
+        markdown = markdown.replace("<!-- command line -->", _command_line())
     return _on_site(markdown, own, own)
+
+
+def _command_line() -> str:
+    """The reference; unlike on Git hosts, a ``|`` in code does not end a cell here."""
+    from streamdenoise.cli.reference import command_line_reference
+
+    code = re.compile(r"`[^`\n]*`")
+    return code.sub(
+        lambda match: match[0].replace(r"\|", "|"), command_line_reference()
+    )
 
 
 def _included(own: Path, link: str, below: str) -> str:

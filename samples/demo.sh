@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job on a sample clip, from nothing: makes a virtual environment, installs
-# streamdenoise without torch, cleans a clip, and leaves a clean video and a picture.
+# streamdenoise without PyTorch, cleans a clip, and leaves a clean video and an image.
 #
 #   bash samples/demo.sh [CLIP]
 set -euo pipefail
@@ -9,12 +9,12 @@ clip=${1:-samples/night_street.mp4}
 out=demo
 python=${PYTHON:-python3}
 
-missing() { # the Debian package that a fresh machine lacks
+missing() { # installs Debian packages that a fresh machine lacks
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing $*"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null
   else
-    echo "error: this machine lacks $*; run: sudo apt-get install $*" >&2
+    echo "error: $* missing on this machine; run: sudo apt-get install $*" >&2
     exit 1
   fi
 }
@@ -23,9 +23,9 @@ if [ ! -x .venv/bin/python ]; then
   "$python" -c 'import ensurepip, venv' 2>/dev/null || missing python3-venv
   "$python" -m venv .venv
 fi
-echo "installing streamdenoise into .venv (about 150 MB to download, no torch)"
+echo "installing streamdenoise into .venv (about 150 MB to download, no PyTorch)"
 .venv/bin/pip install --quiet --disable-pip-version-check .
-# OpenCV draws the labels; its wheel needs two system libraries.
+# OpenCV's wheel needs two system libraries.
 .venv/bin/python -c 'import cv2' 2>/dev/null || missing libgl1 libglib2.0-0
 
 mkdir -p "$out"

@@ -1,4 +1,4 @@
-"""``python -m streamdenoise`` is the command line tool."""
+"""``python -m streamdenoise`` runs the command line."""
 
 from streamdenoise.cli.main import main
 

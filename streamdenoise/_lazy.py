@@ -1,4 +1,4 @@
-"""Names that a package exports, each imported when it is first used.
+"""Exports of a package that are imported on first use.
 
 `streamdenoise --help` must not wait for OpenCV, FFmpeg or OpenVINO.
 """
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def exports(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package (PEP 562).
+    """Create the `__getattr__` of a package (PEP 562).
 
     Args:
-        package: name of the package.
-        modules: for each exported name, the module of the package that has it.
+        package: Name of the package.
+        modules: Exported name -> the module inside the package that defines it.
     """
 
     def load(name: str) -> Any:

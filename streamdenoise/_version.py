@@ -1,3 +1,3 @@
-"""The version, for the package, its metadata and everything that reports it."""
+"""The version of the package, which everything else reads from here."""
 
 __version__ = "0.1.0"

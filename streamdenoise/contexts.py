@@ -1,4 +1,4 @@
-"""What happens when the context of a source, a sink or a denoiser is left."""
+"""Context managers for sources, sinks and denoisers."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -6,11 +6,11 @@ from typing import Self
 
 
 class Closing(ABC):
-    """A context that closes, whatever happened in it."""
+    """A context manager that calls `close` at the end, whatever happened inside."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything; further calls do nothing."""
+        """Release everything; further calls do nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -25,11 +25,11 @@ class Closing(ABC):
 
 
 class Completing(Closing):
-    """A context that makes its work complete, or leaves it where that failed."""
+    """A context manager that completes its work, or aborts it after an exception."""
 
     @abstractmethod
     def abort(self) -> None:
-        """Close without anything that makes the work complete."""
+        """Close without completing the work."""
 
     def __exit__(
         self,

@@ -2,25 +2,25 @@
 
 StreamDenoiseError
 ├── SourceError (OSError)
-│   ├── SourceOpenError      the source never gave a frame
-│   │   └── SourceRefusedError   ... because it does not let us in
-│   └── SourceLostError      the source stopped in mid-stream
+│   ├── SourceOpenError      the source could not be opened
+│   │   └── SourceRefusedError   ... because it denies access
+│   └── SourceLostError      the source stopped mid-stream
 ├── SinkError (OSError)      the output cannot be opened, written or finished
-│   └── SinkRefusedError     a server does not let this user publish
+│   └── SinkRefusedError     a server rejected the user or the password
 ├── BackendError (RuntimeError)
 │   ├── BackendUnavailableError   a package, device or artifact is missing
-│   ├── EngineMismatchError       an engine does not fit its manifest
+│   ├── EngineMismatchError       an engine does not match its manifest
 │   ├── EngineBuildError          an engine could not be built
-│   │   └── BuildStoppedError         ... because it was not wanted any more
-│   ├── EngineLoadError           a runtime cannot read an engine
-│   ├── EngineMissingError        an engine would have to be built first
-│   ├── EngineRefusedError        an engine computes something else than it should
+│   │   └── BuildStoppedError         ... because someone stopped the build
+│   ├── EngineLoadError           a runtime cannot load an engine
+│   ├── EngineMissingError        an engine must be built first
+│   ├── EngineRefusedError        an engine fails its self-test
 │   └── DeviceMemoryError         the device has too little memory
 ├── CheckpointError (ValueError)
 ├── ConfigError (ValueError)
-└── DivergedError (FloatingPointError)   training led to no finite loss
+└── DivergedError (FloatingPointError)   a loss is no longer finite
 
-Messages say what was asked, what happened and what to do, in one line. Programmer
+A message says in one line what was asked, what happened and what to do. Programming
 mistakes stay plain ``ValueError`` and ``TypeError``.
 """
 
@@ -34,24 +34,24 @@ class StreamDenoiseError(Exception):
         super().__init__(mask_credentials(message))
 
     def __str__(self) -> str:
-        # OSError has its own idea of str(); ours is always the one sentence.
+        # OSError would format its arguments; ours are always one sentence.
         return str(self.args[0]) if self.args else ""
 
 
 class SourceError(StreamDenoiseError, OSError):
-    """Something is wrong with an input."""
+    """An input failed."""
 
 
 class SourceOpenError(SourceError):
-    """The input could not be opened, or holds no video."""
+    """The input could not be opened, or contains no video."""
 
 
 class SourceRefusedError(SourceOpenError):
-    """The input does not let us in: asking again would only lock the account."""
+    """The input denies access: retrying could lock the account."""
 
 
 class SourceLostError(SourceError):
-    """The input stopped giving frames before its end."""
+    """The input stopped delivering frames before its end."""
 
 
 class SinkError(StreamDenoiseError, OSError):
@@ -59,7 +59,7 @@ class SinkError(StreamDenoiseError, OSError):
 
 
 class SinkRefusedError(SinkError):
-    """A server refused the user or the password: asking again may lock the account."""
+    """A server rejected the user or the password: retrying could lock the account."""
 
 
 class BackendError(StreamDenoiseError, RuntimeError):
@@ -67,11 +67,11 @@ class BackendError(StreamDenoiseError, RuntimeError):
 
 
 class BackendUnavailableError(BackendError):
-    """A backend's package, device or artifact is missing here."""
+    """A package, device or artifact that a backend needs is missing."""
 
 
 class EngineMismatchError(BackendError):
-    """An engine file does not fit its manifest, the model or this machine."""
+    """An engine file does not match its manifest, the model or this machine."""
 
 
 class EngineBuildError(BackendError):
@@ -79,18 +79,18 @@ class EngineBuildError(BackendError):
 
 
 class BuildStoppedError(EngineBuildError):
-    """A build was stopped by who had asked for it."""
+    """A build was stopped on request."""
 
 
 class EngineLoadError(BackendError):
-    """A runtime cannot read an engine."""
+    """A runtime cannot load an engine."""
 
 
 class EngineMissingError(BackendError):
-    """An engine would have to be built first.
+    """An engine must be built first.
 
     Attributes:
-        size: height and width that it is missing for, in pixels.
+        size: Height and width of the missing engine, in pixels.
     """
 
     def __init__(self, message: str, size: tuple[int, int]) -> None:
@@ -99,10 +99,10 @@ class EngineMissingError(BackendError):
 
 
 class EngineRefusedError(BackendError):
-    """An engine runs, but its pictures are not those of the model.
+    """An engine runs, but its output differs from that of the model.
 
     Attributes:
-        is_known: whether a new one was refused already, in an earlier run.
+        is_known: Whether a newly built one failed already, in an earlier run.
     """
 
     def __init__(self, message: str, is_known: bool = False) -> None:
@@ -119,8 +119,8 @@ class CheckpointError(StreamDenoiseError, ValueError):
 
 
 class ConfigError(StreamDenoiseError, ValueError):
-    """An option has a value that cannot be used."""
+    """An option has an invalid value."""
 
 
 class DivergedError(StreamDenoiseError, FloatingPointError):
-    """Training led to a loss or gradients that are no finite numbers."""
+    """The loss or the gradients of a training run are no longer finite."""

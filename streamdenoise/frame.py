@@ -1,4 +1,4 @@
-"""The one frame type, and what a source tells about its stream."""
+"""The frame type, and the description of a stream."""
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -10,13 +10,13 @@ MAX_AREA_PX = 1 << 27  # 134 million: 15360x8640 ("16k" video) fits
 
 
 def size_fault(width: int, height: int) -> str | None:
-    """Why a picture of this size is refused, as the end of a sentence, or None."""
+    """Why frames of this size are refused, as the end of a sentence, or None."""
     if width < 1 or height < 1:
-        return f"its picture size is {width}x{height}"
+        return f"its frame size is {width}x{height}"
     if max(width, height) > MAX_SIDE_PX or width * height > MAX_AREA_PX:
         return (
-            f"its picture is {width}x{height}; at most {MAX_SIDE_PX} pixels a side and "
-            f"{MAX_AREA_PX / 1e6:.0f} megapixels are supported, scale it down first"
+            f"its frame size is {width}x{height}; at most {MAX_SIDE_PX} pixels a side "
+            f"and {MAX_AREA_PX / 1e6:.0f} megapixels are supported, scale it down first"
         )
     return None
 
@@ -56,40 +56,53 @@ class ColorInfo:
 
     @property
     def is_full_range(self) -> bool:
-        """True only when tagged so: untagged YUV is limited range by convention."""
+        """Whether the stream is tagged as full range; untagged YUV is limited range."""
         return self.range == 2
 
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What is known of a stream before its first frame is read."""
+    """Properties of a stream that are known before its first frame is read."""
 
     width: int
     height: int
     pix_fmt: str
-    """Format of the frames that the source gives, one of `PIX_FMTS`."""
+    """Format of the source's frames, one of `PIX_FMTS`."""
     frame_rate: Fraction | None = None
-    """Declared rate in Hz; None when unknown. Never used to make timestamps."""
+    """Declared rate in Hz; None if unknown. Timestamps never depend on it."""
     time_base: Fraction = Fraction(1, 90000)
     """Seconds per unit of `Frame.pts`."""
     is_live: bool = False
     color: ColorInfo = field(default_factory=ColorInfo)
     num_frames: int | None = None
-    """Expected number of frames; an estimate for progress bars only."""
+    """Expected number of frames: an estimate, for progress bars only."""
     notes: tuple[str, ...] = ()
     """One-line remarks for the user, such as a conversion of the chroma format."""
     sample_aspect: Fraction | None = None
-    """Width of a pixel over its height; None when the stream does not say."""
+    """Width of a pixel divided by its height; None if the stream does not say."""
+
+    def check(self, frame: "Frame") -> None:
+        """Refuse a frame that does not belong to this stream.
+
+        Raises:
+            ValueError: Its size or format differs.
+        """
+        found = (frame.width, frame.height, frame.pix_fmt)
+        if found != (self.width, self.height, self.pix_fmt):
+            raise ValueError(
+                f"frame must be {self.width}x{self.height} {self.pix_fmt}, "
+                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A picture in host memory, in the planes that its decoder made.
+    """A video frame in host memory, in the planes that the decoder produced.
 
     Planes are C-contiguous ``uint8``, or ``uint16`` for 10 bits (values 0 to 1023):
-    yuv420p ``(H, W)`` and twice ``(ceil(H/2), ceil(W/2))``; gray ``(H, W)``;
-    rgb24 one ``(H, W, 3)``. They are read-only by agreement: a stage that changes
-    pixels makes new planes.
+    yuv420p has ``(H, W)`` and two planes of ``(ceil(H/2), ceil(W/2))``, gray has
+    ``(H, W)``, and rgb24 has one plane of ``(H, W, 3)``. Treat them as read-only: a
+    stage that changes pixels creates new planes.
     """
 
     planes: tuple[np.ndarray, ...]
@@ -100,9 +113,9 @@ class Frame:
     time_base: Fraction
     """Seconds per unit of `pts`."""
     index: int
-    """Count from 0 at the source; a gap means that frames were dropped."""
+    """Number of the frame, from 0 at the source; a gap means dropped frames."""
     captured_at: float
-    """``time.monotonic()`` seconds when the source produced it."""
+    """When the source produced the frame, in seconds of ``time.monotonic()``."""
 
     def __post_init__(self) -> None:
         if self.pix_fmt not in PIX_FMTS:
@@ -133,5 +146,5 @@ class Frame:
         return float(self.pts * self.time_base)
 
     def with_planes(self, planes: tuple[np.ndarray, ...]) -> "Frame":
-        """The same moment with other pixels."""
+        """The same frame with other pixels."""
         return replace(self, planes=planes)

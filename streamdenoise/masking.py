@@ -1,8 +1,8 @@
-"""Keeps passwords, tokens and stream keys out of everything that is said.
+"""Masking of passwords, tokens and stream keys in all output.
 
-Two nets lie over each other: what looks like the secret part of an address is masked
-by its place, and what is known to be a secret is masked wherever it stands. Both mask
-rather too much than too little.
+There are two layers: whatever looks like the secret part of an address is masked by its
+position, and every known secret is masked wherever it occurs. Both prefer masking too
+much over masking too little.
 """
 
 import base64
@@ -17,21 +17,21 @@ from urllib.parse import quote, unquote
 MASK = "***"
 
 MIN_SECRET_CHARS = 3
-"""Shorter secrets are masked in addresses alone: elsewhere every "a" would go."""
+"""Shorter secrets are masked in addresses only, or every "a" would be masked."""
 
 MIN_KEY_CHARS = 8
-"""The same for stream keys and tokens, which may be plain words such as "stream"."""
+"""The same for stream keys and tokens, which may be common words such as "stream"."""
 
 _ADDRESS = re.compile(r"([a-zA-Z]{0,8})://(\S+)")
 
-# Before an address of digits stands the userinfo, whatever the path holds. A name may
-# as well be a part of a password with a slash.
+# Everything before a numeric host is userinfo, whatever the path contains. A host name
+# could also be part of a password that contains a slash.
 _NUMERIC_HOST = re.compile(
     r"(?:[^/?#]*@)?((?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(?::\d+)?)(?=[/?#]|\Z)"
 )
 
-# Some cameras want the password in the path. What is masked already stays as it is,
-# with the sentence's punctuation after it.
+# Some cameras take the password in the path. A value that is masked already is left
+# alone, with any punctuation that follows it.
 _SECRET_VALUE = re.compile(
     r"((?:pass|pwd|token|key|secret|auth|sig|cred|jwt|session|streamid)"
     r"[^/?&;=\s]{0,40}=)(?!\*\*\*['\":,;.)\]}>]*(?:&|\Z))([^&]+)",
@@ -39,24 +39,24 @@ _SECRET_VALUE = re.compile(
 )
 _MASKED_KEY = re.compile(r"\*\*\*['\":,;.)\]}>]*\Z")
 
-# Letters that are written in the same way everywhere.
+# Characters that are spelled the same everywhere.
 _PLAIN = re.compile(r"[a-zA-Z0-9_.\-]*")
 
-# How addresses write each byte; FFmpeg and browsers do not agree on the case.
+# Percent-encoding of each byte; FFmpeg and browsers differ in the case.
 _UPPER = [quote(bytes([byte]), safe="") for byte in range(256)]
 _LOWER = [each.lower() if len(each) == 3 else each for each in _UPPER]
 
 _lock = Lock()
 _known: tuple[tuple[str, str], ...] = ()
-"""What is replaced by what, the longest first."""
+"""Pairs of a secret and its replacement, the longest first."""
 
 
 def mask_credentials(text: str) -> str:
     """Return `text` without the credentials of any address and any known secret.
 
-    Userinfo, values of parameters such as ``token=`` and stream keys of RTMP go from
-    every URL. A URL ends at white space; its userinfo ends at the last ``@``, unless
-    an IP address stands before that. Never raises.
+    In every URL, the userinfo, values of parameters such as ``token=`` and RTMP stream
+    keys are masked. A URL ends at white space; its userinfo ends at the last ``@``,
+    unless an IP address precedes that. Never raises.
     """
     text = str(text)
     for secret, shown in _known:
@@ -68,7 +68,7 @@ def mask_credentials(text: str) -> str:
 
 
 def mask_address(text: str) -> str:
-    """The same for a `text` that is one address, white space and all."""
+    """Mask `text` as a single address, which may contain white space."""
     scheme, mark, rest = text.partition("://")
     if mark:
         text = f"{scheme}://{_mask_rest(scheme, rest)}"
@@ -78,7 +78,7 @@ def mask_address(text: str) -> str:
 def mask_exception(exc: BaseException) -> None:
     """Mask credentials in `exc`, its causes and its contexts, in place.
 
-    Only the message of an `ExceptionGroup` cannot be changed any more.
+    The message of an `ExceptionGroup` is read-only and stays as it is.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [exc]
@@ -95,7 +95,7 @@ def mask_exception(exc: BaseException) -> None:
 
 
 def secret_values(address: str) -> list[str]:
-    """Values of parameters, and the stream key, that are secrets beyond their place."""
+    """Secrets of an address to mask everywhere: its parameters and stream key."""
     scheme, _, rest = address.partition("://")
     parts = rest.split("/", 2)
     keys = [parts[2].partition("?")[0]] if _is_rtmp(scheme) and len(parts) == 3 else []
@@ -108,12 +108,12 @@ def secret_values(address: str) -> list[str]:
 
 
 def remember_secrets(*secrets: str) -> None:
-    """Mask each of `secrets` from now on, in any spelling, wherever it stands."""
+    """From now on, mask each of `secrets`, in any spelling, wherever it occurs."""
     _remember(each for secret in secrets for each in _spellings(secret))
 
 
 def remember_login(user: str, password: str) -> None:
-    """Mask a password from now on, and what a Basic header makes of it."""
+    """From now on, mask a password, also as part of a Basic authorization header."""
     pair = f"{user}:{password}"
     headers: list[str] = []
     for data in (to_bytes(pair), pair.encode("latin-1", "replace")):
@@ -123,13 +123,13 @@ def remember_login(user: str, password: str) -> None:
 
 
 def remember_address(address: str, shown: str) -> None:
-    """Write `shown` instead of `address` from now on, where they differ."""
+    """From now on, write `shown` instead of `address`."""
     if shown != address:
         _remember(_spellings(address), shown)
 
 
 def to_bytes(text: str) -> bytes:
-    """`text` in UTF-8; what came as other bytes from outside is those bytes again."""
+    """Encode `text` in UTF-8; bytes that were undecodable come out unchanged."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -146,13 +146,13 @@ def _remember(spellings: Iterable[str], shown: str = MASK) -> None:
     }
     with _lock:
         known = {**new, **dict(_known)}
-        # The longest first, or the part of a secret that is another one would go alone.
+        # The longest first: a secret may be part of another one.
         order = sorted(known.items(), key=lambda item: len(item[0]), reverse=True)
         _known = tuple(order)
 
 
 def _spellings(text: str) -> Iterator[str]:
-    """How `text` looks in messages, reprs, addresses, JSON and command lines."""
+    """Spellings of `text` in messages, reprs, addresses, JSON and command lines."""
     yield text
     if _PLAIN.fullmatch(text):
         return
@@ -171,10 +171,10 @@ def _spellings(text: str) -> Iterator[str]:
 
 def _mask_one(exc: BaseException) -> None:
     exc.args = _masked(exc.args)
-    # OSError prints what it took from its arguments long ago, not the arguments.
+    # OSError prints attributes that it copied from its arguments, not the arguments.
     names = {"strerror", "filename", "filename2", *getattr(exc, "__dict__", ())}
     for name in names:
-        with suppress(AttributeError, TypeError):  # it has none, or a fixed one
+        with suppress(AttributeError, TypeError):  # missing or read-only
             value = getattr(exc, name)
             masked = _masked(value)
             if masked != value:
@@ -196,7 +196,7 @@ def _masked(value: object) -> Any:
 
 
 def _mask_rest(scheme: str, rest: str) -> str:
-    """What follows ``://``, masked by place."""
+    """Mask the part of an address after ``://`` by position."""
     match = None if "://" in rest else _NUMERIC_HOST.match(rest)
     end = match.start(1) if match else rest.rfind("@") + 1
     userinfo, tail = rest[:end], rest[end:]

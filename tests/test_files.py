@@ -56,8 +56,8 @@ def test_data_is_on_the_disk_before_the_name_changes(
     assert synced == [(5, False)]
 
 
-def test_no_package_for_training_is_needed() -> None:
-    """A plain installation has no safetensors, but stores engines."""
+def test_safetensors_is_not_needed() -> None:
+    """Engines are stored by installations without the training packages."""
     program = (
         "import sys; sys.modules['safetensors'] = None\n"
         "import streamdenoise.inference.engine_store"

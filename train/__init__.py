@@ -1,1 +1,1 @@
-"""Training: data, noise, the unrolled loop. Uses the package, never the reverse."""
+"""Training: data, noise, the unrolled loop. It uses the package, never the reverse."""

@@ -1,4 +1,4 @@
-"""``python -m train RECIPE``: train without the command line tool."""
+"""``python -m train RECIPE`` trains without the command line tool."""
 
 import sys
 

@@ -1,14 +1,14 @@
-"""The published yardstick in the same pipeline: FastDVDnet on our data and noise.
+"""FastDVDnet, a published network for comparison, trained on our data and noise.
 
     python -m train.fastdvdnet train/recipes/base_rgb_awgn.toml --seconds 600
 
 Tassano et al., "FastDVDnet: toward real-time deep video denoising without flow
 estimation", CVPR 2020, figures 2 and 3. Its published figures come from other data and
-other clips, so a network of ours is compared with this one, trained on the same
-batches, for the same time, and validated alike.
+other clips, so our networks are compared with this one, which is trained on the same
+batches for the same time and validated in the same way.
 
-It looks two frames ahead, ours do not. It learns whole clips, as ours do: the first
-stage runs once on each three frames, the second on each three results.
+Unlike our networks it looks two frames ahead. Like them it learns from whole clips: the
+first stage runs once on each three frames, the second on each three results.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from .validation import mean_psnr, noisy_planes, validation_clips
 log = logging.getLogger(__name__)
 
 KMAC_PER_PIXEL = 318.0
-"""With the first stage's results kept from frame to frame, as a stream can."""
+"""If a stream keeps the first stage's results from frame to frame."""
 
 
 def _convs(*widths: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -91,10 +91,11 @@ class FastDvdNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, clip: Tensor, noise_std: Tensor) -> Tensor:
-        """Denoise clips; beyond their ends the frames before are repeated backwards.
+        """Denoise clips; beyond their ends frames are mirrored.
 
         Args:
-            clip: ``(N, T, 3, H, W)`` in [0, 1], T of 3 or more; H and W divide by 4.
+            clip: ``(N, T, 3, H, W)`` in [0, 1]; T is 3 or more, H and W are multiples
+                of 4.
             noise_std: ``(N,)`` in [0, 1].
 
         Returns:
@@ -108,7 +109,7 @@ class FastDvdNet(nn.Module):
 
 
 def _each_three(block: nn.Module, clip: Tensor, noise_std: Tensor) -> Tensor:
-    """Run a block on every three frames in a row."""
+    """Run a block on every three consecutive frames."""
     count, length, *size = clip.shape
     threes = clip.unfold(1, 3, 1).permute(0, 1, 5, 2, 3, 4).flatten(0, 1)
     levels = noise_std.repeat_interleave(length - 2)[:, None, None, None]
@@ -149,12 +150,12 @@ def score(
     return scores
 
 
-def train_anchor(recipe: Recipe, seconds: float) -> dict[str, float]:
-    """Train on a recipe's batches until its steps, or the time, are over.
+def train_fastdvdnet(recipe: Recipe, seconds: float) -> dict[str, float]:
+    """Train on a recipe's batches until its steps are done or the time is over.
 
     Args:
         recipe: of layout rgb; its data, noise, stages, rates and seed are used.
-        seconds: of training, without validation.
+        seconds: time of training, without validation.
 
     Returns:
         The scores, which are also logged.
@@ -164,8 +165,8 @@ def train_anchor(recipe: Recipe, seconds: float) -> dict[str, float]:
     """
     if recipe.spec.layout != "rgb" or min(s.length for s in recipe.stages) < 3:
         raise ConfigError(
-            f"{recipe.run.name} is no recipe for FastDVDnet, which takes RGB clips of "
-            "3 frames or more; say layout = 'rgb' and length = 3"
+            f"{recipe.run.name} is not a recipe for FastDVDnet, which takes RGB clips "
+            "of 3 frames or more; say layout = 'rgb' and length = 3"
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(recipe.seed)
@@ -185,7 +186,7 @@ def train_anchor(recipe: Recipe, seconds: float) -> dict[str, float]:
             spent = time.monotonic() - started
             if spent >= seconds:
                 break
-            # The rate falls to its end within the time.
+            # The learning rate reaches its end within the time.
             lr = recipe.lr_at(max(done, int(recipe.steps * spent / seconds)))
             for group in optimizer.param_groups:
                 group["lr"] = lr
@@ -211,7 +212,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        train_anchor(Recipe.read(options.recipe), options.seconds)
+        train_fastdvdnet(Recipe.read(options.recipe), options.seconds)
     except StreamDenoiseError as exc:
         sys.exit(f"error: {exc}")
 

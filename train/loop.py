@@ -21,7 +21,7 @@ from .run.board import Board
 from .run.ranks import Ranks, joined
 from .trainer import Trainer
 from .validation import (
-    picture_strip,
+    frame_strip,
     validate,
     validate_recipe,
     validation_clips,
@@ -30,28 +30,28 @@ from .validation import (
 log = logging.getLogger(__name__)
 
 OnStep = Callable[[int, float, float], None]
-"""Called with the steps done, the smoothed loss and the pace in steps a second."""
+"""Called with the number of steps done, the smoothed loss and the steps per second."""
 
 _LOG_EVERY = 100
-"""Steps between two lines of the log and two points of the curves."""
+"""Number of steps between lines of the log and points of the curves."""
 
 
 def train(
     recipe: Recipe, ranks: Ranks | None = None, on_step: OnStep | None = None
 ) -> Path:
-    """Run a recipe, from its last saved step if it was interrupted.
+    """Run a recipe; an interrupted run resumes from its last saved step.
 
     Args:
-        recipe: what to train.
-        ranks: this process among those of the run; alone on the CPU if None.
-        on_step: shows progress.
+        recipe: the recipe.
+        ranks: this process among those of the run; None for a single one on the CPU.
+        on_step: called after each step.
 
     Returns:
         Path of the final checkpoint (EMA weights).
 
     Raises:
         ConfigError: data, a checkpoint or the number of processes does not fit.
-        CheckpointError: `start` or `teacher` of the recipe is no checkpoint.
+        CheckpointError: `start`, `blend` or `teacher` is not a checkpoint.
         DivergedError: the loss became NaN; the last good checkpoint is kept.
         SinkError: a checkpoint cannot be written; the last good one is kept.
     """
@@ -62,7 +62,7 @@ def train(
                 f"{ranks.world} processes cannot share {stage.batch} clips evenly; "
                 f"make batch a multiple of {ranks.world}"
             )
-    # OpenCV's own threads would only fight the network's.
+    # OpenCV's own threads would only compete with the network's.
     cv2.setNumThreads(1)
     recipe.run.mkdir(parents=True, exist_ok=True)
     with ranks.in_turn():
@@ -110,14 +110,14 @@ def train(
                 log.info("step %d %s", now, json.dumps(rounded))
                 board.scalars(now, {f"validation/{k}": v for k, v in scores.items()})
                 for name, clip in list(clips.items())[:1]:
-                    board.picture(now, name, picture_strip(net, clip))
+                    board.image(now, name, frame_strip(net, clip))
             if now % recipe.save_every == 0 or ended:
                 trainer.save(str(sampler))
     return recipe.run / "ema.safetensors"
 
 
 class _BesideLine(logging.StreamHandler):
-    """Logs to the terminal on which a line is redrawn."""
+    """Logs to a terminal on which a line is being redrawn."""
 
     def __init__(self, line: RedrawnLine) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class _BesideLine(logging.StreamHandler):
 def main(recipe_path: str) -> None:
     """Train the recipe at `recipe_path`, logging to its run folder and the terminal.
 
-    Started by ``torchrun``, every process takes its share; the first one talks.
+    Under ``torchrun`` each process does its share; only the first one writes output.
     """
     recipe = Recipe.read(Path(recipe_path))
     line = RedrawnLine(sys.stderr)

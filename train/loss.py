@@ -5,11 +5,11 @@ from collections.abc import Callable
 from torch import Tensor
 
 _ROUNDING = 1 / (12 * 255**2)
-"""MSE of rounding to 8 bits: no output can do better, so the loss stops there."""
+"""MSE of rounding to 8 bits; no output can be better, so the loss ends there."""
 
 CHARBONNIER_EPS = 1e-3
-"""Errors below this (a quarter of an 8-bit level) count as squares, larger ones by
-their size."""
+"""Errors below this (a quarter of an 8-bit level) count by their square, larger ones by
+their magnitude."""
 
 
 def psnr_loss(
@@ -19,9 +19,9 @@ def psnr_loss(
 
     Args:
         denoised: ``(N, T, h, w, C)``.
-        clean: the same.
-        luma: channels of luma, first in C.
-        chroma_weight: weight of the other channels' term.
+        clean: the same shape.
+        luma: number of luma channels, first in C.
+        chroma_weight: weight of the loss of the other channels.
     """
     error = (denoised.float() - clean).square()
     loss = (error[..., :luma].mean((2, 3, 4)) + _ROUNDING).log().mean()
@@ -37,7 +37,7 @@ def charbonnier_loss(
     """Mean of ``sqrt(error**2 + CHARBONNIER_EPS**2)``, a smooth absolute error.
 
     Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for
-    computed imaging", 1994. Noisier clips count more than in `psnr_loss`, and edges
+    computed imaging", 1994. Compared with `psnr_loss` noisy clips count more and edges
     less. The arguments are the same.
     """
     error = (denoised.float() - clean).square().add(CHARBONNIER_EPS**2).sqrt()
@@ -51,4 +51,4 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, int, float], Tensor]] = {
     "psnr": psnr_loss,
     "charbonnier": charbonnier_loss,
 }
-"""What a recipe can name; all are means over clips and frames."""
+"""Losses by the name that recipes use; all are means over clips and frames."""

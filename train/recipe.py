@@ -1,4 +1,4 @@
-"""A training run as a TOML file: what is trained, on what, in which stages."""
+"""A training run as a TOML file: the model, the data and the stages."""
 
 import math
 import tomllib
@@ -12,10 +12,13 @@ from streamdenoise.network.model import MULTIPLE, ModelSpec
 from .degradation.noise import Awgn, Camera, NoiseRecipe
 from .loss import LOSSES
 
+BUILT_IN = Path(__file__).parent / "recipes"
+"""Folder of the recipes of the shipped models."""
+
 _NOISES = {"awgn": Awgn, "camera": Camera}
 
 _WHOLE = {"warmup": 0, "seed": 0, "workers": 1, "save_every": 1, "val_every": 1}
-"""Keys of whole numbers, and the least of each."""
+"""Keys of whole numbers, and their lowest values."""
 _SHARES = ("ema", "soft", "gray")
 _SWITCHES = ("bf16", "reparam", "int8")
 _FINITE = ("lr", "lr_end", "chroma_weight", "teacher_weight")
@@ -23,17 +26,17 @@ _FINITE = ("lr", "lr_end", "chroma_weight", "teacher_weight")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of the schedule with one clip shape."""
+    """A part of the schedule that has one shape of clips."""
 
     steps: int
     length: int
-    """Frames that are unrolled."""
+    """Number of frames that are unrolled."""
     batch: int
-    """Clips of a step, of all processes together."""
+    """Clips in a step, of all processes together."""
     size: int
     """Crop height and width in pixels, a multiple of 8."""
     truncate: int = 0
-    """Frames that gradients flow back through; 0 for the whole clip."""
+    """Number of frames through which gradients flow back; 0 for the whole clip."""
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.length, self.batch, self.size)
@@ -42,7 +45,7 @@ class Stage:
             or min(counts) < 1
             or self.truncate < 0
         ):
-            raise ConfigError(f"stages have positive whole numbers, got {self}")
+            raise ConfigError(f"stages need positive whole numbers, got {self}")
         if self.size % MULTIPLE:
             raise ConfigError(f"size must be a multiple of {MULTIPLE}, got {self.size}")
 
@@ -69,38 +72,38 @@ class Recipe:
     loss: str = "psnr"
     """A name of `train.loss.LOSSES`."""
     soft: float = 0.0
-    """Share of clips that are blurred first, see `ClipSampler`."""
+    """Share of clips that are blurred, see `ClipSampler`."""
     gray: float = 0.0
-    """Share of clips without color, see `ClipSampler`."""
+    """Share of clips that are made gray, see `ClipSampler`."""
     chroma_weight: float = 0.2
     bf16: bool = True
     start: Path | None = None
     """A checkpoint to start from, for fine-tuning."""
     blend: Path | None = None
-    """A second one, of the same widths: the run starts from the mean of both."""
+    """A second checkpoint of the same widths: the run starts from the mean of both."""
     teacher: Path | None = None
-    """A checkpoint, of any widths, whose output is a second target."""
+    """A checkpoint of any widths whose output is a second target."""
     teacher_weight: float = 0.5
     """Weight of the loss against the teacher's output."""
     reparam: bool = False
     """Train 3x3 convolutions with more branches, see `train.layers.reparam`."""
     int8: bool = False
-    """Round as INT8 artifacts do, see `train.layers.quantize`: for the last steps."""
+    """Round as INT8 artifacts do, in the last steps; see `train.layers.quantize`."""
     workers: int = 1
-    """Threads of each process that make clips."""
+    """Number of threads of each process that make clips."""
     save_every: int = 500
     val_every: int = 2000
 
     def __post_init__(self) -> None:
         if self.spec.layout == "gray":
             raise ConfigError(
-                "layout 'gray' cannot be trained, as noise is made in color; say "
-                "layout = 'yuv420' or 'rgb'"
+                "layout 'gray' cannot be trained, because the noise is made in color; "
+                "say layout = 'yuv420' or 'rgb'"
             )
         if self.blend is not None and self.start is None:
             raise ConfigError(
                 f"blend = {str(self.blend)!r} has nothing to be averaged with; "
-                "give start, too"
+                "give start too"
             )
         if self.loss not in LOSSES:
             raise ConfigError(
@@ -132,19 +135,29 @@ class Recipe:
     def read(cls, path: Path) -> "Recipe":
         """Read a recipe; relative folders are relative to the working directory.
 
-        With ``like = "FILE"`` it is that recipe, beside it, with other values.
+        With ``like = "FILE"`` it is the recipe FILE in the same folder, with other
+        values for some keys.
+
+        Args:
+            path: of a file, or the name of one of `BUILT_IN`, with or without
+                ``.toml``.
 
         Raises:
             ConfigError: not a file, not TOML, a key that is unknown or missing, or a
                 value that cannot be used.
         """
+        built_in = BUILT_IN / path.with_suffix(".toml").name
+        is_name = path.parent == Path() and path.suffix in ("", ".toml")
+        if is_name and not path.exists() and built_in.exists():
+            path = built_in
         try:
             return cls._of(_read_table(path))
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
             missing = "lacks " if isinstance(exc, KeyError) else ""
+            names = ", ".join(sorted(each.stem for each in BUILT_IN.glob("*.toml")))
             raise ConfigError(
-                f"the recipe {path} cannot be used: {missing}{exc}; "
-                "train/recipes has examples"
+                f"the recipe {path} cannot be used: {missing}{exc}; give a .toml file "
+                f"like those in {BUILT_IN}, or the name of one of them: {names}"
             ) from exc
 
     @classmethod
@@ -190,7 +203,7 @@ class Recipe:
 
 
 def _read_table(path: Path) -> dict[str, Any]:
-    """The keys of a recipe, and those of the one that it is like."""
+    """The keys of a recipe, including those of the one that it is like."""
     table = tomllib.loads(path.read_text())
     if "like" not in table:
         return table

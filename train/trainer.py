@@ -1,4 +1,4 @@
-"""A network that learns, with all that belongs to it, one step at a time."""
+"""A network in training, one step at a time."""
 
 import math
 from copy import deepcopy
@@ -16,20 +16,20 @@ from .layers.quantize import round_while_learning
 from .layers.reparam import add_branches, merged
 from .recipe import Recipe
 from .run.ranks import Ranks
-from .run.saving import commit, go_on_from, read_last, save_last
+from .run.saving import commit, read_last, resume, save_last
 from .unroll import UnrolledLoss, backward, teach
 
 
 class Trainer:
-    """A network that learns: its weights, their average, and how far it is."""
+    """A network in training: its weights, their average, and the steps done."""
 
     def __init__(self, recipe: Recipe, ranks: Ranks) -> None:
-        """Start as the recipe says, or go on from the run's ``last.pt``.
+        """Start as the recipe says, or resume from the run's ``last.pt``.
 
         Raises:
             ConfigError: `start`, `blend`, `teacher` or ``last.pt`` does not fit the
                 recipe.
-            CheckpointError: `start`, `blend` or `teacher` is no checkpoint.
+            CheckpointError: `start`, `blend` or `teacher` is not a checkpoint.
         """
         self.recipe, self.ranks = recipe, ranks
         torch.manual_seed(recipe.seed)
@@ -39,7 +39,7 @@ class Trainer:
             start, provenance = load_checkpoint(recipe.start)
             if recipe.blend is not None:
                 _blend(start, load_checkpoint(recipe.blend)[0])
-            _take_over(net, start)
+            _load_start(net, start)
             self.steps_before = provenance.get("steps", 0)
         if recipe.int8:
             round_while_learning(net)
@@ -54,10 +54,10 @@ class Trainer:
         self.done = 0
         self.scores: dict[str, float] = {}
         self.last = recipe.run / "last.pt"
-        # Only the first process' machine is sure to have it.
+        # Only the machine of the first process is sure to have it.
         saved = ranks.of_first(lambda: read_last(self.last))
         if saved is not None:
-            self.done, self.scores = go_on_from(
+            self.done, self.scores = resume(
                 self.last, saved, self.net, self._ema, self._optimizer
             )
         unrolled = UnrolledLoss(self.net, recipe)
@@ -72,7 +72,7 @@ class Trainer:
             The mean loss of all processes' clips.
 
         Raises:
-            DivergedError: the loss or its gradients are no numbers; nothing changed.
+            DivergedError: the loss or its gradients are not finite; nothing changed.
         """
         recipe = self.recipe
         lr = recipe.lr_at(self.done)
@@ -88,7 +88,7 @@ class Trainer:
         if not math.isfinite(loss) or not norm.isfinite():
             raise DivergedError(
                 f"loss {loss:.3g}, gradients {norm:.3g} at step {self.done}; "
-                f"{self.last} is as it was saved last: lower lr and start again"
+                f"{self.last} is unchanged: lower lr and start again"
             )
         self._optimizer.step()
         with torch.no_grad():
@@ -100,14 +100,14 @@ class Trainer:
         return loss
 
     def averaged(self) -> RecurrentDenoiser:
-        """The network to use: averaged weights, without branches."""
+        """The network to use: it has the averaged weights, and no branches."""
         return merged(self._ema)
 
     def save(self, data: str) -> None:
         """Write ``ema.safetensors`` and ``last.pt``, trained on `data`.
 
         Raises:
-            SinkError: one cannot be written; what was there is untouched.
+            SinkError: one cannot be written; existing files are left as they were.
         """
         recipe = self.recipe
         provenance = {
@@ -122,7 +122,7 @@ class Trainer:
             },
         }
         save_checkpoint(recipe.run / "ema.safetensors", self.averaged(), provenance)
-        # Last, as a run that is done by it writes nothing more.
+        # Last, because a run that is complete according to it writes nothing more.
         save_last(
             self.last, self.net, self._ema, self._optimizer, self.done, self.scores
         )
@@ -131,8 +131,8 @@ class Trainer:
 def _blend(net: RecurrentDenoiser, other: RecurrentDenoiser) -> None:
     """Average the weights of two networks into the first.
 
-    Networks of one origin keep most of what each has learned (Wortsman et al., "Model
-    soups", ICML 2022).
+    The mean of networks of the same origin keeps most of what each has learned
+    (Wortsman et al., "Model soups", ICML 2022).
 
     Raises:
         ConfigError: they have different architectures.
@@ -145,14 +145,14 @@ def _blend(net: RecurrentDenoiser, other: RecurrentDenoiser) -> None:
             weight.lerp_(other_weight, 0.5)
 
 
-def _take_over(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:
+def _load_start(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:
     """Start from another network's weights.
 
-    A noise map may be new, as it starts idle. So may thresholds: a network for RGB
-    starts from one for yuv420, whose channels are the first ones of its own.
+    A noise map may be new, because it starts idle. So may thresholds: a network for RGB
+    can start from one for yuv420, whose channels are the first ones of its own.
 
     Raises:
-        ConfigError: `start` is of another architecture.
+        ConfigError: `start` has another architecture.
     """
     taken = start.state_dict()
     try:
@@ -161,10 +161,10 @@ def _take_over(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:
             taken[key] = torch.cat([taken[key], fresh[len(taken[key]) :]])
         odd = net.load_state_dict(taken, strict=False)
     except RuntimeError as exc:  # shapes
-        raise ConfigError(f"{start.spec} is not a start for {net.spec}") from exc
+        raise ConfigError(f"{start.spec} cannot be a start for {net.spec}") from exc
     missing = [key for key in odd.missing_keys if not key.startswith("noise_map.")]
     if missing or odd.unexpected_keys:
-        raise ConfigError(f"{start.spec} is not a start for {net.spec}")
+        raise ConfigError(f"{start.spec} cannot be a start for {net.spec}")
 
 
 def _teacher(recipe: Recipe, device: str) -> RecurrentDenoiser | None:
@@ -173,8 +173,8 @@ def _teacher(recipe: Recipe, device: str) -> RecurrentDenoiser | None:
     teacher, _ = load_checkpoint(recipe.teacher)
     if teacher.spec.layout != recipe.spec.layout:
         raise ConfigError(
-            f"{recipe.teacher} has layout {teacher.spec.layout}, the network to train "
-            f"{recipe.spec.layout}; a teacher sees the same pictures"
+            f"the teacher {recipe.teacher} has layout {teacher.spec.layout}, the "
+            f"network to train {recipe.spec.layout}; give a teacher of that layout"
         )
     teacher.requires_grad_(False)
     return teacher.to(device, memory_format=torch.channels_last)

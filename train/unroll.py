@@ -42,7 +42,7 @@ def unroll(
 
 @torch.no_grad()
 def teach(teacher: RecurrentDenoiser, batch: Batch, bf16: bool) -> Batch:
-    """Add what the teacher, with a state of its own, makes of the batch."""
+    """Add the output of a teacher, which has a state of its own, to the batch."""
     fused, frames, *_ = batch.state
     count, h, w, _ = fused.shape
     shapes = teacher.spec.state_shapes(4 * h, 4 * w, count)[2:]
@@ -58,7 +58,7 @@ def _autocast(batch: Batch, bf16: bool) -> torch.autocast:
 
 
 class UnrolledLoss(nn.Module):
-    """The loss of a chunk of frames as one forward, as distributed training wants."""
+    """The loss of a chunk of frames as one module, as distributed training needs it."""
 
     def __init__(self, net: RecurrentDenoiser, recipe: Recipe) -> None:
         super().__init__()
@@ -89,28 +89,28 @@ class UnrolledLoss(nn.Module):
 def backward(
     unrolled: UnrolledLoss | DistributedDataParallel, batch: Batch, truncate: int = 0
 ) -> Tensor:
-    """Add the gradients of a batch, chunk by chunk.
+    """Accumulate the gradients of a batch, chunk by chunk.
 
-    The state goes on from chunk to chunk, gradients do not, so that memory is that of
-    one chunk (truncated back-propagation through time; Williams and Peng, 1990).
+    The state is passed from chunk to chunk, gradients are not, so that memory is that
+    of one chunk (truncated backpropagation through time; Williams and Peng, 1990).
 
     Args:
-        unrolled: processes of a distributed one average their gradients once, with the
-            last chunk.
-        batch: the whole clips.
-        truncate: frames of a chunk; 0 for the whole clip.
+        unrolled: if distributed, processes average their gradients once, with the last
+            chunk.
+        batch: whole clips.
+        truncate: number of frames in a chunk; 0 for the whole clip.
 
     Returns:
-        The loss, detached, of this process's clips.
+        The loss of this process's clips, detached.
     """
     length = batch.noisy.shape[1]
     span = truncate or length
     total, last, state = torch.zeros((), device=batch.noisy.device), None, batch.state
     for start in range(0, length, span):
         chunk = replace(batch.frames(start, start + span), state=state)
-        goes_on = start + span < length
+        is_last = start + span >= length
         shared = isinstance(unrolled, DistributedDataParallel)
-        with unrolled.no_sync() if shared and goes_on else nullcontext():
+        with unrolled.no_sync() if shared and not is_last else nullcontext():
             loss, last, state = unrolled(chunk, last)
             loss = loss * (chunk.noisy.shape[1] / length)
             loss.backward()

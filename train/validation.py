@@ -1,4 +1,4 @@
-"""Validation while training: PSNR of clips, gain under the recipe, a picture."""
+"""Validation during training: PSNR of clips, gain under the recipe, an image."""
 
 import logging
 from collections.abc import Sequence
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 def denoise_clip(
     net: RecurrentDenoiser, planes: Sequence[Tensor], noise_std: Tensor
 ) -> Tensor:
-    """Denoise a clip as a stream: one step a frame, the state follows the motion.
+    """Denoise a clip as a stream: step by step, with the state warped along the motion.
 
     Args:
         net: the network.
         planes: of its layout, in [0, 1], see `streamdenoise.network.packing.pack`.
-        noise_std: ``(3,)`` in [0, 1], given to the network.
+        noise_std: ``(3,)`` in [0, 1].
 
     Returns:
-        Luma ``(T, 1, H, W)``, or RGB ``(T, 3, H, W)``, of 8 bits, in [0, 1], on the
-        CPU.
+        Luma ``(T, 1, H, W)`` or RGB ``(T, 3, H, W)`` in [0, 1], rounded to 8 bits, on
+        the CPU.
     """
     height, width = planes[0].shape[-2:]
     device = next(net.parameters()).device
@@ -54,9 +54,10 @@ def denoise_clip(
 def noisy_planes(
     clip: np.ndarray, sigma: int, layout: str
 ) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
-    """Planes under the `video` protocol, with noise of a fixed seed.
+    """Add noise under the `video` protocol; the level is the seed.
 
-    Also their noise levels, and the clean luma or RGB.
+    Returns:
+        The noisy planes, their noise levels ``(3,)``, and the clean luma or RGB.
     """
     generator = torch.Generator().manual_seed(sigma)
     noisy = []
@@ -70,7 +71,7 @@ def noisy_planes(
 
 
 def mean_psnr(luma: Tensor, clean: Tensor) -> float:
-    """Mean over frames, in dB."""
+    """Mean over frames of the PSNR in dB."""
     mse = (luma - clean).square().mean((1, 2, 3)).clamp(min=1e-10)
     return float(-10 * mse.log10().mean())
 
@@ -81,7 +82,7 @@ def validate(
     sigmas: tuple[int, ...] = (10, 30, 50),
     frames: int = 12,
 ) -> dict[str, float]:
-    """PSNR-Y, or RGB, in dB of clips under the `video` protocol, noise of a fixed seed.
+    """PSNR of luma or RGB in dB under the `video` protocol, with fixed seeds.
 
     Returns:
         ``"clip/sigma"`` -> mean over frames, ``"mean/sigma"`` -> mean over clips.
@@ -108,12 +109,14 @@ def validate_recipe(
     draws: int = 4,
     frames: int = 6,
 ) -> dict[str, float]:
-    """Mean gain of PSNR-Y, or RGB, in dB under a noise recipe, with its levels given.
+    """Mean gain in dB of the PSNR of luma or RGB under a noise recipe.
 
-    Each draw has noise of its own; the seeds are fixed.
+    The recipe also gives the noise levels. Each draw has different noise; the seeds are
+    fixed.
 
     Returns:
-        ``gain`` of all frames and ``gain/first`` of first frames, as those of pictures.
+        ``gain`` of all frames, and ``gain/first`` of first frames, which have no past,
+        like still images.
     """
     net.eval()
     gains, firsts = [], []
@@ -136,20 +139,20 @@ def validate_recipe(
     return {"gain": sum(gains) / len(gains), "gain/first": sum(firsts) / len(firsts)}
 
 
-def picture_strip(
+def frame_strip(
     net: RecurrentDenoiser, clip: np.ndarray, sigma: int = 30, frames: int = 8
 ) -> Tensor:
-    """A clip's last frame: noisy, denoised, clean, and the error 4 times.
+    """The last frame of a clip: noisy, denoised, clean, and 4 times the error.
 
     Args:
         net: the network.
         clip: ``(T, H, W, 3)`` RGB uint8.
         sigma: of the `video` protocol, in 8-bit levels.
-        frames: of the clip that are denoised.
+        frames: number of frames that are denoised.
 
     Returns:
-        Luma ``(1, H, 4 W)``, or RGB ``(3, H, 4 W)``, in [0, 1]; no error is middle
-        gray.
+        Luma ``(1, H, 4 W)`` or RGB ``(3, H, 4 W)`` in [0, 1]; an error of zero is
+        middle gray.
     """
     planes, noise_std, clean = noisy_planes(clip[:frames], sigma, net.spec.layout)
     denoised = denoise_clip(net, planes, noise_std)
@@ -162,16 +165,16 @@ def _crop8(clip: np.ndarray) -> np.ndarray:
 
 
 def validation_clips(folder: Path) -> dict[str, np.ndarray]:
-    """First frames of every clip that decodes, as `validate` takes them.
+    """Read the first frames of every clip in a folder, for `validate`.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no clip can be read.
     """
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     decoded = {path: _crop8(decode_video(path, 12)) for path in paths}
     for path, clip in decoded.items():
         if not clip.size:
-            log.warning("not validated on %s: it is unreadable", path.name)
+            log.warning("left out of the validation, unreadable: %s", path.name)
     clips = {path.stem: clip for path, clip in decoded.items() if clip.size}
     if not clips:
         raise ConfigError(f"no readable video in {folder}; give validation clips there")

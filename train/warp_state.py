@@ -1,4 +1,4 @@
-"""Motion in training: what `streamdenoise.imaging.motion` does, differentiable."""
+"""Motion in training: `streamdenoise.imaging.motion` in differentiable form."""
 
 import numpy as np
 import torch
@@ -15,23 +15,24 @@ def find_flows(
 ) -> Tensor | None:
     """Flows from each clip's new frame to its last denoised one.
 
-    The product's own estimator on the network's own output: the network learns with
-    its errors and refusals.
+    This is the product's own estimator on the network's own output, so that the network
+    learns with its errors and omissions.
 
     Args:
-        noisy: packed ``(N, h, w, C)``; of RGB the mean of the three counts.
-        denoised: the same.
-        steps: ``(N,)`` by how much to reduce pictures for the search; 0 for none.
+        noisy: packed ``(N, h, w, C)``; for RGB the mean of the three planes is used.
+        denoised: the same shape.
+        steps: ``(N,)`` factor by which frames are reduced for the search; 0 for no
+            search.
 
     Returns:
-        ``(N, 2, H / CELL, W / CELL)``, see `FlowEstimator.flow`; None if none moved.
+        ``(N, 2, H / CELL, W / CELL)``, see `FlowEstimator.flow`; None if nothing moved.
     """
     with torch.autocast(noisy.device.type, enabled=False):
-        pictures = [
+        lumas = [
             unpack(packed.detach().float())[0].mean(1).mul(255).round().clamp(0, 255)
             for packed in (noisy, denoised)
         ]
-    nows, lasts = (picture.byte().cpu().numpy() for picture in pictures)
+    nows, lasts = (luma.byte().cpu().numpy() for luma in lumas)
     flows = np.zeros(
         (len(nows), nows.shape[1] // CELL, nows.shape[2] // CELL, 2), np.float32
     )
@@ -45,7 +46,7 @@ def find_flows(
 
 
 def warp_state(state: State, flow: Tensor | None) -> State:
-    """Bring the state of each stream to where the picture is now.
+    """Move the state of each stream along its motion.
 
     Args:
         state: of `RecurrentDenoiser`.
@@ -56,11 +57,11 @@ def warp_state(state: State, flow: Tensor | None) -> State:
     """
     if flow is None:
         return state
-    # Half precision would cost half a level of brightness in every frame.
+    # Half precision would shift the brightness by half a level in every frame.
     with torch.autocast(flow.device.type, enabled=False):
         fused, frames, hidden, hidden_low = (part.float() for part in state)
         planes = [warp(plane, flow, "bicubic") for plane in unpack(fused)]
-        # What comes in at the edges counts as never seen: zero frames.
+        # Pixels that enter at the edges count as never seen: zero frames.
         rest = [(frames, "zeros"), (hidden, "border"), (hidden_low, "border")]
         frames, hidden, hidden_low = (
             warp_channels_last(x, flow, "bilinear", pad) for x, pad in rest

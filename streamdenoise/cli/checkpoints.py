@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from streamdenoise.cli.messages import tell
+from streamdenoise.cli.training_code import training_module
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.jobs.config import ExportConfig, FileConfig, ImageConfig, LiveConfig
 
@@ -23,13 +24,13 @@ def export(config: ExportConfig) -> str:
     Returns:
         The path of the model's ``.json``.
     """
-    from streamdenoise.network.checkpoint import is_of_pictures
+    from streamdenoise.network.checkpoint import is_image_network
 
     need_torch("export")
-    if is_of_pictures(config.checkpoint):
-        from train.classic.export import compile_network as export_checkpoint
+    if is_image_network(config.checkpoint):
+        export_checkpoint = training_module("classic.export").export_network
     else:
-        from streamdenoise.export.export import compile_checkpoint as export_checkpoint
+        from streamdenoise.export.export import export_checkpoint
     return str(export_checkpoint(config.checkpoint, config.output, config.calibration))
 
 

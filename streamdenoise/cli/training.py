@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,12 @@ from streamdenoise.cli.checkpoints import need_torch
 from streamdenoise.cli.help import PanelCommand, PanelGroup
 from streamdenoise.cli.messages import tell
 from streamdenoise.cli.signature import flattened
-from train.classic.config import ClassicConfig
+from streamdenoise.cli.training_code import training_module
+
+if TYPE_CHECKING:
+    from train.classic.config import ClassicConfig
+else:
+    ClassicConfig = training_module("classic.config").ClassicConfig
 
 
 class RecipeOrCommand(PanelGroup):
@@ -34,7 +39,10 @@ train_app = typer.Typer(
 def train_recipe(
     recipe: Annotated[
         Path,
-        typer.Argument(help="A .toml file of train/recipes.", metavar="RECIPE"),
+        typer.Argument(
+            help="A recipe file, or the name of a built-in recipe, such as nano_awgn.",
+            metavar="RECIPE",
+        ),
     ],
 ) -> None:
     """Train a video model from a recipe.
@@ -42,16 +50,13 @@ def train_recipe(
     The word `recipe` may be left out.
     """
     need_torch("train")
-    from train.loop import main
-
-    main(str(recipe))
+    training_module("loop").main(str(recipe))
 
 
 def train_classic(config: ClassicConfig) -> None:
     """Train textbook networks on images and compare them."""
-    from train.classic.report import train_and_report
-
-    typer.echo(train_and_report(config, tell), nl=False)
+    report = training_module("classic.report")
+    typer.echo(report.train_and_report(config, tell), nl=False)
 
 
 train_app.command("classic", cls=PanelCommand)(

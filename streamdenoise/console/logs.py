@@ -1,4 +1,4 @@
-"""The log on stderr, as text or as JSON, and tracebacks; all without credentials."""
+"""Logging to stderr, as text or JSON, with credentials masked."""
 
 import contextlib
 import copy
@@ -21,14 +21,14 @@ _RECORD_FIELDS = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "ta
 
 
 class LogFormat(StrEnum):
-    """How a line of the log looks."""
+    """Format of the log."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class MaskingFormatter(logging.Formatter):
-    """Masks the whole of what is written, exceptions too."""
+    """Masks credentials in the whole output, including tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         return mask_credentials(super().format(_formattable(record)))
@@ -62,7 +62,7 @@ class JSONFormatter(logging.Formatter):
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to what `sys.stderr` is at the moment."""
+    """Writes to the current `sys.stderr`."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -72,16 +72,16 @@ class StderrHandler(logging.StreamHandler[TextIO]):
         return sys.stderr
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Do nothing: the usual remark goes to the same stderr, and unmasked."""
+        """Do nothing: the default writes to the same stderr, unmasked."""
 
 
 def configure_logging(
     level: int | str = logging.WARNING, log_format: LogFormat | str = LogFormat.TEXT
 ) -> None:
-    """Write the log to stderr; called again, it changes level and format.
+    """Log to stderr; another call changes level and format.
 
     Args:
-        level: Least severe level that is written, as `logging` names it.
+        level: Lowest level that is logged, as in `logging`.
         log_format: ``text`` or ``json``.
 
     Raises:
@@ -101,7 +101,7 @@ def configure_logging(
 
 
 def logs_json() -> bool:
-    """Whether programs read the log: nothing else may go to stderr then."""
+    """Whether the log is JSON; nothing else may be written to stderr then."""
     return any(
         isinstance(handler.formatter, JSONFormatter)
         for handler in logging.getLogger().handlers
@@ -109,9 +109,10 @@ def logs_json() -> bool:
 
 
 def install_hooks() -> None:
-    """Log what nobody caught, masked, instead of printing it; for a process of our own.
+    """Log uncaught exceptions, masked, instead of printing them.
 
-    Sets `sys.excepthook`, `threading.excepthook` and `sys.unraisablehook`.
+    For programs, not libraries: it sets `sys.excepthook`, `threading.excepthook` and
+    `sys.unraisablehook`.
     """
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_from_thread
@@ -126,7 +127,7 @@ def _log_uncaught(
 
 def _log_from_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_type is SystemExit:
-        return  # as threading's own hook does
+        return  # as in threading's own hook
     name = args.thread.name if args.thread is not None else "unknown"
     exc = args.exc_value or args.exc_type()
     text = f"uncaught exception in thread {name}"
@@ -142,10 +143,10 @@ def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:
 def _log_exception(
     text: str, exc_info: tuple[type[BaseException], BaseException, TracebackType | None]
 ) -> None:
-    """Write it, even where logging is switched off or cannot be used any more."""
-    with contextlib.suppress(Exception):  # stderr may be gone
+    """Log an exception, or print it where logging is disabled or shut down."""
+    with contextlib.suppress(Exception):  # stderr may be closed
         text = mask_credentials(text)
-        mask_exception(exc_info[1])  # for handlers that are not ours
+        mask_exception(exc_info[1])  # for handlers of others
         if log.isEnabledFor(logging.CRITICAL) and log.hasHandlers():
             log.critical("%s", text, exc_info=exc_info)
             return
@@ -154,18 +155,18 @@ def _log_exception(
 
 
 def _formattable(record: logging.LogRecord) -> logging.LogRecord:
-    """A copy whose message can be made, from arguments that do not fit too."""
+    """A copy with its message formatted, even if the arguments do not fit."""
     record = copy.copy(record)
     try:
         message = record.getMessage()
-    except Exception:  # whatever an argument's own str() raises
-        message = f"{record.msg!s} (with arguments that do not fit)"
+    except Exception:  # str() of an argument may raise anything
+        message = f"{record.msg!s} (with mismatched arguments)"
     record.msg, record.args = message, None
     return record
 
 
 def _masked(value: object, depth: int = 8) -> Any:
-    """`value` as JSON can hold it, without credentials."""
+    """`value` as JSON, with credentials masked."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -180,5 +181,5 @@ def _masked(value: object, depth: int = 8) -> Any:
 def _text(value: object) -> str:
     try:
         return mask_credentials(str(value))
-    except Exception:  # whatever its own str() raises
+    except Exception:  # its str() may raise anything
         return f"<{type(value).__name__}>"

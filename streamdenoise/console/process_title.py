@@ -1,4 +1,4 @@
-"""What `ps` shows of this process, where its arguments hold passwords."""
+"""The command line of this process in `ps`, with passwords masked."""
 
 import shlex
 import sys
@@ -7,14 +7,14 @@ from streamdenoise.masking import mask_address
 
 
 def hide_arguments() -> None:
-    """Put the command line with its credentials masked in place of the true one.
+    """Replace the command line of this process by one with credentials masked.
 
-    Until this is called everybody on the machine can read them: those in the
-    environment or in a file are safe from the start. Does nothing where no argument
-    holds credentials, or setproctitle is not installed. The title may take the room of
-    the environment in ``/proc/PID/environ``, never that of `os.environ`.
+    Until then every user of the machine can read them; credentials in the environment
+    or in a file are never exposed. Does nothing if no argument contains credentials, or
+    setproctitle is not installed. The title may overwrite ``/proc/PID/environ``, but
+    not `os.environ`.
     """
-    # White space ends no address here: the whole of an argument is one.
+    # An argument is one address as a whole: white space does not end it.
     masked = [mask_address(each) for each in sys.orig_argv]
     if masked == sys.orig_argv:
         return

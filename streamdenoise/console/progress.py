@@ -1,4 +1,4 @@
-"""Progress on stderr: one line that is redrawn, or a rare line in a log."""
+"""Progress on stderr: a redrawn line on a terminal, an occasional line in a log."""
 
 import logging
 import shutil
@@ -15,12 +15,12 @@ from streamdenoise.pipeline.stats import Stats, stats_items
 log = logging.getLogger(__name__)
 
 LOG_INTERVAL_S = 30.0
-"""Time between two lines when stderr is no terminal."""
+"""Seconds between two lines when stderr is not a terminal."""
 BAR_WIDTH = 24
 
 
 class RedrawnLine:
-    """A line on a terminal that is drawn over itself and leaves nothing behind."""
+    """A line on a terminal that is redrawn in place and finally removed."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -34,7 +34,7 @@ class RedrawnLine:
         self._drawn = True
 
     def clear(self) -> None:
-        """Make room for other output."""
+        """Remove the line, to make room for other output."""
         if self._drawn:
             width = shutil.get_terminal_size().columns - 1
             self._stream.write("\r" + " " * width + "\r")
@@ -43,7 +43,10 @@ class RedrawnLine:
 
 
 def bar_line(done: int, total: int, rate: float, unit: str) -> str:
-    """A bar, counts, `rate` in `unit` (things a second) and the time that is left."""
+    """A bar, counts, `rate` in `unit` and the remaining time.
+
+    `rate` is per second, whatever its `unit` is called.
+    """
     share = min(1.0, done / total)
     bar = ("#" * round(share * BAR_WIDTH)).ljust(BAR_WIDTH, ".")
     eta = f"  ETA {_clock_time(max(0, total - done) / rate)}" if rate else ""
@@ -51,10 +54,10 @@ def bar_line(done: int, total: int, rate: float, unit: str) -> str:
 
 
 class BuildProgress:
-    """Shows how far the build of an engine is, and stops it when asked to.
+    """Shows the progress of building an engine, and stops it on request.
 
-    Steps are few and of very different lengths, so there is a bar of none of them. The
-    line goes with the last step of each phase.
+    There is no bar, because steps are few and of very different lengths. The line is
+    removed after the last step of each phase.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class BuildProgress:
         quiet: bool = False,
         stream: TextIO | None = None,
     ) -> None:
-        """Show nothing when `quiet`; stop the build once `stopped` says so."""
+        """Show nothing if `quiet`; stop the build once `stopped` returns True."""
         self._stopped = stopped
         self._stream = stream or sys.stderr
         self._line = RedrawnLine(self._stream)
@@ -72,7 +75,7 @@ class BuildProgress:
         self._start = time.monotonic()
 
     def step(self, phase: str, step: int, steps: int) -> bool:
-        """Take note of a step; False stops the build."""
+        """Report a step; returns False to stop the build."""
         if self._shown:
             elapsed = _clock_time(time.monotonic() - self._start)
             self._line.draw(f"building, {elapsed}: {phase} {step + 1}/{steps}")
@@ -83,7 +86,7 @@ class BuildProgress:
 
 
 class Progress:
-    """Shows how far a job is; a context manager that leaves a clean line behind."""
+    """Shows the progress of a job; a context manager that finally removes its line."""
 
     def __init__(
         self,
@@ -93,7 +96,7 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Show nothing when `quiet`, and the figures of a live stream when `live`."""
+        """Show nothing if `quiet`, and the stats of a live stream if `live`."""
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._live = live
@@ -104,14 +107,14 @@ class Progress:
         self._redrawn = RedrawnLine(self._stream)
 
     def opened(self, info: StreamInfo) -> None:
-        """Take the expected number of frames."""
+        """Take the expected number of frames from `info`."""
         self._total = info.num_frames
 
     def update(self, stats: Stats) -> None:
-        """Show `stats`, where stderr can be written to."""
+        """Show `stats` if stderr can be written to."""
         if self._quiet:
             return
-        # A disk that is full or a terminal that is gone must not end the job.
+        # A full disk or a closed terminal must not end the job.
         with suppress(OSError):
             self._show(stats)
 
@@ -130,7 +133,7 @@ class Progress:
         self._redrawn.draw(self.line(stats))
 
     def line(self, stats: Stats) -> str:
-        """What is shown: a bar with fps and time left, or the live figures."""
+        """The line to show: a bar with fps and remaining time, or live stats."""
         if self._live:
             return "  ".join(stats_items(stats))
         if not self._total:
@@ -146,7 +149,7 @@ class Progress:
 
 
 def stats_fields(stats: Stats) -> dict[str, float | str | None]:
-    """The figures for structured logs; the status page has them all."""
+    """The most important stats, for structured logs; the status page has all."""
     return {
         "frames_in": stats.frames_in,
         "frames_out": stats.frames_out,
@@ -165,7 +168,7 @@ def stats_fields(stats: Stats) -> dict[str, float | str | None]:
 
 
 def summary(name: str, stats: Stats) -> str:
-    """One line about a finished job: frames, speed, noise and gain."""
+    """One line about a finished job: frames, speed, noise level and PSNR."""
     fps = stats.frames_out / stats.elapsed_s if stats.elapsed_s > 0 else 0.0
     parts = [f"{stats.frames_out} frames", f"{fps:.1f} fps", f"sigma {stats.sigma:.1f}"]
     if stats.dropped:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines whose cells begin below each other; rows may be short."""
+    """Pad cells into columns, a line per row; rows may have missing cells."""
     count = max(map(len, rows))
     padded = [[*row, *[""] * (count - len(row))] for row in rows]
-    # A row of one long remark does not widen the columns of the others.
+    # A short row, such as one long remark, does not widen the columns.
     full = [row for row, raw in zip(padded, rows, strict=True) if len(raw) == count]
     widths = [max(map(len, column)) for column in zip(*full, strict=True)]
     return [

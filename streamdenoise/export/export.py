@@ -1,4 +1,4 @@
-"""From a checkpoint to what backends load: ONNX, OpenVINO INT8, and a manifest."""
+"""From a checkpoint to the files that backends load: ONNX, OpenVINO, a manifest."""
 
 import copy
 import hashlib
@@ -49,7 +49,7 @@ from streamdenoise.network.packing import LAYOUT_CHANNELS
 
 log = logging.getLogger(__name__)
 
-# The graph is traced at this size and then freed of it.
+# The graph is traced at this size, then height and width are left free.
 _TRACE_HEIGHT, _TRACE_WIDTH = 64, 96
 
 _VALIDATION_COLOR = ColorInfo(matrix=1, range=1)
@@ -57,10 +57,10 @@ _VALIDATION_COLOR = ColorInfo(matrix=1, range=1)
 
 
 class ConvToRows(nn.Module):
-    """A 1x1 convolution and `nn.PixelShuffle(2)` in one, as runtimes like it.
+    """A 1x1 convolution and `nn.PixelShuffle(2)` in one, for the sake of speed.
 
-    They take twice as long to shuffle pixels as for the convolution; whole rows are put
-    between rows in next to no time.
+    Shuffling pixels takes runtimes twice as long as the convolution; interleaving whole
+    rows takes next to no time.
     """
 
     def __init__(self, convolution: nn.Module) -> None:
@@ -83,7 +83,7 @@ class ConvToRows(nn.Module):
 
 
 def with_rows(net: RecurrentDenoiser) -> RecurrentDenoiser:
-    """The same function of the same weights, without a shuffle of many channels."""
+    """A copy that computes the same without shuffling many channels."""
     net = copy.deepcopy(net)
     net.up, net.shuffle = ConvToRows(net.up), nn.Identity()
     return net
@@ -92,12 +92,10 @@ def with_rows(net: RecurrentDenoiser) -> RecurrentDenoiser:
 def export_onnx(net: RecurrentDenoiser, path: Path, batches: bool = False) -> None:
     """Write the deployed graph as ONNX with free height and width.
 
-    Its types are those of the network, see `convolve_in_half`.
-
     Args:
-        net: left as it is.
+        net: unchanged; the graph has its types, see `convolve_in_half`.
         path: of the file.
-        batches: leave the number of streams free too.
+        batches: whether the number of streams is free too.
     """
     graph = DeployedGraph(net).eval()
     streams = torch.export.Dim("streams", min=1, max=256)
@@ -109,7 +107,7 @@ def export_onnx(net: RecurrentDenoiser, path: Path, batches: bool = False) -> No
         name: {1: MULTIPLE // scale * eighth_h, 2: MULTIPLE // scale * eighth_w}
         for name, (_, scale) in {"pixels": state["fused"], **state}.items()
     }
-    count = 2 if batches else 1  # one would be taken for a constant
+    count = 2 if batches else 1  # the exporter would take 1 for a constant
     if batches:
         each = {0: streams}
         dims = {name: each | free for name, free in dims.items()}
@@ -128,7 +126,7 @@ def trace_onnx(
     path: Path,
 ) -> None:
     """Write a graph as ONNX; see `torch.onnx.export` for the arguments."""
-    # It warns of packages that it could have registered operators of.
+    # The exporter warns about each operator of torchvision if that is not installed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -143,7 +141,7 @@ def trace_onnx(
             verbose=False,
         )
         assert program is not None
-        # The exporter notes source lines, with the paths of this machine.
+        # The exporter records source lines, with the paths of this machine.
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()
         program.save(str(path), external_data=False)
@@ -163,7 +161,7 @@ def _first_frames(
             with open_source(str(path), ReadOptions(pix_fmt=pix_fmt)) as source:
                 found.append(list(islice(source, frames)))
         except SourceError as exc:
-            log.warning("not calibrated on: %s", exc)
+            log.warning("left out of the calibration: %s", exc)
     return found
 
 
@@ -172,15 +170,23 @@ def calibration_inputs(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Inputs of the deployed graph as they occur while clips are denoised.
 
-    `folder` must hold training clips, never validation ones. They get noise of levels
-    spread over 0.5 to 50; the state is the network's own, so its range is calibrated
-    too.
+    The clips get noise of levels from 0.5 to 50. The state is the network's own, so its
+    range is calibrated too.
+
+    Args:
+        net: the network.
+        folder: of training clips, never of validation clips.
+        frames: number of frames of each clip.
+        clips: number of clips; if the folder has fewer, they are used repeatedly.
+
+    Raises:
+        ConfigError: `folder` is not a folder.
     """
     graph = DeployedGraph(net).eval()
     state_names = list(net.spec.state_channels())
     rng = np.random.default_rng(0)
     peak = torch.full((1, 1, 1, 1), 255.0)
-    # Few clips are taken several times, so that all levels occur.
+    # Few clips are used several times, so that all levels occur.
     is_rgb = net.spec.layout == "rgb"
     pix_fmt = "rgb24" if is_rgb else "yuv420p"
     found = cycle(_first_frames(folder, frames, clips, pix_fmt))
@@ -188,12 +194,12 @@ def calibration_inputs(
         state, motion, warper = None, MotionFollower(), None
         for t, frame in enumerate(clip):
             noisy = add_gaussian_noise(frame, float(level), rng).planes
-            told = plane_sigmas(
+            sigmas = plane_sigmas(
                 *(float(level), frame.color, frame.width, frame.height, pix_fmt)
             )
             if is_rgb:
                 noisy = np.ascontiguousarray(noisy[0].transpose(2, 0, 1))
-                told *= 3
+                sigmas *= 3
             height, width = (n // MULTIPLE * MULTIPLE for n in noisy[0].shape)
             pixels = np.empty(net.spec.state_shapes(height, width)[0], np.uint8)
             sizes = plane_shapes_of(pixels[0])
@@ -201,7 +207,7 @@ def calibration_inputs(
                 plane[:h, :w] for plane, (h, w) in zip(noisy, sizes, strict=True)
             ]
             gather_blocks(cropped, pixels[0])
-            sigma = torch.tensor([told]) / 255
+            noise_std = torch.tensor([sigmas]) / 255
             if state is None:
                 state = graph.initial_state(height, width)
             flow = motion.flow(cropped, 255)
@@ -211,8 +217,8 @@ def calibration_inputs(
                 moved = warper.warp(held, flow).values()
                 state = [torch.from_numpy(array.copy()) for array in moved]
             pixels = torch.from_numpy(pixels).float()
-            inputs = (pixels, peak, sigma, torch.ones_like(peak), *state)
-            # The first frames and a later one stand for a stream.
+            inputs = (pixels, peak, noise_std, torch.ones_like(peak), *state)
+            # The first frames and a later one represent a stream.
             if t in (0, 1, 3, frames - 1):
                 arrays = [tensor.numpy() for tensor in inputs]
                 yield dict(zip(graph.input_names, arrays, strict=True))
@@ -248,7 +254,7 @@ def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, P
 def write_onnx_int8(
     net: RecurrentDenoiser, inputs: list[dict[str, np.ndarray]], path: Path
 ) -> None:
-    """Write the INT8 graph that is not OpenVINO's own; see `quantize_onnx`."""
+    """Write the INT8 graph for backends other than OpenVINO; see `quantize_onnx`."""
     plain = path.with_name(f".{path.name}.fp32")
     try:
         export_onnx(net, plain, batches=True)
@@ -291,25 +297,22 @@ def guard_reference(graph: Graph) -> list[np.ndarray]:
 
 
 def _psnr_gain(validation: dict[str, float], layout: str) -> dict[str, float]:
-    """Noise std in 8-bit levels -> gain of PSNR in dB, from validation means.
-
-    Both are of luma; or of RGB, if the model works on that.
-    """
+    """Sigma of luma (or of RGB) -> gain of PSNR in dB, from validation means."""
     gains = {}
     pix_fmt = "rgb24" if layout == "rgb" else "yuv420p"
     for key, denoised_db in validation.items():
-        told = float(key.removeprefix("mean/"))
+        sigma = float(key.removeprefix("mean/"))
         luma = plane_sigmas(
-            told, _VALIDATION_COLOR, _TRACE_WIDTH, _TRACE_HEIGHT, pix_fmt
+            sigma, _VALIDATION_COLOR, _TRACE_WIDTH, _TRACE_HEIGHT, pix_fmt
         )[0]
         gains[f"{luma:.2f}"] = round(denoised_db - 20 * math.log10(255 / luma), 2)
     return gains
 
 
-def compile_checkpoint(
+def export_checkpoint(
     path: Path, out_dir: Path, calibration: Path | None = None
 ) -> Path:
-    """Compile a checkpoint to the artifacts that backends load.
+    """Export a checkpoint to the files of a model that backends load.
 
     Args:
         path: a ``.safetensors`` checkpoint.
@@ -321,7 +324,8 @@ def compile_checkpoint(
 
     Raises:
         CheckpointError: `path` is not a checkpoint.
-        ConfigError: nothing to calibrate on; nothing was written then.
+        ConfigError: there are no clips to calibrate with; nothing was written.
+        SinkError: the files cannot be written.
     """
     net, provenance = load_checkpoint(path)
     spec = net.spec
@@ -374,23 +378,23 @@ def write_artifact(
     about: dict[str, Any],
     write_files: Callable[[Path], dict[str, Path]],
 ) -> Path:
-    """Write a model's files and its manifest, so that all are of one making.
+    """Write a model's files and its manifest, all or nothing.
 
     Args:
         out_dir: where they go.
-        about: the manifest but for the files; has ``name``.
-        write_files: writes them to a folder; gives kind -> path.
+        about: the manifest without the files; has a ``name``.
+        write_files: writes the files to a folder and returns kind -> path.
 
     Returns:
         Path of the manifest.
 
     Raises:
-        SinkError: they cannot be written there.
+        SinkError: the files cannot be written.
     """
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        # A process that runs the old files has them mapped: they are replaced whole,
-        # never written into.
+        # A process that runs the old files has them mapped into memory, so they are
+        # replaced and never overwritten.
         with tempfile.TemporaryDirectory(
             dir=out_dir, prefix=f".{about['name']}-"
         ) as fresh:

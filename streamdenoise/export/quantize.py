@@ -1,8 +1,9 @@
-"""From an ONNX graph to INT8: for OpenVINO, as fast as that runs it, and as ONNX.
+"""From an ONNX graph to INT8, for OpenVINO and as ONNX.
 
-Post-training quantization by NNCF places the rounding; what it leaves apart, so that
-OpenVINO would compute between two convolutions in float, is put together afterward.
-Every rule here has its measurement in `engines/BENCH.md` or `train/LOG.md`.
+NNCF's post-training quantization places the rounding. Where it gives parts of a tensor
+different ranges, OpenVINO would compute in float between two convolutions; these ranges
+are united afterward. The measurements behind every rule are in `engines/BENCH.md` and
+`train/LOG.md`.
 """
 
 from pathlib import Path
@@ -41,7 +42,7 @@ def quantize_openvino(
     ov.save_model(quantized, path, compress_to_fp16=False)
 
 
-# The same of ONNX's operators, with those that OpenVINO calls otherwise.
+# The same operators by their names in ONNX.
 _KEPT_IN_FLOAT_ONNX = [
     *("Abs", "Add", "Clip", "Div", "Exp", "Gather", "Log", "MatMul", "Max", "Min"),
     *("Mul", "Neg", "Pow", "Reciprocal", "Round", "Sigmoid", "Sqrt", "Sub"),
@@ -60,7 +61,7 @@ def quantize_onnx(
 
     Args:
         onnx_path: see `streamdenoise.export.export.export_onnx`.
-        net: what the graph is of.
+        net: the network of the graph.
         inputs: see `streamdenoise.export.export.calibration_inputs`.
         path: of the new file.
     """
@@ -85,9 +86,9 @@ def _quantize(
     names: list[str],
     types: list[str],
 ) -> Any:
-    """NNCF's quantization of all but the layers of these names and types.
+    """Quantize a model with NNCF, except for layers of these names and types.
 
-    `preset` is ``mixed``, or ``performance`` where all ranges shall be symmetric.
+    `preset` is ``mixed``, or ``performance`` for symmetric ranges only.
     """
     # Imported first, so that OpenVINO does not report its use.
     import streamdenoise.inference.backends.openvino  # noqa: F401  # isort: skip
@@ -100,9 +101,10 @@ def _quantize(
         subset_size=len(inputs),
         preset=nncf.QuantizationPreset(preset),
         ignored_scope=nncf.IgnoredScope(names=names, types=types, validate=False),
-        # The fix takes a bit from the weights of layers that it holds for the first
-        # ones, the head among them: most of what INT8 lost. It is for processors whose
-        # sums of two products may overflow; kernels for those lose no more without it.
+        # The fix takes a bit from the weights of the layers that it considers the first
+        # ones, the head among them, which was most of the loss of INT8. It is meant for
+        # processors on which the sum of two products may overflow; their kernels lose
+        # no more without it.
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             overflow_fix=OverflowFix.DISABLE
         ),
@@ -110,7 +112,7 @@ def _quantize(
 
 
 def _precise_shapes(net: RecurrentDenoiser) -> set[tuple[int, ...]]:
-    """Shapes of the filters that 8 bits are too few for."""
+    """Shapes of the filters for which 8 bits are too few."""
     precise = {tuple(net.head_mean.weight.shape)}
     if net.noise_map is not None:
         precise.add(tuple(net.noise_map.look.weight.shape))
@@ -118,11 +120,12 @@ def _precise_shapes(net: RecurrentDenoiser) -> set[tuple[int, ...]]:
 
 
 def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
-    """Names of the layers of an ONNX graph that 8 bits are too few for.
+    """Names of the layers of an ONNX graph for which 8 bits are too few.
 
-    Those are what sees block means, the first look at the noise (energies of several
-    octaves), and all sums but two, of features that come up from the lower scale and
-    of the last residual block: the others carry the running mean and the residual.
+    These are the convolution of block means, the first convolution of the noise map
+    (its inputs span several octaves), and all sums except two, those with the features
+    of the lower scale and of the last residual block: the other sums carry the running
+    mean and the residual.
     """
     names = []
     precise = _precise_shapes(net)
@@ -130,7 +133,7 @@ def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
         kind = op.get_type_name()
         sources = [value.get_node().get_type_name() for value in op.input_values()]
         is_precise = kind == "Convolution" and tuple(op.input(1).get_shape()) in precise
-        # Rows that were put in order; a convolution's bias and an earlier sum.
+        # Interleaved rows, or a convolution's bias and an earlier sum.
         is_of_features = "Transpose" in sources or sources == ["Add", "Add"]
         if is_precise or (kind == "Add" and not is_of_features):
             names.append(op.get_friendly_name())
@@ -138,9 +141,9 @@ def _kept_in_float(model: Any, net: RecurrentDenoiser) -> list[str]:
 
 
 def _unite_ranges(model: Any) -> None:
-    """Give all that is put together in one tensor the widest range among its parts.
+    """Give the inputs of each concatenation one range, the widest of theirs.
 
-    OpenVINO would turn parts of several ranges into float behind the concatenation.
+    OpenVINO would convert inputs of different ranges to float.
     """
     for op in model.get_ordered_ops():
         if op.get_type_name() != "Concat":
@@ -159,7 +162,7 @@ def _unite_ranges(model: Any) -> None:
 
 
 def _rounding_behind(value: Any) -> Any | None:
-    """The FakeQuantize that a value comes from by no more than another order."""
+    """The FakeQuantize that a value comes from by reordering alone, or None."""
     node = value.get_node()
     while node.get_type_name() in ("Reshape", "Transpose", "Unsqueeze"):
         node = node.input_value(0).get_node()
@@ -172,9 +175,9 @@ def _range(rounding: Any) -> tuple[float, float]:
 
 
 def _round_once(model: Any) -> None:
-    """Let all that reads features that are rounded read the rounded ones.
+    """Make everything that reads rounded features read the same rounded ones.
 
-    Two convolutions share one rounding then, and the hidden state is a part of the
+    Two convolutions then share one rounding, and the hidden state is a part of the
     integers, so the float features are never written.
     """
     from openvino import opset13
@@ -197,8 +200,8 @@ def _round_once(model: Any) -> None:
             if hidden.get_type_name() != "Slice":
                 continue
             reader.replace_source_output(op.output(0))
-            # Changes nothing, as no feature is negative, but ends the integers here:
-            # a transposition of integers would be computed, one of floats is free.
+            # The maximum changes nothing, because no feature is negative, but here the
+            # integers end: transposing integers takes time, transposing floats is free.
             zero = _constant(0.0)
             positive = opset13.maximum(zero, zero)
             _read_instead(hidden.output(0), positive.output(0))

@@ -1,8 +1,8 @@
-"""Pixels of 4x4 blocks as channels: what deployed graphs take and give.
+"""Pixels of 4x4 blocks as channels: the layout of a deployed graph's frames.
 
-Runtimes take several times as long for this reordering as for the arithmetic around it
-(12 of 34 ms for the four of a 720p frame in OpenVINO), numpy a quarter of a
-millisecond each. A side of a block is moved as one wide number.
+Inside a graph this reordering takes longer than the arithmetic around it (12 of 34 ms
+for the four reorderings of a 720p frame in OpenVINO); NumPy needs a quarter of a
+millisecond for each, because it moves one row of a block as one wide number.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,18 +10,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 _WIDE = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.complex128}
-"""Types by their size in bytes; only moved, never computed with."""
+"""Size in bytes -> a type of that size. Values are moved, never computed with."""
 
 
 def plane_shapes_of(blocks: np.ndarray) -> list[tuple[int, int]]:
-    """Shapes of the planes that lie in blocks of 24 (yuv420), 48 (rgb) or 16 (gray)."""
+    """Shapes of the planes in blocks of 24 (yuv420), 48 (rgb) or 16 (gray) channels."""
     height, width, channels = blocks.shape
     layout = {24: "yuv420", 48: "rgb", 16: "gray"}[channels]
     return layout_shapes(layout, 4 * height, 4 * width)
 
 
 def layout_shapes(layout: str, height: int, width: int) -> list[tuple[int, int]]:
-    """Shapes of the planes of a picture of even size."""
+    """Shapes of the planes of a frame of even size."""
     whole, half = (height, width), (height // 2, width // 2)
     return {"yuv420": [whole, half, half], "rgb": 3 * [whole], "gray": [whole]}[layout]
 
@@ -30,12 +30,13 @@ def gather_blocks(planes: Sequence[np.ndarray], blocks: np.ndarray) -> None:
     """Write planes into blocks.
 
     Args:
-        planes: ``(H, W)`` each, of `plane_shapes_of` the blocks and of their type.
+        planes: ``(H, W)`` each; their shapes are `plane_shapes_of` the blocks, and
+            their type is that of the blocks.
         blocks: ``(H / 4, W / 4, C)``, contiguous: raster order within a block, 16
             pixels of luma, then 4 of each chroma plane.
     """
     for rows, columns in _pairs(planes, blocks):
-        # Along the picture's rows: short inner loops would cost four times as much.
+        # Along the rows of the frame: short inner loops would take four times as long.
         for i in range(rows.shape[1]):
             columns[:, :, i] = rows[:, i]
 

@@ -1,9 +1,9 @@
-"""PSNR and SSIM as this project means them.
+"""PSNR and SSIM as this project defines them.
 
-MSE for each frame, dB for each frame, mean over the frames; ``inf`` when equal.
-Libraries differ (one MSE over the clip, an epsilon that caps the value): figures are
-comparable only under the same rule. Planes are compared as they are, with the peak of
-their depth (255, 1023), limited range or not.
+The MSE and its dB are computed for each frame, and the dB averaged over the frames;
+equal frames have ``inf``. Libraries differ (one MSE over the clip, an epsilon that caps
+the value), and figures are comparable only under the same rule. Planes are compared
+without conversion, with the peak of their depth (255, 1023), limited range or not.
 """
 
 from collections.abc import Callable, Sequence

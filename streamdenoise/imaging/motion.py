@@ -1,9 +1,9 @@
-"""Motion: where every part of the picture was in the last frame.
+"""Motion: where each part of a frame was in the last frame.
 
-What moves would keep the network from using the past, as nothing stays in its place.
-So a dense optical flow is found from the new frame back to the last denoised one, and
+The network can use the past of a moving object only if that past moves along. So a
+dense optical flow is computed from the new frame back to the last denoised one, and
 the state is warped along it before the step. Where the flow explains nothing (noise,
-things that appear) it is zero, and the network's gate decides alone.
+objects that appear) it is zero, and the network's gate decides alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,30 +14,30 @@ import numpy as np
 from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 
 CELL = 8
-"""Pixels of luma that share one vector of a flow, a side."""
+"""Side in luma pixels of the square that shares one vector of a flow."""
 
 _SHORT_SIDE = 288
-"""Pictures are reduced by a whole number, to no less than this, for the search."""
+"""Frames are reduced by a whole factor for the search, but never below this."""
 _MIN_SIDE = 32
-"""Smaller pictures are not searched at all."""
+"""Smaller frames are not searched at all."""
 _FINEST_SCALE = 2
-"""The search ends at pictures of 1/2**2 of the size and interpolates from there."""
+"""The search ends at 1/2**2 of the size and interpolates from there."""
 _DEAD_ZONE = 0.1
-"""Vectors below this, in pixels, are not worth an interpolation."""
+"""Shorter vectors, in pixels, are not worth an interpolation."""
 _WORTH = 0.8
-"""What a vector must leave, at most, of the squared difference that zero leaves: a flow
-that is fitted to noise leaves 0.85 and more."""
+"""A vector must reduce the squared difference to this share of what the zero vector
+leaves. A flow that was fitted to noise leaves 0.85 and more."""
 _SLIGHT = 0.05
-"""Squared differences, in 8-bit levels, that rounding explains."""
+"""Squared difference, in 8-bit levels, that rounding explains."""
 
 
 def search_step(height: int, width: int) -> int:
-    """By how much a picture is reduced for the search."""
+    """Factor by which a frame is reduced for the search."""
     return max(1, min(height, width) // _SHORT_SIDE)
 
 
 class FlowEstimator:
-    """Finds the flow between two pictures; keeps buffers, not the pictures.
+    """Computes the flow between two frames; keeps buffers, not the frames.
 
     Dense inverse search (Kroeger and others, "Fast optical flow using dense inverse
     search", 2016), which takes some milliseconds where learned flows take seconds.
@@ -49,27 +49,28 @@ class FlowEstimator:
     def flow(
         self, luma: np.ndarray, last: np.ndarray, peak: int, step: int | None = None
     ) -> np.ndarray | None:
-        """Find where the picture came from.
+        """Compute where each part of a frame was in the last one.
 
         Args:
-            luma: ``(H, W)`` the new, noisy picture, ``uint8`` or ``uint16``; H and W
-                divide by `CELL`.
-            last: the last picture, denoised, of the same shape and type.
+            luma: ``(H, W)`` the new, noisy frame, ``uint8`` or ``uint16``; H and W are
+                multiples of `CELL`.
+            last: the last frame, denoised, of the same shape and type.
             peak: full scale, 255 or 1023.
-            step: by how much to reduce both before the search; `search_step` if None.
+            step: factor by which both are reduced for the search; `search_step` if
+                None.
 
         Returns:
             ``(H / CELL, W / CELL, 2)`` float32, (right, down) in pixels of luma, such
             that ``luma(x, y)`` is about ``last(x + right, y + down)``; None if nothing
-            moved, or in pictures too small to search.
+            moved or the frame is too small to be searched.
         """
         step = step or search_step(*luma.shape)
         size = (luma.shape[1] // step, luma.shape[0] // step)
         if min(size) < _MIN_SIDE:
             return None
         whole = np.s_[: size[1] * step, : size[0] * step]
-        now, then = (_reduce(picture[whole], size, peak) for picture in (luma, last))
-        # Set anew, as a search of a small picture changes it for good.
+        now, then = (_reduce(frame[whole], size, peak) for frame in (luma, last))
+        # Set again, because the search of a small frame changes it for good.
         self._search.setFinestScale(_FINEST_SCALE)
         fine = self._search.calc(now, then, None)  # pyright: ignore
         followed = _warp(then, fine, cv2.INTER_LINEAR)
@@ -83,9 +84,9 @@ class FlowEstimator:
         return np.where(worth[..., None], flow, np.float32(0))
 
 
-def _reduce(picture: np.ndarray, size: tuple[int, int], peak: int) -> np.ndarray:
-    """To `size`, in 8 bits; blurred, as noise misleads the search."""
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+def _reduce(luma: np.ndarray, size: tuple[int, int], peak: int) -> np.ndarray:
+    """Reduce to `size` and 8 bits, and blur, because noise misleads the search."""
+    small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
     if peak != 255:
         small = cv2.convertScaleAbs(small, alpha=255 / peak)
     return cv2.GaussianBlur(small, (0, 0), 1.0)
@@ -98,30 +99,30 @@ def _energy(a: np.ndarray, b: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
 
 
 def _warp(
-    picture: np.ndarray,
+    plane: np.ndarray,
     flow: np.ndarray,
     interpolation: int,
     border: int = cv2.BORDER_REPLICATE,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Values of a picture at every pixel's place plus its ``(H, W, 2)`` vector."""
+    """Take the value of each pixel at its place plus its ``(H, W, 2)`` vector."""
     mode = interpolation | cv2.WARP_RELATIVE_MAP
-    # OpenCV's type stubs do not know that both coordinates can lie in one map.
-    return cv2.remap(picture, flow, None, mode, out, border)  # pyright: ignore
+    # OpenCV's type stubs do not know that both coordinates can be in one map.
+    return cv2.remap(plane, flow, None, mode, out, border)  # pyright: ignore
 
 
 class StateWarper:
     """Warps the state of one stream at one size.
 
-    Large arrays that come and go cost more than the work on them, so it has one set of
-    its own, which every call fills again.
+    Allocating large arrays takes longer than filling them, so every call fills the same
+    ones.
     """
 
     def __init__(self, state: Mapping[str, np.ndarray]) -> None:
-        """Make room.
+        """Allocate the arrays.
 
         Args:
-            state: of a backend, name -> ``(1, h, w, channels)`` float32; ``fused``
+            state: of a backend: name -> ``(1, h, w, channels)`` float32; ``fused``
                 holds pixels in blocks (`streamdenoise.imaging.blocks`).
         """
         planes = plane_shapes_of(state["fused"][0])
@@ -137,39 +138,39 @@ class StateWarper:
     def warp(
         self, state: Mapping[str, np.ndarray], flow: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Bring the state to where the picture is now.
+        """Move the state along a flow.
 
         Args:
-            state: of the shapes that were given to the constructor, and not an array
-                that an earlier call returned.
+            state: of the same shapes as the state that the constructor got, and none of
+                the arrays that an earlier call returned.
             flow: see `FlowEstimator.flow`.
 
         Returns:
-            The warped state, until the next call.
+            The warped state, valid until the next call.
         """
         for shape, dense in self._flows.items():
             scaled = flow * np.float32(shape[0] / self._height)
             cv2.resize(scaled, (shape[1], shape[0]), dst=dense)
         scatter_blocks(state["fused"][0], self._planes)
         for plane, moved in zip(self._planes, self._moved, strict=True):
-            # A picture would be blurred a little every time by less.
+            # A cheaper interpolation would blur the frame a little every time.
             flow = self._flows[plane.shape]
             _warp(plane, flow, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE, moved)
         gather_blocks(self._moved, self._warped["fused"][0])
         for name in state.keys() - {"fused"}:
             array, warped = state[name][0], self._warped[name][0]
             flow = self._flows[array.shape[:2]]
-            # What comes in at the edges counts as never seen.
+            # Pixels that enter at the edges count as never seen.
             border = cv2.BORDER_CONSTANT if name == "frames" else cv2.BORDER_REPLICATE
             _warp(array, flow, cv2.INTER_LINEAR, border, warped)
         return self._warped
 
 
 def luma_of(planes: Sequence[np.ndarray]) -> np.ndarray:
-    """The plane that motion is looked for in: the first one, or the mean of R, G and B.
+    """The plane in which motion is searched: the first one, or the mean of R, G and B.
 
     Args:
-        planes: of yuv420, or three of one size.
+        planes: those of yuv420, one of gray, or R, G and B.
 
     Returns:
         ``(H, W)`` of the planes' type.
@@ -180,30 +181,30 @@ def luma_of(planes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class MotionFollower:
-    """Finds the motion in one stream, from each picture back to the last clean one."""
+    """Finds the motion in one stream, from each frame back to the last denoised one."""
 
     def __init__(self) -> None:
         self._estimator = FlowEstimator()
         self.reset()
 
     def reset(self) -> None:
-        """Forget the last frame: the next one is a first one."""
+        """Forget the last frame: the next one starts a stream."""
         self._last: np.ndarray | None = None
 
     def flow(self, planes: Sequence[np.ndarray], peak: int) -> np.ndarray | None:
-        """Where the new picture was in the last one.
+        """Compute where each part of the new frame was in the last one.
 
         Args:
-            planes: of integers, see `luma_of`.
+            planes: ``uint8`` or ``uint16``, see `luma_of`.
             peak: full scale, 255 or 1023.
 
         Returns:
-            See `FlowEstimator.flow`; None also for a first picture.
+            See `FlowEstimator.flow`; None also for a first frame.
         """
         if self._last is None:
             return None
         return self._estimator.flow(luma_of(planes), self._last, peak)
 
     def remember(self, denoised: Sequence[np.ndarray]) -> None:
-        """Hold the planes' luma, which the state now belongs to; copied."""
+        """Keep a copy of the luma of the frame that the state now belongs to."""
         self._last = luma_of(denoised).copy()

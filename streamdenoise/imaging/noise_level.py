@@ -1,10 +1,10 @@
-"""Estimate of the noise level of a stream, per plane, cheap enough for each frame.
+"""Estimate of the noise level of each plane of a stream, cheap enough for each frame.
 
-White noise survives a second difference in both directions, pictures mostly do not
-(Immerkaer, "Fast noise variance estimation", CVIU 1996, eq. 4). Where Immerkaer
-averages the whole picture, we look at the quietest blocks only (Pyatykh et al., TIP
-2013, argue why), because texture adds energy and never takes any away. Blocks so near
-to black or white that clipping takes noise away count only where there are no others.
+White noise survives a second difference in both directions, image content mostly does
+not (Immerkaer, "Fast noise variance estimation", CVIU 1996, eq. 4). Where Immerkaer
+averages the whole image, this looks at the quietest blocks only (Pyatykh et al., TIP
+2013, explain why), because texture adds energy and never removes any. Blocks so close
+to black or white that clipping removes noise count only where there are no others.
 """
 
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ import numpy as np
 
 _BLOCK = 8
 _QUIET = 0.05
-"""Share of the blocks that is taken for free of texture."""
+"""Share of the blocks that is assumed to be free of texture."""
 _QUIET_OF_NOISE = 0.5546
-"""The block of that rank, of white noise of variance 1: its mean square; measured on
+"""Mean square of the block at that rank in white noise of variance 1; measured on
 200,000 blocks of pure noise."""
 _NEAR_LIMIT = 2.2
-"""So many stds below white, or above black, clipping of RGB already tells in luma."""
+"""Within this many stds of black or white, clipping of RGB shows in the luma."""
 _LIMITED, _FULL = (17 / 255, 234 / 255), (1 / 255, 254 / 255)
 _ENOUGH = 0.25
-"""Share of the blocks that must have room to be trusted alone: a few bright windows at
-night are all texture."""
+"""If fewer of the blocks are free of clipping, they are not trusted alone: a few bright
+windows at night are all texture."""
 _FEWEST = 32
-"""Blocks with the most room that are looked at if none has enough."""
+"""At least this many blocks are used: those furthest from black and white."""
 _HALF_CLIPPED = 1.7
-"""So much less is the std of noise that is cut off at its mean: 1 / sqrt(1/2 - 1/2pi).
-"""
+"""Std of noise over its std after clipping at its mean: 1 / sqrt(1/2 - 1/2pi)."""
 _EACH_AT_FIRST, _EVERY = 8, 4
+"""The first frames are all used, later ones in steps."""
 _MAX_BANDS = 24
 _MAX_BANDS_PIXELS = 1 << 17
 
@@ -42,18 +42,18 @@ def estimate_noise_std(
     Args:
         plane: ``(H, W)`` ``uint8`` or ``uint16``.
         peak: full scale, 255 or 1023.
-        scale: 1 looks at single pixels; 2 at sums of 2x2, which sees noise that is
-            smooth over a few pixels. For white noise both give the same.
+        scale: 1 uses single pixels; 2 uses sums of 2x2 pixels, and so includes noise
+            that is smooth over a few pixels. For white noise both give the same.
         full_range: whether black is 0, not 16.
 
     Returns:
-        Std in [0, 1]; 0.0 for planes too small to tell.
+        Std in [0, 1]; 0.0 for planes that are too small.
     """
     height, width = (n // scale for n in plane.shape)
     rows, columns = (height - 2) // _BLOCK, (width - 2) // _BLOCK
     if rows < 2 or columns < 2:
         return 0.0
-    # Evenly spread bands of blocks are enough, and keep large frames cheap.
+    # A few evenly spaced bands of blocks are enough, and keep large frames cheap.
     wanted = min(_MAX_BANDS, max(4, _MAX_BANDS_PIXELS // (width * _BLOCK)))
     tops = np.unique(np.linspace(0, rows - 1, min(rows, wanted)).astype(int)) * _BLOCK
     lines = scale * tops[:, None] + np.arange(scale * (_BLOCK + 2))
@@ -75,8 +75,8 @@ def estimate_noise_std(
 
 
 def _std_with_room(energy: np.ndarray, room: np.ndarray) -> float:
-    """Std of the noise, from energies of blocks and their room to black and white."""
-    # Bars and burned-out skies hold nothing.
+    """Std of the noise from the blocks' energies and distances to black and white."""
+    # Black bars and overexposed skies hold no noise.
     alive = (energy > 0) | (room > 0)
     if not alive.any():
         return 0.0
@@ -87,7 +87,7 @@ def _std_with_room(energy: np.ndarray, room: np.ndarray) -> float:
         count = max(int((room >= near).sum()), min(_FEWEST, len(room)))
         std = _std_of_quiet(energy[np.argpartition(room, -count)[-count:]])
         if count < _ENOUGH * len(room):
-            # Clipping takes no more than it does where the quietest blocks are.
+            # Clipping removes no more than it does from the quietest blocks.
             share = min(1.0, max(0.0, float(np.median(room)) / near))
             std = min(std, found * (_HALF_CLIPPED + (1 - _HALF_CLIPPED) * share))
     return std
@@ -100,16 +100,15 @@ def _std_of_quiet(energy: np.ndarray) -> float:
 def plane_noise_std(
     plane: np.ndarray, peak: int, scales: Sequence[int], full_range: bool = False
 ) -> float:
-    """`estimate_noise_std` at one or more scales: the larger estimate counts.
+    """The largest `estimate_noise_std` at one or more scales.
 
-    Noise that is looked for at two scales is that of cameras, smeared by demosaicing
-    and compression.
+    Two scales are for the noise of cameras, which demosaicing and compression smear.
     """
     return max(estimate_noise_std(plane, peak, scale, full_range) for scale in scales)
 
 
-# Color differences around mid gray, so that they fit 8 bits: rows as those of
-# `packing.OPPONENT`, an offset last.
+# The rows of `packing.OPPONENT`, scaled and with an offset, so that color differences
+# fit 8 bits.
 _OPPONENT_LEVELS = np.array(
     [[1 / 3, 1 / 3, 1 / 3, 0], [1 / 2, 0, -1 / 2, 128], [1 / 4, -1 / 2, 1 / 4, 128]],
     np.float32,
@@ -118,15 +117,15 @@ _OPPONENT_UNITS = 1 / np.sqrt(np.square(_OPPONENT_LEVELS[:, :3]).sum(1))
 
 
 def opponent_noise_stds(rgb: np.ndarray, scales: Sequence[int]) -> np.ndarray:
-    """`plane_noise_std` of luma and of two color differences of RGB.
+    """Estimate the noise of the luma and of two color differences of RGB.
 
     Args:
         rgb: ``(H, W, 3)`` ``uint8``.
         scales: see `plane_noise_std`.
 
     Returns:
-        ``(3,)`` std in [0, 1] of orthonormal combinations (`packing.OPPONENT`): all are
-        s for independent noise of std s in R, G and B.
+        ``(3,)`` stds in [0, 1] of orthonormal combinations of R, G and B
+        (`packing.OPPONENT`): all are s for independent noise of std s.
     """
     planes = cv2.split(cv2.transform(np.ascontiguousarray(rgb), _OPPONENT_LEVELS))
     stds = [plane_noise_std(plane, 255, scales, full_range=True) for plane in planes]
@@ -134,14 +133,15 @@ def opponent_noise_stds(rgb: np.ndarray, scales: Sequence[int]) -> np.ndarray:
 
 
 class NoiseEstimator:
-    """`plane_noise_std` of each plane, or `opponent_noise_stds`, smoothed over time."""
+    """Estimates the noise level of each plane of a stream, smoothed over time."""
 
     def __init__(self, scales: Sequence[int] = (1,), smoothing: float = 0.9) -> None:
-        """Start without knowledge.
+        """Start a stream.
 
         Args:
-            scales: ``(1,)`` for white noise, ``(1, 2)`` for cameras: `plane_noise_std`.
-            smoothing: share of the old estimate that each new frame keeps.
+            scales: ``(1,)`` for white noise, ``(1, 2)`` for cameras; see
+                `plane_noise_std`.
+            smoothing: share of the old estimate that remains after each new frame.
         """
         self._scales = scales
         self._smoothing = smoothing
@@ -150,10 +150,18 @@ class NoiseEstimator:
     def update(
         self, planes: Sequence[np.ndarray], peak: int, full_range: bool = False
     ) -> np.ndarray:
-        """Take a frame in and return its present noise levels, in [0, 1].
+        """Take the next frame and return the present noise levels.
 
-        They are those of each plane, or `opponent_noise_stds` of a single RGB "plane".
-        After the first frames only every fourth is looked at: noise changes slowly.
+        After the first frames only every fourth is used, because noise changes slowly.
+
+        Args:
+            planes: ``(H, W)`` each, or a single ``(H, W, 3)`` of RGB.
+            peak: full scale, 255 or 1023.
+            full_range: whether black is 0, not 16.
+
+        Returns:
+            Stds in [0, 1], ``float32``: one for each plane, or `opponent_noise_stds` of
+            RGB.
         """
         is_rgb = planes[0].ndim == 3
         old = self._variance
@@ -164,12 +172,10 @@ class NoiseEstimator:
         if old is not None and settled and self._seen % _EVERY:
             return np.sqrt(old)
         if is_rgb:
-            sigmas = opponent_noise_stds(planes[0], self._scales)
+            stds = opponent_noise_stds(planes[0], self._scales)
         else:
-            sigmas = [
-                plane_noise_std(p, peak, self._scales, full_range) for p in planes
-            ]
-        new = np.array(sigmas, np.float32) ** 2
+            stds = [plane_noise_std(p, peak, self._scales, full_range) for p in planes]
+        new = np.array(stds, np.float32) ** 2
         if old is not None:
             keep = self._smoothing ** (_EVERY if settled else 1)
             new = keep * old + (1 - keep) * new

@@ -1,4 +1,4 @@
-"""A picture from one of our formats to another, through the exact color equations."""
+"""Planes from one of our pixel formats to another, by the exact color equations."""
 
 import numpy as np
 
@@ -11,14 +11,13 @@ from streamdenoise.imaging.color import (
 )
 
 
-def convert_picture(
+def convert_planes(
     planes: tuple[np.ndarray, ...], pix_fmt: str, target: str, color: ColorInfo
 ) -> tuple[tuple[np.ndarray, ...], ColorInfo]:
     """Convert `planes` from `pix_fmt` to `target`, both of `PIX_FMTS`.
 
     Returns:
-        The planes, and the color tags that are true for them. The same planes where
-        nothing is to be done.
+        The planes and their color tags; the same planes if the format is the same.
     """
     if pix_fmt == target:
         return planes, color

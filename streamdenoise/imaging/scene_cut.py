@@ -1,17 +1,17 @@
-"""Scene cuts: where the recurrent state would only do harm."""
+"""Scene cuts, after which the recurrent state would only do harm."""
 
 import numpy as np
 
 _GRID = 4
 _CELL = 8
 _LEVELS = 0.09
-"""Mean change of a cell, as a share of full scale, that a cut goes beyond."""
+"""A cut changes cells by more than this share of full scale, in the mean."""
 _JUMP = 4.0
-"""How many times the usual change of this stream a cut is."""
+"""A cut changes cells by more than this many times the stream's usual change."""
 
 
 class SceneCutDetector:
-    """Compares coarse luma of successive frames, against the stream's usual change."""
+    """Compares the coarse luma of successive frames with the stream's usual change."""
 
     def __init__(self) -> None:
         self.reset()
@@ -22,14 +22,14 @@ class SceneCutDetector:
         self._usual = 0.0
 
     def update(self, luma: np.ndarray, peak: int) -> bool:
-        """Take a frame in; True when it starts a new scene.
+        """Take the next frame; return whether it starts a new scene.
 
         Args:
             luma: ``(H, W)`` ``uint8`` or ``uint16``.
             peak: full scale.
         """
         coarse = luma[::_GRID, ::_GRID].astype(np.float32) / peak
-        # Cells average the noise away; tiny pictures keep their few samples.
+        # Cells average the noise away; tiny frames keep their few samples.
         cell = min(_CELL, *coarse.shape)
         rows, columns = (n // cell for n in coarse.shape)
         cells = coarse[: rows * cell, : columns * cell]

@@ -1,13 +1,13 @@
-"""How long to wait before what failed is tried again."""
+"""Waits between attempts to do what has failed."""
 
 import random
 
 
 class Backoff:
-    """Waits that double, up to a longest one, with jitter.
+    """Waits that double up to a maximum, with jitter.
 
-    Each wait is drawn between half of its step and all of it: many that lost the same
-    server do not come back to it at the same moment.
+    Each wait is drawn between half of its step and all of it, so that many clients that
+    lost the same server do not return to it at the same moment.
     """
 
     def __init__(
@@ -31,5 +31,5 @@ class Backoff:
         return self._rng.uniform(step_s / 2, step_s)
 
     def reset(self) -> None:
-        """Begin with the first wait again, after a success."""
+        """Start again with the first wait, after a success."""
         self._step_s = self._first_s

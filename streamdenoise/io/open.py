@@ -1,4 +1,4 @@
-"""From a name to a source or a sink."""
+"""Open sources and sinks by name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def open_source(
     uri: "str | StreamURL", options: ReadOptions | None = None, *, live: bool = False
 ) -> Source:
-    """Open `uri` and read up to its first frame.
+    """Open `uri` and read its first frame.
 
     Args:
         uri: A video file; an image, or a folder of images; ``-`` for yuv4mpegpipe on
@@ -86,24 +86,24 @@ def open_sink(
 
     Args:
         target: A video file (mp4, m4v, mov, mkv, webm, avi, ts, y4m); an image; a
-            folder, or a pattern such as ``out/%05d.png``, for one image a frame; ``-``
-            for yuv4mpegpipe on stdout; ``rtsp://``, ``rtmp://``, ``srt://``,
+            folder, or a pattern such as ``out/%05d.png``, for an image per frame;
+            ``-`` for yuv4mpegpipe on stdout; ``rtsp://``, ``rtmp://``, ``srt://``,
             ``udp://`` and ``tcp://`` to publish; ``virtualcam:``, or
-            ``virtualcam:/dev/video9``, for other programs; ``null:`` for nothing.
+            ``virtualcam:/dev/video9``, for other programs; ``null:`` discards frames.
         info: Size, format, rate, time base and color tags of the frames.
-        encoder: Codec and quality; None takes what suits the container.
+        encoder: Codec and quality; None chooses what suits the container.
         copy_from: The input file whose audio, subtitles, attachments, chapters,
-            metadata and rotation are carried over; for images, the file or folder that
-            gives the names.
-        overwrite: Replace an output that exists.
+            metadata and rotation are copied; for images, the file or folder whose
+            names are used.
+        overwrite: Replace an existing output.
         start_s: The `start_s` that the source was opened with: the output is shifted
             so that it begins near 0.
         duration_s: The `duration_s` that the source was opened with.
-        interruption: Ends the waits for a network when it is set.
+        interruption: Ends waits for the network when it is set.
 
     Raises:
         SinkError: It cannot be written, or exists and `overwrite` is False.
-        ConfigError: It is an address that can never be published to.
+        ConfigError: The address cannot be published to.
     """
     from streamdenoise.io.options import EncoderConfig
 

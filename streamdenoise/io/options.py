@@ -1,4 +1,4 @@
-"""What may be chosen of sources and sinks."""
+"""Options of sources and sinks."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,30 +11,30 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 
 NVENC_CODECS = ("h264_nvenc", "hevc_nvenc")
-"""Encoders of NVIDIA GPUs, by the names that FFmpeg has given them."""
+"""Encoders of NVIDIA GPUs, by FFmpeg's names."""
 
 NVENC_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
 
 CODECS = ("x264", "x265", "svtav1", "ffv1", *NVENC_CODECS, "copy-settings")
-"""Video encoders by the names people know; `copy-settings` takes the input's codec."""
+"""Video encoders by their usual names; `copy-settings` uses the input's codec."""
 
 
 class Hwaccel(StrEnum):
-    """Where files and streams are decoded; the pictures are the same."""
+    """Where video is decoded; the frames are the same."""
 
     AUTO = "auto"
-    """On an NVIDIA GPU that can do it, otherwise in software without a word."""
+    """On an NVIDIA GPU if possible, otherwise in software without a note."""
     NONE = "none"
-    """In software; no GPU is looked for."""
+    """In software; no GPU is used."""
     CUDA = "cuda"
-    """On an NVIDIA GPU; a note tells where that cannot be."""
+    """On an NVIDIA GPU; if that fails, in software with a note that says why."""
 
 
 class Transport(StrEnum):
     """How RTSP carries its packets."""
 
     AUTO = "auto"
-    """Over TCP, and over UDP where the server has no TCP."""
+    """Over TCP, or over UDP if the server offers no TCP."""
     TCP = "tcp"
     UDP = "udp"
 
@@ -64,16 +64,16 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """How a live source, or an output on the network, that was lost is sought again."""
+    """How often a lost live source or network output is reconnected."""
 
     attempts: int | None = None
-    """In a row before it counts as gone; None for ever, 0 never."""
+    """Consecutive attempts before giving up; None never gives up, 0 never tries."""
     first: bool = False
-    """Whether the very first connection, too, may take more than one attempt."""
+    """Whether the first connection may take more than one attempt, too."""
 
     @classmethod
     def parse(cls, text: str) -> "Reconnect":
-        """Read `forever`, `never` or a number of attempts.
+        """Parse `forever`, `never` or a number of attempts.
 
         Raises:
             ConfigError: It is none of these.
@@ -84,21 +84,21 @@ class Reconnect:
             return cls(0)
         if not (text.isdecimal() and len(text) < 7):
             raise ConfigError(
-                f"--reconnect {text} cannot be used; give forever, never, or how many "
-                "attempts in a row"
+                f"--reconnect {text} cannot be used; use forever, never, or a number "
+                "of consecutive attempts"
             )
         return cls(int(text), first=int(text) > 0)
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How the output video is encoded; None leaves the choice to the sink."""
+    """How the output video is encoded; the sink chooses what is None."""
 
     codec: str = "x264"
     """One of `CODECS`."""
     crf: int | None = None
-    """Constant rate factor: lower is better and larger. Not used by ffv1; for
-    NVENC it is its `cq`, of another scale."""
+    """Constant rate factor: lower means better quality and larger files. ffv1 ignores
+    it; for NVENC it sets `cq`, whose scale differs."""
     preset: str | None = None
     """Encoder preset: `veryfast` ... `slow` (x264, x265), `0` to `13` (svtav1), `p1` to
     `p7` (NVENC)."""
@@ -109,17 +109,17 @@ class EncoderConfig:
                 f"--codec {self.codec} is not known; choose one of {', '.join(CODECS)}"
             )
         nvenc = self.codec in NVENC_CODECS
-        lowest = 1 if nvenc else 0  # NVENC takes 0 for a choice of its own
+        lowest = 1 if nvenc else 0  # NVENC takes 0 as automatic
         highest = 51 if nvenc or self.codec in ("x264", "x265") else 63
         if self.crf is not None and not lowest <= self.crf <= highest:
             raise ConfigError(
                 f"--crf {self.crf} is out of range for {self.codec}; "
                 f"use {lowest} to {highest}"
             )
-        # A preset that NVENC refuses would look like a GPU that is not there.
+        # A preset that NVENC rejects would look like a missing GPU.
         if nvenc and self.preset not in (None, *NVENC_PRESETS):
             raise ConfigError(
-                f"--preset {self.preset} is none of {self.codec}'s; "
+                f"--preset {self.preset} is not known to {self.codec}; "
                 "use p1 (fastest) to p7 (best)"
             )
 
@@ -160,18 +160,18 @@ class EncoderOptions:
         """
         if self == EncoderOptions():
             return None
-        codec = self.codec or _usual_codec(output)
+        codec = self.codec or _default_codec(output)
         return EncoderConfig(codec, self.crf, self.preset)
 
 
 def fast_encoder(output: str, chosen: EncoderConfig | None) -> EncoderConfig:
-    """What keeps up with a live stream, where the user left it open."""
-    encoder = chosen or EncoderConfig(_usual_codec(output))
+    """`chosen`, or the usual encoder, with a preset that keeps up with live video."""
+    encoder = chosen or EncoderConfig(_default_codec(output))
     fast = {"x264": "veryfast", "x265": "ultrafast", "svtav1": "10"}
     if encoder.preset is None and encoder.codec in fast:
         return replace(encoder, preset=fast[encoder.codec])
     return encoder
 
 
-def _usual_codec(output: str) -> str:
+def _default_codec(output: str) -> str:
     return "svtav1" if output.lower().endswith(".webm") else "x264"

@@ -1,4 +1,4 @@
-"""What every source and every sink can do."""
+"""The interfaces of sources and sinks."""
 
 from collections.abc import Iterator
 from types import TracebackType
@@ -9,29 +9,31 @@ from streamdenoise.frame import Frame, StreamInfo
 
 @runtime_checkable
 class Source(Protocol):
-    """Gives frames once, in order of presentation; used by one thread at a time."""
+    """Yields frames once, in presentation order; used by one thread at a time."""
 
     @property
     def info(self) -> StreamInfo:
-        """What is known of the stream; its `notes` grow while frames are read."""
+        """Properties of the stream; its `notes` grow while frames are read."""
         ...
 
     @property
     def skipped(self) -> int:
-        """Packets or pictures that could not be decoded so far."""
+        """Packets or images that could not be decoded so far."""
         ...
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames until the end of the stream.
+        """Frames until the end of the stream, with increasing timestamps.
+
+        After a reconnection they may begin anew, and in another time base.
 
         Raises:
-            SourceLostError: The source stopped in mid-stream, or fell silent for
-                longer than its time-out.
+            SourceLostError: The source failed in mid-stream, or sent nothing for longer
+                than its time-out.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the device or file; may be called any number of times."""
+        """Release the device or file; further calls do nothing."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -46,19 +48,19 @@ class Source(Protocol):
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes frames in order of presentation; used by one thread at a time."""
+    """Takes frames in presentation order; used by one thread at a time."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One-line remarks for the user, such as a stream that was left out."""
+        """One-line notes for the user, such as about a stream that was left out."""
         ...
 
     def write(self, frame: Frame) -> None:
-        """Take one frame.
+        """Write one frame.
 
         Raises:
             SinkError: It could not be encoded or written.
-            ValueError: The frame's size or format is not the one of `open_sink`.
+            ValueError: The frame's size or format differs from that of `open_sink`.
         """
         ...
 
@@ -71,7 +73,7 @@ class Sink(Protocol):
         ...
 
     def abort(self) -> None:
-        """Finish what is there after a failure, without raising.
+        """Finish the output after a failure, without raising.
 
         A file stays playable, but never replaces an older one.
         """
@@ -91,11 +93,11 @@ class Sink(Protocol):
 
 @runtime_checkable
 class Recovering(Protocol):
-    """A source or sink that comes back by itself after it was lost."""
+    """A source or sink that reconnects by itself when it is lost."""
 
     @property
     def reconnects(self) -> int:
-        """How often it came back."""
+        """Number of reconnections so far."""
         ...
 
     @property
@@ -106,13 +108,13 @@ class Recovering(Protocol):
 
 @runtime_checkable
 class RecoveringSink(Recovering, Protocol):
-    """A sink of that kind: it drops frames while it is away."""
+    """A `Recovering` sink, which drops frames while it is away."""
 
     @property
     def dropped(self) -> int:
-        """Frames that were not written."""
+        """Number of frames that were not written."""
         ...
 
     def interrupt(self) -> None:
-        """End a wait for the network, from any thread; nothing more is written."""
+        """End waits for the network, from any thread; nothing more is written."""
         ...

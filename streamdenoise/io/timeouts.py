@@ -1,4 +1,4 @@
-"""Waits that end: reads and programs with a time limit, and how to interrupt them."""
+"""Reads and child processes with a time limit, and a way to interrupt them."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Interruption:
-    """Set once, from any thread; it then does what was asked for, and stays set."""
+    """An event, set once and from any thread, that runs actions when it is set."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # signal handlers may set it
@@ -24,7 +24,7 @@ class Interruption:
         return self._is_set
 
     def set(self) -> None:
-        """Do everything that was added; further calls do nothing."""
+        """Run all actions; further calls do nothing."""
         with self._lock:
             self._is_set = True
             actions, self._actions = self._actions, []
@@ -32,7 +32,7 @@ class Interruption:
             action()
 
     def add(self, action: Callable[[], None]) -> None:
-        """Have `action` done when this is set; at once where it is set already."""
+        """Run `action` when this is set; at once if it is set already."""
         with self._lock:
             if not self._is_set:
                 self._actions.append(action)
@@ -40,7 +40,7 @@ class Interruption:
         action()
 
     def remove(self, action: Callable[[], None]) -> None:
-        """Forget `action`; nothing happens where it is not known any more."""
+        """Forget `action`; an unknown one is ignored."""
         with self._lock:
             if action in self._actions:
                 self._actions.remove(action)
@@ -50,7 +50,7 @@ class TimedReader(io.RawIOBase):
     """A file descriptor as a raw stream whose reads wait at most `timeout_s`.
 
     A reader of a pipe would otherwise hang as long as the writer does. Descriptors
-    that cannot be waited for (pipes on Windows) block as usual.
+    that `select` does not support (pipes on Windows) block as usual.
     """
 
     def __init__(self, fd: int, timeout_s: float, *, close_fd: bool = True) -> None:
@@ -77,16 +77,16 @@ class TimedReader(io.RawIOBase):
 
 
 class TimedProcess:
-    """A child with pipes to and from it, whose every wait has an end.
+    """A child process with pipes to and from it, and a time limit for every wait.
 
-    Reads and writes block, which works the same on all systems; what ends them is that
-    the child is killed. It leaves the terminal's process group: Ctrl-C is for the
-    parent, which then lets the child say goodbye.
+    Reads and writes block, which works alike on all systems; killing the child ends
+    them. The child is outside the terminal's process group: Ctrl-C reaches only the
+    parent, which then ends the child in order.
 
     Args:
         command: The program and its arguments, which other users can see.
         interruption: Kills the child when it is set.
-        answers: Where the child answers, ``stdout`` or ``stderr``.
+        answers: The child's stream that is read, ``stdout`` or ``stderr``.
 
     Raises:
         OSError: The program cannot be started.
@@ -96,7 +96,7 @@ class TimedProcess:
         self, command: list[str], interruption: Interruption, answers: str = "stdout"
     ) -> None:
         self.is_late = False
-        """Whether it was killed because it did not answer in time."""
+        """Whether the child was killed because it did not answer in time."""
         self._interruption = interruption
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         self._process = subprocess.Popen(
@@ -113,7 +113,7 @@ class TimedProcess:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Kill the child when the block lasts longer, which ends the block's waits."""
+        """Kill the child if the block takes longer, which ends the block's waits."""
         timer = threading.Timer(seconds, self._kill_late)
         timer.start()
         try:
@@ -133,9 +133,9 @@ class TimedProcess:
             rest = rest[self._stdin.write(rest) :]
 
     def read_line(self) -> str:
-        """The next line of its answers, without its end; empty when it has ended.
+        """The child's next line, without its line end; empty when the child has ended.
 
-        Another thread than the one that calls `end` may read: it gets no more then.
+        May be called from another thread than `end`, after which it returns nothing.
         """
         try:
             line = self._answers.readline()
@@ -144,10 +144,10 @@ class TimedProcess:
         return line.decode(errors="replace").rstrip("\r\n")
 
     def end(self, grace_s: float = 0.0) -> None:
-        """Tell the child that nothing follows, and see it end, killed if need be.
+        """Close the child's stdin and wait for its end.
 
         Args:
-            grace_s: Seconds that it may take before it is killed.
+            grace_s: Seconds until it is killed.
         """
         if not grace_s:
             self._process.kill()

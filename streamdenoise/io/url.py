@@ -1,4 +1,4 @@
-"""Addresses of streams whose credentials no message can show by accident."""
+"""Addresses of streams whose credentials cannot appear in messages by accident."""
 
 import netrc
 import os
@@ -24,7 +24,7 @@ _NETWORK = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]+://")
 
 
 def is_network(target: str) -> bool:
-    """Whether `target` is a URL, of a server or another machine."""
+    """Whether `target` is a URL of a server or another machine."""
     return _NETWORK.match(target) is not None
 
 
@@ -33,23 +33,23 @@ _HOST = re.compile(r"(\[[^\]/?#@]*\]|[^\s:@\[\]/?#]*)(?::(\d+))?\Z")
 _END_OF_HOST = re.compile(r"[/?#]")
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-# Non-ASCII letters stay as they are: FFmpeg takes them, and its buffers are short.
+# Non-ASCII letters stay unencoded: FFmpeg accepts them, and its buffers are short.
 _UNFIT_FOR_LOGINS = re.compile(r"""[\x00-\x20%@:/?#\[\]\\^`{|}"<>\x7f\ud800-\udfff]""")
 _UNFIT_FOR_ADDRESSES = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 
 _SCHEMES_WITH_LOGIN = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps")
 
 _MAX_LOGIN_BYTES = {"rtsp": 127, "rtsps": 127}
-"""FFmpeg cuts off what is longer, without a word."""
+"""FFmpeg silently truncates longer ones."""
 
 
 class Credentials:
-    """User names and passwords by host; no way of printing shows them."""
+    """User names and passwords by host, which printing never shows."""
 
     __slots__ = ("_find",)
 
     def __init__(self, logins: dict[str, tuple[str, str]]) -> None:
-        """Take user name and password for each ``host`` or ``host:port``.
+        """Set user name and password for each ``host`` or ``host:port``.
 
         The host ``default`` stands for all others.
         """
@@ -84,7 +84,7 @@ class Credentials:
         return cls({host: (user, word) for host, (user, _, word) in hosts.items()})
 
     def find(self, host: str, port: str) -> tuple[str, str] | None:
-        """User name and password for a host, or None; for the making of addresses."""
+        """User name and password for a host, to build an address; None if unknown."""
         names = (f"{host}:{port}", host, host.strip("[]"), "default")
         return next(filter(None, (self._find(name.lower()) for name in names)), None)
 
@@ -92,26 +92,26 @@ class Credentials:
         return f"Credentials({MASK})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("credentials are not to be pickled")
+        raise TypeError("credentials cannot be pickled")
 
 
 def _is_delivered(path: str | Path) -> bool:
-    """Whether systemd or a container delivers it: its folder is closed to others."""
+    """Whether systemd or a container provides it, in a folder closed to others."""
     folders = [os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets"]
     place = Path(path).resolve()
     return any(place.is_relative_to(folder) for folder in folders if folder)
 
 
 class StreamURL:
-    """An address with its secrets apart: printed in any way, it shows them masked.
+    """An address that shows its secrets masked, however it is printed.
 
-    A password may hold anything that is percent-encoded, and most of it as it is. Only
-    ``/``, ``?`` and ``#`` are not always told from the end of the host: what stands
-    before the first of them is the host if it holds an ``@``, or could be a host with
-    a port. ``rtsp://me:12/34@cam`` is host ``me``, port 12; for the password ``12/34``
-    write ``12%2F34``. A ``%`` before two hexadecimal digits is written ``%25``.
+    A password may contain anything that is percent-encoded, and most characters as they
+    are. Only ``/``, ``?`` and ``#`` are ambiguous: the text before the first of them is
+    the host if it contains an ``@``, or could be a host with a port.
+    ``rtsp://me:12/34@cam`` is host ``me``, port 12; for the password ``12/34`` write
+    ``12%2F34``. A ``%`` before two hexadecimal digits is written ``%25``.
 
-    Names of files, cameras and the like are addresses without secrets.
+    Names of files and cameras are addresses without secrets.
     """
 
     __slots__ = ("_masked", "_reveal", "scheme")
@@ -121,11 +121,11 @@ class StreamURL:
         scheme, mark, rest = text.partition("://")
         is_url = bool(mark and _SCHEME.match(scheme))
         self.scheme: str = scheme.lower() if is_url else ""
-        """What stands before ``://``, in lower case; empty where nothing does."""
+        """The text before ``://``, in lower case; empty without one."""
         address, masked = text, mask_address(text)
         if is_url:
-            # First of all, as errors in it are to be told too. A password with a slash
-            # may read as a host and a path: it is a secret all the same.
+            # First of all, so that messages about errors in it are masked, too. A
+            # password with a slash may look like a host and a path, but is secret.
             remember_address(text, masked)
             remember_secrets(rest.rpartition("@")[0].partition(":")[2])
             userinfo, tail = _split(rest)
@@ -144,23 +144,23 @@ class StreamURL:
 
     @classmethod
     def parse(cls, text: str, credentials: Credentials | None = None) -> Self:
-        """Read an address as users write it.
+        """Parse an address as users write it.
 
-        From now on its secrets are masked in every message.
+        From then on its secrets are masked in every message.
 
         Args:
-            text: In user name, password, values of the query, and stream keys of RTMP,
+            text: In user name, password, query values, and stream keys of RTMP,
                 ``{NAME}`` stands for the environment variable of that name.
             credentials: User names and passwords for addresses that have none.
 
         Raises:
-            ConfigError: A variable is not set, or FFmpeg cannot be given such a
+            ConfigError: A variable is not set, or FFmpeg does not accept such a
                 password.
         """
         return cls(text, credentials)
 
     def reveal(self) -> str:
-        """The whole address, for the library that connects to it and nobody else."""
+        """The address with its secrets, only for the library that connects to it."""
         return self._reveal()
 
     def __str__(self) -> str:
@@ -182,10 +182,10 @@ class StreamURL:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an address with its secrets is not to be pickled")
+        raise TypeError("an address with secrets cannot be pickled")
 
     def _login(self, text: str, userinfo: str) -> str:
-        """The userinfo, with the ``@``, as FFmpeg is to have it."""
+        """The userinfo, with the ``@``, as FFmpeg expects it."""
         user, colon, password = userinfo.partition(":")
         secret = password if colon else user
         remember_secrets(secret, f"{userinfo}@")
@@ -220,19 +220,19 @@ class StreamURL:
         return login
 
     def _fit(self, text: str, word: str) -> str:
-        """A user name or password as FFmpeg reads it in an address."""
+        """A user name or password as FFmpeg parses it in an address."""
         if not self.scheme.startswith("rtmp"):
             return _encoded(word, _UNFIT_FOR_LOGINS)
-        # FFmpeg's RTMP takes it as it is written, percent signs and all.
+        # FFmpeg's RTMP does not decode percent signs.
         if _END_OF_HOST.search(word):
             raise ConfigError(
-                f"{mask_address(text)}: FFmpeg's RTMP takes no password with /, ? "
-                "or #; choose another one"
+                f"{mask_address(text)}: FFmpeg's RTMP accepts no password with /, "
+                "? or #; choose another one"
             )
         return word
 
     def _fill_tail(self, text: str, tail: str) -> tuple[str, str]:
-        """Host, path and query with their variables, and the same without."""
+        """Host, path and query with variables filled in, and with variables masked."""
         start = tail.find("?") + 1 or len(tail)
         if self.scheme.startswith("rtmp"):
             start = 0
@@ -246,7 +246,7 @@ class StreamURL:
 
 
 def _split(rest: str) -> tuple[str | None, str]:
-    """Userinfo, or None, and what follows it, of what follows ``://``."""
+    """Split the text after ``://`` into userinfo, or None, and the rest."""
     authority = _END_OF_HOST.split(rest, maxsplit=1)[0]
     if "@" not in rest or ("@" not in authority and _HOST.match(authority)):
         return None, rest
@@ -256,11 +256,11 @@ def _split(rest: str) -> tuple[str | None, str]:
 
 
 def _fill(text: str, part: str, *, decode: bool) -> str:
-    """`part` of the address `text` with values for its variables.
+    """`part` of the address `text` with its variables filled in.
 
-    Decoded, it is the plain text; otherwise the values are percent-encoded.
+    With `decode`, the result is plain text; otherwise the values are percent-encoded.
     """
-    pieces = _VARIABLE.split(part)  # in turn text and names
+    pieces = _VARIABLE.split(part)  # text and names alternate
     for index, piece in enumerate(pieces):
         if index % 2:
             value = os.environ.get(piece)

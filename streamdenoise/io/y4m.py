@@ -1,4 +1,4 @@
-"""The yuv4mpegpipe format: headers, and how many bytes a frame has.
+"""The yuv4mpegpipe format: its stream header, and the size of a frame in bytes.
 
 Format: https://wiki.multimedia.cx/index.php/YUV4MPEG2
 """
@@ -19,7 +19,7 @@ MAGIC = b"YUV4MPEG2"
 FRAME_MAGIC = b"FRAME"
 MAX_LINE_BYTES = 4096
 
-# The siting of the chroma differs, the planes do not.
+# Chroma siting differs, the planes do not.
 _CHROMA_PIX_FMTS = {
     "420": "yuv420p",
     "420jpeg": "yuv420p",
@@ -42,20 +42,20 @@ _RATIO = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 
 @dataclass(frozen=True, slots=True)
 class Y4MStreamInfo(StreamInfo):
-    """What a yuv4mpegpipe header tells beyond the fields of every stream."""
+    """`StreamInfo` with the further tags of a yuv4mpegpipe header."""
 
     chroma: str = "420jpeg"
-    """The header's C tag: format and siting of the chroma."""
+    """The header's C tag: chroma format and siting."""
     interlace: str = "p"
-    """The header's I tag: p, t, b or m; ``?`` when unknown."""
+    """The header's I tag: p, t, b or m; ``?`` if unknown."""
 
 
 def parse_header(line: bytes) -> Y4MStreamInfo:
-    """Read a stream header, without the line feed at its end.
+    """Parse a stream header, given without its line feed.
 
     Raises:
-        ValueError: It is not one, or asks for what is not supported; the message is
-            the end of a sentence.
+        ValueError: It is not one, or is not supported; the message is a clause without
+            a full stop.
     """
     try:
         words = line.decode("ascii").split(" ")
@@ -105,10 +105,10 @@ def parse_header(line: bytes) -> Y4MStreamInfo:
 
 
 def format_header(info: StreamInfo) -> bytes:
-    """The stream header for `info`, with the line feed at its end.
+    """The stream header for `info`, with its line feed.
 
     Raises:
-        ValueError: The format has no name for ``info.pix_fmt``.
+        ValueError: yuv4mpegpipe cannot hold ``info.pix_fmt``.
     """
     if info.pix_fmt not in _PIX_FMT_CHROMA:
         raise ValueError(f"yuv4mpegpipe cannot hold {info.pix_fmt}")
@@ -131,7 +131,7 @@ def format_header(info: StreamInfo) -> bytes:
 
 
 def frame_bytes(info: StreamInfo) -> int:
-    """Size of one frame's planes in bytes, without its header."""
+    """Size of a frame's planes in bytes, without the frame header."""
     item = 1 if bit_depth(info.pix_fmt) == 8 else 2
     total = 0
     for shape in plane_shapes(info.pix_fmt, info.width, info.height):
@@ -147,7 +147,7 @@ def _number(tags: dict[str, str], key: str) -> int:
 
 
 def _ratio(tags: dict[str, str], key: str) -> Fraction | None:
-    """A ratio; None when left out or 0:0, which means unknown."""
+    """The ratio of a tag; None if the tag is missing or 0:0, which means unknown."""
     if key not in tags:
         return None
     match = _RATIO.fullmatch(tags[key])

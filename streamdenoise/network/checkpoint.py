@@ -12,16 +12,15 @@ from streamdenoise.errors import CheckpointError
 from streamdenoise.files import replaced_whole
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser
 
-PICTURE_KEY = "picture_network"
-"""In the metadata of checkpoints of `train.classic`, which hold networks of pictures.
-"""
+IMAGE_NETWORK_KEY = "picture_network"
+"""Metadata key of the checkpoints of `train.classic`, whose networks are for images."""
 
 
-def is_of_pictures(path: Path) -> bool:
-    """Whether a checkpoint is of `train.classic`; False for what cannot be read."""
+def is_image_network(path: Path) -> bool:
+    """Whether a checkpoint is one of `train.classic`; False if it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
-            return PICTURE_KEY in (file.metadata() or {})
+            return IMAGE_NETWORK_KEY in (file.metadata() or {})
     except (OSError, SafetensorError):
         return False
 
@@ -29,11 +28,15 @@ def is_of_pictures(path: Path) -> bool:
 def save_checkpoint(
     path: Path, net: RecurrentDenoiser, provenance: dict[str, Any]
 ) -> None:
-    """Write `net` and where it comes from.
+    """Write a network and its provenance.
+
+    Args:
+        path: of the ``.safetensors`` file.
+        net: the network; its spec goes into the file too.
+        provenance: anything that JSON can hold.
 
     Raises:
-        SinkError: the disk is full, or `path` cannot be written for another reason; a
-            file that was there is untouched.
+        SinkError: `path` cannot be written; an existing file is left as it was.
     """
     tensors = {k: v.contiguous() for k, v in net.state_dict().items()}
     about = {"spec": json.dumps(asdict(net.spec)), "provenance": json.dumps(provenance)}

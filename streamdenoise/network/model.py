@@ -2,19 +2,19 @@
 
 A step fuses the new frame with a running, motion-gated mean of the past (a scalar
 Kalman filter in the mean's "effective number of frames", one for each band of
-frequencies), then a small two-scale CNN with hidden features of its own says what is
-still noise. All state tensors are zero for a fresh start, so a reset is a fresh start.
-What moves is followed by the caller, who warps the state between steps
+frequencies); then a small two-scale CNN with hidden features of its own estimates the
+noise that remains. All state tensors start at zero, so a reset is a fresh start. The
+caller follows motion by warping the state between steps
 (`streamdenoise.imaging.motion`).
 
 Everything runs on the cosine coefficients of 4x4 pixels
 (`streamdenoise.network.packing`), at a quarter of the size, where wide convolutions are
 cheap. White noise stays white there and images become sparse, so one threshold for each
 coefficient removes most of the noise, as in every transform denoiser (Donoho,
-"De-noising by soft-thresholding", 1995). The CNN sets the thresholds and adds what they
-cannot do; narrow layers alone could not carry the noise of all samples to the output.
+"De-noising by soft-thresholding", 1995). The CNN sets the thresholds and adds a
+correction; narrow layers alone could not carry the noise of all samples to the output.
 
-Channels come last, as the convolutions of all runtimes like them: sums and products
+Channels come last, which the convolutions of all runtimes prefer: sums and products
 between the convolutions then need no reordering.
 """
 
@@ -42,19 +42,18 @@ MULTIPLE = 8
 """Luma width and height must be multiples of this; callers pad."""
 
 MAX_FRAMES = 64.0
-"""The running mean forgets beyond this many frames, so it can follow slow change."""
+"""The running mean counts at most this many frames, so that it follows slow change."""
 
 MIN_NOISE_STD = 0.5 / 255
-"""Differences are never measured against less noise than rounding itself makes."""
-
+"""Differences are never measured against less noise than rounding causes."""
 
 MIN_GIVEN_STD = 0.25 / 255
-"""A noise map never starts from less, or it could find no noise where none is told."""
+"""A noise map never starts below this; from a level of zero it could find no noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Everything that is needed to build a network; travels with its weights."""
+    """Everything that is needed to build a network; stored with its weights."""
 
     name: str = "nano"
     layout: str = "yuv420"
@@ -69,8 +68,7 @@ class ModelSpec:
     gate: int = 16
     """Channels of the motion gate."""
     noise_map: int = 0
-    """Channels of the map of the noise; 0 takes the told level for the whole picture.
-    """
+    """Channels of the map of the noise; 0 uses the given level for the whole frame."""
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUT_CHANNELS:
@@ -79,7 +77,10 @@ class ModelSpec:
                 f"got {self.layout!r}"
             )
         if self.hidden > self.width or self.hidden_low > self.width_low:
-            raise ValueError("hidden features are taken from the width; make it wider")
+            raise ValueError(
+                "hidden features are a part of the width; raise width or width_low, "
+                f"got {self}"
+            )
 
     @property
     def channels(self) -> int:
@@ -88,7 +89,7 @@ class ModelSpec:
 
     @property
     def bands(self) -> int:
-        """Groups of channels that the motion gate trusts apart."""
+        """Number of groups of channels for which the motion gate decides separately."""
         return max(band_of_channels(self.layout)) + 1
 
     def state_shapes(self, height: int, width: int, batch: int = 1) -> list[list[int]]:
@@ -99,9 +100,9 @@ class ModelSpec:
         ]
 
     def state_channels(self) -> dict[str, tuple[int, int]]:
-        """State of a stream: name -> channels, and scale below luma's size.
+        """State of a stream: name -> channels and scale.
 
-        Each is ``(1, H / scale, W / scale, channels)``.
+        Each tensor is ``(1, H / scale, W / scale, channels)``.
         """
         return {
             "fused": (self.channels, 4),
@@ -124,10 +125,10 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 class NoiseMap(nn.Module):
-    """Corrects the told noise level from place to place and band to band.
+    """Corrects the given noise level for each place and band.
 
-    Cameras' noise grows with the light and is smeared and compressed away in part, so
-    that one level fits no picture. Levels are in logarithms: a correction of 1 doubles.
+    Camera noise grows with the light, and is partly smeared or compressed away, so one
+    level fits no frame. Corrections are octaves: 1 doubles the level.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -149,18 +150,18 @@ class NoiseMap(nn.Module):
         levels: Tensor,
         hidden_low: Tensor,
     ) -> Tensor:
-        """Estimate factors on the told level, 1/8 to 8.
+        """Estimate factors on the given level.
 
         Args:
             energies: of the frame's details and of its difference from the past, each
-                ``(N, h/2, w/2, bands)``, in units of the told variance.
-            means: ``(N, h/2, w/2, planes)`` of the blocks.
-            gain: ``(N, h/2, w/2, bands)`` how little of the past there is.
-            levels: ``(N, h/2, w/2, 2)``, see `RecurrentDenoiser.forward`.
-            hidden_low: ``(N, h/2, w/2, hidden_low)``, which remembers.
+                ``(N, h/2, w/2, bands)``, in units of the given variance.
+            means: ``(N, h/2, w/2, planes)``, of blocks.
+            gain: ``(N, h/2, w/2, bands)``, Kalman gain of the new frame.
+            levels: ``(N, h/2, w/2, 2)``, see `RecurrentDenoiser.advance`.
+            hidden_low: ``(N, h/2, w/2, hidden_low)``, from the last step.
 
         Returns:
-            ``(N, h, w, bands)``.
+            ``(N, h, w, bands)`` in 1/8 to 8.
         """
         logs = [0.25 * (energy + 0.01).log() for energy in energies]
         x = torch.cat([*logs, means, gain, levels], -1)
@@ -171,7 +172,7 @@ class NoiseMap(nn.Module):
 
 
 class RecurrentDenoiser(nn.Module):
-    """The step network. Stateless itself: state goes in and comes out."""
+    """The step network; the state is an input and an output."""
 
     select_means: Tensor
     is_detail: Tensor
@@ -187,8 +188,8 @@ class RecurrentDenoiser(nn.Module):
         thresholds = torch.tensor(threshold_of_channels(spec.layout))
         self.gate_in = _conv(c + spec.bands, spec.gate)
         self.gate_out = _conv(spec.gate, spec.bands)
-        # Block means come in by a convolution of their own: the other one sees small
-        # numbers only, whose filters INT8 can round without shifting the brightness.
+        # Block means have a convolution of their own: the other one then sees only
+        # small numbers, whose filters INT8 can round without shifting the brightness.
         means = mean_channels(spec.layout)
         self.head = _conv(2 * c + spec.bands + 2 + spec.hidden, w)
         self.head_mean = nn.Conv2d(len(means), w, 3, padding=1, bias=False)
@@ -203,13 +204,13 @@ class RecurrentDenoiser(nn.Module):
         self.tail = _conv(w, c)
         self.threshold = nn.Conv2d(w, int(thresholds.max()) + 1, 1)
         self.noise_map = NoiseMap(spec) if spec.noise_map else None
-        # Which channels are means of blocks, as columns, and which are details.
+        # Columns that select the means of blocks, and a mask of the details.
         select = F.one_hot(torch.tensor(means), spec.channels).T.float()
         self.register_buffer("select_means", select, persistent=False)
         self.register_buffer("is_detail", 1.0 - select.sum(1), persistent=False)
         spread = F.one_hot(torch.tensor(band_of_channels(spec.layout))).T.float()
         self.register_buffer("spread_bands", spread, persistent=False)
-        # Of luma's means and of chroma, as in `_levels`.
+        # For luma's means and chroma only, as in `_levels`.
         spread = spread[:, [0, -1]]
         self.register_buffer("spread_levels", spread, persistent=False)
         spread = F.one_hot(thresholds).T.float()
@@ -224,9 +225,9 @@ class RecurrentDenoiser(nn.Module):
     def initial_state(
         self, height: int, width: int, batch: int = 1, device: str = "cpu"
     ) -> State:
-        """A fresh start: zeros of `ModelSpec.state_shapes`.
+        """The state of a new stream: zeros of `ModelSpec.state_shapes`.
 
-        Features have the type of the convolutions that make them.
+        Features have the type of the convolutions that produce them.
         """
         shapes = self.spec.state_shapes(height, width, batch)
         features = self.head.weight.dtype
@@ -252,12 +253,12 @@ class RecurrentDenoiser(nn.Module):
         Args:
             noisy: ``(N, h, w, C)``, from `pack` of planes in [0, 1].
             noise_std: ``(N, 1, 1, C)`` noise std in [0, 1], from `packed_noise_std`.
-            fused: ``(N, h, w, C)`` the running mean of the past.
-            frames: ``(N, h, w, bands)`` how many frames that mean is worth in each
-                band; 0 at the start.
+            fused: ``(N, h, w, C)``, the running mean of the past.
+            frames: ``(N, h, w, bands)``, the effective number of frames in that mean; 0
+                at the start.
             hidden: ``(N, h, w, hidden)``.
             hidden_low: ``(N, h/2, w/2, hidden_low)``.
-            strength: factor on the level, on top of what the noise map corrects.
+            strength: factor on the level, applied after the noise map.
 
         Returns:
             The denoised packed frame, not clipped, and the next state.
@@ -276,11 +277,12 @@ class RecurrentDenoiser(nn.Module):
         hidden_low: Tensor,
         strength: Tensor | float = 1.0,
     ) -> tuple[Tensor, State]:
-        """Denoise one packed frame, told as its difference from the running mean.
+        """Denoise one packed frame, given as its difference from the running mean.
+
+        The other arguments and the result are those of `forward`.
 
         Args:
-            change: ``(N, h, w, C)`` noisy less `fused`.
-            noise_std: see `forward`, as all that follow and what is returned.
+            change: ``(N, h, w, C)``, the noisy frame minus `fused`.
         """
         if self.noise_map is None:
             noise_std = noise_std * strength
@@ -289,23 +291,23 @@ class RecurrentDenoiser(nn.Module):
             noise_std = noise_std.clamp(min=MIN_GIVEN_STD)
             factors = self._noise_factors(change, noise_std, fused, frames, hidden_low)
             noise_std = noise_std * strength
-            # The level is told to the matrices that spread the factors over channels: a
-            # map of the channels is never written only to be multiplied.
+            # The level goes into the matrices that spread the factors over channels,
+            # which saves writing a map of all channels only to multiply it.
             levels = factors @ (self.spread_levels * self._levels(noise_std))
             noise_std = (factors @ (self.spread_bands * noise_std)).float()
-        # Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate takes
-        # frames away from `n` where the picture moved.
+        # The Kalman gain of a constant signal seen `n` times is 1/(n+1); the gate
+        # reduces `n` where something moved.
         scale = self._seen(noise_std).clamp(min=MIN_NOISE_STD)
         moved = (self._seen(change) / scale).clamp(-8.0, 8.0)
         seen = torch.cat([0.25 * moved.abs(), 1.0 / (1.0 + frames)], -1)
         seen = self.gate_out(F.relu(self.gate_in(_channels_first(seen))))
-        # A list of blocks can lie in memory in one way only, so no runtime reorders it.
+        # A flat list of blocks has one memory layout, so no runtime reorders it.
         trust = torch.sigmoid(_channels_last(seen).float().flatten(0, 2))
         trusted = trust * frames.flatten(0, 2)
         gain = (1.0 / (1.0 + trusted)).view_as(frames)
         gains = gain @ self.spread_bands
         fused = fused + gains * change
-        # The first frame has not moved from anywhere.
+        # In a first frame nothing has moved.
         moved = 0.25 * moved * frames[..., :1].clamp(max=1.0)
         frames = (1.0 + trusted).clamp(max=MAX_FRAMES).view_as(frames)
 
@@ -322,8 +324,8 @@ class RecurrentDenoiser(nn.Module):
         x = F.relu(self.decode1(F.relu(skip)))
         x = F.relu(self.decode2(x) + skip)
         hidden = _channels_last(x[:, : self.spec.hidden])
-        # All in units of the noise: quiet pictures can hardly be harmed. Where the past
-        # is trusted, the mean has that much less of it.
+        # Everything is in units of the noise, so that quiet frames are hardly changed.
+        # Where the past is trusted, less noise is left in the mean.
         heights = torch.sigmoid(_channels_last(self.threshold(x)).float())
         if self._fine:
             heights = heights @ self.spread_thresholds
@@ -331,17 +333,17 @@ class RecurrentDenoiser(nn.Module):
         lost = torch.maximum(torch.minimum(fused, bound), -bound)
         added = _channels_last(self.tail(x)).float() * (2.0 * self._seen(noise_std))
         clean = F.pad(added, (0, self._fine)) - lost if self._fine else added - lost
-        # What the mean has of this frame alone goes on without its noise, so that the
-        # next frame can be compared with it where the past is not trusted.
+        # The share of this frame in the mean is passed on denoised, so that the next
+        # frame can be compared with it where the past is not trusted.
         return fused + clean, (fused + gains * clean, frames, hidden, hidden_low)
 
     def _seen(self, channels: Tensor) -> Tensor:
-        """Those that the network looks at, see `seen_channels`."""
+        """The channels that are inputs of the convolutions, see `seen_channels`."""
         return channels[..., : -self._fine] if self._fine else channels
 
     @staticmethod
     def _levels(noise_std: Tensor) -> Tensor:
-        """The noise of luma and of chroma, in units in which 25/255 is about 0.5."""
+        """Noise of luma and chroma ``(..., 2)``, scaled so that 25/255 is about 0.5."""
         return torch.cat([noise_std[..., :1], noise_std[..., -1:]], -1) * 5.0
 
     def _noise_factors(
@@ -353,7 +355,7 @@ class RecurrentDenoiser(nn.Module):
         hidden_low: Tensor,
     ) -> Tensor:
         assert self.noise_map is not None
-        # Every other block a side says enough of the noise, at a quarter of the cost.
+        # Every other row and column of blocks is enough, at a quarter of the cost.
         change, fused, frames = (x[:, ::2, ::2] for x in (change, fused, frames))
         noisy = fused + change
         scale = 1.0 / noise_std.clamp(min=MIN_NOISE_STD)
@@ -382,14 +384,14 @@ def kmac_per_pixel(spec: ModelSpec) -> float:
 
 
 class DeployedGraph(nn.Module):
-    """What every backend runs: pixels and state in, pixels and state out.
+    """The graph that every backend runs: pixels and state in, pixels and state out.
 
-    Pixels lie in blocks (`streamdenoise.imaging.blocks`) and are integers held in
+    Pixels are in blocks (`streamdenoise.imaging.blocks`) and are integers held in
     float32 (0 to `peak`), so that one artifact serves 8 and 10 bits; backends that can
     put the casts from and to integers into the graph do so.
 
-    The fused frame goes from step to step as pixels too, unlike in the network, so that
-    it can be warped by any image library.
+    Unlike in the network, the fused frame is passed on as pixels too, so that any image
+    library can warp it.
     """
 
     basis: Tensor
@@ -398,7 +400,7 @@ class DeployedGraph(nn.Module):
         super().__init__()
         self.net = net
         self.layout = net.spec.layout
-        # Made once, on the network's device: CUDA graphs hold no copies from the host.
+        # Made once, on the network's device: CUDA graphs cannot copy from the host.
         like = net.head.weight.new_empty(0, dtype=torch.float32)
         basis = transform(net.spec.layout, like)
         self.register_buffer("basis", basis, persistent=False)
@@ -415,13 +417,13 @@ class DeployedGraph(nn.Module):
         return [f"{name}_out" for name in names]
 
     def initial_state(self, height: int, width: int) -> State:
-        """A fresh start for one stream of `height` x `width` pixels of luma."""
+        """The state of a new stream of `height` x `width` luma pixels."""
         return self.net.initial_state(height, width)
 
     def example_inputs(
         self, height: int, width: int, streams: int = 1
     ) -> tuple[Tensor, ...]:
-        """Inputs of first frames of mid gray, to trace the graph with."""
+        """Example inputs for tracing the graph: first frames of mid gray."""
         fused, *features = self.net.initial_state(height, width, streams)
         return (
             torch.full_like(fused, 128.0),
@@ -448,15 +450,15 @@ class DeployedGraph(nn.Module):
         Args:
             pixels: ``(1, H/4, W/4, C)`` in 0 to peak.
             peak: ``(1, 1, 1, 1)``, 255 or 1023.
-            noise_std: of the planes, ``(1, P)`` in [0, 1].
+            noise_std: ``(1, P)`` in [0, 1], see `packed_noise_std`.
             strength: ``(1, 1, 1, 1)``, see `RecurrentDenoiser.forward`.
-            fused: as pixels, in [0, 1], not clipped.
+            fused: as `pixels`, but in [0, 1] and not clipped.
             frames: see `RecurrentDenoiser.forward`.
-            hidden: the same.
-            hidden_low: the same.
+            hidden: see `RecurrentDenoiser.forward`.
+            hidden_low: see `RecurrentDenoiser.forward`.
 
         Returns:
-            The pixels denoised, rounded and clipped to [0, peak], and the next state.
+            The denoised pixels, rounded and clipped to [0, peak], and the next state.
         """
         layout = self.net.spec.layout
         basis = self.basis

@@ -1,13 +1,13 @@
-"""Planes to channels at a quarter of the size, and what is known of each channel.
+"""Planes to channels at a quarter of the size, and the meaning of each channel.
 
-A channel is a coefficient of the orthonormal cosine transform of a block of 4x4 pixels
-of luma. Chroma of yuv420 has half the size, so its blocks have 2x2 pixels. RGB is
-turned into luma and two orthonormal color differences first, as all three planes of a
-picture hold nearly the same (the transform of color BM3D; Dabov et al., "Color image
-denoising via sparse 3D collaborative filtering", 2007).
+A channel is a coefficient of the orthonormal cosine transform of a block of 4x4 luma
+pixels. Chroma of yuv420 has half the size, so its blocks have 2x2 pixels. RGB is first
+turned into luma and two orthonormal color differences, because its three planes hold
+nearly the same (the transform of color BM3D; Dabov et al., "Color image denoising via
+sparse 3D collaborative filtering", 2007).
 
-All transforms keep lengths: noise of std s in the planes has std s in the channels, and
-squared errors are the same in both.
+All transforms are orthonormal: noise of std s in the planes has std s in the channels,
+and squared errors are the same in both.
 """
 
 import math
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
-"""Channels of a layout: 16 of a luma block and twice 4 of chroma for yuv420."""
+"""Number of channels of each layout: for yuv420 16 of luma and twice 4 of chroma."""
 
 LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
 
@@ -29,45 +29,42 @@ OPPONENT = np.array(
     ],
     np.float32,
 )
-"""Rows: luma, red against blue, green against both; orthonormal."""
+"""Orthonormal rows: luma, red against blue, green against both."""
 
 _COARSE = [0, 1, 4, 5]
-"""The coefficients of a 4x4 block that are those of its 2x2 means."""
+"""Coefficients of a 4x4 block that are also those of its 2x2 means."""
 _FINE = [k for k in range(16) if k not in _COARSE]
 
 
 def pixel_counts(layout: str) -> tuple[int, ...]:
-    """Pixels of each plane that lie in one block."""
+    """Number of pixels of each plane in one block."""
     return {"yuv420": (16, 4, 4), "rgb": (16, 16, 16), "gray": (16,)}[layout]
 
 
 def luma_channels(layout: str) -> int:
-    """How many channels, the first ones, errors are counted in first of all.
-
-    Those of luma; in RGB all channels count the same.
-    """
+    """How many of the first channels are luma; in RGB all count as such in the loss."""
     return 48 if layout == "rgb" else 16
 
 
 def seen_channels(layout: str) -> int:
-    """How many channels, the first ones, the network looks at.
+    """How many of the first channels are inputs of the convolutions.
 
-    Of the color differences of RGB it sees what yuv420 would hold of them: the finer
-    coefficients, last in the order, hold little but noise, and thresholds are enough.
+    Of the color differences of RGB these are the ones that yuv420 would hold: the finer
+    coefficients, last in the order, are mostly noise, and thresholds are enough there.
     """
     return {"yuv420": 24, "rgb": 24, "gray": 16}[layout]
 
 
 def mean_channels(layout: str) -> list[int]:
-    """Channels that hold the means of blocks, times the side of the block."""
+    """Channels that hold the means of blocks, times the block's side."""
     return {"yuv420": [0, 16, 20], "rgb": [0, 16, 20], "gray": [0]}[layout]
 
 
 def band_of_channels(layout: str) -> list[int]:
-    """Band of each channel: means, low and high frequencies; chroma is the last.
+    """Band of each channel: means, low frequencies, high frequencies, and chroma.
 
-    A vector that is off by a part of a pixel, or aliasing, spoils the fine detail of
-    the past, not its means; so the motion gate looks at bands apart.
+    A vector that is off by a fraction of a pixel, or aliasing, spoils the fine detail
+    of the past but not its means, so the motion gate decides for each band.
     """
     orders = [row + column for row in range(4) for column in range(4)]
     bands = [0 if order == 0 else 1 if order <= 2 else 2 for order in orders]
@@ -75,7 +72,7 @@ def band_of_channels(layout: str) -> list[int]:
 
 
 def threshold_of_channels(layout: str) -> list[int]:
-    """Which threshold a channel has: its own, or that of the fine color of a plane."""
+    """Threshold of each channel: its own, or a common one for a plane's fine color."""
     seen = seen_channels(layout)
     fine = [seen + k // len(_FINE) for k in range(LAYOUT_CHANNELS[layout] - seen)]
     return [*range(seen), *fine]
@@ -85,8 +82,8 @@ def cosine_basis(side: int) -> np.ndarray:
     """Orthonormal two-dimensional DCT-II of a block.
 
     Returns:
-        ``(side**2, side**2)`` float32: a row a coefficient, by rising vertical, then
-        horizontal frequency; a column a pixel, in raster order.
+        ``(side**2, side**2)`` float32: a row for each coefficient, by rising vertical,
+        then horizontal frequency; a column for each pixel, in raster order.
     """
     n = np.arange(side)
     rows = np.cos(np.pi / side * (n + 0.5) * n[:, None]) * math.sqrt(2 / side)
@@ -118,12 +115,12 @@ def pack(planes: tuple[Tensor, ...]) -> Tensor:
 
     Args:
         planes: yuv420 ``(N, 1, H, W)`` and twice ``(N, 1, H/2, W/2)``;
-            rgb ``(N, 3, H, W)``; gray ``(N, 1, H, W)``. H and W divide by 4.
+            rgb ``(N, 3, H, W)``; gray ``(N, 1, H, W)``. H and W are multiples of 4.
 
     Returns:
-        ``(N, H/4, W/4, C)``; yuv420: 16 coefficients of 4x4 luma blocks, then 4 of U
-        and 4 of V; rgb: 16 of luma, then twice the 4 coarsest of a color difference,
-        then twice its other 12.
+        ``(N, H/4, W/4, C)``. For yuv420: 16 coefficients of luma, then 4 of U and 4 of
+        V. For rgb: 16 of luma, then the 4 coarsest of each color difference, then the
+        other 12 of each.
     """
     pixels = planes_to_blocks(planes)
     return pixels @ transform(LAYOUT_OF_CHANNELS[pixels.shape[-1]], pixels).T
@@ -136,7 +133,7 @@ def unpack(packed: Tensor) -> tuple[Tensor, ...]:
 
 
 def planes_to_blocks(planes: tuple[Tensor, ...]) -> Tensor:
-    """Planes, as in `pack`, to the pixels of blocks: ``(N, H/4, W/4, C)``."""
+    """Rearrange planes, as in `pack`, to the pixels of blocks ``(N, H/4, W/4, C)``."""
     if planes[0].shape[1] == 3:
         planes = tuple(planes[0].split(1, 1))
     height, width = (n // 4 for n in planes[0].shape[-2:])

@@ -1,4 +1,4 @@
-"""Warping in PyTorch, on any device and differentiable: what `StateWarper` does."""
+"""Warping in PyTorch, on any device and differentiable, as `StateWarper` does it."""
 
 import torch
 from torch import Tensor
@@ -8,20 +8,20 @@ from streamdenoise.imaging.motion import CELL
 
 
 def warp(x: Tensor, flow: Tensor, mode: str, padding: str = "border") -> Tensor:
-    """Values of pictures at every pixel's place plus its vector.
+    """Take the value of each pixel at its place plus its vector.
 
     Args:
         x: ``(N, C, h, w)``.
         flow: ``(N, 2, H / CELL, W / CELL)`` in pixels of luma, (right, down).
         mode: ``bilinear`` or ``bicubic``.
-        padding: ``border`` repeats the edge, ``zeros`` has nothing beyond it.
+        padding: ``border`` repeats the edge, ``zeros`` is zero beyond it.
 
     Returns:
         The shape of `x`.
     """
     height, width = x.shape[-2:]
     dense = F.interpolate(flow, size=(height, width), mode="bilinear")
-    # From pixels of luma to the span from -1 to 1.
+    # From luma pixels to the range -1 to 1.
     span = flow.new_tensor([flow.shape[-1] * CELL, flow.shape[-2] * CELL]) / 2
     still = torch.eye(2, 3, device=flow.device).expand(len(x), 2, 3)
     identity = F.affine_grid(still, list(x.shape), align_corners=False)
@@ -32,5 +32,5 @@ def warp(x: Tensor, flow: Tensor, mode: str, padding: str = "border") -> Tensor:
 def warp_channels_last(
     x: Tensor, flow: Tensor, mode: str, padding: str = "border"
 ) -> Tensor:
-    """The same of ``(N, h, w, C)``."""
+    """`warp` for ``(N, h, w, C)``."""
     return warp(x.permute(0, 3, 1, 2), flow, mode, padding).permute(0, 2, 3, 1)

@@ -23,11 +23,11 @@ class LiveClock:
     """Gives every frame a pts that increases, keeps the camera's steps, and stays near
     the wall clock, whatever the camera's own clock does.
 
-    The first frame is at 0. This is the one place that joins the timelines of the
-    sessions of a source that was lost and came back. A frame whose own timestamp jumps, back or far ahead, as
-    after a reconnection, goes where the wall clock says. So do frames that come after
-    held pictures had been shown in their place, as from a network that stalled: they
-    are not left out, and nobody has to wait for what is on the screen already.
+    The first frame is at 0. A frame whose own timestamp jumps, back or far ahead, goes
+    where the wall clock says: this is the one place that joins the sessions of a
+    `ReconnectingSource` to one timeline. So do frames that come after held pictures had
+    been shown in their place, as from a network that stalled: they are not left out,
+    and nobody has to wait for what is on the screen already.
     """
 
     def __init__(self, time_base: Fraction) -> None:

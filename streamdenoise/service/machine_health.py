@@ -1,4 +1,4 @@
-"""What a program that runs for months takes of its machine, and how warm that gets."""
+"""Process resource usage and temperatures."""
 
 import contextlib
 import time
@@ -12,40 +12,40 @@ from typing import Any
 import psutil
 
 READ_INTERVAL_S = 1.0
-"""Sensors are not asked more often; some answer slowly."""
+"""Shortest time between two readings: some sensors answer slowly."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceHealth:
-    """One NVIDIA GPU, as its driver tells it."""
+    """State of one NVIDIA GPU, as its driver reports it."""
 
     name: str
     used_bytes: int
-    """Memory taken by all programs on it."""
+    """Memory in use by all programs."""
     total_bytes: int
     temperature_c: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MachineHealth:
-    """Figures of this process and of the machine under it."""
+    """State of this process and of the machine it runs on."""
 
     started_at: float
-    """Unix time in seconds."""
+    """Start of the process, in seconds of Unix time."""
     rss_bytes: int
     cpu_s: float
-    """Spent by all threads, in user mode and in the kernel."""
+    """CPU time of all threads, in user mode and in the kernel."""
     threads: int
     open_files: int | None
-    """File descriptors; None where the system does not count them."""
+    """Open file descriptors; None if the system does not count them."""
     temperatures_c: tuple[tuple[str, float], ...] = ()
-    """By the name of the sensor; empty where the system shows none."""
+    """Names of sensors and their temperatures; empty if the system has none."""
     devices: tuple[DeviceHealth, ...] = ()
     """Empty without an NVIDIA driver, or without the package nvidia-ml-py."""
 
 
 class HealthMeter:
-    """Reads the figures, at most once a second however many ask for them."""
+    """Reads the state, at most once a second regardless of the number of callers."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -56,8 +56,8 @@ class HealthMeter:
         self._read_at = clock()
 
     def health(self) -> MachineHealth:
-        """The figures now, or the last ones while another thread reads new ones."""
-        # A driver may hang: that keeps one thread, not all that ask after it.
+        """The current state, or the previous one while another thread reads it."""
+        # A driver that hangs blocks one thread, not every later caller.
         if self._lock.acquire(blocking=False):
             try:
                 if self._clock() - self._read_at >= READ_INTERVAL_S:
@@ -68,7 +68,7 @@ class HealthMeter:
         return self._health
 
     def close(self) -> None:
-        """Give back what the driver has lent; `health` still gives the last figures."""
+        """Release the driver; `health` keeps returning the last state."""
         nvml, self._nvml = self._nvml, None
         if nvml is not None:
             with contextlib.suppress(nvml.NVMLError):
@@ -105,7 +105,7 @@ def _temperatures() -> tuple[tuple[str, float], ...]:
 
 
 def _open_nvml() -> ModuleType | None:
-    """The bindings of NVIDIA's management library, ready; None where it is missing."""
+    """Bindings of NVIDIA's management library, initialized; None if not available."""
     try:
         nvml: Any = import_module("pynvml")
     except ImportError:
@@ -118,7 +118,7 @@ def _open_nvml() -> ModuleType | None:
 
 
 def _devices(nvml: ModuleType | None) -> tuple[DeviceHealth, ...]:
-    """All GPUs that tell their memory; temperatures where they tell them, too."""
+    """All GPUs that report their memory, with temperatures if they report them."""
     if nvml is None:
         return ()
     found: list[DeviceHealth] = []

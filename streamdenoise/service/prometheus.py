@@ -1,10 +1,10 @@
-"""The figures of a running pipeline as Prometheus metrics.
+"""Prometheus metrics of a running pipeline.
 
-Names, units and meanings are listed in samples/monitoring.md; a test keeps it true.
+samples/monitoring.md lists names, units and meanings; a test keeps the list correct.
 """
 
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple, cast
 
@@ -28,29 +28,31 @@ TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = openmetrics.CONTENT_TYPE_LATEST
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
-"""Values of the labels, and the figure."""
+"""Values of the labels, and the value of the metric."""
+
+_Family = GaugeMetricFamily | CounterMetricFamily
 
 
 class Snapshot(NamedTuple):
-    """All that is told of one moment."""
+    """The state of a pipeline and its machine at one moment."""
 
     source: str
     unhealthy: str
-    """The reason, empty when healthy."""
+    """Why the pipeline is unhealthy; empty when it is healthy."""
     stats: Stats
     machine: MachineHealth
 
 
 def exposition(snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
-    """The page that a Prometheus server reads, and its media type.
+    """The page for a Prometheus server, and its media type.
 
     Args:
-        snapshot: What to tell.
-        accept: The request's header of that name; OpenMetrics is given if it has it.
+        snapshot: The state to expose.
+        accept: ``Accept`` header of the request; OpenMetrics is used if it is listed.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(snapshot))
-    # Not the library's own negotiation: versions that are no numbers make it fail.
+    # The library's own negotiation fails on versions that are not numbers.
     if "application/openmetrics-text" in accept.lower():
         # Its argument has no type.
         generate = openmetrics.generate_latest  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
@@ -59,7 +61,7 @@ def exposition(snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
 
 
 class _Collector:
-    """Prometheus asks it for all families at once, of one and the same moment."""
+    """Returns all metric families of one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -71,12 +73,12 @@ class _Collector:
         )
         yield InfoMetricFamily(
             "streamdenoise_source",
-            "Where the video comes from.",
+            "Address of the video source.",
             {"source": _text(snapshot.source)},
         )
-        yield _gauge(
+        yield GaugeMetricFamily(
             "streamdenoise_healthy",
-            "1 while /healthz says ok, else 0.",
+            "1 while /healthz returns 200, else 0.",
             float(not snapshot.unhealthy),
         )
         yield from _stream(snapshot.stats)
@@ -95,119 +97,139 @@ def _build() -> dict[str, str]:
 
 
 def _stream(stats: Stats) -> Iterator[Metric]:
-    yield _gauge(
+    yield GaugeMetricFamily(
         "streamdenoise_run_seconds",
-        "Since the pipeline began.",
+        "Time since the pipeline started.",
         stats.elapsed_s,
     )
-    yield _counter(
+    yield CounterMetricFamily(
         "streamdenoise_source_frames",
-        "Frames that the source gave.",
+        "Frames received from the source.",
         stats.frames_in,
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "streamdenoise_source_frames_per_second",
-        "Rate of the source over its last frames.",
+        "Recent frame rate of the source.",
         stats.fps_in,
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "streamdenoise_source_up",
-        "1 while the source gives frames or is expected to, 0 while it is lost.",
+        "1 while the source delivers frames or is starting, 0 while it is lost.",
         float(not stats.source_error),
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "streamdenoise_source_frame_age_seconds",
-        "Since the source gave its last frame, or since the start.",
+        "Time since the last frame of the source, or since the start.",
         stats.frame_age_s,
     )
-    yield _counter(
+    yield CounterMetricFamily(
         "streamdenoise_source_reconnects",
-        "How often the source was lost and came back.",
+        "Times that the source was lost and reconnected.",
         stats.reconnects,
     )
-    yield _counter(
+    yield CounterMetricFamily(
         "streamdenoise_written_frames",
-        "Frames that the first output has written.",
+        "Frames written to the first output.",
         stats.frames_out,
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "streamdenoise_written_frames_per_second",
-        "Rate of the first output over its last frames.",
+        "Recent frame rate of the first output.",
         stats.fps_out,
     )
-    yield _counters(
-        "streamdenoise_dropped_frames",
-        "Frames of the source that were not written, by cause.",
-        ("cause",),
+    yield _with_samples(
+        CounterMetricFamily(
+            "streamdenoise_dropped_frames",
+            "Source frames that were not written, by cause.",
+            labels=("cause",),
+        ),
         (((_text(cause),), count) for cause, count in stats.drops.items()),
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "streamdenoise_sigma_levels",
-        "Standard deviation of the noise, told or estimated, in 8-bit levels of RGB.",
+        "Standard deviation of the noise, given or estimated, in 8-bit RGB levels.",
         stats.sigma,
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "streamdenoise_strength_ratio",
-        "Factor on the noise level that the denoiser works with.",
+        "Factor that the denoiser applies to the noise level.",
         stats.strength,
     )
     kind = "estimated" if stats.psnr_is_estimate else "measured"
-    pictures = {"noisy": stats.psnr_in_db, "denoised": stats.psnr_out_db}
-    yield _gauges(
-        "streamdenoise_psnr_decibels",
-        "PSNR before and after; absent until it is known.",
-        ("picture", "kind"),
+    frames = {"noisy": stats.psnr_in_db, "denoised": stats.psnr_out_db}
+    yield _with_samples(
+        GaugeMetricFamily(
+            "streamdenoise_psnr_decibels",
+            "PSNR before and after denoising; absent until it is known.",
+            labels=("frames", "kind"),
+        ),
         (
-            ((picture, kind), psnr_db)
-            for picture, psnr_db in pictures.items()
+            ((name, kind), psnr_db)
+            for name, psnr_db in frames.items()
             if psnr_db is not None
         ),
     )
-    yield _gauges(
-        "streamdenoise_load_reduced",
-        "1 while something is switched off to keep up, which the label names; else 0.",
-        ("step",),
+    yield _with_samples(
+        GaugeMetricFamily(
+            "streamdenoise_load_reduced",
+            "1 while quality is reduced to keep up, as the label names; else 0.",
+            labels=("step",),
+        ),
         [((_text(stats.load_step),), float(bool(stats.load_step)))],
     )
 
 
 def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
-    label = ("output",)
     names = _unique(output.name for output in outputs)
     named = [((name,), out) for name, out in zip(names, outputs, strict=True)]
-    yield _counters(
-        "streamdenoise_output_frames",
-        "Frames written, held pictures too.",
-        label,
-        ((name, output.frames) for name, output in named),
+    label = ("output",)
+
+    def per_output(family: _Family, value: Callable[[OutputStats], float]) -> Metric:
+        return _with_samples(family, ((name, value(output)) for name, output in named))
+
+    yield per_output(
+        CounterMetricFamily(
+            "streamdenoise_output_frames",
+            "Frames written, including held frames.",
+            labels=label,
+        ),
+        lambda output: output.frames,
     )
-    yield _counters(
-        "streamdenoise_output_dropped_frames",
-        "Frames not written, because the output was slow or away.",
-        label,
-        ((name, output.dropped) for name, output in named),
+    yield per_output(
+        CounterMetricFamily(
+            "streamdenoise_output_dropped_frames",
+            "Frames not written, because the output was slow or unavailable.",
+            labels=label,
+        ),
+        lambda output: output.dropped,
     )
-    yield _gauges(
-        "streamdenoise_output_queued_frames",
-        "Frames that wait to be encoded and written.",
-        label,
-        ((name, output.queued) for name, output in named),
+    yield per_output(
+        GaugeMetricFamily(
+            "streamdenoise_output_queued_frames",
+            "Frames waiting to be encoded and written.",
+            labels=label,
+        ),
+        lambda output: output.queued,
     )
-    yield _counters(
-        "streamdenoise_output_reconnects",
-        "How often the output was lost and came back.",
-        label,
-        ((name, output.reconnects) for name, output in named),
+    yield per_output(
+        CounterMetricFamily(
+            "streamdenoise_output_reconnects",
+            "Times that the output failed and recovered.",
+            labels=label,
+        ),
+        lambda output: output.reconnects,
     )
-    yield _gauges(
-        "streamdenoise_output_up",
-        "1 while the output works, 0 while it is away or has ended with an error.",
-        label,
-        ((name, float(not output.error)) for name, output in named),
+    yield per_output(
+        GaugeMetricFamily(
+            "streamdenoise_output_up",
+            "1 while the output works, 0 while it is unavailable or after it failed.",
+            labels=label,
+        ),
+        lambda output: float(not output.error),
     )
     histogram = HistogramMetricFamily(
         "streamdenoise_output_latency_seconds",
-        "From the capture of a frame until it is written, of the whole run.",
+        "Time from the capture of a frame until it is written, over the whole run.",
         labels=label,
     )
     for name, output in named:
@@ -216,10 +238,12 @@ def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
         buckets = [*zip(bounds, latency.counts, strict=True), ("+Inf", latency.count)]
         histogram.add_metric(name, buckets, latency.sum_ms / 1000)
     yield histogram
-    yield _gauges(
-        "streamdenoise_output_recent_latency_seconds",
-        "Quantiles of the same over the last frames; quantile 1 is the longest.",
-        ("output", "quantile"),
+    yield _with_samples(
+        GaugeMetricFamily(
+            "streamdenoise_output_recent_latency_seconds",
+            "Quantiles of the latency of recent frames; quantile 1 is the maximum.",
+            labels=("output", "quantile"),
+        ),
         (
             ((*name, quantile), latency_ms / 1000)
             for name, output in named
@@ -234,57 +258,63 @@ def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
 
 
 def _machine(machine: MachineHealth) -> Iterator[Metric]:
-    # The process_* names are those of all Prometheus clients: dashboards know them.
-    yield _gauge(
+    # All Prometheus clients use these process_* names, so dashboards know them.
+    yield GaugeMetricFamily(
         "process_start_time_seconds",
-        "Start of the process, in seconds since 1970.",
+        "Start time of the process, in seconds since 1970.",
         machine.started_at,
     )
-    yield _counter(
-        "process_cpu_seconds",
-        "Time that all threads have spent on processors.",
-        machine.cpu_s,
+    yield CounterMetricFamily(
+        "process_cpu_seconds", "CPU time used by all threads.", machine.cpu_s
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "process_resident_memory_bytes",
-        "Memory of the process that is in RAM.",
+        "Resident memory of the process.",
         machine.rss_bytes,
     )
-    yield _gauge("process_threads", "Threads of the process.", machine.threads)
+    yield GaugeMetricFamily(
+        "process_threads", "Threads of the process.", machine.threads
+    )
     if machine.open_files is not None:
-        yield _gauge(
-            "process_open_fds", "File descriptors of the process.", machine.open_files
+        yield GaugeMetricFamily(
+            "process_open_fds",
+            "Open file descriptors of the process.",
+            machine.open_files,
         )
     sensors = machine.temperatures_c
-    yield _gauges(
-        "streamdenoise_temperature_celsius",
-        "Sensors of the machine that its system shows; absent without any.",
-        ("sensor",),
-        (
-            ((name,), celsius)
-            for name, (_, celsius) in zip(
-                _unique(name for name, _ in sensors), sensors, strict=True
-            )
+    names = _unique(name for name, _ in sensors)
+    yield _with_samples(
+        GaugeMetricFamily(
+            "streamdenoise_temperature_celsius",
+            "Temperature sensors of the machine; absent if the system has none.",
+            labels=("sensor",),
         ),
+        (((name,), celsius) for name, (_, celsius) in zip(names, sensors, strict=True)),
     )
     devices = machine.devices
     label = ("device",)
-    yield _gauges(
-        "streamdenoise_device_memory_used_bytes",
-        "Memory of an NVIDIA GPU that all programs take; absent without nvidia-ml-py.",
-        label,
+    yield _with_samples(
+        GaugeMetricFamily(
+            "streamdenoise_device_memory_used_bytes",
+            "Used memory of an NVIDIA GPU; absent without nvidia-ml-py.",
+            labels=label,
+        ),
         (((device.name,), device.used_bytes) for device in devices),
     )
-    yield _gauges(
-        "streamdenoise_device_memory_bytes",
-        "Memory that an NVIDIA GPU has.",
-        label,
+    yield _with_samples(
+        GaugeMetricFamily(
+            "streamdenoise_device_memory_bytes",
+            "Total memory of an NVIDIA GPU.",
+            labels=label,
+        ),
         (((device.name,), device.total_bytes) for device in devices),
     )
-    yield _gauges(
-        "streamdenoise_device_temperature_celsius",
-        "Temperature of an NVIDIA GPU.",
-        label,
+    yield _with_samples(
+        GaugeMetricFamily(
+            "streamdenoise_device_temperature_celsius",
+            "Temperature of an NVIDIA GPU.",
+            labels=label,
+        ),
         (
             ((device.name,), device.temperature_c)
             for device in devices
@@ -293,41 +323,21 @@ def _machine(machine: MachineHealth) -> Iterator[Metric]:
     )
 
 
-def _gauge(name: str, documentation: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, documentation, value)
-
-
-def _counter(name: str, documentation: str, value: float) -> Metric:
-    return CounterMetricFamily(name, documentation, value)
-
-
-def _gauges(
-    name: str, documentation: str, labels: tuple[str, ...], samples: Samples
-) -> Metric:
-    family = GaugeMetricFamily(name, documentation, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
-def _counters(
-    name: str, documentation: str, labels: tuple[str, ...], samples: Samples
-) -> Metric:
-    family = CounterMetricFamily(name, documentation, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
+def _with_samples(family: _Family, samples: Samples) -> Metric:
+    for labels, value in samples:
+        family.add_metric(labels, value)
     return family
 
 
 def _text(text: str) -> str:
-    """`text` masked, and fit for UTF-8, as not every name of a file is."""
+    """Mask `text`, and make it valid UTF-8, which not every file name is."""
     return mask_credentials(text).encode(errors="replace").decode()
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """`names` masked, and numbered where several would be the same.
+    """Mask `names`, and number those that would be equal.
 
-    One time series that comes twice makes a server refuse the whole page.
+    Prometheus rejects the whole page if a time series occurs twice.
     """
     taken: list[str] = []
     for name in map(_text, names):

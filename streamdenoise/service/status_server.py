@@ -1,7 +1,7 @@
-"""A small web server that tells how a running pipeline fares.
+"""HTTP endpoints for health, metrics and status.
 
-``/metrics`` is for Prometheus, ``/healthz`` for whoever restarts what hangs, and ``/``
-(or ``/status``) gives everything as JSON. It only reads; nobody can change anything.
+``/metrics`` is for Prometheus, ``/healthz`` for liveness probes, and ``/`` (or
+``/status``) returns everything as JSON. All of them are read-only.
 """
 
 import json
@@ -31,18 +31,17 @@ log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 MAX_CONNECTIONS = 16
-"""Served at once; further ones wait in the queue of the system."""
+"""Connections served at once; more wait in the queue of the system."""
 CONNECTION_S = 3.0
-"""Longest life of a connection: whoever asks more slowly is cut off."""
+"""Longest duration of a connection: slower clients are disconnected."""
 _POLL_S = 0.25
 _JOIN_S = 2.0
 
 
 class StatusServer(Closing):
-    """Serves the newest figures in threads of its own, from `__enter__` to `close`.
+    """Serves the latest stats from its own threads, from `__enter__` to `close`.
 
-    Nothing that a client does can hold up the pipeline: `update` only leaves the
-    figures where requests find them.
+    No client can block the pipeline: `update` only stores the stats for later requests.
     """
 
     def __init__(
@@ -53,16 +52,15 @@ class StatusServer(Closing):
         stall_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Listen at once, so that a bad address ends the program before it works.
+        """Listen immediately, so that a bad address fails before any work is done.
 
         Args:
-            address: ``HOST:PORT``; IPv6 in brackets. ``:PORT`` is this machine alone
-                (127.0.0.1), other than with Prometheus' own exporters: figures are for
-                everybody only where that is asked for, by ``0.0.0.0:PORT``. Port 0
-                takes any free one.
-            source_name: Shown with the figures, without credentials.
-            stall_s: Seconds without a frame, or without figures, that are unhealthy.
-            clock: Seconds.
+            address: ``HOST:PORT``; IPv6 in brackets. Unlike in Prometheus' own
+                exporters, ``:PORT`` listens on 127.0.0.1 only; use ``0.0.0.0:PORT`` to
+                open it to the network. Port 0 takes any free port.
+            source_name: Name of the source; credentials in it are masked.
+            stall_s: Seconds without a frame, or without stats, that are unhealthy.
+            clock: Returns seconds.
 
         Raises:
             ConfigError: The address is malformed, unknown here, or taken.
@@ -84,17 +82,17 @@ class StatusServer(Closing):
 
     @property
     def address(self) -> str:
-        """Where it listens, as ``HOST:PORT`` with the true port."""
+        """Address it listens on, as ``HOST:PORT`` with the actual port."""
         host, port = self._server.server_address[:2]
         host = str(host)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def update(self, stats: Stats) -> None:
-        """Show `stats` from now on; call it several times a second."""
+        """Serve `stats` from now on; call it several times a second."""
         self._newest = (stats, self._clock())
 
     def close(self) -> None:
-        """Cut off all clients and stop listening; any number of times."""
+        """Disconnect all clients and stop listening; further calls do nothing."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -110,7 +108,7 @@ class StatusServer(Closing):
         return self
 
     def _answer(self, path: str, accept: str) -> "_Answer | None":
-        """What is to be said to a request; None for an unknown path."""
+        """Response to a request; None for an unknown path."""
         if path == "/healthz":
             snapshot = self._snapshot()
             reason, code = snapshot.unhealthy, HTTPStatus.SERVICE_UNAVAILABLE
@@ -125,7 +123,7 @@ class StatusServer(Closing):
         if path == "/metrics":
             return _Answer(*exposition(self._snapshot(), accept))
         if path in ("/", "/status"):
-            page = json.dumps(_presentable(_tell(self._snapshot())), indent=2)
+            page = json.dumps(_presentable(_report(self._snapshot())), indent=2)
             return _Answer(page.encode() + b"\n", "application/json")
         return None
 
@@ -144,18 +142,18 @@ class StatusServer(Closing):
 
 
 def why_unhealthy(stats: Stats, silent_s: float | None, stall_s: float) -> str:
-    """Why a pipeline does not do its work, in one line; empty when it does.
+    """Why a pipeline is not working, in one line; empty if it is.
 
-    While one output works the others are no reason: they are sought again anyway, and
-    whoever started the program again would cut the one that works.
+    While at least one output works, the pipeline is healthy: the others reconnect by
+    themselves, and a restart would interrupt the one that works.
 
     Args:
-        stats: Its newest figures.
-        silent_s: How old they are in seconds; None if there were none yet.
-        stall_s: Longest time without figures or frames that is all right.
+        stats: The latest stats.
+        silent_s: Age of `stats` in seconds; None before the first ones.
+        stall_s: Longest acceptable time without stats or frames, in seconds.
     """
     if silent_s is not None and silent_s > stall_s:
-        return f"no sign of life for {silent_s:.0f} s"
+        return f"no progress for {silent_s:.0f} s"
     if stats.source_error:
         return _line(f"source: {stats.source_error}")
     if silent_s is None or not stats.frames_in:
@@ -167,10 +165,10 @@ def why_unhealthy(stats: Stats, silent_s: float | None, stall_s: float) -> str:
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT``; without a host it is this machine alone.
+    """Parse ``HOST:PORT``; without a host it is the loopback address.
 
     Raises:
-        ConfigError: `text` has another form.
+        ConfigError: `text` does not have this form.
     """
     host, colon, digits = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -184,7 +182,7 @@ def parse_address(text: str) -> tuple[str, int]:
         or any(not c.isprintable() or c in " []/@" for c in bare)
     ):
         raise ConfigError(
-            f"--status {text!r} is no address of this machine; give HOST:PORT, such as "
+            f"--status {text!r} is not a valid address; give HOST:PORT, such as "
             "127.0.0.1:9090, [::1]:9090 or :9090"
         )
     return bare or LOOPBACK, int(digits)
@@ -209,15 +207,15 @@ def _listen(address: str, host: str, port: int, answer: _Answering) -> "_Server"
     except (OSError, UnicodeError) as exc:
         why = getattr(exc, "strerror", None) or exc
         raise ConfigError(
-            f"--status {address} cannot be served: {why}; choose an address of this "
-            "machine and a port that is free"
+            f"--status {address} cannot be used: {why}; choose an address of this "
+            "machine and a free port"
         ) from exc
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread for each connection, of which there are few and none lives long."""
+    """Uses a thread for each connection; connections are few and short."""
 
-    allow_reuse_address = os.name != "nt"  # there it would take a port from others
+    allow_reuse_address = os.name != "nt"  # Windows would share the port
     daemon_threads = True
     request_queue_size = 128
 
@@ -233,7 +231,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(place, _Handler)
 
     def server_bind(self) -> None:
-        # HTTPServer's own asks the name server for our name, which may take minutes.
+        # HTTPServer would look up the name of this host, which may take minutes.
         socketserver.TCPServer.server_bind(self)
         host, port = self.server_address[:2]
         self.server_name, self.server_port = str(host), int(port)
@@ -242,7 +240,7 @@ class _Server(ThreadingHTTPServer):
         try:
             return super().get_request()
         except OSError:
-            time.sleep(_POLL_S)  # out of descriptors: asking again at once would spin
+            time.sleep(_POLL_S)  # out of descriptors: do not retry in a tight loop
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -262,7 +260,7 @@ class _Server(ThreadingHTTPServer):
         thread.start()
 
     def shutdown_request(self, request: Any) -> None:
-        # Forgotten first: nobody may cut off a descriptor that is another's by then.
+        # Removed first: once closed, the descriptor may belong to something else.
         with self._lock:
             had_slot = self._connections.pop(request, None)
         super().shutdown_request(request)
@@ -270,7 +268,7 @@ class _Server(ThreadingHTTPServer):
             self._slots.release()
 
     def service_actions(self) -> None:
-        """Cut off whoever is here too long: the wait in its thread ends with that."""
+        """Disconnect clients that take too long, which also ends their threads."""
         now = time.monotonic()
         with self._lock:
             for request, (_, ends_at) in self._connections.items():
@@ -293,18 +291,18 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         exc = sys.exception()
         level = logging.DEBUG if isinstance(exc, OSError) else logging.WARNING
-        log.log(level, "the status page failed: %s", mask_credentials(repr(exc)))
+        log.log(level, "status page failed: %s", mask_credentials(repr(exc)))
 
 
 def _cut_off(request: socket.socket) -> None:
     try:
         request.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # it is gone already
+        return  # closed already
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request, one answer, and the connection is closed."""
+    """Answers one request, then closes the connection."""
 
     server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]
     server_version = f"streamdenoise/{__version__}"
@@ -319,7 +317,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply()
 
     def do_other(self) -> None:
-        body = b"405 this page can only be read\n"
+        body = b"405 this page is read-only\n"
         self._send(_Answer(body, _TEXT, HTTPStatus.METHOD_NOT_ALLOWED))
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_other  # noqa: N815
@@ -334,7 +332,7 @@ class _Handler(BaseHTTPRequestHandler):
             path = self.path
         answer = self.server.answer(path, self.headers.get("Accept", ""))
         if answer is None:
-            body = b"404 not found; there are /metrics, /healthz and /status\n"
+            body = b"404 not found; try /metrics, /healthz or /status\n"
             answer = _Answer(body, _TEXT, HTTPStatus.NOT_FOUND)
         self._send(answer)
 
@@ -351,7 +349,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
 
-def _tell(snapshot: Snapshot) -> dict[str, Any]:
+def _report(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "version": __version__,
         "source": snapshot.source,
@@ -364,7 +362,7 @@ def _tell(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _presentable(value: Any) -> Any:
-    """`value` without credentials, and without numbers that JSON does not have."""
+    """`value` with credentials masked, and without numbers that JSON cannot hold."""
     if isinstance(value, str):
         return mask_credentials(value)
     if isinstance(value, float):

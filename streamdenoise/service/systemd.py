@@ -1,4 +1,4 @@
-"""Tells systemd how a service fares: ready, alive, stopping (sd_notify's protocol)."""
+"""Notifications to systemd: ready, alive, status and stopping (sd_notify protocol)."""
 
 import logging
 import os
@@ -12,13 +12,13 @@ from streamdenoise.errors import mask_credentials
 log = logging.getLogger(__name__)
 
 MAX_STATUS = 1000
-"""Characters of a status; systemd drops messages of more than a memory page."""
+"""Longest status in characters; systemd drops messages larger than a memory page."""
 
 
 class Notifier:
-    """Sends messages to the service manager; does nothing where there is none.
+    """Sends messages to the service manager; does nothing if there is none.
 
-    No method raises or waits: a message that cannot be sent is lost.
+    No method raises or blocks: a message that cannot be sent is lost.
     """
 
     def __init__(
@@ -27,13 +27,13 @@ class Notifier:
         watchdog_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare to notify; nothing is sent yet.
+        """Prepare to notify, without sending anything.
 
         Args:
             address: Socket of the service manager: a path, or ``@`` and an abstract
                 name.
-            watchdog_s: Longest silence that it bears, in seconds; None is any.
-            clock: Seconds, for the pace of `watchdog`.
+            watchdog_s: Watchdog timeout of the service in seconds; None if it has none.
+            clock: Returns seconds; sets the pace of `watchdog`.
         """
         self._address = address
         self._interval_s = None if watchdog_s is None else watchdog_s / 2
@@ -48,7 +48,7 @@ class Notifier:
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """What systemd has told this process, by the variables that it sets."""
+        """Create a notifier from the environment variables that systemd sets."""
         watchdog_us = environ.get("WATCHDOG_USEC", "")
         is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         wanted = is_ours and watchdog_us.isascii() and watchdog_us.isdigit()
@@ -59,12 +59,12 @@ class Notifier:
         )
 
     def ready(self) -> None:
-        """Say that the start is over; later calls say nothing."""
+        """Report that startup is complete; later calls send nothing."""
         if not self._ready:
             self._ready = self._send("READY=1")
 
     def watchdog(self) -> None:
-        """Say that the work goes on; call it often, it keeps its own pace."""
+        """Report that the service is alive; call it often, it limits its own rate."""
         if self._interval_s is None:
             return
         now = self._clock()
@@ -72,18 +72,18 @@ class Notifier:
             self._alive_at = now
 
     def status(self, text: str) -> None:
-        """Show `text` in ``systemctl status``; the same text again sends nothing."""
-        # A line break would begin another message, whatever an error holds.
+        """Show `text` in ``systemctl status``; the same text is sent once."""
+        # A line break inside an error would begin another message.
         line = " ".join(mask_credentials(text).split())[:MAX_STATUS]
         if line != self._status and self._send(f"STATUS={line}"):
             self._status = line
 
     def stopping(self) -> None:
-        """Say that the work ends now, on purpose."""
+        """Report that the service is stopping on purpose."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> bool:
-        """Whether `message` has gone out."""
+        """Whether `message` was sent."""
         if self._address is None:
             return False
         address = os.fsencode(self._address)
@@ -94,6 +94,6 @@ class Notifier:
                 channel.setblocking(False)
                 channel.sendto(message.encode(errors="replace"), address)
         except (OSError, AttributeError) as exc:  # the latter: no AF_UNIX on Windows
-            log.debug("the service manager was not told %s: %s", message, exc)
+            log.debug("cannot send %s to the service manager: %s", message, exc)
             return False
         return True

@@ -155,7 +155,7 @@ class TestWhatFFmpegIsGiven:
         assert url.reveal() == "rtmp://me:p@%:x@cam/live/key"
 
     def test_slashes_are_no_password_for_rtmp(self) -> None:
-        with pytest.raises(ConfigError, match="takes no password with") as caught:
+        with pytest.raises(ConfigError, match="accepts no password with") as caught:
             StreamURL.parse("rtmp://me:sec%2Fret@cam/live/key")
         assert "ret" not in str(caught.value).partition(":")[0]
 

@@ -213,7 +213,7 @@ def test_any_options_of_live_end_in_one_sentence(
     [
         ("http://127.0.0.1:9/x", "use rtsp://, rtmp://"),
         ("srt://127.0.0.1:9?passphrase=pa55word12", "srt"),
-        ("clips/%H.avi", "its ending must be one of"),
+        ("clips/%H.avi", "its extension must be one of"),
     ],
 )
 def test_what_can_never_work_is_not_tried_for_ever(

@@ -1,4 +1,4 @@
-"""The log in text and JSON, and what nobody caught."""
+"""The log as text and JSON, and uncaught exceptions."""
 
 import io
 import json
@@ -45,7 +45,7 @@ class Stubborn:
 
 
 class TestText:
-    def test_it_looks_as_ever(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_format(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure_logging(logging.INFO)
         logging.getLogger("any").info("frame %d of %s", 3, ADDRESS)
         logging.getLogger("any").debug("not this")
@@ -69,7 +69,7 @@ class TestText:
 
 
 class TestJSON:
-    def test_a_line_is_an_object(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_each_line_is_an_object(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure_logging("INFO", "json")
         before = datetime.now(UTC)
         logging.getLogger("streamdenoise.jobs.live").info(
@@ -117,18 +117,18 @@ class TestJSON:
 
 @pytest.mark.parametrize("log_format", list(LogFormat))
 class TestBoth:
-    def test_arguments_that_do_not_fit(
+    def test_mismatched_arguments(
         self, capsys: pytest.CaptureFixture[str], log_format: LogFormat
     ) -> None:
-        logging.getLogger().handlers.clear()  # pytest's own would raise
+        logging.getLogger().handlers.clear()  # that of pytest would raise
         configure_logging(log_format=log_format)
         logging.getLogger("any").warning("%d frames of %s", "no", ADDRESS)
         logging.getLogger("any").warning("of %s", Stubborn())
         shown = capsys.readouterr().err
         assert "zq7secret" not in shown
-        assert shown.count("with arguments that do not fit") == 2
+        assert shown.count("with mismatched arguments") == 2
 
-    def test_again_changes_and_doubles_nothing(
+    def test_configuring_again_adds_no_handler(
         self, capsys: pytest.CaptureFixture[str], log_format: LogFormat
     ) -> None:
         for level in (logging.DEBUG, logging.WARNING):
@@ -139,18 +139,18 @@ class TestBoth:
         logging.getLogger("any").warning("this")
         assert capsys.readouterr().err.count("\n") == 1
 
-    def test_stderr_may_be_gone(
+    def test_stderr_may_be_closed(
         self, monkeypatch: pytest.MonkeyPatch, log_format: LogFormat
     ) -> None:
         configure_logging(log_format=log_format)
         stderr = io.StringIO()
         stderr.close()
-        for gone in (stderr, None):
-            monkeypatch.setattr(sys, "stderr", gone)
-            logging.getLogger("any").warning("nobody hears it")
+        for closed in (stderr, None):
+            monkeypatch.setattr(sys, "stderr", closed)
+            logging.getLogger("any").warning("lost")
 
 
-def test_a_record_is_not_changed_for_other_handlers() -> None:
+def test_records_are_not_modified() -> None:
     record = logging.makeLogRecord({"msg": "at %s", "args": (ADDRESS,)})
     for formatter in (MaskingFormatter(), JSONFormatter()):
         assert "zq7secret" not in formatter.format(record)
@@ -166,7 +166,7 @@ def test_unknown_levels_and_formats() -> None:
 
 
 class TestUncaught:
-    """In processes of their own: pytest has hooks of its own in this one."""
+    """Runs in subprocesses, because pytest replaces the hooks in this process."""
 
     PROGRAM = """
 import gc, logging, sys, threading
@@ -183,7 +183,7 @@ class Dying:
     def __repr__(self):
         return url.reveal()
     def __del__(self):
-        raise OSError(1, "in a finaliser", url.reveal())
+        raise OSError(1, "in a finalizer", url.reveal())
 
 def run():
     raise OSError(2, "in a thread", url.reveal())
@@ -224,7 +224,7 @@ except KeyError as exc:
     )
     def test_in_text(self, configured: bool, disabled: bool) -> None:
         shown = self._stderr("text", configured, disabled)
-        assert shown.count("in a finaliser: 'rtsp://***@cam/s'") == 1
+        assert shown.count("in a finalizer: 'rtsp://***@cam/s'") == 1
         assert shown.count("in a thread: 'rtsp://***@cam/s'") == 1
         assert shown.count("in the main thread: 'rtsp://***@cam/s'") == 1
         assert "KeyError: 'rtsp://***@cam/s'" in shown

@@ -1,4 +1,4 @@
-"""Progress lines: a bar on a terminal, hardly anything in a log."""
+"""Progress: a bar on a terminal, a line every half minute in a log."""
 
 import io
 
@@ -44,14 +44,14 @@ def test_a_log_gets_a_line_every_half_minute():
     )
 
 
-def test_quiet_is_quiet():
+def test_quiet_shows_nothing():
     stream = Terminal()
     with Progress(quiet=True, stream=stream) as progress:
         progress.update(Stats())
     assert stream.getvalue() == ""
 
 
-def test_a_live_stream_shows_its_figures():
+def test_a_live_stream_shows_its_stats():
     stats = Stats(drops={"writing": 3})
     assert "dropped 3" in Progress(live=True).line(stats)
 
@@ -59,7 +59,7 @@ def test_a_live_stream_shows_its_figures():
 @pytest.mark.parametrize(
     ("left", "text"), [(59, "0:59"), (61, "1:01"), (3661, "1:01:01")]
 )
-def test_the_time_left_is_written_as_a_clock_does(left: int, text: str):
+def test_the_format_of_the_remaining_time(left: int, text: str):
     progress = Progress()
     progress.opened(info(left + 1))
     line = progress.line(Stats(frames_out=1, fps_out=1.0))
@@ -78,7 +78,7 @@ def test_the_summary_says_whether_the_gain_is_measured():
     assert summary("b", Stats()) == "b: 0 frames, 0.0 fps, sigma 0.0"
 
 
-def test_a_job_outlives_the_file_that_its_progress_goes_to():
+def test_a_full_disk_under_stderr_does_not_end_the_job():
     class Full(io.StringIO):
         def write(self, text: str) -> int:
             raise OSError(28, "No space left on device")

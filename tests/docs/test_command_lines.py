@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import typer
 
-from streamdenoise.cli.main import app
 from tests.docs.pages import PAGES, blocks, commands
-from tests.support.command import ROOT
+from tests.support.command import ROOT, app
 
 COMMANDS = [
     pytest.param(command, id=f"{block}: {' '.join(command)[:60]}")
@@ -84,7 +83,7 @@ def check(command: list[str]) -> None:
             check_options(ROOT / file, arguments)
         case ["just", *recipes]:
             text = (ROOT / "justfile").read_text()
-            known = re.findall(r"^([a-z-]+)(?: .*)?:(?!=)", text, re.MULTILINE)
+            known = re.findall(r"^([a-z][\w-]*)(?: .*)?:(?!=)", text, re.MULTILINE)
             assert set(recipes) <= set(known)
         case ["pip", "install", *arguments]:
             extras = re.findall(r"\.\[([\w,-]+)\]", " ".join(arguments))

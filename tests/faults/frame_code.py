@@ -1,6 +1,6 @@
-"""Test pictures that carry their number in a way that encoders do not destroy.
+"""Test frames that show their number in a form that survives encoding.
 
-Plain bytes only: servers that run in other Pythons draw them too.
+Uses only the standard library, as servers in other Pythons draw them, too.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from streamdenoise.frame import Frame
 
 COLUMNS, ROWS = 16, 2
-"""Cells of the bar code over the lowest quarter of the picture: 24 bits of the number
-and 8 that check them, the lowest first."""
+"""Cells of the bar code in the lowest quarter of the frame: 24 bits of the number and
+an 8-bit checksum, lowest bit first."""
 
 _DARK, _BRIGHT = 40, 210
 
 
 def _word(number: int) -> int:
     number &= 0xFFFFFF
-    # Each bit of the number changes many of the check: smears do not look whole.
+    # Each bit of the number changes many bits of the checksum: smears do not pass.
     check = (number * 0x9E3779B1 >> 24 ^ 0xA5) & 0xFF
     return number << 8 | check
 
 
-def picture(number: int, width: int, height: int) -> bytes:
-    """I420 of a gradient that moves; below it `number`, modulo 2 ** 24."""
+def draw(number: int, width: int, height: int) -> bytes:
+    """An I420 frame: a moving gradient, and below it `number` modulo 2 ** 24."""
     word = _word(number)
     top = height - height // 4
     slope = (bytes(range(60, 180)) + bytes(range(180, 60, -1))) * (width // 240 + 2)
@@ -46,12 +46,12 @@ def picture(number: int, width: int, height: int) -> bytes:
 
 
 def frame_number(frame: Frame) -> int | None:
-    """The number that the picture shows; None where it cannot be read."""
+    """The number that a frame shows; None if it cannot be read."""
     return number_in(frame.planes[0])
 
 
 def number_in(luma: np.ndarray) -> int | None:
-    """The same for a luma plane (H, W) of 8 or 10 bits."""
+    """The number in a luma plane ``(H, W)`` of 8 or 10 bits; None if unreadable."""
     height, width = luma.shape[:2]
     top = height - height // 4
     shift = 0 if luma.itemsize == 1 else 2
@@ -62,7 +62,7 @@ def number_in(luma: np.ndarray) -> int | None:
         x, cell_width = column * width / COLUMNS, width / COLUMNS
         cell_height = (height - top) / ROWS
         y = top + row * cell_height
-        # Edges of cells may have been smeared.
+        # The edges of cells may be smeared.
         cell = luma[
             int(y + cell_height / 4) : int(y + cell_height * 3 / 4) + 1,
             int(x + cell_width / 4) : int(x + cell_width * 3 / 4) + 1,

@@ -1,9 +1,9 @@
-"""Looks for addresses whose password shows somewhere, guided by coverage.
+"""Fuzzes addresses for passwords that appear in messages, guided by coverage.
 
-Not a test of the suite: it needs atheris, and runs as long as one lets it.
+Not part of the test suite: it needs atheris, and runs until it is stopped.
 
     pip install atheris
-    python tests/fuzz_urls.py -max_total_time=600
+    python -m tests.faults.fuzz_urls -max_total_time=600
 """
 
 import os
@@ -12,7 +12,9 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["streamdenoise"]):
+with atheris.instrument_imports(  # pyright: ignore[reportAttributeAccessIssue]
+    include=["streamdenoise"]
+):
     from streamdenoise import masking
     from streamdenoise.console import logs
     from streamdenoise.io.url import StreamURL  # noqa: F401
@@ -21,10 +23,10 @@ from tests.cli.test_masking_fuzz import Hostile, Paths, send_through
 
 
 class FuzzedChoices(random.Random):
-    """Decides by the fuzzer's bytes; all zeros when they are used up."""
+    """Random choices from the fuzzer's bytes; zeros when these are used up."""
 
     def __init__(self, data: bytes) -> None:
-        self._provider = atheris.FuzzedDataProvider(data)
+        self._provider = atheris.FuzzedDataProvider(data)  # pyright: ignore[reportAttributeAccessIssue]
         super().__init__(0)
 
     def getrandbits(self, k: int, /) -> int:
@@ -35,7 +37,7 @@ class FuzzedChoices(random.Random):
 
     def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
         low, high = (0, start) if stop is None else (start, stop)
-        # Python's own asks again until the number fits, for ever if nothing is left.
+        # Python's own retries until the number fits, forever if no bytes are left.
         steps = self._provider.ConsumeIntInRange(0, (high - low - 1) // step)
         return low + step * steps
 

@@ -1,10 +1,10 @@
-"""Looks for yuv4mpegpipe streams that crash the reader, guided by coverage.
+"""Fuzzes the yuv4mpegpipe reader, guided by coverage.
 
-Not a test of the suite: it needs atheris, and runs as long as one lets it. The fuzzer
-itself ends with an error for what takes long or much memory.
+Not part of the test suite: it needs atheris, and runs until it is stopped. The fuzzer
+also fails on input that takes too long or too much memory.
 
     pip install atheris
-    python tests/fuzz_y4m.py -max_total_time=600 -timeout=10 -rss_limit_mb=2048
+    python -m tests.faults.fuzz_y4m -max_total_time=600 -timeout=10 -rss_limit_mb=2048
 """
 
 import io
@@ -12,7 +12,9 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["streamdenoise"]):
+with atheris.instrument_imports(  # pyright: ignore[reportAttributeAccessIssue]
+    include=["streamdenoise"]
+):
     from streamdenoise.errors import SourceLostError, SourceOpenError
     from streamdenoise.frame import PIX_FMTS
     from streamdenoise.io.options import ReadOptions
@@ -24,7 +26,7 @@ MAX_FRAMES = 50
 
 
 def test_one_input(data: bytes) -> None:
-    provider = atheris.FuzzedDataProvider(data)
+    provider = atheris.FuzzedDataProvider(data)  # pyright: ignore[reportAttributeAccessIssue]
     pix_fmt = provider.PickValueInList([None, *PIX_FMTS])
     start_s = provider.PickValueInList([0.0, 0.01, 3.0, 1e9])
     duration_s = provider.PickValueInList([None, 0.01, 3.0, 1e9])
@@ -51,8 +53,8 @@ def test_one_input(data: bytes) -> None:
         except SourceLostError:
             pass
         stream.seek(0)
-        told = parse_header(stream.readline()[:-1])
-        assert parse_header(format_header(told)[:-1]) == told
+        info = parse_header(stream.readline()[:-1])
+        assert parse_header(format_header(info)[:-1]) == info
 
 
 def main() -> None:

@@ -1,18 +1,22 @@
-"""GStreamer's RTSP server on loopback, which records what is published to it.
+"""GStreamer's RTSP server on loopback, which decodes what is published to it.
 
-Run by the system's Python, which has GStreamer's bindings: tells its port, then
-``frame`` and its timestamp in seconds for each picture that it could decode.
+Run by the system's Python, which has GStreamer's bindings. It prints its port, then
+``frame`` and a timestamp in seconds for each decoded frame.
 
     python3 tests/faults/gst_record_server.py [PASSWORD]
 """
 
 import sys
 
-import gi
+import gi  # pyright: ignore[reportMissingImports]
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import (  # noqa: E402  # pyright: ignore[reportMissingImports]
+    GLib,
+    Gst,
+    GstRtspServer,
+)
 
 LAUNCH = (
     "( rtph264depay name=depay0 ! h264parse ! decodebin "
@@ -20,18 +24,20 @@ LAUNCH = (
 )
 
 
-def tell(line: str) -> None:
+def report(line: str) -> None:
     print(line, flush=True)
 
 
 def watch(_: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
     sink = media.get_element().get_by_name("sink")
-    sink.connect("handoff", lambda _, data, __: tell(f"frame {data.pts / Gst.SECOND}"))
-    media.connect("unprepared", lambda _: tell("end"))
+    sink.connect(
+        "handoff", lambda _, data, __: report(f"frame {data.pts / Gst.SECOND}")
+    )
+    media.connect("unprepared", lambda _: report("end"))
 
 
 def guard(server: GstRtspServer.RTSPServer, password: str) -> dict[str, str]:
-    """Let the user `me` alone publish."""
+    """Let only the user `me` publish."""
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "user")
@@ -58,7 +64,7 @@ def main() -> None:
     server.get_mount_points().add_factory("/clean", factory)
     loop = GLib.MainLoop()
     server.attach(None)
-    tell(str(server.get_bound_port()))
+    report(str(server.get_bound_port()))
     GLib.io_add_watch(0, GLib.IO_HUP, lambda *_: loop.quit())
     loop.run()
 

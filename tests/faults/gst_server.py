@@ -1,22 +1,22 @@
 """GStreamer's RTSP server on loopback: a live pattern, and a mount to publish to.
 
-A script of its own for the system's Python, where GStreamer's bindings are:
+Run by the system's Python, which has GStreamer's bindings:
 
-    /usr/bin/python3 gst_server.py --port 0 --auth digest
+    /usr/bin/python3 tests/faults/gst_server.py --port 0 --auth digest
 
-It prints its port, then obeys one command a line on stdin, each answered by a line
-(``ok`` unless told otherwise), and ends when stdin does:
+It prints its port, then executes one command per line of stdin and answers each with a
+line (``ok`` unless noted), until stdin ends:
 
-    size WxH            pictures of another size from now on
+    size WxH            frames of another size from now on
     key-frames on|off   whether key frames are sent
     codec h264|h265     another encoder behind the same announcement (--change-codec)
-    mute on|off         no pictures, while the connections stay
+    mute on|off         no frames, while the connections stay open
     drop-clients        closes every connection
-    count               the number of connections so far
+    count               answers with the number of connections so far
 
-Mounts: ``/live``, and for publishers ``/record``. What is published goes to the folder
-``--record-to``: access units into ``published.h264``, and for each a line into
-``published.txt``: number of the session, RTP timestamp, size in bytes.
+Mounts: ``/live``, and for publishers ``/record``. The folder ``--record-to`` receives
+what is published: access units in ``published.h264``, and for each a line in
+``published.txt`` with session number, RTP timestamp and size in bytes.
 """
 
 import argparse
@@ -25,22 +25,28 @@ import threading
 import time
 from pathlib import Path
 
-import gi
-from frame_code import picture  # beside this script
+import gi  # pyright: ignore[reportMissingImports]
+from frame_code import draw  # beside this script
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstApp, GstRtsp, GstRtspServer  # noqa: E402, F401
+from gi.repository import (  # noqa: E402  # pyright: ignore[reportMissingImports]
+    GLib,
+    Gst,
+    GstApp,  # noqa: F401
+    GstRtsp,
+    GstRtspServer,
+)
 
 USER = "me"
 
 _MAX_LATE_S = 1.0
 
 _ENCODERS = {
-    # One slice a picture: the payloader repeats the parameter sets before each slice of
-    # a key picture, and receivers take that for a new picture.
+    # One slice per frame: the payloader repeats the parameter sets before each slice of
+    # a key frame, which looks like a new frame to receivers.
     "h264": "x264enc name=h264 tune=zerolatency speed-preset=ultrafast bitrate=400 "
     "key-int-max={key} sliced-threads=false threads=1 ! "
     "rtph264pay pt=96 config-interval=-1",
@@ -50,10 +56,10 @@ _ENCODERS = {
 
 
 class Camera(threading.Thread):
-    """Gives a picture at each tick of the clock to every pipeline that runs.
+    """Pushes a frame to every running pipeline at each tick of the clock.
 
-    Numbers follow the clock of the machine from `epoch` on, so that they go on after
-    the server was stopped, frozen or started again.
+    Numbers follow the machine's clock from `epoch` on, so that they continue after the
+    server was stopped, frozen or restarted.
     """
 
     def __init__(self, size: tuple[int, int], rate: int, epoch: float) -> None:
@@ -78,19 +84,19 @@ class Camera(threading.Thread):
         number = 0
         while True:
             elapsed = time.monotonic() - self._epoch
-            # A busy machine makes pictures late, not fewer; after a freeze they are.
+            # A busy machine delays frames without skipping any; a freeze skips them.
             number = max(number + 1, int((elapsed - _MAX_LATE_S) * self._rate))
             time.sleep(max(0.0, number / self._rate - elapsed))
             with self._lock:
                 if not self.is_muted:
-                    self._give(number)
+                    self._push(number)
 
-    def _give(self, number: int) -> None:
+    def _push(self, number: int) -> None:
         width, height = self.size
         data = None
         step = Gst.SECOND // self._rate
         for source, first in self._outlets.items():
-            data = data or picture(number, width, height)
+            data = data or draw(number, width, height)
             if first < 0:
                 first = self._outlets[source] = number
             caps = Gst.Caps.from_string(
@@ -158,7 +164,7 @@ class LiveFactory(GstRtspServer.RTSPMediaFactory):
 
 
 class RecordFactory(GstRtspServer.RTSPMediaFactory):
-    """Writes down what is published, access unit by access unit."""
+    """Records what is published, one access unit after another."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -207,7 +213,7 @@ def _forget_lost_packets(_: Gst.Bin, element: Gst.Element) -> None:
 
 
 class Server:
-    """The RTSP server with its mounts, and the commands that it obeys."""
+    """The RTSP server with its mounts and commands."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         width, height = map(int, options.size.split("x"))
@@ -242,7 +248,7 @@ class Server:
     def port(self) -> int:
         return self._server.get_bound_port()
 
-    def obey(self, name: str, argument: str) -> str:
+    def execute(self, name: str, argument: str) -> str:
         if name == "size":
             width, height = map(int, argument.split("x"))
             self._camera.size = width, height
@@ -266,7 +272,7 @@ class Server:
 
 
 def _protect(factory: GstRtspServer.RTSPMediaFactory) -> None:
-    """For those who have the password; others may know that there is something."""
+    """Require the password; without it, only the existence of the mount shows."""
     permissions = GstRtspServer.RTSPPermissions()
     for role, can_use in (("user", True), ("anonymous", False)):
         permissions.add_role(role)
@@ -314,7 +320,7 @@ def main() -> None:
     def listen() -> None:
         for line in sys.stdin:
             name, _, argument = line.strip().partition(" ")
-            print(server.obey(name, argument), flush=True)
+            print(server.execute(name, argument), flush=True)
         loop.quit()
 
     threading.Thread(target=listen, daemon=True).start()

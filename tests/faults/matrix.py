@@ -1,8 +1,8 @@
-"""Every fault of cameras, lines and viewers against every kind of output.
+"""Runs every fault of cameras, lines and viewers against every kind of output.
 
-    python tests/fault_matrix.py [FAULT ...]
+    python -m tests.faults.matrix [FAULT ...]
 
-prints the table: how soon each output had pictures again, and how many it lost.
+prints how soon each output had frames again after each fault, and how many it lost.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from tests.faults.rig import (
 
 SINKS = ("file", "segments", "rtsp")
 LANES = 3
-"""Rigs that run at the same time."""
+"""Number of rigs that run at the same time."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something goes wrong, and is good again when `happen` returns."""
+    """Something goes wrong, and works again when `happen` returns."""
 
     name: str
     happen: Callable[[Rig], None]
     spoils: bool = False
-    """Pictures may come twice: sent so, or from a decoder that conceals damage."""
+    """Frames may come twice: sent twice, or by a decoder that conceals damage."""
     tears: bool = False
-    """The line may end in the middle of a picture, which the decoder then completes."""
+    """The line may end in the middle of a frame, which the decoder then completes."""
     of: str = "camera"
-    """Whose fault it is: that of the `camera` or of the `viewer`."""
+    """The side that fails, `camera` or `viewer`."""
 
 
 def frozen_camera(rig: Rig) -> None:
@@ -164,7 +164,7 @@ FAULTS = (
     Fault("camera frozen", frozen_camera, tears=True),
     Fault("camera killed, back after 1 s", killed_camera, tears=True),
     Fault("camera restarted", restarted_camera, tears=True),
-    # Two cameras are not in step: what one has sent, the other may send again.
+    # The two cameras are not synchronized: one may repeat frames of the other.
     Fault("camera moved", moved_camera, spoils=True),
     Fault("camera drops us", dropped_clients, tears=True),
     Fault("camera silent", silent_camera),
@@ -174,9 +174,9 @@ FAULTS = (
     Fault("another codec", another_codec, spoils=True),
     Fault("clock back 1 h", clock(-3600)),
     Fault("clock ahead 1 h", clock(3600)),
-    # FFmpeg damages a picture when the clock goes on while it looks at a new stream.
+    # FFmpeg damages a frame if the clock continues while it probes a new stream.
     Fault("clock stuck", line(TIMEOUT_S + 1, stick_clock=True), spoils=True),
-    Fault("flood of repeated pictures", line(TIMEOUT_S + 1, flood=9), spoils=True),
+    Fault("flood of repeated frames", line(TIMEOUT_S + 1, flood=9), spoils=True),
     Fault("line delayed 0.5 s", line(2, delay_ms=500)),
     Fault("line stalled 1 s", line(1, stall=True)),
     Fault("line stalled for long", line(TIMEOUT_S + 1.5, stall=True), tears=True),
@@ -196,7 +196,7 @@ FAULTS = (
 
 @dataclass
 class Row:
-    """What one fault did."""
+    """The effects of one fault."""
 
     fault: Fault
     window: Window
@@ -207,7 +207,7 @@ class Row:
 
 @dataclass
 class Lane:
-    """One run with several faults, one after the other."""
+    """A run with several faults, one after another."""
 
     rows: list[Row]
     problems: list[str]
@@ -215,7 +215,7 @@ class Lane:
 
 
 def run_lane(faults: list[Fault], folder: Path) -> Lane:
-    """Let `faults` happen to one job and look at what its outputs hold."""
+    """Let `faults` happen to one job, and examine its outputs."""
     change_codec = any(fault.happen is another_codec for fault in faults)
     rows = []
     with Rig(folder, options=("--on-loss", "gap"), change_codec=change_codec) as rig:
@@ -225,7 +225,7 @@ def run_lane(faults: list[Fault], folder: Path) -> Lane:
             fault.happen(rig)
             window = Window(begin, rig.now())
             rig.recovered()
-            # It takes a second, in which pictures from before the end come late.
+            # This takes a second, in which late frames still arrive.
             rows.append(Row(fault, window, before, rig.usage()))
         drops = sum(rig.job_status()["drops"].values())
         stop_s = rig.stop()
@@ -238,14 +238,14 @@ def run_lane(faults: list[Fault], folder: Path) -> Lane:
         windows = [row.window for row in rows]
         lost = lost_outside(numbers, windows)
         if lost > drops:
-            problems.append(f"{sink}: {lost} pictures lost without a fault or a drop")
+            problems.append(f"{sink}: {lost} frames lost without a fault or a drop")
         for row in rows:
             row.verdicts[sink] = judge(numbers, row.window)
     return Lane(rows, problems, stop_s)
 
 
 def disorder(numbers: Numbers, rows: list[Row]) -> list[str]:
-    """Times that do not increase, and pictures that are there twice."""
+    """Problems: timestamps that do not increase, and frames that come twice."""
     problems = []
     times = [moment for moment, _ in numbers]
     if any(b <= a for a, b in itertools.pairwise(times)):
@@ -254,24 +254,24 @@ def disorder(numbers: Numbers, rows: list[Row]) -> list[str]:
     for place, (a, b) in enumerate(itertools.pairwise(known)):
         if b > a:
             continue
-        # Damage may show any number: those around it tell when that was.
+        # A damaged frame may show any number: its neighbors give the time.
         when = median(known[max(0, place - RATE) : place + RATE])
         if not any(_excuses(row, when) for row in rows):
-            problems.append(f"picture {b} comes after {a}, {_last_fault(when, rows)}")
+            problems.append(f"frame {b} comes after {a}, {_last_fault(when, rows)}")
     if not known:
-        problems.append("there are no pictures")
+        problems.append("there are no frames")
     return problems
 
 
 def _excuses(row: Row, when: float) -> bool:
-    """Whether a picture around `when` may show another one's number."""
+    """Whether a frame around number `when` may show the number of another one."""
     begin, end = row.window.begin - RATE, row.window.end + 4 * RATE
     is_torn = row.fault.tears and begin < when < row.window.begin + RATE
     return is_torn or (row.fault.spoils and begin < when < end)
 
 
 def _last_fault(when: float, rows: list[Row]) -> str:
-    """What happened before or at picture `when`, for messages."""
+    """The last fault before or at frame `when`, for messages."""
     earlier = [row for row in rows if row.window.begin <= when]
     if not earlier:
         return "before any fault"
@@ -282,7 +282,7 @@ def _last_fault(when: float, rows: list[Row]) -> str:
 
 
 def run_matrix(faults: list[Fault], folder: Path) -> list[Lane]:
-    """All faults, spread over a few jobs."""
+    """Run all faults, spread over a few jobs."""
     lanes = [faults[n::LANES] for n in range(LANES) if faults[n::LANES]]
     with ThreadPoolExecutor(LANES) as pool:
         folders = [folder / f"lane{n}" for n in range(len(lanes))]

@@ -1,8 +1,8 @@
-"""A TCP proxy that makes a line as bad as a test wants, in a process of its own.
+"""A TCP proxy that injects network faults, in a process of its own.
 
-It understands RTSP's framing (``$``, channel, length) in both directions, so that RTP
-packets can be lost, damaged, swapped or given false times while the conversation around
-them stays whole. Anything else is passed on as bytes. Random choices come from a seed.
+It parses RTSP's framing (``$``, channel, length) in both directions, so that RTP
+packets can be lost, damaged, swapped or given wrong timestamps while the RTSP messages
+around them stay intact. Other protocols pass as bytes. Random choices come from a seed.
 
     with FaultProxy(server.port, seed=7) as proxy:
         source = open_source(server.url(port=proxy.port))
@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import Self
 
 _BUFFER_BYTES = 1 << 18
-"""What may wait for its time, each way; the sender has to wait beyond it."""
+"""Bytes that may be delayed, each way; beyond it the sender has to wait."""
 
 _RTP_HEADER_BYTES = 12
 
@@ -38,34 +38,35 @@ _RTSP_BEGINNINGS = (b"OPTIONS ", b"DESCRIBE", b"ANNOUNCE")
 
 @dataclass
 class Faults:
-    """What is wrong with the line; the defaults are a good one."""
+    """The faults of a line; the defaults are a good line."""
 
     delay_ms: float = 0.0
-    """Everything comes later by this."""
+    """Delay of everything, in milliseconds."""
     stall: bool = False
-    """Nothing comes, either way, and the connections stay."""
+    """Nothing passes, either way, while the connections stay open."""
     throttle_kbps: float = 0.0
     """Kilobits per second, each way; 0 is no limit."""
     refuse: bool = False
     """New connections are reset at once."""
     drop: float = 0.0
-    """Share of the RTP packets that is lost."""
+    """Share of the RTP packets that are lost."""
     corrupt: float = 0.0
-    """Share of the RTP packets with a few bits turned over in their payload."""
+    """Share of the RTP packets with a few bits flipped in their payload."""
     reorder: float = 0.0
-    """Share of the RTP packets that come after their successor."""
+    """Share of the RTP packets that arrive after their successor."""
     raw_corrupt: float = 0.0
-    """Share of all pieces, of whatever kind, with a few bits turned over anywhere."""
+    """Share of all messages and packets with a few bits flipped anywhere."""
     stick_clock: bool = False
-    """All RTP packets have the time of the first one that meets this."""
+    """All RTP packets get the timestamp of the first one."""
     flood: int = 0
-    """How often each picture is repeated."""
+    """Number of repetitions of each frame."""
 
 
 class FaultProxy:
-    """Listens on `port` and passes everything on to `target_port`, both on loopback.
+    """Forwards everything from `port` to `target_port`, both on loopback.
 
-    All calls return when the proxy has obeyed; faults act on open connections, too.
+    All calls return when the proxy has executed them; faults affect open connections,
+    too.
     """
 
     def __init__(self, target_port: int, *, seed: int = 0) -> None:
@@ -108,27 +109,27 @@ class FaultProxy:
         self._ask("set", faults)
 
     def clear(self) -> None:
-        """A good line again; what was lost stays lost."""
+        """Make the line good again; what was lost stays lost."""
         self._ask("set", asdict(Faults()))
 
     def cut(self) -> None:
-        """Reset all connections now (RST); new ones are welcome."""
+        """Reset all connections now (RST); new ones are accepted."""
         self._ask("cut")
 
     def jump_clock(self, seconds: float) -> None:
-        """Shift the time of all RTP packets from now on, forwards or backwards."""
+        """Shift the timestamps of all further RTP packets by `seconds`."""
         self._ask("jump", seconds)
 
     def retarget(self, port: int) -> None:
-        """Pass new connections on to another port."""
+        """Forward new connections to another port."""
         self._ask("retarget", port)
 
     @property
     def connections(self) -> int:
-        """How many connections there were since the start."""
-        return int(self._ask("connections"))
+        """Number of connections since the start."""
+        return self._ask("connections")
 
-    def _ask(self, name: str, argument: object = None) -> object:
+    def _ask(self, name: str, argument: object = None) -> int:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([name, argument]) + "\n")
@@ -138,14 +139,14 @@ class FaultProxy:
 
 @dataclass
 class Connection:
-    """What both directions of a connection know."""
+    """State that both directions of a connection share."""
 
     is_rtsp: bool | None = None
-    """None before the client has said anything."""
+    """None until the client has sent something."""
 
 
 class Line:
-    """One direction of one connection: pieces in, late and bad pieces out."""
+    """One direction of a connection: takes pieces, and passes them on late or bad."""
 
     def __init__(
         self,
@@ -168,10 +169,10 @@ class Line:
         self._stuck: dict[int, int] = {}
         self._shifts: dict[int, int] = {}
         self._within: set[int] = set()
-        self._picture: list[tuple[int, bytearray]] = []
+        self._frame: list[tuple[int, bytearray]] = []
 
     async def run(self) -> None:
-        """Until the sender ends it; what is on its way still arrives."""
+        """Run until the sender closes it; data on its way still arrives."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receive())
             tasks.create_task(self._send())
@@ -211,10 +212,10 @@ class Line:
                 self._room.notify()
 
     async def _piece(self) -> bytes:
-        """One packet or message of RTSP; of other protocols, what there is."""
+        """The next packet or message of RTSP; of other protocols, available bytes."""
         first = b""
         if self._connection.is_rtsp is None and self._is_request:
-            # The client speaks first; the answers are read as what it began.
+            # The client's first message decides how both directions are parsed.
             first = await self._reader.read(len(_RTSP_BEGINNINGS[0]))
             self._connection.is_rtsp = first in _RTSP_BEGINNINGS
         if not self._connection.is_rtsp:
@@ -232,7 +233,7 @@ class Line:
         return head + body
 
     def _spoiled(self, piece: bytes) -> list[bytes]:
-        """What becomes of `piece` on the way."""
+        """The pieces that `piece` becomes on the way."""
         faults, rng = self._proxy.faults, self._proxy.rng
         if piece[0] == 0x24 and piece[1] % 2 == 0:
             pieces = [
@@ -262,34 +263,34 @@ class Line:
         return [packet]
 
     def _timed(self, piece: bytes) -> list[bytearray]:
-        """The packet with the clock that the faults want, and the repeated pictures."""
+        """The packet with the timestamp that the faults ask for, and repetitions."""
         faults, channel = self._proxy.faults, piece[1]
         packet = bytearray(piece)
         stamp = int.from_bytes(packet[8:12], "big")
         if channel not in self._within:
-            # A clock that changes inside a picture would tear it apart.
+            # A clock that changes inside a frame would split it.
             self._shifts[channel] = self._proxy.shift
             if not faults.stick_clock:
                 self._stuck.pop(channel, None)
             elif channel not in self._stuck:
                 self._stuck[channel] = stamp + self._proxy.shift
-        is_end = packet[5] & 0x80  # the marker: the picture ends here
+        is_end = packet[5] & 0x80  # the marker: the frame ends here
         (self._within.discard if is_end else self._within.add)(channel)
         stamp = self._stuck.get(channel, stamp + self._shifts[channel])
         packet[8:12] = (stamp & 0xFFFFFFFF).to_bytes(4, "big")
         packets = [packet]
         if faults.flood:
-            self._picture.append((stamp, packet))
+            self._frame.append((stamp, packet))
             if is_end:
                 for repeat in range(1, faults.flood + 1):
-                    for then, each in self._picture:
+                    for then, each in self._frame:
                         copy = bytearray(each)
                         later = (then + repeat) & 0xFFFFFFFF
                         copy[8:12] = later.to_bytes(4, "big")
                         packets.append(copy)
-                self._picture = []
+                self._frame = []
         else:
-            self._picture = []
+            self._frame = []
         for each in packets:
             before = self._sequence.get(channel)
             if before is None:
@@ -300,7 +301,7 @@ class Line:
 
 
 def _flipped(data: bytes, start: int, rng: random.Random) -> bytes:
-    """`data` with one to four bits turned over, at or after byte `start`."""
+    """`data` with one to four bits flipped, at or after byte `start`."""
     if len(data) <= start:
         return data
     spoiled = bytearray(data)
@@ -310,7 +311,7 @@ def _flipped(data: bytes, start: int, rng: random.Random) -> bytes:
 
 
 class Proxy:
-    """The process: the listener, its connections and the commands."""
+    """The server in the child process: a listener, its connections and commands."""
 
     def __init__(self, target_port: int, seed: int) -> None:
         self.faults = Faults()
@@ -337,10 +338,10 @@ class Proxy:
         threading.Thread(target=listen, daemon=True).start()
         while line := await commands.get():
             name, argument = json.loads(line)
-            print(json.dumps(self._obey(name, argument)), flush=True)
+            print(json.dumps(self._execute(name, argument)), flush=True)
         server.close()
 
-    def _obey(self, name: str, argument: object) -> object:
+    def _execute(self, name: str, argument: object) -> int:
         if name == "set":
             assert isinstance(argument, dict)
             for fault, value in argument.items():
@@ -379,7 +380,7 @@ class Proxy:
                 Line(self, connection, there, writer, is_request=False),
             ]
             tasks = [asyncio.create_task(way.run()) for way in ways]
-            # Neither RTSP nor HTTP goes on with half a connection.
+            # Neither RTSP nor HTTP continues with half a connection.
             _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
                 task.cancel()
@@ -393,7 +394,7 @@ class Proxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close so that the other side is told of an error (RST), not of an end."""
+    """Close so that the other side sees an error (RST) and not an end."""
     plain = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):
         linger = struct.pack("ii", 1, 0)

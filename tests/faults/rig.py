@@ -1,9 +1,9 @@
-"""A camera, a bad line, a viewer, and `streamdenoise live` between them, for faults.
+"""A test rig: a camera, bad lines, a viewer, and `streamdenoise live` between them.
 
     camera -> proxy -> live -> a file, segments, proxy -> viewer
 
-Every picture carries its number, and the number is the time when it was made: what the
-outputs hold afterward tells how long each was without pictures and which were lost.
+Every frame shows its number, which stands for the time when it was made. So the outputs
+show afterward how long each was without frames, and which frames were lost.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _START_S = 40.0
 _RECOVERY_S = 120.0
 
 Numbers = list[tuple[float, int | None]]
-"""Presentation time in seconds and number of each picture of an output."""
+"""Presentation time in seconds and number of each frame of an output."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What the job and its children hold."""
+    """Resources of the job and its children."""
 
     threads: int
     descriptors: int
@@ -52,7 +52,7 @@ class Usage:
 
 
 class Rig:
-    """Everything is started by entering the context, and ended by leaving it."""
+    """Entering the context starts everything, and leaving it ends everything."""
 
     def __init__(
         self, folder: Path, *, options: tuple[str, ...] = (), change_codec: bool = False
@@ -113,16 +113,16 @@ class Rig:
 
     @property
     def log(self) -> str:
-        """What the job has said so far."""
+        """The job's log so far."""
         return (self.folder / "log.jsonl").read_text()
 
     def job_status(self) -> dict:
-        """The job's own figures."""
+        """The job's statistics."""
         with urllib.request.urlopen(f"http://{self._status}/status", timeout=5) as page:
             return json.load(page)["stats"]
 
     def usage(self) -> Usage:
-        """What the job holds now; what comes and goes in a second does not count."""
+        """Resources of the job now, without those that it uses for under a second."""
         samples = []
         for _ in range(5):
             samples.append(self._usage_now())
@@ -145,11 +145,11 @@ class Rig:
         )
 
     def now(self) -> float:
-        """The present moment in numbers of pictures."""
+        """The current time as a frame number."""
         return (time.monotonic() - self.camera.epoch) * RATE
 
     def wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        """Until `condition` holds; fails when the job ends or takes too long."""
+        """Wait until `condition` holds; fail if the job ends or takes too long."""
         deadline = time.monotonic() + timeout_s
         while True:
             if self.job.poll() is not None:
@@ -160,11 +160,13 @@ class Rig:
             except OSError:
                 pass  # not listening yet
             if time.monotonic() > deadline:
-                raise AssertionError(f"nothing in {timeout_s:g} s:\n{self.log}")
+                raise AssertionError(
+                    f"nothing happened in {timeout_s:g} s:\n{self.log}"
+                )
             time.sleep(0.1)
 
     def recovered(self) -> None:
-        """Wait until fresh pictures reach all outputs again."""
+        """Wait until fresh frames reach all outputs again."""
         before = {}
 
         def is_well() -> bool:
@@ -181,16 +183,16 @@ class Rig:
         self.wait(is_well, _RECOVERY_S)
 
     def stop(self) -> float:
-        """End the job as a service manager would; seconds that it took."""
+        """End the job as a service manager would; return the seconds that it took."""
         began = time.monotonic()
         self.job.send_signal(signal.SIGTERM)
         self.job.wait(30)
         return time.monotonic() - began
 
     def outputs(self) -> dict[str, Numbers]:
-        """What each output holds, once the job has ended.
+        """The frames of each output, after the job has ended.
 
-        A damaged picture may show any number; one that was not yet made is None.
+        A damaged frame may show any number; one of a later frame becomes None.
         """
         last = self.now()
         return {
@@ -217,7 +219,7 @@ def _of_file(path: Path) -> Iterator[tuple[float, int | None]]:
 
 
 def _of_segments(paths: list[Path]) -> Iterator[tuple[float, int | None]]:
-    """Segments begin at 0 each: here they follow each other."""
+    """Frames of all segments, each of which begins at 0, on one timeline."""
     begin = 0.0
     for path in paths:
         end = begin
@@ -228,9 +230,9 @@ def _of_segments(paths: list[Path]) -> Iterator[tuple[float, int | None]]:
 
 
 def _of_viewer(viewer: GstServer) -> Iterator[tuple[float, int | None]]:
-    """Decodes session by session, as each begins with a decoder of its own."""
+    """Frames of all sessions on one timeline, each decoded by a decoder of its own."""
     moment = 0.0
-    # The end of a session that was cut comes when the next one has begun.
+    # The rest of a session that was cut arrives after the next one has begun.
     published = sorted(viewer.published(), key=lambda unit: unit.session)
     for _, units in itertools.groupby(published, lambda unit: unit.session):
         session = list(units)
@@ -241,17 +243,17 @@ def _of_viewer(viewer: GstServer) -> Iterator[tuple[float, int | None]]:
         decoder.thread_type = "SLICE"
         position = 0
         for unit in session:
-            for picture in decoder.decode(av.Packet(unit.data)):
-                yield times[position], _number_of(picture)
+            for decoded in decoder.decode(av.Packet(unit.data)):
+                yield times[position], _number_of(decoded)
                 position += 1
-        for picture in decoder.decode(None):
-            yield times[position], _number_of(picture)
+        for decoded in decoder.decode(None):
+            yield times[position], _number_of(decoded)
             position += 1
         moment = times[-1]
 
 
-def _number_of(picture: av.VideoFrame) -> int | None:
-    luma = picture.to_ndarray(format="gray")
+def _number_of(frame: av.VideoFrame) -> int | None:
+    luma = frame.to_ndarray(format="gray")
     return frame_number(_Luma((luma,)))  # pyright: ignore[reportArgumentType]
 
 
@@ -262,7 +264,7 @@ class _Luma:
 
 @dataclass(frozen=True)
 class Window:
-    """When a fault was, in numbers of pictures."""
+    """Begin and end of a fault as frame numbers."""
 
     begin: float
     end: float
@@ -270,16 +272,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a fault did to one output."""
+    """The effect of a fault on one output."""
 
     back_s: float
-    """From the end of the fault to the first picture made after it."""
+    """Seconds from the end of the fault to the first frame made after it."""
     lost: int
-    """Pictures made during and just after the fault that are not there."""
+    """Frames made from a second before the fault on that are missing."""
 
 
 def judge(numbers: Numbers, window: Window) -> Verdict:
-    """What became of the pictures around `window`."""
+    """The effect of the fault in `window` on an output."""
     known = sorted(number for _, number in numbers if number is not None)
     after = bisect_right(known, window.end)
     if after == len(known):
@@ -292,7 +294,7 @@ def judge(numbers: Numbers, window: Window) -> Verdict:
 
 
 def lost_outside(numbers: Numbers, windows: list[Window]) -> int:
-    """Pictures that are missing though nothing was wrong when they were made."""
+    """Number of missing frames that were made while there was no fault."""
     known = sorted({number for _, number in numbers if number is not None})
     lost = 0
     for a, b in itertools.pairwise(known):

@@ -1,7 +1,7 @@
 """A small RTSP server on loopback, in a process of its own.
 
-FFmpeg's writer keeps the interpreter to itself while it waits for an answer: a server
-in a thread of the same process could never give it.
+FFmpeg's writer holds the interpreter lock while it waits for an answer, so a server in
+a thread of the same process could never answer.
 """
 
 import base64
@@ -11,20 +11,21 @@ import socket
 import subprocess
 import sys
 import threading
+from io import BufferedRWPair
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 
 class RTSPServer:
-    """Starts the server, and after the block tells what it saw.
+    """Runs the server in the context, and afterward has what it saw.
 
     Args:
-        password: Of the user `me`, asked from players.
-        publishing_password: Of the user `me`, asked from who publishes.
+        password: Password of the user `me` for players.
+        publishing_password: Password of the user `me` for publishers.
         freeze: Keep a player's connection open in silence after the last packet.
         stall: A method that is never answered.
-        stop_reading: Read nothing any more after RECORD was answered.
-        port: To listen on; 0 takes a free one.
+        stop_reading: Stop reading after RECORD was answered.
+        port: Port to listen on; 0 takes a free one.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class RTSPServer:
         ]
         self.methods: list[str] = []
         self.description = ""
-        self.pictures = 0
+        self.frames = 0
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -61,7 +62,7 @@ class RTSPServer:
         return self
 
     def kill(self) -> None:
-        """End it in mid-stream, as a crash would; it then tells nothing."""
+        """End it in mid-stream, as a crash would; it then reports nothing."""
         self._process.kill()
 
     def __exit__(
@@ -71,22 +72,22 @@ class RTSPServer:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            told = self._process.communicate(timeout=10)[0]
+            report = self._process.communicate(timeout=10)[0]
         finally:
             self._process.kill()
             self._process.wait()
-        if not told:
+        if not report:
             return
-        seen = json.loads(told)
+        seen = json.loads(report)
         self.methods = seen["methods"]
         self.description = seen["description"]
-        self.pictures = seen["pictures"]
+        self.frames = seen["frames"]
 
 
 class Server:
     """Records what is published (ANNOUNCE, RECORD) and plays it back (PLAY).
 
-    A `password` asks players for Basic authentication. After the last packet the
+    With a `password`, players need Basic authentication. After the last packet the
     player's connection is closed, or with `freeze` kept open in silence.
     """
 
@@ -122,11 +123,11 @@ class Server:
                     continue  # the other side is gone
 
     def wait_until_idle(self) -> None:
-        """Hear the last connection out, where it is one that ends by itself."""
+        """Wait for the end of the last connection, if it ends by itself."""
         if not (self._freeze or self._stall or self._stop_reading):
             self._idle.wait(5)
 
-    def _talk(self, stream: BinaryIO) -> None:
+    def _talk(self, stream: BufferedRWPair) -> None:
         while True:
             first = stream.read(1)
             if not first:
@@ -197,8 +198,8 @@ def main() -> None:
     seen = {
         "methods": server.methods,
         "description": server.description.decode(),
-        # The marker bit ends each picture.
-        "pictures": sum(data[1] >> 7 for data in server.packets),
+        # The marker bit ends each frame.
+        "frames": sum(data[1] >> 7 for data in server.packets),
     }
     print(json.dumps(seen))
 

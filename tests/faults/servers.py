@@ -1,7 +1,7 @@
 """Real streaming servers on loopback, each in a process of its own.
 
-FFmpeg may keep the interpreter to itself while it waits for an answer: a server in a
-thread of the same process could never give it.
+FFmpeg may hold the interpreter lock while it waits for an answer, so a server in a
+thread of the same process could never answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from tests.conftest import skip_or_fail
-from tests.faults.frame_code import number_in, picture
+from tests.faults.frame_code import draw, number_in
 
 USER = "me"
 
@@ -35,13 +35,13 @@ _START_S = 20.0
 
 
 def free_port() -> int:
-    """A port that the kernel holds to be free, for programs that cannot ask it."""
+    """A free port, for programs that cannot let the kernel choose one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
 def wait_for_port(port: int, process: subprocess.Popen) -> None:
-    """Until somebody listens; fails when `process` ends or takes too long."""
+    """Wait until `process` listens; fail if it ends or takes too long."""
     deadline = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < deadline:
         with socket.socket() as probe:
@@ -53,14 +53,14 @@ def wait_for_port(port: int, process: subprocess.Popen) -> None:
 
 
 class _Server(ABC):
-    """A server process that is always ended, and may be frozen before."""
+    """A server process that leaving the context ends, and that can be frozen."""
 
     port: int
     _process: subprocess.Popen | None = None
 
     @abstractmethod
     def _start(self, port: int) -> None:
-        """Run the process; 0 takes a free port."""
+        """Run the process on `port`; 0 takes a free one."""
 
     def __enter__(self) -> Self:
         self._start(0)
@@ -75,12 +75,12 @@ class _Server(ABC):
         self.kill()
 
     def freeze(self) -> None:
-        """Stop the process; its connections stay, and are silent."""
+        """Suspend the process; its connections stay open in silence."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Go on after `freeze`."""
+        """Continue after `freeze`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -96,14 +96,14 @@ class _Server(ABC):
         self._process = None
 
     def restart(self, port: int | None = None) -> None:
-        """Kill it where it runs, and start it on the same port, or on `port`."""
+        """Kill it if it runs, and start it on the same port, or on `port`."""
         self.kill()
         self._start(self.port if port is None else port)
 
 
 @dataclass(frozen=True)
 class Published:
-    """One access unit that a server got from a publisher."""
+    """One access unit that a server received from a publisher."""
 
     session: int
     """Number of the publisher's connection, from 0."""
@@ -114,19 +114,20 @@ class Published:
 
 
 class GstServer(_Server):
-    """GStreamer's RTSP server with the live pattern of `picture` at ``/live``.
+    """GStreamer's RTSP server with the live pattern of `draw` at ``/live``.
 
-    The numbers of the pictures follow the clock of the machine, whatever happens to
-    the server: a picture every 1 / `rate` s.
+    Frame numbers follow the machine's clock, whatever happens to the server: one frame
+    every 1 / `rate` s.
 
     Args:
         auth: `none`, `basic` or `digest`, for the user ``me`` and `password`.
         protocols: `tcp`, `udp` or `both`.
-        key_interval: Pictures from one key frame to the next.
+        key_interval: Frames from one key frame to the next.
         codec: `h264` or `h265`.
-        change_codec: The `codec` command works.
-        record_to: A folder; publishers may send H.264 to ``/record`` then.
-        epoch: When picture 0 was, by ``time.monotonic()``; None is now.
+        change_codec: Make the `codec` command available.
+        record_to: Folder for the H.264 that is published to ``/record``; None for no
+            such mount.
+        epoch: Time of frame 0 by ``time.monotonic()``; None for now.
     """
 
     def __init__(
@@ -179,7 +180,7 @@ class GstServer(_Server):
         self.port = int(line)
 
     def command(self, text: str) -> str:
-        """Have the server obey; see gst_server.py for what there is."""
+        """Execute a command; see gst_server.py for the commands."""
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -192,7 +193,7 @@ class GstServer(_Server):
 
     @property
     def connections(self) -> int:
-        """How many connections there were since the start."""
+        """Number of connections since the start."""
         return int(self.command("count"))
 
     def url(
@@ -202,7 +203,7 @@ class GstServer(_Server):
         port: int | None = None,
         password: str | None = None,
     ) -> str:
-        """The address; `port` is that of a proxy, `password` another one to try."""
+        """The address, through a proxy on `port`, or with another `password`."""
         userinfo = ""
         if self._auth != "none":
             chosen = self._password if password is None else password
@@ -210,7 +211,7 @@ class GstServer(_Server):
         return f"rtsp://{userinfo}127.0.0.1:{port or self.port}/{mount}"
 
     def published(self) -> list[Published]:
-        """What was published so far, over all restarts, in order of arrival."""
+        """All access units so far, over all restarts, in order of arrival."""
         assert self._record_to is not None
         units: list[Published] = []
         for start in range(self._starts):
@@ -227,7 +228,7 @@ class GstServer(_Server):
 
 
 def shown_numbers(units: list[Published]) -> list[int | None]:
-    """The number that each published picture shows; None where it shows none."""
+    """The number that each published frame shows; None if it is unreadable."""
     shown: list[int | None] = []
     for _, session in groupby(units, key=lambda unit: unit.session):
         decoder = av.CodecContext.create("h264", "r")
@@ -243,7 +244,7 @@ def shown_numbers(units: list[Published]) -> list[int | None]:
 
 
 class VlcServer(_Server):
-    """VLC, which serves RTSP over UDP only: `num_frames` of `picture`, in a loop."""
+    """VLC, which serves RTSP over UDP only: `num_frames` frames in a loop."""
 
     def __init__(
         self,
@@ -299,12 +300,12 @@ class VlcServer(_Server):
 
 
 class FfmpegServer(_Server):
-    """FFmpeg, which sends a clip over and over, at its own pace.
+    """FFmpeg, which sends a clip in a loop, at its own pace.
 
     Args:
         clip: A file with H.264, which is not encoded again.
-        output: Options and address, as on FFmpeg's command line; a word PORT in them
-            stands for a free port.
+        output: Options and address, as on FFmpeg's command line; PORT in them stands
+            for a free port.
     """
 
     def __init__(self, clip: Path, *output: str) -> None:
@@ -330,7 +331,7 @@ def write_numbered_clip(
     num_frames: int,
     key_interval: int = 25,
 ) -> None:
-    """H.264 of `picture` 0, 1, 2, ... in the container of the path's suffix."""
+    """Write frames 0, 1, 2, ... as H.264 in the container of the path's suffix."""
     width, height = size
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
@@ -341,14 +342,14 @@ def write_numbered_clip(
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.gop_size = key_interval
         for number in range(num_frames):
-            frame = numbered_picture(number, width, height)
+            frame = numbered_frame(number, width, height)
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
-def numbered_picture(number: int, width: int, height: int) -> av.VideoFrame:
-    """`picture` as FFmpeg's frame, without a timestamp; both sides are even."""
-    data = np.frombuffer(picture(number, width, height), np.uint8)
+def numbered_frame(number: int, width: int, height: int) -> av.VideoFrame:
+    """`draw` as an FFmpeg frame without a timestamp; both sides must be even."""
+    data = np.frombuffer(draw(number, width, height), np.uint8)
     rows = data.reshape(height * 3 // 2, width)
     return av.VideoFrame.from_ndarray(rows, format="yuv420p")

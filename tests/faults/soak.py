@@ -1,10 +1,10 @@
-"""A live job under random faults for a while, and whether it grows.
+"""Runs a live job under random faults for a while, and looks for leaks.
 
-    python tests/soak.py --minutes 60 --seed 1
+    python -m tests.faults.soak --minutes 60 --seed 1
 
-Prints one line a fault, then the slopes of memory, descriptors, threads and latency per
-hour with their 95 % confidence intervals; fails when one of them surely grows, when the
-job ends by itself, or when an output holds something that it should not.
+Prints one line per fault, then the slopes of memory, descriptors, threads and latency
+per hour with 95% confidence intervals. Fails if one of them certainly grows, if the job
+ends by itself, or if an output is not in order.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tests.faults.matrix import FAULTS, Row, disorder
 from tests.faults.rig import RATE, Rig, Window, judge
 
 CALM_S = 3.0
-"""Between faults: the samples are taken at its end."""
+"""Seconds between faults; samples are taken at the end."""
 
 WARM_UP_MINUTES = 10.0
-"""Left out of the slopes, or the first quarter of a shorter run."""
+"""Left out of the slopes; of a shorter run, the first quarter."""
 
 MOST = {
     "memory, MB": (20.0, 15.0),
@@ -35,9 +35,9 @@ MOST = {
     "threads": (2.0, 4.0),
     "latency p99, ms": (100.0, 200.0),
 }
-"""Growth that is borne, per hour and in all. It is a leak when the whole interval of
-the slope is above the first, and the growth over the run above the second: a short run
-has a steep slope for the least step."""
+"""Tolerated growth, per hour and in all. It is a leak if the whole interval of the
+slope is above the first, and the growth over the run above the second: in a short run
+the smallest step makes a steep slope."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Slope:
 
 
 def slope(hours: np.ndarray, values: np.ndarray) -> Slope:
-    """The slope of `values`, and 1.96 standard errors of it."""
+    """The slope of `values`, and 1.96 times its standard error."""
     if len(hours) < 4:
         return Slope(0.0, math.inf)
     centered = hours - hours.mean()
@@ -61,7 +61,7 @@ def slope(hours: np.ndarray, values: np.ndarray) -> Slope:
 
 
 def soak(minutes: float, seed: int, folder: Path) -> int:
-    """Run, print and judge; the number of problems."""
+    """Run, and print the results; return the number of problems."""
     rng = random.Random(seed)
     rows: list[Row] = []
     samples: list[tuple[float, ...]] = []
@@ -107,7 +107,7 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
         back = [judge(numbers, row.window).back_s for row in rows]
         finite = [seconds for seconds in back if math.isfinite(seconds)]
         print(
-            f"{sink}: {len(numbers)} pictures, {numbers[-1][0] / 60:.1f} min, back "
+            f"{sink}: {len(numbers)} frames, {numbers[-1][0] / 60:.1f} min, back "
             f"after {np.median(finite):.1f} s in the median, "
             f"{max(finite):.1f} s at most"
         )
@@ -121,7 +121,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    print(f"seed {options.seed}, {options.minutes:g} minutes, {RATE} pictures a second")
+    print(f"seed {options.seed}, {options.minutes:g} minutes, {RATE} frames a second")
     with tempfile.TemporaryDirectory() as folder:
         return bool(soak(options.minutes, options.seed, Path(folder)))
 

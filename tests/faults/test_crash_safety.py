@@ -1,4 +1,4 @@
-"""Recordings that are killed at any moment can be played as far as they got."""
+"""Recordings that are killed at any moment are playable up to that moment."""
 
 import logging
 import os
@@ -20,21 +20,21 @@ from tests.conftest import skip_or_fail
 KILLS = 50
 RATE = 30
 
-# What x264 holds back with the preset `veryfast`: its look-ahead and its B-frames.
+# Frames that x264 holds back with the preset `veryfast`: look-ahead and B-frames.
 HELD_BACK = 11
 
 B_FRAMES = 3
 
-# Pictures wait 0.4 s for the end of their fragment or cluster, which Matroska measures
-# by the time of presentation; one more ends the block, one is being written.
+# Frames wait 0.4 s for the end of their fragment or cluster, which Matroska measures in
+# presentation time; one more ends the block, and one is being written.
 LOST_AT_MOST = HELD_BACK + B_FRAMES + RATE * 4 // 10 + 2
 assert LOST_AT_MOST < RATE  # less than a second
 
 SEGMENT_FRAMES = 40
 
-# Each recording is a process of its own, forked from one that has everything imported.
-# It tells how many frames each sink has taken through memory that both share, and is
-# killed when it has written so many, and a random fraction of a millisecond later.
+# Each recording is a process of its own, forked from one that has imported everything.
+# It reports the number of frames that each sink has taken in shared memory, and is
+# killed a random time after it has written a random number of frames.
 RECORDER = """
 import mmap, os, random, signal, struct, sys, time
 from datetime import datetime, timedelta
@@ -53,10 +53,10 @@ encoder = EncoderConfig("x264", preset="veryfast")
 info = StreamInfo(64, 48, "yuv420p", Fraction(rate), Fraction(1, rate), is_live=True)
 chroma = np.full((24, 32), 128, np.uint8)
 gradient = np.add.outer(np.arange(48), np.arange(64))
-pictures = [((gradient + 3 * n) % 200 + 20).astype(np.uint8) for n in range(200)]
+lumas = [((gradient + 3 * n) % 200 + 20).astype(np.uint8) for n in range(200)]
 
 def frame(n):
-    planes = (pictures[n % 200], chroma, chroma)
+    planes = (lumas[n % 200], chroma, chroma)
     return Frame(planes, "yuv420p", ColorInfo(), n, Fraction(1, rate), n, 0.0)
 
 def record(here, number, written):
@@ -102,24 +102,24 @@ for number in range(kills):
 
 
 def count(path: Path) -> int:
-    """Pictures in a file, which must be whole but for a torn last packet."""
+    """Number of frames in a file, which must be intact except for the last packet."""
     times: list[float] = []
     with av.open(str(path)) as container:
         packets = list(container.demux(video=0))
         for place, packet in enumerate(packets):
             try:
-                times += [float(picture.time) for picture in packet.decode()]
+                times += [float(frame.time) for frame in packet.decode()]
             except av.error.InvalidDataError:
                 assert place >= len(packets) - 2, f"{path} is damaged in the middle"
     steps = [round((b - a) * RATE) for a, b in pairwise(times)]
-    # A picture comes before the B-frames that are shown before it.
+    # A frame is stored before the B-frames that are shown before it.
     assert set(steps[:-B_FRAMES]) <= {1}, f"{path} has a hole"
     return len(times)
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, int]]:
-    """Folders of what was left behind, and how many frames were written there."""
+    """Folders of killed recordings, and the number of frames written to each."""
     if not hasattr(os, "fork"):
         skip_or_fail("fork", "processes cannot be forked here")
     folder = tmp_path_factory.mktemp("killed")
@@ -145,7 +145,7 @@ def test_killed_at_50_moments(killed: list[tuple[Path, int]], ending: str) -> No
 
 
 def test_segments_killed_at_50_moments(killed: list[tuple[Path, int]]) -> None:
-    """Only the present segment, and the one that is being finished, lack anything."""
+    """Only the current segment, and the one being finished, are incomplete."""
     moments, lost, finishing = 0, [], 0
     for here, written in killed:
         names = sorted((here / "segments").iterdir())
@@ -159,9 +159,9 @@ def test_segments_killed_at_50_moments(killed: list[tuple[Path, int]]) -> None:
             begun == written // SEGMENT_FRAMES
         )
         assert 1 <= len(partial) <= 2
-        present = written - begun * SEGMENT_FRAMES
-        # A file that was just begun may hold nothing yet.
-        lost.append(present - _count_if_begun(partial[-1], present))
+        current = written - begun * SEGMENT_FRAMES
+        # A file that was just begun may be empty.
+        lost.append(current - _count_if_begun(partial[-1], current))
         if len(partial) == 2:
             finishing += 1
             lost.append(SEGMENT_FRAMES - count(partial[0]))
@@ -178,7 +178,7 @@ def _count_if_begun(path: Path, frames: int) -> int:
     return count(path) if frames > LOST_AT_MOST else 0
 
 
-def test_recordings_are_put_on_the_disk_again_and_again(
+def test_recordings_are_synced_to_disk_repeatedly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "out.mkv"
@@ -202,7 +202,7 @@ def test_recordings_are_put_on_the_disk_again_and_again(
     assert threading.current_thread().name not in {name for _, name in synced}
 
 
-def test_a_disk_that_fails_to_sync_stops_nothing(
+def test_a_failed_sync_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "out.mkv").touch()
@@ -213,8 +213,8 @@ def test_a_disk_that_fails_to_sync_stops_nothing(
     monkeypatch.setattr(disk_sync, "_sync", fail)
     with caplog.at_level(logging.WARNING):
         DiskSync(tmp_path / "out.mkv").close(timeout_s=30)
-    (told,) = caplog.messages
-    assert told.endswith("may not survive a cut of the power: input/output error")
+    (message,) = caplog.messages
+    assert message.endswith("may not survive a power cut: input/output error")
 
 
 def test_a_disk_that_hangs_is_not_waited_for(

@@ -1,4 +1,4 @@
-"""No fault of a camera, a line or a viewer needs a human; see fault_matrix.py."""
+"""No fault of a camera, a line or a viewer needs a human; see matrix.py."""
 
 import itertools
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from tests.conftest import REPORT
 from tests.faults.matrix import FAULTS, SINKS, Lane, run_matrix, table
 from tests.faults.rig import TIMEOUT_S
 
-# The lanes run with all their faults in the first test that asks.
+# The first test that uses the lanes runs all faults.
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -18,7 +18,7 @@ def lanes(tmp_path_factory: pytest.TempPathFactory) -> list[Lane]:
     return run_matrix(list(FAULTS), tmp_path_factory.mktemp("matrix"))
 
 
-def test_outputs_hold_each_picture_once_in_order_and_lose_none_without_a_fault(
+def test_outputs_have_each_frame_once_in_order_and_lose_none_without_a_fault(
     lanes: list[Lane], record_property: Callable[[str, object], None]
 ):
     cells = f"{len(FAULTS) * len(SINKS)} cells of the fault matrix"
@@ -26,20 +26,20 @@ def test_outputs_hold_each_picture_once_in_order_and_lose_none_without_a_fault(
     assert [problem for lane in lanes for problem in lane.problems] == []
 
 
-def test_every_output_has_pictures_again_soon_after_every_fault(lanes: list[Lane]):
+def test_every_output_has_frames_again_soon_after_every_fault(lanes: list[Lane]):
     for row, sink in itertools.product(
         (row for lane in lanes for row in lane.rows), SINKS
     ):
         verdict = row.verdicts[sink]
-        # Twice the back-off, which has grown with the outage, then a connection, which
-        # FFmpeg takes a second for, and a key frame.
+        # Twice the back-off, which grows with the outage, then a second for FFmpeg to
+        # connect, and a key frame.
         outage_s = (row.window.end - row.window.begin) / 15 + TIMEOUT_S
         assert verdict.back_s < 2 * outage_s + 4, (row.fault.name, sink)
 
 
 def test_nothing_is_left_behind(lanes: list[Lane]):
     for lane in lanes:
-        # OpenCV and the encoders start their threads with the first fault or two.
+        # OpenCV and the encoders start their threads during the first faults.
         first, last = lane.rows[2].before, lane.rows[-1].after
         assert last.threads <= first.threads + 2
         assert last.descriptors <= first.descriptors + 2

@@ -1,4 +1,4 @@
-"""The proxy that tests of bad lines rely on does what it says, and nothing else."""
+"""The fault proxy injects exactly the faults that are set."""
 
 import socket
 import threading
@@ -12,14 +12,14 @@ import av
 import pytest
 
 from tests.faults.proxy import FaultProxy
-from tests.faults.servers import GstServer, Published, numbered_picture, shown_numbers
+from tests.faults.servers import GstServer, Published, numbered_frame, shown_numbers
 
 OPENING = b"OPTIONS rtsp://x RTSP/1.0\r\nCSeq: 1\r\n\r\n"
 ANSWER = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 4\r\n\r\n$$$$"
 
 
 def packet(number: int, size: int = 100, *, is_end: bool = True) -> bytes:
-    """A framed RTP packet, the end of a picture or not."""
+    """A framed RTP packet; `is_end` sets the marker that ends a frame."""
     header = b"\x80\xe0" if is_end else b"\x80\x60"
     header += number.to_bytes(2, "big") + (number * 3600).to_bytes(4, "big")
     data = header + b"\0\0\0\1" + bytes(size)
@@ -28,7 +28,7 @@ def packet(number: int, size: int = 100, *, is_end: bool = True) -> bytes:
 
 @contextmanager
 def line(seed: int = 0) -> Iterator[tuple[FaultProxy, socket.socket, socket.socket]]:
-    """The proxy, the client's end and the server's end of a connection through it."""
+    """A proxy, and both ends of a connection through it: client, server."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         FaultProxy(listener.getsockname()[1], seed=seed) as proxy,
@@ -118,7 +118,7 @@ def test_clocks_and_floods() -> None:
         assert stamps([receive(client, len(packet(2)))]) == [expected]
 
 
-def test_clocks_change_between_pictures_only() -> None:
+def test_clocks_change_only_between_frames() -> None:
     with line() as (proxy, client, server):
 
         def stamp(number: int, *, is_end: bool) -> int:
@@ -207,7 +207,7 @@ def test_other_protocols_pass_as_bytes() -> None:
         server, _ = listener.accept()
         with server:
             server.settimeout(5)
-            server.sendall(data)  # before the client says anything
+            server.sendall(data)  # before the client sends anything
             assert receive(client, len(data)) == data
             client.sendall(data)
             assert receive(server, len(data)) == data
@@ -217,21 +217,21 @@ def test_other_protocols_pass_as_bytes() -> None:
 
 
 def publish(
-    server: GstServer, proxy: FaultProxy, pictures: range, least: int
+    server: GstServer, proxy: FaultProxy, frames: range, least: int
 ) -> list[Published]:
-    """Everything that the server has got when at least so many of them arrived."""
+    """Publish `frames`; return what the server received after `least` of them."""
     url, options = server.url("record", port=proxy.port), {"rtsp_transport": "tcp"}
     fast = {"preset": "ultrafast", "tune": "zerolatency"}
     before = len(server.published())
     with av.open(url, "w", format="rtsp", options=options) as out:
         stream = out.add_stream("libx264", rate=50, options=fast)
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for number in pictures:
-            frame = numbered_picture(number, 320, 180)
+        for number in frames:
+            frame = numbered_frame(number, 320, 180)
             frame.pts = number
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-        # What the server has not looked at when the publisher leaves is gone.
+        # When the publisher leaves, the server discards what it has not parsed.
         deadline = time.monotonic() + 10
         while len(units := server.published()) < before + least:
             assert time.monotonic() < deadline

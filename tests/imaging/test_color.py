@@ -12,7 +12,7 @@ from streamdenoise.imaging.color import (
     yuv420_to_rgb,
     yuv420_to_rgb_exact,
 )
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 
 # Published 8-bit limited-range values of the 100 % primaries.
 PRIMARIES_709 = {
@@ -145,10 +145,10 @@ def test_any_frame_becomes_rgb() -> None:
 )
 def test_every_format_to_every_other(source: str, target: str) -> None:
     color = ColorInfo(1, 1)
-    planes, _ = convert_picture((flat((90, 90, 90)),), "rgb24", source, color)
-    converted, tags = convert_picture(planes, source, target, color)
+    planes, _ = convert_planes((flat((90, 90, 90)),), "rgb24", source, color)
+    converted, tags = convert_planes(planes, source, target, color)
     assert tuple(plane.shape for plane in converted) == plane_shapes(target, 4, 4)
-    back, _ = convert_picture(converted, target, "rgb24", tags)
+    back, _ = convert_planes(converted, target, "rgb24", tags)
     assert np.abs(back[0].astype(int) - 90).max() <= 1
 
 

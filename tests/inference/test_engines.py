@@ -45,7 +45,7 @@ from streamdenoise.inference.registry import (
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import has_cuda
 from train.classic.checkpoint import save_network
-from train.classic.export import compile_network
+from train.classic.export import export_network
 from train.classic.networks.registry import NetworkSpec
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_tensorrt_rtx_builds_networks_of_pictures(
     spec = NetworkSpec("unet", 3, 8)
     path = tmp_path / "mine.safetensors"
     save_network(path, spec.build(), spec, {})
-    artifact = open_artifact(str(compile_network(path, tmp_path)))
+    artifact = open_artifact(str(export_network(path, tmp_path)))
     for name in ("tensorrt-rtx", "tensorrt-rtx-fp32"):
         build_engine(StepRequest(name, artifact, 64, 96), ADA, store=store)
     assert {stored.spec.backend for stored in store.engines() if stored.spec} == {

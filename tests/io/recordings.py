@@ -1,4 +1,4 @@
-"""Recordings for tests: frames that carry their number, and reading them back."""
+"""Recordings of frames that show their number, and reading them back."""
 
 import os
 import time
@@ -27,7 +27,7 @@ START = datetime(2031, 5, 7, 23, 59, 0)
 
 
 def frame(index: int, at_ms: int | None = None, size: tuple[int, int] = (64, 48)):
-    """A flat frame whose brightness is its number, modulo `LEVELS`."""
+    """A flat frame whose brightness shows its number, modulo `LEVELS`."""
     width, height = size
     return make_frame(
         index,
@@ -40,7 +40,7 @@ def frame(index: int, at_ms: int | None = None, size: tuple[int, int] = (64, 48)
 
 
 def noise(index: int) -> Frame:
-    """32 kB and more for each in H.264."""
+    """A frame that takes at least 32 kB in H.264."""
     time_base = Fraction(1, 1000)
     return noise_frame(
         index, width=192, height=144, pts=index * 1000 // RATE, time_base=time_base
@@ -48,7 +48,7 @@ def noise(index: int) -> Frame:
 
 
 class WallClock:
-    """Ticks with the frames that are written, as the real one does in a live job."""
+    """A clock that `record` advances with the timestamps of the frames."""
 
     def __init__(self, moment: datetime = START) -> None:
         self.moment = moment
@@ -58,24 +58,27 @@ class WallClock:
 
 
 def decode(path: Path) -> tuple[list[int], list[float], bool]:
-    """Numbers and times in s of the pictures; and whether the first is a key frame.
+    """Read the numbers and times in seconds of all frames.
 
-    A last packet that a full disk or a crash has torn is left out.
+    A last packet that was cut off by a full disk or a crash is skipped.
+
+    Returns:
+        Numbers, times, and whether the first frame is a key frame.
     """
     numbers, times, keys = [], [], []
     with av.open(str(path)) as container:
         packets = list(container.demux(video=0))
         for place, packet in enumerate(packets):
             try:
-                pictures = packet.decode()
+                decoded = packet.decode()
             except av.error.InvalidDataError:
                 assert place >= len(packets) - 2, "damage before the last packet"
                 continue
-            for picture in pictures:
-                luma = picture.to_ndarray()[: picture.height].mean()
+            for each in decoded:
+                luma = each.to_ndarray()[: each.height].mean()
                 numbers.append(round(float(luma)) - 20)
-                times.append(float(picture.time))
-                keys.append(picture.key_frame)
+                times.append(float(each.time))
+                keys.append(each.key_frame)
     return numbers, times, bool(keys and keys[0])
 
 
@@ -102,7 +105,7 @@ def make_old(path: Path, age_s: float, content: bytes = bytes(1000)) -> None:
 
 def sizes_of(folder: Path) -> Iterator[int]:
     for each in list(folder.iterdir()):
-        with suppress(FileNotFoundError):  # renamed or deleted meanwhile
+        with suppress(FileNotFoundError):  # renamed or deleted since
             yield each.stat().st_size
 
 

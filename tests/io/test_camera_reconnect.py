@@ -1,4 +1,4 @@
-"""A webcam that is unplugged and plugged in again: a virtual screen that is killed."""
+"""A webcam that is unplugged and plugged in again: a virtual screen stands for it."""
 
 import itertools
 import os
@@ -25,7 +25,7 @@ SIZE = (320, 240)
 
 
 class Webcam:
-    """FFmpeg grabs the screen of an X server as it grabs pictures of a webcam."""
+    """A screen of an X server, which FFmpeg captures as it captures a webcam."""
 
     def __init__(self) -> None:
         if shutil.which("Xvfb") is None:
@@ -83,7 +83,7 @@ def take(frames: Iterator[Frame], number: int) -> list[Frame]:
     return list(itertools.islice(frames, number))
 
 
-def test_it_comes_back_as_often_as_it_is_plugged_in(webcam: Webcam):
+def test_it_reconnects_whenever_it_is_plugged_in(webcam: Webcam):
     webcam.plug_in()
     us = psutil.Process()
     with webcam.source(Reconnect()) as source:
@@ -94,7 +94,7 @@ def test_it_comes_back_as_often_as_it_is_plugged_in(webcam: Webcam):
             webcam.unplug()
             plugging = threading.Timer(0.3, webcam.plug_in, [size])
             plugging.start()
-            while source.reconnects < number:  # FFmpeg has some pictures in stock
+            while source.reconnects < number:  # FFmpeg still has some frames
                 taken += take(frames, 1)
             plugging.join()
             taken += take(frames, 2)
@@ -110,7 +110,7 @@ def test_it_comes_back_as_often_as_it_is_plugged_in(webcam: Webcam):
     assert timeline[-1].time_s == pytest.approx(elapsed_s, abs=0.5)
 
 
-def test_it_is_waited_for_where_that_is_wanted(webcam: Webcam):
+def test_the_first_connection_waits_if_asked(webcam: Webcam):
     plugging = threading.Timer(0.5, webcam.plug_in)
     plugging.start()
     with webcam.source(Reconnect(first=True)) as source:
@@ -118,7 +118,7 @@ def test_it_is_waited_for_where_that_is_wanted(webcam: Webcam):
     plugging.join()
 
 
-def test_it_is_lost_where_no_attempts_are_wanted(webcam: Webcam):
+def test_without_attempts_it_is_lost(webcam: Webcam):
     webcam.plug_in()
     with webcam.source(Reconnect(attempts=0)) as source:
         frames = iter(source)

@@ -36,7 +36,7 @@ from tests.io.recordings import (
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 2 MB of its own."""
+    """A separate disk of 2 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
@@ -53,10 +53,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
-def test_on_a_full_disk_the_oldest_go_and_recording_goes_on(
+def test_the_oldest_recordings_make_room_on_a_full_disk(
     small_disk: Path, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """About 6 MB in segments of 0.35 MB onto a disk of 2 MB."""
+    """Records about 6 MB in segments of 0.35 MB to a disk of 2 MB."""
     clock = WallClock()
     (small_disk / f"diary{ending}").write_bytes(b"not a recording")
     sink = SegmentSink(
@@ -72,16 +72,14 @@ def test_on_a_full_disk_the_oldest_go_and_recording_goes_on(
     names.remove(f"diary{ending}")
     assert f"23-59-17{ending}" in names
     assert f"23-59-00{ending}" not in names
-    # There was always room before it was needed: not one frame is missing.
+    # Space was freed before it was needed: no frame is missing.
     assert len(names) >= 3
     assert {len(decode(small_disk / name)[0]) for name in names} == {10}
     assert caplog.records == []
 
 
 @pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
-def test_a_full_disk_without_limits_is_one_clear_error(
-    small_disk: Path, ending: str
-) -> None:
+def test_a_full_disk_without_limits_is_an_error(small_disk: Path, ending: str) -> None:
     clock = WallClock()
     sink = SegmentSink(
         f"{small_disk}/%H-%M-%S{ending}",
@@ -98,36 +96,36 @@ def test_a_full_disk_without_limits_is_one_clear_error(
         # Two fragments and the frame itself may be missing.
         numbers, _, _ = decode(small_disk / name)
         assert number - 12 <= len(numbers) <= number
-        # Trying again leaves no heap of empty files behind.
+        # Retrying does not leave empty files behind.
         for again in range(number + 1, number + 4):
             with pytest.raises(SinkError, match="the disk is full"):
                 write_all(sink, range(again * 10, again * 10 + 10))
         assert len(files(small_disk)) <= 4
         for other in files(small_disk):
             assert decode(small_disk / other)[0]
-        (small_disk / name).unlink()  # somebody makes room
+        (small_disk / name).unlink()  # someone frees space
         clock.moment += timedelta(hours=1)
         write_all(sink, range(5000, 5010))
     assert len(decode(small_disk / f"00-59-00{ending}")[0]) == 10
 
 
 def fill(sink: Sink) -> int:
-    """Write until the disk is full; the number of the frame that failed."""
+    """Write until the disk is full, and return the number of the failed frame."""
     for number in range(500):
         try:
             sink.write(noise(number))
         except SinkError as exc:
             text = str(exc)
             assert text.endswith(
-                "cannot be recorded: the disk is full; free some space, or let old "
-                "segments go with --keep"
+                "cannot be recorded: the disk is full; free some space, or delete "
+                "old segments with --keep"
             )
             return number
     pytest.fail("the disk never filled")
 
 
-def test_a_disk_that_others_filled_ends_with_an_error(small_disk: Path) -> None:
-    """Old segments go one by one, until there is nothing left to delete."""
+def test_recording_fails_when_other_files_fill_the_disk(small_disk: Path) -> None:
+    """Old segments are deleted one by one, until none is left."""
     clock = WallClock()
     (small_disk / "theirs").write_bytes(b"x" * 900_000)
     old = [f"0{hour}-00-00.mkv" for hour in range(8)]
@@ -180,7 +178,7 @@ def test_a_file_on_a_full_disk_is_playable(
         with FileSink(path, info, encoder=FAST) as sink:
             write_all(sink, range(500))
 
-    with pytest.raises(SinkError, match="no space left on device; what is wri") as e:
+    with pytest.raises(SinkError, match="no space left on device; the part wr") as e:
         record_until_full()
     assert "\n" not in str(e.value)
     (name,) = files(small_disk)
@@ -191,7 +189,7 @@ def test_a_file_on_a_full_disk_is_playable(
 
 
 @pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
-def test_a_file_on_a_disk_that_was_full_before_leaves_nothing(
+def test_nothing_is_left_on_a_disk_that_was_full_before(
     small_disk: Path, ending: str
 ) -> None:
     grow_until_full(small_disk / "theirs")
@@ -205,8 +203,8 @@ def test_a_file_on_a_disk_that_was_full_before_leaves_nothing(
     assert files(small_disk) == ["theirs"]
 
 
-def test_a_crash_safe_file_of_its_own_thread_ends(tmp_path: Path) -> None:
-    """A live recording is synced by a thread, which ends with the file."""
+def test_the_sync_thread_ends_with_its_file(tmp_path: Path) -> None:
+    """A thread syncs live recordings; it must close its descriptor."""
     before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
     for ending in ("close", "abort"):
         sink = FileSink(tmp_path / f"{ending}.mkv", INFO, encoder=FAST)

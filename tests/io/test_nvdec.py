@@ -1,9 +1,10 @@
-"""Decoding on the GPU, and the way back to software, which needs no GPU to be tried."""
+"""Decoding on the GPU, and the fallback to software, which is tested without a GPU."""
 
 import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from streamdenoise.io.open import open_source
 from streamdenoise.io.options import Hwaccel, ReadOptions
 from streamdenoise.jobs.config import FileConfig, LiveConfig
 from tests.conftest import Clip, tag_bt709, write_clip
+from tests.support.command import ROOT
 
-ROOT = Path(__file__).parents[2]
 NUM_FRAMES = 40
 
 
@@ -47,7 +48,7 @@ def h264(clips: Path) -> Clip:
 
 @pytest.fixture(scope="module")
 def hevc_10bit(clips: Path) -> Clip:
-    """HEVC in 10 bits, of a size that swscale's threads stumble over in p010le."""
+    """10-bit HEVC, of a size at which swscale's threads corrupt p010le."""
     return write_clip(
         clips / "ten.mkv",
         width=854,
@@ -62,7 +63,7 @@ def hevc_10bit(clips: Path) -> Clip:
 
 @pytest.fixture(scope="module")
 def av1(clips: Path) -> Clip:
-    """AV1: FFmpeg has a decoder for it that knows nothing but hardware."""
+    """AV1, for which FFmpeg has a decoder that only works with hardware."""
     return write_clip(
         clips / "av1.mkv",
         codec="libsvtav1",
@@ -73,7 +74,7 @@ def av1(clips: Path) -> Clip:
 
 @pytest.fixture(scope="module")
 def vp9(clips: Path) -> Clip:
-    """VP9: its primaries and transfer are known to the container alone."""
+    """VP9, whose primaries and transfer only the container states."""
     return write_clip(clips / "vp9.mkv", codec="libvpx-vp9", prepare=tag_bt709)
 
 
@@ -94,27 +95,27 @@ def assert_same(one: list[Frame], other: list[Frame]) -> None:
 
 def decode(
     path: Path,
-    make: object,
+    make: Callable[[av.VideoCodecContext], av.VideoCodecContext] | None,
     losses: list[tuple[str, bool]] | None = None,
     limit: int | None = None,
 ) -> tuple[VideoDecoder, list[av.VideoFrame]]:
-    """What comes of `limit` packets; `make` gives the decoder with the first go."""
+    """The frames of `limit` packets; `make` returns the hardware decoder."""
     losses = [] if losses is None else losses
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        hardware = make(stream.codec_context) if callable(make) else None
+        hardware = None if make is None else make(stream.codec_context)
         decoder = VideoDecoder(stream, hardware, lambda *loss: losses.append(loss))
         packets = [*container.demux(stream), None][:limit]
         return decoder, [frame for p in packets for frame in decoder.decode(p)]
 
 
-def assert_same_pictures(one: list[av.VideoFrame], other: list[av.VideoFrame]) -> None:
+def assert_same_samples(one: list[av.VideoFrame], other: list[av.VideoFrame]) -> None:
     assert [frame.pts for frame in one] == [frame.pts for frame in other]
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a.to_ndarray(), b.to_ndarray())
 
 
-# What is asked for, and what is told
+# The option, and the notes
 
 
 def test_hwaccel_is_an_option_of_file_and_live():
@@ -125,26 +126,26 @@ def test_hwaccel_is_an_option_of_file_and_live():
         assert "'auto', 'none', 'cuda'" in result.stderr
 
 
-def test_a_job_tells_once_that_cuda_could_not_be_used(clip: Clip):
+def test_a_job_notes_once_that_cuda_cannot_be_used(clip: Clip):
     args = ["file", str(clip.path), "-o", "null:", "--strength", "0"]
     lines = {}
     for hwaccel in Hwaccel:
         result = CliRunner().invoke(cli.app, [*args, "--hwaccel", hwaccel])
         assert result.exit_code == 0, result.output
-        told = [line for line in result.stderr.splitlines() if "NVDEC" in line]
-        lines[hwaccel] = told
+        stderr = result.stderr.splitlines()
+        lines[hwaccel] = [line for line in stderr if "NVDEC" in line]
     assert lines == {
         Hwaccel.AUTO: [],
         Hwaccel.NONE: [],
         Hwaccel.CUDA: [
             f"note: {clip.path}: --hwaccel cuda: NVDEC cannot be used (ffv1 in "
-            "yuv420p is not for it); decoded in software"
+            "yuv420p is not supported); decoded in software"
         ],
     }
 
 
 def test_without_a_device_the_frames_are_the_same_and_one_line_says_why(h264: Clip):
-    """In a process of its own, from which every GPU is hidden."""
+    """Runs in a process of its own, from which every GPU is hidden."""
     script = (
         "import sys, zlib, logging\n"
         "from streamdenoise.io.options import Hwaccel, ReadOptions\n"
@@ -174,7 +175,7 @@ def test_without_a_device_the_frames_are_the_same_and_one_line_says_why(h264: Cl
     assert cuda[3].endswith("); decoded in software")
 
 
-def test_auto_tells_the_log_alone(clip: Clip, caplog: pytest.LogCaptureFixture):
+def test_auto_only_logs(clip: Clip, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG, "streamdenoise")
     assert read(clip.path, hwaccel=Hwaccel.AUTO)[0] == ()
     (record,) = caplog.records
@@ -182,16 +183,16 @@ def test_auto_tells_the_log_alone(clip: Clip, caplog: pytest.LogCaptureFixture):
     assert "--hwaccel auto: NVDEC cannot be used" in record.getMessage()
 
 
-def test_none_asks_for_no_device(clip: Clip, caplog: pytest.LogCaptureFixture):
+def test_none_opens_no_device(clip: Clip, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
     assert read(clip.path, hwaccel=Hwaccel.NONE)[0] == ()
     assert caplog.records == []
 
 
-# The way back to software, with real decoders that fail
+# The fallback to software, with real decoders that fail
 
 
-def test_a_decoder_like_the_streams_own_gives_the_same_pictures(
+def test_a_decoder_like_the_streams_own_returns_the_same_frames(
     h264: Clip, hevc_10bit: Clip, vp9: Clip
 ):
     for clip in (h264, hevc_10bit, vp9):
@@ -200,17 +201,17 @@ def test_a_decoder_like_the_streams_own_gives_the_same_pictures(
         _, frames = decode(clip.path, lambda own: decoder_like(own, None), losses)
         assert losses == []
         assert len(frames) == len(clip.pts)
-        assert_same_pictures(frames, plain)
+        assert_same_samples(frames, plain)
         assert [color_of(frame) for frame in frames] == [color_of(f) for f in plain]
 
 
-def test_a_decoder_that_fails_at_the_first_picture_loses_none(av1: Clip):
-    """FFmpeg's own AV1 decoder opens, and fails when the hardware is needed."""
+def test_a_decoder_that_fails_at_the_first_frame_loses_none(av1: Clip):
+    """FFmpeg's own AV1 decoder opens, and fails when it needs the hardware."""
     losses: list[tuple[str, bool]] = []
     decoder, frames = decode(av1.path, lambda own: decoder_like(own, None), losses)
     _, plain = decode(av1.path, None)
     assert len(frames) == 20
-    assert_same_pictures(frames, plain)
+    assert_same_samples(frames, plain)
     ((why, began),) = losses
     assert why
     assert not began
@@ -218,7 +219,7 @@ def test_a_decoder_that_fails_at_the_first_picture_loses_none(av1: Clip):
 
 
 @pytest.mark.parametrize(("num_frames", "limit"), [(40, None), (100, 70)])
-def test_a_decoder_that_gives_nothing_is_given_up(
+def test_a_decoder_that_returns_nothing_is_replaced(
     clips: Path, num_frames: int, limit: int | None
 ):
     """At the end of a short video, and long before it in a long one."""
@@ -238,13 +239,13 @@ def test_a_decoder_that_gives_nothing_is_given_up(
 
     losses: list[tuple[str, bool]] = []
     _, frames = decode(clip.path, silent, losses, limit)
-    assert losses == [("no picture came out of it", False)]
+    assert losses == [("it returned no frames", False)]
     assert len(frames) > 32
-    assert_same_pictures(frames, decode(clip.path, None, limit=limit)[1])
+    assert_same_samples(frames, decode(clip.path, None, limit=limit)[1])
 
 
 def test_a_decoder_that_fails_at_a_later_key_frame_loses_none(clips: Path):
-    """One that takes small pictures only, and a stream that grows in the middle."""
+    """A decoder for small frames only, and a stream that grows in the middle."""
     path = clips / "grows.ts"
     parts = []
     for side in (64, 128):
@@ -268,7 +269,7 @@ def test_a_decoder_that_fails_at_a_later_key_frame_loses_none(clips: Path):
     decoder, frames = decode(path, small, losses)
     _, plain = decode(path, None)
     assert len(frames) == len(plain) == 24
-    assert_same_pictures(frames, plain)
+    assert_same_samples(frames, plain)
     assert [began for _, began in losses] == [True]
     assert decoder.skipped == 0
 
@@ -282,6 +283,7 @@ def test_a_damaged_packet_is_skipped_on_the_gpu_as_in_software(clips: Path):
     with av.open(str(path)) as container:
         packets = list(container.demux(video=0))
     position, size = packets[5].pos, packets[5].size
+    assert position is not None
     data = bytearray(path.read_bytes())
     data[position : position + size] = bytes(size)
     path.write_bytes(data)
@@ -290,12 +292,12 @@ def test_a_damaged_packet_is_skipped_on_the_gpu_as_in_software(clips: Path):
     software, plain = decode(path, None)
     assert losses == []
     assert decoder.skipped == software.skipped == 1
-    assert_same_pictures(frames, plain)
+    assert_same_samples(frames, plain)
 
 
 @pytest.mark.needs_nvdec
 @pytest.mark.parametrize("name", ["h264", "hevc_10bit"])
-def test_nvdec_gives_the_frames_of_the_software_decoder(
+def test_nvdec_returns_the_frames_of_the_software_decoder(
     nvdec: None, request: pytest.FixtureRequest, name: str
 ):
     path = request.getfixturevalue(name).path

@@ -1,4 +1,4 @@
-"""Encoding on the GPU, and the way back to software, which needs no GPU to be tried."""
+"""Encoding on the GPU, and the software fallback, which is tested without a GPU."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +25,7 @@ from streamdenoise.jobs.live import denoise_live
 from tests.conftest import Clip, moving_gradient, skip_or_fail, write_clip
 
 TINY = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
-"""Smaller than what any NVENC takes: refused with and without a GPU."""
+"""Smaller than any NVENC supports: rejected with and without a GPU."""
 
 
 def codec_of(path: Path) -> str:
@@ -34,15 +34,15 @@ def codec_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("codec", NVENC_CODECS)
-def test_ffmpeg_knows_all_that_it_is_told(codec: str):
+def test_ffmpeg_supports_all_our_options(codec: str):
     known = av.CodecContext.create(codec, "w").supported_options
     options = {option.name: option for option in (*known.generic, *known.private)}
     for preset in NVENC_PRESETS:
         config = EncoderConfig(codec, 21, preset)
-        encoder, told, bit_rate, _ = choose_encoder(config, None)
+        encoder, chosen, bit_rate, _ = choose_encoder(config, None)
         assert bit_rate is None
-        assert told == {"preset": preset, "rc": "vbr", "cq": "21"}
-        for name, value in {**told, **encoder.low_delay}.items():
+        assert chosen == {"preset": preset, "rc": "vbr", "cq": "21"}
+        for name, value in {**chosen, **encoder.low_delay}.items():
             choices = [choice.name for choice in options[name].choices]
             assert value in choices or not choices
     formats = av.Codec(codec, "w").video_formats
@@ -50,16 +50,14 @@ def test_ffmpeg_knows_all_that_it_is_told(codec: str):
     assert {*ENCODERS[codec].pix_fmts} <= {each.name for each in formats}
 
 
-def test_10_bits_stay_where_the_codec_has_them():
+def test_10_bits_are_kept_if_the_codec_supports_them():
     formats = [encoded_pix_fmt(ENCODERS[c], "yuv420p10le") for c in NVENC_CODECS]
     assert formats == ["yuv420p", "p010le"]
 
 
 @pytest.mark.parametrize("size", [(64, 48), (66, 50), (854, 480), (1366, 768)])
 @pytest.mark.parametrize("pix_fmt", list(SEMI_PLANAR))
-def test_our_pictures_become_semi_planar_without_a_change(
-    size: tuple[int, int], pix_fmt: str
-):
+def test_conversion_to_semi_planar_is_lossless(size: tuple[int, int], pix_fmt: str):
     planar = SEMI_PLANAR[pix_fmt]
     planes = moving_gradient(*size, 3, 10 if planar.endswith("10le") else 8)
     for plane, same in zip(
@@ -68,7 +66,7 @@ def test_our_pictures_become_semi_planar_without_a_change(
         np.testing.assert_array_equal(plane, same)
 
 
-def test_software_of_the_same_family_takes_over_with_one_note():
+def test_the_software_encoder_of_the_codec_takes_over_with_a_note():
     for codec, software in (("h264_nvenc", "x264"), ("hevc_nvenc", "x265")):
         used, notes = usable_encoder(EncoderConfig(codec, 21, "p6"), TINY)
         assert used == EncoderConfig(software, 21)
@@ -83,7 +81,7 @@ def test_other_encoders_are_not_tried():
         assert usable_encoder(config, TINY) == (config, [])
 
 
-def test_a_file_is_encoded_in_software_and_one_line_says_so(clip: Clip, tmp_path: Path):
+def test_a_file_is_encoded_in_software_with_one_note(clip: Clip, tmp_path: Path):
     plain, output = tmp_path / "plain.mp4", tmp_path / "nvenc.mp4"
     args = ["file", str(clip.path), "--strength", "0", "--crf", "21"]
     runner = CliRunner()
@@ -91,13 +89,13 @@ def test_a_file_is_encoded_in_software_and_one_line_says_so(clip: Clip, tmp_path
     assert "NVENC" not in result.output
     result = runner.invoke(cli.app, [*args, "-o", str(output), "--codec", "h264_nvenc"])
     assert result.exit_code == 0, result.output
-    told = [line for line in result.stderr.splitlines() if "NVENC" in line]
-    assert len(told) == 1
-    assert told[0].startswith("note: --codec h264_nvenc: ")
+    notes = [line for line in result.stderr.splitlines() if "NVENC" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: --codec h264_nvenc: ")
     assert output.read_bytes() == plain.read_bytes()
 
 
-def test_live_outputs_share_the_one_line(tmp_path: Path):
+def test_live_outputs_share_one_note(tmp_path: Path):
     outputs = tuple(str(tmp_path / name) for name in ("a.mkv", "b.mp4"))
     config = LiveConfig(
         "testsrc:64x48@50", outputs, encoder=EncoderOptions("hevc_nvenc"), window=False,
@@ -110,7 +108,7 @@ def test_live_outputs_share_the_one_line(tmp_path: Path):
 
 @pytest.fixture(scope="session")
 def nvenc() -> None:
-    """For tests of NVENC: there is a GPU that has it."""
+    """Skips or fails a test unless a GPU has NVENC."""
     info = StreamInfo(320, 240, "yuv420p", Fraction(25), Fraction(1, 1000))
     notes = usable_encoder(EncoderConfig("h264_nvenc"), info)[1]
     if notes:

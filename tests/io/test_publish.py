@@ -1,4 +1,4 @@
-"""Publishing over each protocol to real receivers on loopback, and their faults."""
+"""Publishing over each protocol to real receivers on loopback, with failures."""
 
 import contextlib
 import itertools
@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.error
 import psutil
 import pytest
 
@@ -53,7 +54,7 @@ def stream_info(width: int = 64, height: int = 48) -> StreamInfo:
 
 
 def frame_at(index: int, info: StreamInfo) -> Frame:
-    """Noise, `RATE` frames a second; the first one is 10 s late."""
+    """A frame of noise at `RATE` frames a second; timestamps start at 10 s."""
     return noise_frame(
         index,
         width=info.width,
@@ -70,7 +71,7 @@ def publish(sink: PublishSink, info: StreamInfo, frames: int) -> None:
 
 
 def when_listening(open_it: Callable[[], PublishSink]) -> PublishSink:
-    """Open the sink as soon as its receiver, just started, takes connections."""
+    """Open the sink as soon as its receiver accepts connections."""
     deadline = time.monotonic() + 15
     while True:
         try:
@@ -82,10 +83,10 @@ def when_listening(open_it: Callable[[], PublishSink]) -> PublishSink:
 
 @contextlib.contextmanager
 def ffmpeg_receiver(protocol: str, *arguments: str) -> Iterator[subprocess.Popen]:
-    """FFmpeg as the server, which records what it gets until the stream ends."""
+    """Run FFmpeg as the server, which records the stream until its end."""
     program = ffmpeg_with(protocol)
     if program is None:
-        skip_or_fail("ffmpeg", f"there is no ffmpeg with {protocol}")
+        skip_or_fail("ffmpeg", f"no ffmpeg with {protocol} was found")
     with subprocess.Popen(
         [program, "-hide_banner", "-loglevel", "error", "-nostdin", *arguments],
         stdout=subprocess.DEVNULL,
@@ -98,7 +99,7 @@ def ffmpeg_receiver(protocol: str, *arguments: str) -> Iterator[subprocess.Popen
 
 
 def stamps_of(path: Path) -> list[Fraction]:
-    """Times of all pictures that can be decoded, in seconds."""
+    """Times in seconds of all frames that can be decoded."""
     with av.open(str(path)) as container:
         return [
             frame.pts * frame.time_base
@@ -124,7 +125,7 @@ def test_rtmp(tmp_path: Path) -> None:
     assert_even(stamps)
 
 
-def test_rtmp_ends_before_its_timestamps_do(tmp_path: Path) -> None:
+def test_rtmp_stops_before_its_timestamps_overflow(tmp_path: Path) -> None:
     info, port = stream_info(), free_port()
     url = f"rtmp://127.0.0.1:{port}/live/key"
     with (
@@ -148,10 +149,15 @@ def test_transport_stream(protocol: str, codec: str) -> None:
 
     def receive() -> None:
         query = "?listen=1" if protocol == "tcp" else "?timeout=10000000"
-        with contextlib.suppress(av.FFmpegError), av.open(url + query) as container:
+        with (
+            contextlib.suppress(av.error.FFmpegError),
+            av.open(url + query) as container,
+        ):
             assert container.streams.video[0].codec.name in ("h264", "hevc")
             for frame in container.decode(video=0):
-                got.append(Fraction(frame.pts) * frame.time_base)
+                assert frame.pts is not None
+                assert frame.time_base is not None
+                got.append(frame.pts * frame.time_base)
                 if len(got) == 30:
                     break
         enough.set()
@@ -162,9 +168,9 @@ def test_transport_stream(protocol: str, codec: str) -> None:
     index = 0
     with (
         when_listening(lambda: PublishSink(url, info, encoder)) as sink,
-        contextlib.suppress(SinkError),  # over TCP it closes when it has enough
+        contextlib.suppress(SinkError),  # over TCP the receiver closes early
     ):
-        # Datagrams before the receiver listens are lost, so there is no fixed number.
+        # Datagrams sent before the receiver listens are lost, so the number varies.
         while not enough.wait(0.005) and index < 3000:
             sink.write(frame_at(index, info))
             index += 1
@@ -185,14 +191,14 @@ def test_srt(tmp_path: Path) -> None:
                 time.sleep(1 / RATE)
         receiver.wait(10)
     stamps = stamps_of(got)
-    # At its end, a receiver forgets what it holds back for its 120 ms of latency.
+    # At the end, a receiver drops the frames of its latency of 120 ms.
     assert len(stamps) >= 30 - 5
     assert_even(stamps)
 
 
-def test_srt_with_a_password_never_reaches_other_users() -> None:
+def test_srt_passwords_are_not_shown_to_other_users() -> None:
     if ffmpeg_with("srt") is None:
-        skip_or_fail("ffmpeg", "there is no ffmpeg with srt")
+        skip_or_fail("ffmpeg", "no ffmpeg with srt was found")
     for secret in ("passphrase=pa55word12", "streamid=publish:cam:me:pa55word12"):
         with pytest.raises(ConfigError, match="other users would see it") as caught:
             PublishSink(f"srt://127.0.0.1:9?{secret}", stream_info(), FAST)
@@ -200,7 +206,7 @@ def test_srt_with_a_password_never_reaches_other_users() -> None:
 
 
 @pytest.mark.usefixtures("srt_through")
-def test_srt_server_that_wants_a_password() -> None:
+def test_an_srt_server_with_a_password() -> None:
     url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
     listener = f"{url}?mode=listener&passphrase=pa55word12"
     with (
@@ -212,11 +218,11 @@ def test_srt_server_that_wants_a_password() -> None:
 
 @pytest.mark.usefixtures("srt_through")
 @pytest.mark.parametrize(
-    # A connection is tried for 3 s.
+    # An attempt to connect takes 3 s.
     ("timeout_s", "why"),
     [(1.2, "no answer in time"), (10.0, "input/output error")],
 )
-def test_srt_with_nothing_there(timeout_s: float, why: str) -> None:
+def test_srt_without_a_server(timeout_s: float, why: str) -> None:
     url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
     begin = time.monotonic()
     with pytest.raises(SinkError, match=why):
@@ -236,12 +242,12 @@ def test_password() -> None:
             for child in psutil.Process().children():
                 assert "secret@" not in " ".join(child.cmdline())
                 assert "secret@" not in str(child.environ())
-    assert server.pictures == 1
+    assert server.frames == 1
 
 
 @contextlib.contextmanager
 def gst_server(*arguments: str) -> Iterator[tuple[int, subprocess.Popen]]:
-    """GStreamer's RTSP server, which only the system's Python can run."""
+    """Run GStreamer's RTSP server, which needs the system's Python."""
     python = "/usr/bin/python3"
     check = "import gi; gi.require_version('GstRtspServer', '1.0')"
     try:
@@ -264,7 +270,7 @@ def gst_server(*arguments: str) -> Iterator[tuple[int, subprocess.Popen]]:
             process.kill()
 
 
-def test_gstreamer_records_and_decodes_it() -> None:
+def test_gstreamer_receives_the_stream() -> None:
     info, stamps = stream_info(), []
     with gst_server("secret") as (port, server):
         with pytest.raises(SinkRefusedError, match="password refused"):
@@ -274,17 +280,17 @@ def test_gstreamer_records_and_decodes_it() -> None:
             for index in range(60):
                 sink.write(frame_at(index, info))
             assert server.stdout is not None
-            while len(stamps) < 50:  # its jitter buffer keeps some for itself
+            while len(stamps) < 50:  # its jitter buffer holds some back
                 word, stamp = server.stdout.readline().split()
                 assert word == "frame"
                 stamps.append(float(stamp))
         while server.stdout.readline().strip() != "end":
             assert server.poll() is None
-    # They follow the server's clock, for they come faster than they should.
+    # The server uses its own clock, because frames arrive faster than real time.
     assert stamps == sorted(stamps)
 
 
-def test_nothing_there() -> None:
+def test_rtsp_without_a_server() -> None:
     url = f"rtsp://me:secret@127.0.0.1:{free_port()}/a"
     with pytest.raises(SinkError, match="connection refused") as caught:
         open_sink(url, stream_info())
@@ -299,14 +305,14 @@ def test_nothing_there() -> None:
         ("rtmp://127.0.0.1/a", "svtav1", "--codec x264"),
     ],
 )
-def test_what_cannot_be_published(url: str, codec: str, message: str) -> None:
+def test_unsupported_schemes_and_codecs(url: str, codec: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PublishSink(url, stream_info(), EncoderConfig(codec))
 
 
 @contextlib.contextmanager
-def standstill_watched(limit_s: float) -> Iterator[None]:
-    """Fail where this process has stood still for longer, as a thread of it sees."""
+def no_blocking(limit_s: float) -> Iterator[None]:
+    """Fail if this process is blocked for longer than `limit_s` seconds."""
     longest_s = 0.0
     ended = threading.Event()
 
@@ -329,8 +335,8 @@ def standstill_watched(limit_s: float) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "ANNOUNCE", "SETUP", "RECORD"])
-def test_a_server_that_never_answers(method: str) -> None:
-    with RTSPServer(stall=method) as server, standstill_watched(0.8):
+def test_a_server_that_does_not_answer(method: str) -> None:
+    with RTSPServer(stall=method) as server, no_blocking(0.8):
         begin = time.monotonic()
         with pytest.raises(SinkError, match="no answer in time"):
             PublishSink(
@@ -341,7 +347,7 @@ def test_a_server_that_never_answers(method: str) -> None:
 
 
 def write_on(sink: PublishSink, info: StreamInfo, times_s: list[float]) -> None:
-    """Write until it fails, and keep how long each frame took."""
+    """Write until an error, and append the duration of each write to `times_s`."""
     frames = [frame_at(index, info) for index in range(8)]
     for index in range(20_000):
         begin = time.monotonic()
@@ -353,11 +359,11 @@ def write_on(sink: PublishSink, info: StreamInfo, times_s: list[float]) -> None:
 
 def test_a_server_that_stops_reading() -> None:
     info = stream_info(640, 480)
-    with RTSPServer(stop_reading=True) as server, standstill_watched(0.8):
+    with RTSPServer(stop_reading=True) as server, no_blocking(0.8):
         url = f"rtsp://127.0.0.1:{server.port}/a"
         sink = PublishSink(url, info, FAST, timeout_s=1.2)
         times_s: list[float] = []
-        with pytest.raises(SinkError, match="stopped taking the stream"):
+        with pytest.raises(SinkError, match="stopped accepting the stream"):
             write_on(sink, info, times_s)
         assert max(times_s) < 3
         begin = time.monotonic()
@@ -365,7 +371,7 @@ def test_a_server_that_stops_reading() -> None:
         assert time.monotonic() - begin < 0.5
 
 
-def test_close_is_not_held_up() -> None:
+def test_close_does_not_block() -> None:
     info = stream_info()
     with RTSPServer() as server:
         sink = PublishSink(f"rtsp://127.0.0.1:{server.port}/a", info, FAST)
@@ -382,7 +388,7 @@ def test_close_is_not_held_up() -> None:
         assert not child.is_running()
 
 
-def test_the_connection_is_interrupted() -> None:
+def test_connecting_can_be_interrupted() -> None:
     with RTSPServer(stall="ANNOUNCE") as server:
         interruption = Interruption()
         timer = threading.Timer(0.5, interruption.set)
@@ -399,7 +405,7 @@ def test_the_connection_is_interrupted() -> None:
         timer.join()
 
 
-def test_a_frame_is_interrupted() -> None:
+def test_writing_can_be_interrupted() -> None:
     info = stream_info(640, 480)
     with RTSPServer(stop_reading=True) as server:
         url = f"rtsp://127.0.0.1:{server.port}/a"
@@ -414,8 +420,10 @@ def test_a_frame_is_interrupted() -> None:
         timer.join()
 
 
-@pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="no descriptors")
-def test_opening_again_and_again_leaves_nothing_open() -> None:
+@pytest.mark.skipif(
+    not hasattr(psutil.Process, "num_fds"), reason="needs file descriptors"
+)
+def test_repeated_opening_leaks_no_descriptors() -> None:
     info = stream_info()
     nowhere = f"rtsp://127.0.0.1:{free_port()}/a"
     with RTSPServer() as server:
@@ -445,7 +453,7 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("stall", ["", "ANNOUNCE"])
 def test_the_child_ends_with_its_parent(stall: str) -> None:
     with RTSPServer(stall=stall) as server:
@@ -469,7 +477,7 @@ def test_the_child_ends_with_its_parent(stall: str) -> None:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether it has, though nobody may have asked for its exit status yet."""
+    """Whether a process has ended, even if its exit status was not collected yet."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""Sessions that are lost and come back, from a camera that we control."""
+"""Sessions of a simulated camera that are lost and come back."""
 
 import logging
 import threading
@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from streamdenoise.contexts import Closing
 from streamdenoise.errors import (
     SourceError,
     SourceLostError,
@@ -29,8 +30,8 @@ FOREVER = Reconnect()
 Step = int | SourceError | Callable[[], None]
 
 
-class Session:
-    """Does what `steps` say: a number is the pts of a frame, an error is raised."""
+class Session(Closing):
+    """Executes `steps`: a number yields a frame with that pts, an error is raised."""
 
     def __init__(self, *steps: Step, time_base: Fraction = Fraction(1, 1000)) -> None:
         self.info = StreamInfo(64, 48, "gray", time_base=time_base, is_live=True)
@@ -55,7 +56,7 @@ class Session:
 
 
 class Camera:
-    """Gives its sessions one after the other; an error is a failed attempt."""
+    """Opens its sessions one after another; an error is a failed attempt."""
 
     def __init__(self, *sessions: Session | SourceError) -> None:
         self.asked: list[StreamInfo | None] = []
@@ -108,11 +109,11 @@ def test_sessions_make_one_stream(caplog: pytest.LogCaptureFixture):
     assert [one.closed for one in camera.sessions if isinstance(one, Session)] == [
         1
     ] * 3
-    said = [record.message for record in caplog.records]
-    assert said[0] == (
+    first, second, *_ = caplog.messages
+    assert first == (
         "rtsp://cam: the stream was lost (no answer in time); connecting again"
     )
-    assert "connected again after" in said[1]
+    assert "connected again after" in second
 
 
 def test_the_clock_of_the_pipeline_makes_one_timeline_of_the_sessions():
@@ -131,7 +132,7 @@ def test_the_clock_of_the_pipeline_makes_one_timeline_of_the_sessions():
     assert frames[3].pts - frames[2].pts == 40
 
 
-def test_a_refused_password_is_not_tried_again():
+def test_a_refused_password_ends_the_attempts():
     refused = SourceRefusedError("rtsp://cam: user name or password refused")
     with pytest.raises(SourceRefusedError), Camera(refused).source():
         pass
@@ -156,14 +157,14 @@ def test_never_and_a_number_of_attempts():
     assert len(camera.asked) == 4
 
 
-def test_sessions_that_are_soon_lost_are_attempts_that_failed():
+def test_sessions_that_are_soon_lost_count_as_failed_attempts():
     camera = Camera(*[Session(n, lost()) for n in range(5)])
     with camera.source(Reconnect(3)) as source, pytest.raises(SourceLostError):
         list(source)
     assert len(camera.asked) == 4
 
 
-def test_a_fault_of_the_decoder_is_a_loss(caplog: pytest.LogCaptureFixture):
+def test_an_error_of_the_decoder_is_a_loss(caplog: pytest.LogCaptureFixture):
     def fail() -> None:
         raise ZeroDivisionError("no rate")
 
@@ -179,7 +180,7 @@ def test_a_fault_of_the_decoder_is_a_loss(caplog: pytest.LogCaptureFixture):
         list(source)
 
 
-def test_the_first_connection_is_tried_once_unless_told_otherwise():
+def test_the_first_connection_is_tried_once_by_default():
     camera = Camera(refused_connection())
     with pytest.raises(SourceOpenError), camera.source():
         pass
@@ -189,7 +190,7 @@ def test_the_first_connection_is_tried_once_unless_told_otherwise():
     assert camera.asked == [None] * 3
 
 
-def test_no_attempts_means_none_at_the_first_connection_either():
+def test_zero_attempts_apply_to_the_first_connection_too():
     camera = Camera(refused_connection(), Session(0))
     with pytest.raises(SourceOpenError), camera.source(Reconnect.parse("0")):
         pass
@@ -197,14 +198,14 @@ def test_no_attempts_means_none_at_the_first_connection_either():
 
 
 def test_stopping_while_holding_the_lock_does_not_deadlock():
-    # What a signal handler does when it interrupts the main thread in its wait.
+    # As a signal handler does that interrupts the main thread while it waits.
     with Camera(Session(0)).source() as source:
         with source._changed:
             source.stop()
         assert list(source) == []
 
 
-def test_the_duration_counts_over_all_sessions():
+def test_the_duration_covers_all_sessions():
     def wait() -> None:
         time.sleep(0.04)
 
@@ -215,7 +216,7 @@ def test_the_duration_counts_over_all_sessions():
     assert 0.3 < last.captured_at - first.captured_at < 0.5
 
 
-def test_the_duration_ends_though_the_camera_never_comes_back():
+def test_the_duration_ends_even_if_the_camera_never_comes_back():
     class Gone(Camera):
         def open(self, info: StreamInfo | None) -> Session:
             if info is not None:
@@ -251,7 +252,7 @@ def test_stop_ends_a_wait_between_sessions():
         assert not reader.is_alive()
 
 
-def test_a_thread_that_waits_for_the_network_closes_its_session_itself():
+def test_a_thread_blocked_on_the_network_closes_its_session_itself():
     inside, released = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -263,7 +264,7 @@ def test_a_thread_that_waits_for_the_network_closes_its_session_itself():
         reader = threading.Thread(target=lambda: list(source))
         reader.start()
         assert inside.wait(WAIT_S)
-    assert session.closed == 0  # nobody may touch it while it is in use
+    assert session.closed == 0  # no other thread may use it now
     released.set()
     reader.join(WAIT_S)
     assert session.closed == 1
@@ -292,7 +293,7 @@ def test_stop_ends_the_wait_for_the_first_session():
     assert session.closed == 1
 
 
-def test_a_camera_that_is_away_for_long_is_told_once(
+def test_a_camera_that_is_away_for_long_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ):
     camera = Camera(Session(0, lost()), *[refused_connection()] * 50, Session(0))

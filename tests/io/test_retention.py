@@ -1,4 +1,4 @@
-"""Which recordings go, and how the limits are told."""
+"""Retention: parsing the limits, and which recordings exceed them."""
 
 import os
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ MOMENT = datetime(2031, 10, 26, 2, 30, 59, tzinfo=UTC)
         (["7d", "2d", "3GB", "800MB"], 172_800.0, 800 * 10**6),
     ],
 )
-def test_ages_and_sizes(
+def test_ages_and_sizes_are_parsed(
     texts: list[str], age_s: float | None, size_bytes: int | None
 ) -> None:
     keep = Keep.parse(texts)
@@ -56,8 +56,8 @@ def test_ages_and_sizes(
         "\u0667d",
     ],
 )
-def test_other_limits_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="neither an age nor a size; write for inst"):
+def test_other_limits_are_rejected(text: str) -> None:
+    with pytest.raises(ConfigError, match="neither an age nor a size; use for example"):
         Keep.parse(["7d", text])
 
 
@@ -65,12 +65,12 @@ def test_other_limits_are_refused(text: str) -> None:
     ("text", "seconds"),
     [("90s", 90.0), ("10m", 600.0), ("1h", 3600.0), ("7d", 604_800.0), ("0.5m", 30.0)],
 )
-def test_times_have_units(text: str, seconds: float) -> None:
+def test_times_can_have_units(text: str, seconds: float) -> None:
     assert parse_time(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["m", "1:30m", "10 min", "-1h", "1h30m", "infs", "5w"])
-def test_other_units_are_refused(text: str) -> None:
+def test_other_units_are_rejected(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a time"):
         parse_time(text)
 
@@ -83,7 +83,7 @@ FOUR = recordings(("c", 30, 300.0), ("a", 10, 100.0), ("d", 40, 400.0), ("b", 20
 
 
 @pytest.mark.parametrize(
-    ("keep", "present_bytes", "gone"),
+    ("keep", "present_bytes", "deleted"),
     [
         (Keep(), 10**9, ""),
         (Keep(max_age_s=900), 0, ""),
@@ -99,9 +99,11 @@ FOUR = recordings(("c", 30, 300.0), ("a", 10, 100.0), ("d", 40, 400.0), ("b", 20
         (Keep(max_age_s=650, max_bytes=10**6), 0, "abc"),
     ],
 )
-def test_the_oldest_go_first(keep: Keep, present_bytes: int, gone: str) -> None:
+def test_the_oldest_are_deleted_first(
+    keep: Keep, present_bytes: int, deleted: str
+) -> None:
     paths = keep.excess(FOUR, now_s=1000.0, present_bytes=present_bytes)
-    assert "".join(map(str, paths)) == gone
+    assert "".join(map(str, paths)) == deleted
 
 
 DAY_S = 86400.0
@@ -117,16 +119,16 @@ def test_a_clock_far_ahead_does_not_make_everything_old() -> None:
     assert WEEK.excess(MONTH, now_s=ahead_s) == right
     first = recordings(("ahead", 10, ahead_s))
     assert WEEK.excess([*MONTH, *first], now_s=ahead_s + 60) == right
-    # And when it is right again, what was recorded meanwhile takes nothing with it.
+    # When the clock is right again, files dated by the wrong one change nothing.
     assert WEEK.excess([*MONTH, *first], now_s=NOW_S - DAY_S) == right
 
 
-def test_a_clock_that_began_in_1970_does_not_make_the_newest_go_first() -> None:
+def test_a_clock_that_starts_in_1970_does_not_make_new_recordings_old() -> None:
     fresh = recordings(("new1", 10, 60.0), ("new2", 10, 120.0))
     size = Keep(max_bytes=300)
     assert size.excess([*MONTH, *fresh], now_s=130.0) == [Path("30"), Path("29")]
     assert oldest_first([*MONTH, *fresh], now_s=130.0)[-1].path.name == "new2"
-    # Set right by the network: they are minutes old, not half a century.
+    # Once the network has set the clock, they are minutes old, not half a century.
     assert Path("new1") not in WEEK.excess([*MONTH, *fresh], now_s=NOW_S)
     assert size.excess([*MONTH, *fresh], now_s=NOW_S) == [Path("new1"), Path("new2")]
 
@@ -139,7 +141,7 @@ def test_years_of_recordings_without_a_gap_are_old() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "shortfall_bytes", "gone"),
+    ("keep", "shortfall_bytes", "deleted"),
     [
         (Keep(), 10, ""),
         (Keep(max_bytes=1000), -5, ""),
@@ -149,19 +151,19 @@ def test_years_of_recordings_without_a_gap_are_old() -> None:
         (Keep(max_bytes=1000), 10**6, "abcd"),
     ],
 )
-def test_what_the_disk_lacks_goes_too(
-    keep: Keep, shortfall_bytes: int, gone: str
+def test_recordings_are_deleted_if_the_disk_lacks_space(
+    keep: Keep, shortfall_bytes: int, deleted: str
 ) -> None:
     paths = keep.excess(FOUR, now_s=1000.0, shortfall_bytes=shortfall_bytes)
-    assert "".join(map(str, paths)) == gone
+    assert "".join(map(str, paths)) == deleted
 
 
-def test_equal_times_go_by_name() -> None:
+def test_equal_times_are_sorted_by_name() -> None:
     same = recordings(("b", 1, 5.0), ("a", 1, 5.0), ("c", 1, 5.0))
     assert Keep(max_bytes=1).excess(same, now_s=9.0) == [Path("a"), Path("b")]
 
 
-def test_a_clock_that_was_put_back_deletes_nothing() -> None:
+def test_setting_the_clock_back_deletes_nothing() -> None:
     future = recordings(("a", 1, 1e9))
     assert Keep(max_age_s=60).excess(future, now_s=5.0) == []
 
@@ -176,40 +178,38 @@ def test_a_clock_that_was_put_back_deletes_nothing() -> None:
         ("größe-%H%M%S-%f.mkv", "größe-023059-000000.mkv"),
     ],
 )
-def test_names_are_made_and_found_again(
-    tmp_path: Path, pattern: str, name: str
-) -> None:
+def test_names_are_created_and_found(tmp_path: Path, pattern: str, name: str) -> None:
     names = SegmentNames(f"{tmp_path}/".replace("%", "%%") + pattern)
     path = tmp_path / name
     assert names.free_path(MOMENT) == path
     path.parent.mkdir(parents=True, exist_ok=True)
     stem, ending = path.stem, path.suffix
-    fit = [
+    matching = [
         name,
         f"{stem}-2{ending}",
         f"{stem}.part{ending}",
         f"{stem}-12.part3{ending}",
     ]
-    strange = [f"{stem}{ending}.txt", f"{stem}x{ending}", f"x{name}", f"{stem}.jpg"]
-    for each in [*fit, *strange]:
+    other = [f"{stem}{ending}.txt", f"{stem}x{ending}", f"x{name}", f"{stem}.jpg"]
+    for each in [*matching, *other]:
         (path.parent / Path(each).name).write_bytes(b"x")
     (path.parent / f"{stem}-3{ending}").symlink_to(path)
     (path.parent / f"{stem}-4{ending}").mkdir()
     found = sorted(each.path.name for each in names.find())
-    assert found == sorted(Path(each).name for each in fit)
+    assert found == sorted(Path(each).name for each in matching)
 
 
 def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
     names = SegmentNames(f"{tmp_path}/%H.mkv")
     (tmp_path / "02.mkv").touch()
-    (tmp_path / "02-2.part.mkv").touch()  # being written: it will be 02-2.mkv
+    (tmp_path / "02-2.part.mkv").touch()  # being written, will become 02-2.mkv
     os.symlink("nowhere", tmp_path / "02-3.mkv")
     assert names.free_path(MOMENT) == tmp_path / "02-4.mkv"
     assert names.final_path(tmp_path / "02.part7.mkv") == tmp_path / "02-4.mkv"
     assert names.final_path(tmp_path / "02-2.part.mkv") == tmp_path / "02-2.mkv"
 
 
-def test_emptied_dated_folders_go_but_no_others(tmp_path: Path) -> None:
+def test_only_empty_dated_folders_are_deleted(tmp_path: Path) -> None:
     names = SegmentNames(f"{tmp_path}/clips/%Y/%m/cam/%d.mkv")
     path = names.free_path(MOMENT)
     path.parent.mkdir(parents=True)
@@ -226,15 +226,13 @@ def test_emptied_dated_folders_go_but_no_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("clips/all.mkv", "one name; add a time"),
-        ("clips/100%%.mkv", "one name; add a time"),
-        ("clips/%A.mkv", "it holds %A; use %Y"),
-        ("clips/%H%", "it holds %; use %Y"),
-        ("clips/%-d.mkv", "it holds %-; use %Y"),
+        ("clips/all.mkv", "the same name; add a time"),
+        ("clips/100%%.mkv", "the same name; add a time"),
+        ("clips/%A.mkv", "it contains %A; use %Y"),
+        ("clips/%H%", "it contains %; use %Y"),
+        ("clips/%-d.mkv", "it contains %-; use %Y"),
     ],
 )
-def test_patterns_that_cannot_be_told_apart_are_refused(
-    pattern: str, message: str
-) -> None:
+def test_invalid_patterns_are_rejected(pattern: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SegmentNames(pattern)

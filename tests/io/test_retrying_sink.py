@@ -1,4 +1,4 @@
-"""Outputs that fail while the stream goes on, and come back."""
+"""Outputs that fail mid-stream and reconnect."""
 
 import logging
 import random
@@ -35,7 +35,7 @@ def no_process_outlives_the_test() -> Iterator[None]:
 
 
 class Target:
-    """A place to write to that can be told to fail, and what it has got."""
+    """A target that fails on demand, and counts what it receives."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -53,7 +53,7 @@ class Target:
 
 
 class TargetSink(Completing):
-    notes = ("target: a remark",)
+    notes = ("target: a note",)
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -90,7 +90,7 @@ def retrying(target: Target, reconnect: Reconnect | None = None) -> RetryingSink
     )
 
 
-def test_it_comes_back(
+def test_a_sink_recovers(
     target: Target, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -113,7 +113,7 @@ def test_it_comes_back(
     sink.close()
     sink.close()
     assert target.closed == 1
-    assert sink.notes == ("target: a remark",)
+    assert sink.notes == ("target: a note",)
     lost, back = messages(caplog)
     assert lost.startswith("target is full; make room; next attempt in ")
     assert back.startswith("target is back after 1")
@@ -124,7 +124,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
-def test_what_is_away_for_hours_is_told_now_and_then(
+def test_a_long_outage_is_logged_every_10_minutes(
     target: Target, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = retrying(target)
@@ -133,10 +133,11 @@ def test_what_is_away_for_hours_is_told_now_and_then(
         sink.write(FRAME)
         clock.now += 1
     assert 12 <= len(messages(caplog)) <= 13
-    attempts = len(target.opened_at) - 2  # the first one worked; 8 s between the last
+    # Without the first one, which worked, and the last one.
+    attempts = len(target.opened_at) - 2
     assert messages(caplog)[-1].startswith("away; next attempt in ")
-    told = int(messages(caplog)[-1].split()[-3])
-    assert attempts - 600 < told <= attempts
+    failed = int(messages(caplog)[-1].split()[-3].strip("("))
+    assert attempts - 600 < failed <= attempts
     target.fails = None
     while sink.error:
         clock.now += 1
@@ -144,12 +145,12 @@ def test_what_is_away_for_hours_is_told_now_and_then(
     assert messages(caplog)[-1].startswith("target is back after 72")
 
 
-def test_a_disk_that_lets_files_open_but_not_be_written_is_no_flood(
+def test_short_recoveries_do_not_flood_the_log(
     target: Target, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = retrying(target)
     for _ in range(3600):
-        # The file opens and takes one frame.
+        # As on a full disk: the file can be opened and takes one frame.
         target.fails = None if sink.error else SinkError("full")
         sink.write(FRAME)
         clock.now += 1
@@ -162,7 +163,7 @@ def test_a_disk_that_lets_files_open_but_not_be_written_is_no_flood(
     assert "target is back after" in messages(caplog)[-1]
 
 
-def test_attempts_are_further_and_further_apart(target: Target, clock: Clock) -> None:
+def test_the_wait_between_attempts_grows(target: Target, clock: Clock) -> None:
     sink = retrying(target)
     target.fails = SinkError("away")
     for _ in range(6000):  # a minute
@@ -174,23 +175,23 @@ def test_attempts_are_further_and_further_apart(target: Target, clock: Clock) ->
         assert whole / 2 - 0.01 <= gap <= whole + 0.02
 
 
-def test_a_target_that_is_lost_at_once_each_time(target: Target, clock: Clock) -> None:
+def test_immediate_failures_count_as_attempts(target: Target, clock: Clock) -> None:
     sink = retrying(target, Reconnect(attempts=3))
     away = SinkError("away")
-    gone = None
+    error = None
     for _ in range(1000):
         target.fails = None if sink.error else away
         try:
             sink.write(FRAME)
         except SinkError as exc:
-            gone = exc
+            error = exc
             break
         clock.now += 0.1
-    assert gone is away
+    assert error is away
     assert sink.reconnects == 3
 
 
-def test_attempts_are_counted_anew_when_it_had_worked(
+def test_attempts_are_counted_from_zero_after_a_recovery(
     target: Target, clock: Clock
 ) -> None:
     sink = retrying(target, Reconnect(attempts=1))
@@ -207,9 +208,7 @@ def test_attempts_are_counted_anew_when_it_had_worked(
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 3])
-def test_it_is_gone_after_the_last_attempt(
-    target: Target, clock: Clock, attempts: int
-) -> None:
+def test_the_last_attempt_raises(target: Target, clock: Clock, attempts: int) -> None:
     sink = retrying(target, Reconnect(attempts=attempts))
     target.fails = SinkError("away")
 
@@ -228,7 +227,7 @@ def test_it_is_gone_after_the_last_attempt(
     sink.close()
 
 
-def test_a_refusal_is_for_good(target: Target, clock: Clock) -> None:
+def test_a_rejection_is_final(target: Target, clock: Clock) -> None:
     sink = retrying(target)
     target.fails = SinkError("away")
     sink.write(FRAME)
@@ -241,12 +240,12 @@ def test_a_refusal_is_for_good(target: Target, clock: Clock) -> None:
     assert len(target.opened_at) == 2
 
 
-def test_the_first_time(target: Target, clock: Clock) -> None:
+def test_the_first_connection(target: Target, clock: Clock) -> None:
     target.fails = SinkError("away")
     with pytest.raises(SinkError, match="away"):
         retrying(target)
     sink = retrying(target, Reconnect(first=True))
-    assert len(target.opened_at) == 1  # nobody waits before there is a frame
+    assert len(target.opened_at) == 1  # not before the first frame
     sink.write(FRAME)
     assert (target.frames, sink.dropped, sink.error) == (0, 1, "away")
     target.fails = None
@@ -263,7 +262,7 @@ def test_the_first_time(target: Target, clock: Clock) -> None:
     assert (sink.reconnects, sink.error) == (0, "")
 
 
-def test_a_frame_that_does_not_fit_is_no_loss(tmp_path: Path) -> None:
+def test_a_frame_of_another_size_is_not_a_failure_of_the_output(tmp_path: Path) -> None:
     path = str(tmp_path / "a.mkv")
     sink = RetryingSink(lambda _: open_sink(path, INFO), path, reconnect=Reconnect())
     with pytest.raises(ValueError, match="frame must be"):
@@ -271,7 +270,7 @@ def test_a_frame_that_does_not_fit_is_no_loss(tmp_path: Path) -> None:
     sink.abort()
 
 
-def test_a_server_that_is_killed_and_started_again() -> None:
+def test_a_server_that_restarts() -> None:
     server = RTSPServer()
     with server:
         url = f"rtsp://127.0.0.1:{server.port}/a"
@@ -304,12 +303,12 @@ def test_a_server_that_is_killed_and_started_again() -> None:
             written += 1
         sink.close()
     assert sink.reconnects == 1
-    assert again.pictures == 25
+    assert again.frames == 25
     assert again.methods[-1] == "TEARDOWN"
 
 
-def test_closing_in_the_middle_of_a_connection() -> None:
-    """As a pipeline does: the thread that writes is interrupted, then it is closed."""
+def test_closing_while_connecting() -> None:
+    """Like a pipeline: interrupt the writing thread, then close the sink."""
     with RTSPServer() as server:
         url = f"rtsp://127.0.0.1:{server.port}/a"
         sink = RetryingSink(
@@ -324,7 +323,7 @@ def test_closing_in_the_middle_of_a_connection() -> None:
         while not sink.error:
             sink.write(FRAME)
     with RTSPServer(port=server.port, stall="ANNOUNCE"):
-        time.sleep(0.1)  # the back-off
+        time.sleep(0.1)  # the backoff
         writer = threading.Thread(target=sink.write, args=(FRAME,))
         writer.start()
         while not psutil.Process().children()[1:]:  # the server's is the first
@@ -337,7 +336,7 @@ def test_closing_in_the_middle_of_a_connection() -> None:
     assert sink.reconnects == 0
 
 
-def test_a_child_that_says_much_at_its_end_upsets_no_reader() -> None:
+def test_reading_the_messages_of_a_child_that_ends() -> None:
     program = (
         "import sys; sys.stdin.read()\n"
         "for _ in range(900): sys.stderr.write('error: ' + 40 * 'y' + '\\n')"
@@ -351,7 +350,7 @@ def test_a_child_that_says_much_at_its_end_upsets_no_reader() -> None:
         while line := child.read_line():
             lines.append(line)
             if len(lines) == 300:
-                ended.wait(10)  # it is slower than the child
+                ended.wait(10)  # slower than the child
         lines.append("end")
 
     reader = threading.Thread(target=read)

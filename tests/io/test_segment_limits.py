@@ -1,4 +1,4 @@
-"""Recording round the clock: which old files are deleted or renamed."""
+"""Continuous recording: which old files are deleted or renamed."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.io.recordings import (
 )
 
 
-def test_old_recordings_go_at_a_switch_and_nothing_else(tmp_path: Path) -> None:
+def test_only_old_recordings_are_deleted_at_a_switch(tmp_path: Path) -> None:
     day = 86_400
     make_old(tmp_path / "2020-01-01/10-00-00.mkv", 9 * day)
     make_old(tmp_path / "2020-01-02/10-00-00-2.mkv", 8 * day)
@@ -51,14 +51,14 @@ def test_old_recordings_go_at_a_switch_and_nothing_else(tmp_path: Path) -> None:
     assert not (tmp_path / "2020-01-01").exists()
 
 
-def test_no_limit_deletes_nothing(tmp_path: Path) -> None:
+def test_nothing_is_deleted_without_a_limit(tmp_path: Path) -> None:
     make_old(tmp_path / "10-00-00.mkv", 1e8)
     sink = SegmentSink(f"{tmp_path}/%H-%M-%S.mkv", INFO, segment_s=1, keep=Keep())
     record(sink, (frame(n) for n in range(25)), WallClock())
     assert "10-00-00.mkv" in files(tmp_path)
 
 
-def test_a_limit_on_the_size_holds_while_recording(tmp_path: Path) -> None:
+def test_the_size_limit_holds_while_recording(tmp_path: Path) -> None:
     clock = WallClock()
     sink = SegmentSink(
         f"{tmp_path}/%H-%M-%S.mkv",
@@ -75,14 +75,14 @@ def test_a_limit_on_the_size_holds_while_recording(tmp_path: Path) -> None:
             sink.write(noise(index))
             sizes = list(sizes_of(tmp_path))
             largest, total = max(largest, *sizes), max(total, sum(sizes))
-    assert 3 * largest > 1_000_000  # else nothing had to go
-    # Beside the limit: what has grown since the last switch, and the one before it.
+    assert 3 * largest > 1_000_000  # else nothing had to be deleted
+    # On top: the growth since the last switch, and the segment before that.
     assert total < 1_000_000 + 2 * largest + 100_000
     assert f"{START + timedelta(seconds=5):%H-%M-%S}.mkv" in files(tmp_path)
     assert f"{START:%H-%M-%S}.mkv" not in files(tmp_path)
 
 
-def test_what_another_job_writes_at_the_moment_stays(tmp_path: Path) -> None:
+def test_segments_of_another_running_job_are_kept(tmp_path: Path) -> None:
     make_old(tmp_path / "01-00-00.mkv", 60)
     theirs = tmp_path / "02-00-00.part.mkv"
     theirs.write_bytes(bytes(1000))
@@ -99,7 +99,7 @@ def test_what_another_job_writes_at_the_moment_stays(tmp_path: Path) -> None:
     assert not (tmp_path / "01-00-00.mkv").exists()
 
 
-def test_what_cannot_be_deleted_is_told_once_and_stops_nothing(
+def test_a_failed_deletion_is_reported_once_and_recording_continues(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_old(tmp_path / "01-00-00.mkv", 5e6)
@@ -111,18 +111,18 @@ def test_what_cannot_be_deleted_is_told_once_and_stops_nothing(
             raise PermissionError(13, "Permission denied", str(path))
         unlink(path, missing_ok=missing_ok)
 
-    monkeypatch.setattr(Path, "unlink", refuse)  # root may delete anything
+    monkeypatch.setattr(Path, "unlink", refuse)  # permissions do not stop root
     sink = SegmentSink(
         f"{tmp_path}/%H-%M-%S.mkv", INFO, segment_s=1, keep=Keep(max_age_s=1e6)
     )
     record(sink, (frame(n) for n in range(50)), WallClock())
     assert "01-00-00.mkv" in files(tmp_path)
     assert "02-00-00.mkv" not in files(tmp_path)
-    told = [each.message for each in caplog.records if "deleted" in each.message]
-    assert told == [f"{tmp_path}/01-00-00.mkv cannot be deleted: permission denied"]
+    warnings = [each.message for each in caplog.records if "deleted" in each.message]
+    assert warnings == [f"{tmp_path}/01-00-00.mkv cannot be deleted: permission denied"]
 
 
-def test_what_a_crash_left_gets_its_name(tmp_path: Path) -> None:
+def test_files_left_by_a_crash_get_their_final_names(tmp_path: Path) -> None:
     source = tmp_path / "source.mkv"
     with FileSink(source, INFO, encoder=FAST) as whole:
         for index in range(5):

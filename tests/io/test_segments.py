@@ -1,4 +1,4 @@
-"""Recording round the clock: where segments begin, and their names."""
+"""Continuous recording: where segments begin, and their names."""
 
 import time
 from datetime import datetime, timedelta
@@ -26,12 +26,12 @@ from tests.io.recordings import (
 )
 from tests.support.frames import make_frame
 
-HELD_BACK = EncoderConfig("x264", crf=10, preset="veryfast")  # 11 frames
+DELAYED = EncoderConfig("x264", crf=10, preset="veryfast")  # delays 11 frames
 
 
-@pytest.mark.parametrize("encoder", [FAST, HELD_BACK], ids=["now", "held-back"])
+@pytest.mark.parametrize("encoder", [FAST, DELAYED], ids=["no-delay", "delay"])
 @pytest.mark.parametrize("ending", [".mkv", ".mp4", ".mov", ".ts"])
-def test_no_frame_is_lost_or_doubled(
+def test_no_frame_is_lost_or_repeated(
     tmp_path: Path, ending: str, encoder: EncoderConfig
 ) -> None:
     clock = WallClock()
@@ -44,7 +44,7 @@ def test_no_frame_is_lost_or_doubled(
         now=clock,
     )
     assert isinstance(sink, Sink)
-    # Begins late, as a stream does that was joined.
+    # Starts late, like a stream that is joined while it runs.
     record(sink, (frame(n, 777_000 + n * 100) for n in range(95)), clock)
     clips = tmp_path / "clips"
     assert files(clips) == [
@@ -54,7 +54,7 @@ def test_no_frame_is_lost_or_doubled(
     for name in files(clips):
         numbers, times, first_is_key = decode(clips / name)
         assert first_is_key
-        # Transport streams begin late on purpose.
+        # Transport streams start late by design.
         zero = times[0] if ending == ".ts" else 0.0
         expected = [n / RATE for n in range(len(numbers))]
         assert [t - zero for t in times] == pytest.approx(expected, abs=1e-3)
@@ -63,7 +63,7 @@ def test_no_frame_is_lost_or_doubled(
 
 
 def test_segments_do_not_drift(tmp_path: Path) -> None:
-    """At 30000/1001 Hz no segment of 1 s is whole frames: on the whole they are."""
+    """At 30000/1001 Hz, a second is not a whole number of frames."""
     clock = WallClock()
     sink = SegmentSink(
         f"{tmp_path}/%H%M%S.mkv",
@@ -81,7 +81,7 @@ def test_segments_do_not_drift(tmp_path: Path) -> None:
     assert set(counts[:-1]) <= {29, 30}
 
 
-def test_jumps_of_time_begin_a_new_segment(tmp_path: Path) -> None:
+def test_a_jump_of_timestamps_begins_a_new_segment(tmp_path: Path) -> None:
     clock = WallClock()
     sink = SegmentSink(
         f"{tmp_path}/%H-%M-%S.mkv",
@@ -91,7 +91,7 @@ def test_jumps_of_time_begin_a_new_segment(tmp_path: Path) -> None:
         encoder=FAST,
         now=clock,
     )
-    # Away for an hour, then a clock that begins anew; a short gap is no reason.
+    # A gap of an hour, then timestamps that restart; a short gap does not count.
     times = [0, 100, 200, 5000, 3_600_000, 3_600_100, 50, 150]
     record(sink, (frame(n, at) for n, at in enumerate(times)), clock)
     names = files(tmp_path)
@@ -102,7 +102,7 @@ def test_jumps_of_time_begin_a_new_segment(tmp_path: Path) -> None:
     assert seen["23-59-00-2.mkv"] == ([6, 7], [0.0, 0.1])
 
 
-def test_a_repeated_time_is_written_once(tmp_path: Path) -> None:
+def test_frames_with_repeated_timestamps_are_skipped(tmp_path: Path) -> None:
     sink = SegmentSink(f"{tmp_path}/%H.mkv", INFO, segment_s=600, keep=Keep())
     times = [0, 100, 100, 50, 200]
     record(sink, (frame(n, at) for n, at in enumerate(times)), WallClock())
@@ -110,7 +110,7 @@ def test_a_repeated_time_is_written_once(tmp_path: Path) -> None:
     assert decode(tmp_path / name)[:2] == ([0, 1, 4], [0.0, 0.1, 0.2])
 
 
-def test_another_size_begins_a_new_segment(tmp_path: Path) -> None:
+def test_a_new_frame_size_begins_a_new_segment(tmp_path: Path) -> None:
     clock = WallClock()
     sink = SegmentSink(
         f"{tmp_path}/%H-%M-%S.mp4", INFO, segment_s=600, keep=Keep(), now=clock
@@ -124,7 +124,7 @@ def test_another_size_begins_a_new_segment(tmp_path: Path) -> None:
         assert container.streams.video[0].width == 96
 
 
-def test_clocks_that_are_put_back_overwrite_nothing(tmp_path: Path) -> None:
+def test_nothing_is_overwritten_when_the_clock_is_set_back(tmp_path: Path) -> None:
     clock = WallClock()
     older = tmp_path / "23-59.mkv"
     older.write_bytes(b"from before")
@@ -140,10 +140,10 @@ def test_clocks_that_are_put_back_overwrite_nothing(tmp_path: Path) -> None:
     assert numbers == [list(range(n, n + 10)) for n in (0, 10, 20)]
 
 
-def test_the_hour_that_comes_twice(
+def test_the_repeated_hour_at_the_end_of_summer_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The end of summer time, 00:30 UTC and 01:30 UTC are both 02:30 in Berlin."""
+    """00:30 UTC and 01:30 UTC are both 02:30 in Berlin."""
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     time.tzset()
     try:
@@ -167,7 +167,7 @@ def test_the_hour_that_comes_twice(
     assert decode(tmp_path / "02-30+0100.mkv")[0] == [2, 3]
 
 
-def test_a_folder_that_vanishes_is_made_again(
+def test_a_deleted_folder_is_created_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = WallClock()
@@ -196,12 +196,12 @@ def test_a_folder_that_vanishes_is_made_again(
 @pytest.mark.parametrize(
     ("pattern", "error", "message"),
     [
-        ("%H.avi", SinkError, "ending must be one of .mkv, .mp4, .mov, .ts"),
-        ("all.mkv", ConfigError, "one name"),
-        ("file/%H.mkv", SinkError, "the folder .*file cannot be made .*choose another"),
+        ("%H.avi", SinkError, "extension must be one of .mkv, .mp4, .mov, .ts"),
+        ("all.mkv", ConfigError, "the same name"),
+        ("file/%H.mkv", SinkError, "folder .*file cannot be created .*choose another"),
     ],
 )
-def test_what_cannot_be_recorded_is_told_at_once(
+def test_an_invalid_target_fails_immediately(
     tmp_path: Path, pattern: str, error: type[Exception], message: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -210,12 +210,12 @@ def test_what_cannot_be_recorded_is_told_at_once(
 
 
 @pytest.mark.parametrize("segment_s", [0.0, -1.0, 0.5, float("nan")])
-def test_segments_last_a_second_or_more(tmp_path: Path, segment_s: float) -> None:
+def test_segments_must_last_at_least_a_second(tmp_path: Path, segment_s: float) -> None:
     with pytest.raises(ConfigError, match="too short; use 1 s or more"):
         SegmentSink(f"{tmp_path}/%H.mkv", INFO, segment_s=segment_s, keep=Keep())
 
 
-def test_no_frame_leaves_no_file(tmp_path: Path) -> None:
+def test_without_frames_there_is_no_file(tmp_path: Path) -> None:
     with SegmentSink(f"{tmp_path}/c/%H.mkv", INFO, segment_s=60, keep=Keep()) as sink:
         pass
     sink.close()
@@ -225,7 +225,7 @@ def test_no_frame_leaves_no_file(tmp_path: Path) -> None:
         sink.write(frame(0))
 
 
-def test_notes_are_those_of_one_segment(tmp_path: Path) -> None:
+def test_notes_are_not_repeated_for_each_segment(tmp_path: Path) -> None:
     info = StreamInfo(65, 48, "gray", Fraction(RATE), Fraction(1, 1000))
     sink = SegmentSink(f"{tmp_path}/%S.mkv", info, segment_s=1, keep=Keep())
     with sink:

@@ -1,4 +1,4 @@
-"""Every kind of sink keeps the same promises."""
+"""The contract of sinks, for each kind of sink."""
 
 import os
 import subprocess
@@ -53,8 +53,8 @@ TARGETS = [
     ("out.avi", "x264"),
     ("out.ts", "x264"),
     ("out.y4m", None),
-    ("pictures/", None),
-    ("pictures/%03d.png", None),
+    ("images/", None),
+    ("images/%03d.png", None),
     ("null:", None),
 ]
 
@@ -64,13 +64,13 @@ def make(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> tuple[str, Callable[..., Sink]]:
     name, codec = request.param
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     target = name if name == "null:" else f"{tmp_path}/{name}"
     encoder = FAST[codec] if codec else None
     return target, lambda info, **k: open_sink(target, info, encoder=encoder, **k)
 
 
-def test_promises(
+def test_frames_come_back_from_the_file(
     make: tuple[str, Callable[..., Sink]], stream: tuple[StreamInfo, list[Frame]]
 ) -> None:
     target, opened = make
@@ -86,7 +86,7 @@ def test_promises(
         assert sink.frames == len(frames)
         return
     path = Path(target)
-    if path.name in ("pictures", "%03d.png"):
+    if path.name in ("images", "%03d.png"):
         path = path if path.is_dir() else path.parent
     leftovers = [each.name for each in path.parent.iterdir() if ".part" in each.name]
     assert leftovers == []
@@ -100,9 +100,9 @@ def test_promises(
         assert source.info.frame_rate == info.frame_rate
         assert source.info.color.range == info.color.range
         return
-    if path.suffix != ".avi":  # AVI has no place for tags but in the codec
+    if path.suffix != ".avi":  # AVI can store tags only in the codec
         assert source.info.color == info.color
-    # Transport streams begin late on purpose; FFmpeg reads H.264 in AVI a frame late.
+    # Transport streams start late by design; FFmpeg reads H.264 in AVI a frame late.
     zero = again[0].time_s if path.suffix in (".ts", ".avi") else 0.0
     times = [frame.time_s - zero for frame in again]
     assert times == pytest.approx([frame.time_s for frame in frames], abs=1e-3)
@@ -120,7 +120,7 @@ def test_write_after_close(
             sink.write(frames[1])
 
 
-def test_no_frames_leave_no_file(
+def test_without_frames_there_is_no_file(
     make: tuple[str, Callable[..., Sink]], stream: tuple[StreamInfo, list[Frame]]
 ) -> None:
     target, opened = make
@@ -131,10 +131,10 @@ def test_no_frames_leave_no_file(
 
 
 @pytest.mark.parametrize("count", [240, 241, 242, 243])
-def test_the_last_picture_is_shown_wherever_a_fragment_begins(
+def test_the_last_frame_is_shown_wherever_a_fragment_begins(
     tmp_path: Path, count: int
 ) -> None:
-    """At 30 Hz fragments begin at 60, 120...: here between a picture and B-frames."""
+    """At 30 Hz, fragments begin at 60, 120...: here between a frame and B-frames."""
     path = tmp_path / "out.mp4"
     with (
         open_source("testsrc:64x48@30", ReadOptions(duration_s=count / 30)) as source,
@@ -192,7 +192,7 @@ def test_overwrite(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_name_that_is_taken_meanwhile(
+def test_a_file_created_meanwhile_is_not_replaced(
     tmp_path: Path, stream: tuple[StreamInfo, list[Frame]]
 ) -> None:
     info, frames = stream
@@ -200,12 +200,12 @@ def test_a_name_that_is_taken_meanwhile(
     sink = open_sink(str(path), info)
     sink.write(frames[0])
     path.write_bytes(b"another program's")
-    with pytest.raises(SinkError, match=r"appeared meanwhile.*out\.part\.mp4"):
+    with pytest.raises(SinkError, match=r"by another program.*out\.part\.mp4"):
         sink.close()
     assert path.read_bytes() == b"another program's"
 
 
-def test_what_a_crash_left_is_not_overwritten(
+def test_files_left_by_a_crash_are_not_overwritten(
     tmp_path: Path, stream: tuple[StreamInfo, list[Frame]]
 ) -> None:
     (tmp_path / "out.part.mp4").write_bytes(b"from a crash")
@@ -216,7 +216,7 @@ def test_what_a_crash_left_is_not_overwritten(
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.y4m"])
-def test_a_frame_of_another_size_is_refused(
+def test_a_frame_of_another_size_is_rejected(
     name: str, tmp_path: Path, stream: tuple[StreamInfo, list[Frame]]
 ) -> None:
     info, frames = stream
@@ -314,7 +314,7 @@ def test_y4m_pipe_through_processes(clip: Clip, tmp_path: Path) -> None:
     assert done.stdout == data
 
 
-def test_y4m_tells_of_lost_timestamps(vfr_clip: Clip, tmp_path: Path) -> None:
+def test_y4m_notes_lost_timestamps(vfr_clip: Clip, tmp_path: Path) -> None:
     info, frames = read(vfr_clip.path)
     with open_sink(str(tmp_path / "a.y4m"), info) as sink:
         for frame in frames:
@@ -341,23 +341,23 @@ def test_folder_sink_keeps_the_names(tmp_path: Path) -> None:
     assert sizes == [8, 7, 6]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["a10.jpg", "a9.webp", "b.png"]
-    picture = cv2.imread(str(tmp_path / "out" / "a10.jpg"))
-    assert picture is not None
-    assert picture.shape == (7, 8, 3)
+    image = cv2.imread(str(tmp_path / "out" / "a10.jpg"))
+    assert image is not None
+    assert image.shape == (7, 8, 3)
     with (
         open_source(str(source_folder)) as source,
-        pytest.raises(SinkError, match="exists already"),
+        pytest.raises(SinkError, match="already exists"),
     ):
         open_sink(str(tmp_path / "out"), source.info, copy_from=str(source_folder))
 
 
-def test_one_picture_takes_one_frame(
+def test_an_image_holds_one_frame(
     tmp_path: Path, stream: tuple[StreamInfo, list[Frame]]
 ) -> None:
     info, frames = stream
     with open_sink(str(tmp_path / "one.png"), info) as sink:
         sink.write(frames[0])
-        with pytest.raises(SinkError, match="takes one picture"):
+        with pytest.raises(SinkError, match="can hold one image"):
             sink.write(frames[1])
     assert len(read(tmp_path / "one.png")[1]) == 1
 
@@ -418,12 +418,12 @@ def test_full_range_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_x265_is_given_decoding_times_where_it_makes_none_up(
+def test_missing_decoding_times_of_x265_are_repaired(
     tmp_path: Path, stream: tuple[StreamInfo, list[Frame]], count: int
 ) -> None:
     info, frames = stream
     encoder = EncoderConfig("x265", preset="ultrafast")
-    for attempt in range(15):  # its memory held something else each time
+    for attempt in range(15):  # the undefined value differs each time
         path = tmp_path / f"{attempt}.mp4"
         with open_sink(str(path), info, encoder=encoder) as sink:
             for frame in frames[:count]:

@@ -1,4 +1,4 @@
-"""The virtual camera: a backend of ours behind the real pyvirtualcam."""
+"""The virtual camera: the real pyvirtualcam with a fake backend."""
 
 import sys
 from dataclasses import replace
@@ -18,7 +18,7 @@ pyvirtualcam = pytest.importorskip("pyvirtualcam")
 
 
 class Backend:
-    """Keeps what a device would show."""
+    """Stores the frames that a device would show."""
 
     opened: ClassVar[list["Backend"]] = []
 
@@ -29,7 +29,7 @@ class Backend:
             raise RuntimeError("the device is in use")
         self.size, self.fps, self.fourcc = (width, height), fps, fourcc
         self._device = device
-        self.pictures: list[np.ndarray] = []
+        self.frames: list[np.ndarray] = []
         self.closed = 0
         self.is_broken = False
         self.opened.append(self)
@@ -37,7 +37,7 @@ class Backend:
     def send(self, frame: np.ndarray) -> None:
         if self.is_broken:
             raise RuntimeError("the device is gone")
-        self.pictures.append(frame.copy())
+        self.frames.append(frame.copy())
 
     def device(self) -> str:
         return self._device or "the first one"
@@ -63,7 +63,7 @@ def frame_of(info: StreamInfo, index: int = 0) -> Frame:
     )
 
 
-def test_planes_reach_the_camera_as_they_are(backend: list[Backend]) -> None:
+def test_planes_reach_the_camera_unchanged(backend: list[Backend]) -> None:
     info = StreamInfo(64, 48, "yuv420p", Fraction(30000, 1001))
     frames = [frame_of(info, index) for index in range(3)]
     with open_sink("virtualcam:/dev/video9", info) as sink:
@@ -73,32 +73,32 @@ def test_planes_reach_the_camera_as_they_are(backend: list[Backend]) -> None:
     assert camera.device() == "/dev/video9"
     assert camera.size == (64, 48)
     assert camera.fps == pytest.approx(29.97, abs=0.001)
-    for frame, picture in zip(frames, camera.pictures, strict=True):
-        wanted = np.concatenate([plane.ravel() for plane in frame.planes])
-        np.testing.assert_array_equal(picture, wanted)
+    for frame, samples in zip(frames, camera.frames, strict=True):
+        expected = np.concatenate([plane.ravel() for plane in frame.planes])
+        np.testing.assert_array_equal(samples, expected)
     sink.close()
     assert camera.closed == 1
     with pytest.raises(ValueError, match="closed"):
         sink.write(frames[0])
 
 
-def test_ten_bits_become_eight(backend: list[Backend]) -> None:
+def test_10_bits_are_converted_to_8(backend: list[Backend]) -> None:
     info = StreamInfo(64, 48, "yuv420p10le")
     frame = frame_of(info)
     with open_sink("virtualcam:", info) as sink:
         sink.write(frame)
-    (picture,) = backend[0].pictures
-    wanted = np.concatenate([plane.ravel() for plane in frame.planes]) / 4
-    assert np.abs(picture - np.minimum(wanted, 255)).max() <= 0.5
+    (samples,) = backend[0].frames
+    expected = np.concatenate([plane.ravel() for plane in frame.planes]) / 4
+    assert np.abs(samples - np.minimum(expected, 255)).max() <= 0.5
 
 
 @pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
-def test_gray_has_no_color(backend: list[Backend], pix_fmt: str) -> None:
+def test_gray_frames_have_neutral_chroma(backend: list[Backend], pix_fmt: str) -> None:
     info = StreamInfo(64, 48, pix_fmt)
     with open_sink("virtualcam:", info) as sink:
         sink.write(frame_of(info))
-    (picture,) = backend[0].pictures
-    assert (picture[64 * 48 :] == 128).all()
+    (samples,) = backend[0].frames
+    assert (samples[64 * 48 :] == 128).all()
 
 
 def test_rgb(backend: list[Backend]) -> None:
@@ -107,9 +107,9 @@ def test_rgb(backend: list[Backend]) -> None:
     red[..., 0] = 255
     with open_sink("virtualcam:", info) as sink:
         sink.write(replace(frame_of(info), planes=(red,), color=info.color))
-    (picture,) = backend[0].pictures
-    u, v = np.split(picture[64 * 48 :], 2)
-    assert abs(int(picture[0]) - 63) <= 1  # BT.709 in limited range
+    (samples,) = backend[0].frames
+    u, v = np.split(samples[64 * 48 :], 2)
+    assert abs(int(samples[0]) - 63) <= 1  # BT.709 in limited range
     assert abs(int(u[0]) - 102) <= 1
     assert abs(int(v[0]) - 240) <= 1
 
@@ -121,7 +121,7 @@ def test_odd_sizes_are_padded(backend: list[Backend]) -> None:
         sink.write(frame)
     camera = backend[0]
     assert camera.size == (66, 48)
-    luma = camera.pictures[0][: 66 * 48].reshape(48, 66)
+    luma = camera.frames[0][: 66 * 48].reshape(48, 66)
     np.testing.assert_array_equal(luma[:47, :65], frame.planes[0])
     np.testing.assert_array_equal(luma[:47, 65], frame.planes[0][:, -1])
 
@@ -139,7 +139,7 @@ def test_failures(backend: list[Backend]) -> None:
 
 
 def test_no_device() -> None:
-    """With the backends of this system, and a device that nobody has."""
+    """Uses the backends of this system and a device that does not exist."""
     with pytest.raises(SinkError, match="virtualcam:/dev/video987 cannot be") as caught:
         open_sink("virtualcam:/dev/video987", StreamInfo(64, 48, "yuv420p"))
     assert "\n" not in str(caught.value)

@@ -346,7 +346,7 @@ def test_nano_is_within_its_budget(noise_map: int) -> None:
     "wrong", [{"layout": "nv12"}, {"hidden": 17, "width": 16}], ids=["layout", "hidden"]
 )
 def test_spec_refuses_what_cannot_be_built(wrong: dict[str, int | str]) -> None:
-    with pytest.raises(ValueError, match=r"layout must be|wider"):
+    with pytest.raises(ValueError, match=r"layout must be|hidden features"):
         ModelSpec(**wrong)  # type: ignore[arg-type]
 
 

@@ -131,7 +131,7 @@ def test_the_command_of_the_unit_is_one():
     assert options["source"] == environment_file()["SOURCE"]
     assert options["window"] is False
     assert options["credentials_file"] == "/run/credentials/camera"
-    assert len(options["output"]) == 2
+    assert len(options["outputs"]) == 2
 
 
 # Docker
@@ -258,7 +258,7 @@ def test_the_denoiser_between_the_paths_of_mediamtx():
     dockerfile = context / build["dockerfile"]
     _, *arguments = json.loads(last(dockerfile, "ENTRYPOINT"))
     options = check_command([*arguments, *service["command"]])
-    source, published = options["source"], options["output"][0]
+    source, published = options["source"], options["outputs"][0]
     settings = load(SAMPLES / "mediamtx/mediamtx.yml")
     for address in (source, published):
         place, _, path = address.removeprefix("rtsp://").partition("/")
@@ -277,7 +277,7 @@ def test_the_denoiser_between_the_paths_of_mediamtx():
         [service["networks"]["video"]["ipv4_address"]]
     ]
     assert publishers[0]["permissions"] == [{"action": "publish", "path": clean}]
-    recordings = Path(options["output"][1]).parent
+    recordings = Path(options["outputs"][1]).parent
     assert f"recordings:{recordings}" in service["volumes"]
     assert service["read_only"] is True
 

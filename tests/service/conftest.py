@@ -1,4 +1,4 @@
-"""A status server with a clock that stands still."""
+"""A status server with a manual clock."""
 
 from collections.abc import Iterator
 

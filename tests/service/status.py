@@ -1,4 +1,4 @@
-"""Asking a status server for its pages, and figures to show on them."""
+"""Requests to a status server, and stats for it to show."""
 
 import http.client
 import socket

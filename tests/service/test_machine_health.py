@@ -1,4 +1,4 @@
-"""Figures of the process and of the machine."""
+"""Resource usage and temperatures."""
 
 import sys
 from importlib import import_module
@@ -13,7 +13,7 @@ from streamdenoise.service.machine_health import (
 from tests.conftest import skip_or_fail
 
 
-def test_the_machine_is_read_once_a_second_at_most():
+def test_sensors_are_read_at_most_once_a_second():
     now = [0.0]
     meter = HealthMeter(clock=lambda: now[0])
     first = meter.health()
@@ -30,7 +30,9 @@ class FakeNVMLError(Exception):
     pass
 
 
-def test_gpus_are_told_as_the_driver_tells_them(monkeypatch: pytest.MonkeyPatch):
+def test_gpus_are_reported_without_the_values_they_lack(
+    monkeypatch: pytest.MonkeyPatch,
+):
     def temperature(device: int, sensor: int) -> int:
         if device == 1:
             raise FakeNVMLError
@@ -64,7 +66,7 @@ def test_gpus_are_told_as_the_driver_tells_them(monkeypatch: pytest.MonkeyPatch)
     assert closed == [True]
 
 
-def test_a_true_gpu_tells_its_memory():
+def test_a_real_gpu_reports_its_memory():
     try:
         pynvml = import_module("pynvml")
     except ImportError as exc:

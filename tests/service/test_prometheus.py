@@ -22,7 +22,7 @@ from tests.service.status import OPENMETRICS, RUNNING, ask, families, value
 from tests.support.command import SAMPLES
 
 
-def test_metrics_are_the_figures_of_the_stream(server: StatusServer):
+def test_metrics_match_the_stats(server: StatusServer):
     server.update(RUNNING)
     found = families(server)
     clean = {"output": "rtsp://***@server/clean"}
@@ -39,7 +39,7 @@ def test_metrics_are_the_figures_of_the_stream(server: StatusServer):
         ("streamdenoise_strength_ratio", {}, 1.1),
         (
             "streamdenoise_psnr_decibels",
-            {"picture": "denoised", "kind": "estimated"},
+            {"frames": "denoised", "kind": "estimated"},
             33.5,
         ),
         ("streamdenoise_load_reduced", {"step": "half size"}, 1),
@@ -67,7 +67,7 @@ def test_a_latency_histogram_is_cumulative_and_in_seconds(server: StatusServer):
     bounds, counts = zip(*buckets, strict=True)
     assert bounds == (*(bound / 1000 for bound in LATENCY_BOUNDS_MS), float("inf"))
     assert list(counts) == sorted(counts)
-    assert dict(buckets)[0.005] == 2  # a bound belongs to its bucket
+    assert dict(buckets)[0.005] == 2  # bounds are inclusive
     assert dict(buckets)[0.05] == 4
     assert dict(buckets)[10.0] == 4
     assert dict(buckets)[float("inf")] == 5
@@ -76,7 +76,7 @@ def test_a_latency_histogram_is_cumulative_and_in_seconds(server: StatusServer):
     assert rest["sum"] == pytest.approx(20.086)
 
 
-def test_openmetrics_is_given_to_who_asks_for_it(server: StatusServer):
+def test_openmetrics_is_served_on_request(server: StatusServer):
     server.update(RUNNING)
     _, headers, page = ask(server, accept=f"{OPENMETRICS};q=0.9,text/plain;q=0.1")
     assert headers["Content-Type"].startswith("application/openmetrics-text")
@@ -84,7 +84,7 @@ def test_openmetrics_is_given_to_who_asks_for_it(server: StatusServer):
     assert "streamdenoise_output_latency_seconds" in {each.name for each in strict}
 
 
-def test_a_time_series_comes_once_even_if_outputs_have_one_name(server: StatusServer):
+def test_outputs_of_the_same_name_are_numbered(server: StatusServer):
     targets = ["rtsp://a:b@host/x", "rtsp://c:d@host/x", "rtsp://***@host/x (2)"]
     server.update(replace(RUNNING, outputs=tuple(map(OutputStats, targets))))
     samples = families(server)["streamdenoise_output_frames"].samples
@@ -93,7 +93,7 @@ def test_a_time_series_comes_once_even_if_outputs_have_one_name(server: StatusSe
     assert len(set(names)) == 3
 
 
-def test_names_that_need_escaping_survive(server: StatusServer):
+def test_names_are_escaped(server: StatusServer):
     name = 'a "b"\\c\nd ü'
     server.update(replace(RUNNING, outputs=(OutputStats(name),)))
     assert value(families(server), "streamdenoise_output_frames", output=name) == 0
@@ -110,7 +110,7 @@ HEALTH = MachineHealth(
 )
 
 
-def test_the_table_of_metrics_is_what_is_served():
+def test_the_documented_metrics_are_those_served():
     page, _ = exposition(Snapshot("camera", "", RUNNING, HEALTH), OPENMETRICS)
     served = {}
     for family in openmetrics_parser.text_string_to_metric_families(page.decode()):
@@ -133,13 +133,13 @@ def test_the_table_of_metrics_is_what_is_served():
     assert table == served
 
 
-def test_sensors_of_one_name_are_told_apart():
+def test_sensors_of_the_same_name_are_numbered():
     page, _ = exposition(Snapshot("", "", RUNNING, HEALTH))
     assert 'sensor="nvme Composite"} 40.0' in page.decode()
     assert 'sensor="nvme Composite (2)"} 50.0' in page.decode()
 
 
-def test_alerts_ask_for_metrics_that_there_are():
+def test_alerts_use_existing_metrics():
     page, _ = exposition(Snapshot("", "", RUNNING, HEALTH))
     served = {
         sample.name
@@ -148,8 +148,8 @@ def test_alerts_ask_for_metrics_that_there_are():
     }
     (group,) = yaml.safe_load((SAMPLES / "prometheus/alerts.yml").read_text())["groups"]
     for rule in group["rules"]:
-        asked = set(re.findall(r"\b(?:streamdenoise|process)_\w+", rule["expr"]))
-        assert asked <= served
-        assert asked or "up{" in rule["expr"]
+        used = set(re.findall(r"\b(?:streamdenoise|process)_\w+", rule["expr"]))
+        assert used <= served
+        assert used or "up{" in rule["expr"]
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
     assert len(group["rules"]) >= 6

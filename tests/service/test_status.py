@@ -1,4 +1,4 @@
-"""The status page: true figures and honest health."""
+"""The status page: health, JSON, masking and addresses."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ from tests.service.status import (
 from tests.support.clock import Clock
 
 
-def test_names_of_files_that_are_no_text_are_told_all_the_same(server: StatusServer):
+def test_file_names_that_are_not_valid_utf_8(server: StatusServer):
     output = OutputStats("caf\udce9.mkv", error="caf\udce9.mkv is full")
     server.update(replace(RUNNING, outputs=(output,)))
     assert value(families(server), "streamdenoise_output_up", output="caf?.mkv") == 0
@@ -34,7 +34,7 @@ def test_names_of_files_that_are_no_text_are_told_all_the_same(server: StatusSer
     assert ask(server, "/status")[0] == 200
 
 
-def test_nothing_tells_a_password(server: StatusServer):
+def test_no_page_contains_a_password(server: StatusServer):
     reason = f"cannot reach rtsp://me:{SECRET}@server/clean"
     for stats in (
         replace(RUNNING, source_error=reason),
@@ -49,22 +49,22 @@ def test_nothing_tells_a_password(server: StatusServer):
         assert "server/clean" in ask(server, "/healthz")[2]
 
 
-def test_json_has_all_figures(server: StatusServer):
+def test_json_has_all_stats(server: StatusServer):
     server.update(replace(RUNNING, psnr_out_db=float("inf")))
     status, headers, page = ask(server, "/")
-    told = json.loads(page)
+    shown = json.loads(page)
     assert (status, headers["Content-Type"]) == (200, "application/json")
-    assert told["source"] == "rtsp://***@camera/1"
-    assert told["healthy"] is True
-    assert told["stats"]["drops"] == RUNNING.drops
-    assert told["stats"]["dropped"] == 10
-    assert told["stats"]["outputs"][1]["name"] == "clean.mkv"
-    assert told["stats"]["psnr_out_db"] is None  # JSON has no infinity
-    assert told["machine"]["rss_bytes"] > 1e6
-    assert json.loads(ask(server, "/status?pretty")[2])["stats"] == told["stats"]
+    assert shown["source"] == "rtsp://***@camera/1"
+    assert shown["healthy"] is True
+    assert shown["stats"]["drops"] == RUNNING.drops
+    assert shown["stats"]["dropped"] == 10
+    assert shown["stats"]["outputs"][1]["name"] == "clean.mkv"
+    assert shown["stats"]["psnr_out_db"] is None  # JSON has no infinity
+    assert shown["machine"]["rss_bytes"] > 1e6
+    assert json.loads(ask(server, "/status?pretty")[2])["stats"] == shown["stats"]
 
 
-def test_health_follows_the_frames(server: StatusServer, clock: Clock):
+def test_health_follows_the_stats(server: StatusServer, clock: Clock):
     assert health(server) == (503, "starting\n")
     server.update(Stats())
     assert health(server) == (503, "starting\n")
@@ -78,7 +78,7 @@ def test_health_follows_the_frames(server: StatusServer, clock: Clock):
     assert health(server) == (503, "source: no route to host\n")
     gone = replace(RUNNING.outputs[1], error="disk full")
     server.update(replace(RUNNING, outputs=(RUNNING.outputs[0], gone)))
-    # No reason to start again what works: the recording would be cut as well.
+    # Healthy, as a restart would also interrupt the output that works.
     assert health(server) == (200, "ok, without output clean.mkv: disk full\n")
     assert value(families(server), "streamdenoise_healthy") == 1
     away = replace(RUNNING.outputs[0], error="no answer")
@@ -99,13 +99,13 @@ def test_a_pipeline_that_hangs_is_unhealthy(server: StatusServer, clock: Clock):
         pytest.approx(9.6)
     )
     clock.now += 1.0
-    assert health(server) == (503, "no sign of life for 10 s\n")
+    assert health(server) == (503, "no progress for 10 s\n")
     assert value(families(server), "streamdenoise_healthy") == 0
     server.update(RUNNING)
     assert health(server) == (200, "ok\n")
 
 
-def test_methods_and_paths_that_are_not_there(server: StatusServer):
+def test_unknown_methods_and_paths(server: StatusServer):
     server.update(RUNNING)
     status, headers, page = ask(server, "/healthz", "HEAD")
     assert (status, headers["Content-Length"], page) == (200, "3", "")
@@ -122,7 +122,7 @@ def test_methods_and_paths_that_are_not_there(server: StatusServer):
 @pytest.mark.parametrize(
     "accept", ["text/plain;version=banana", f"{OPENMETRICS};version=x", ";;,=,\x00"]
 )
-def test_a_strange_accept_header_gets_a_page_too(server: StatusServer, accept: str):
+def test_an_invalid_accept_header_is_ignored(server: StatusServer, accept: str):
     with connect(server) as client:
         client.sendall(f"GET /metrics HTTP/1.1\r\nAccept: {accept}\r\n\r\n".encode())
         assert client.makefile("rb").readline().split()[1] == b"200"
@@ -138,7 +138,7 @@ def test_a_strange_accept_header_gets_a_page_too(server: StatusServer, accept: s
         ("camera-box.local:0", ("camera-box.local", 0)),
     ],
 )
-def test_addresses(text: str, place: tuple[str, int]):
+def test_addresses_are_parsed(text: str, place: tuple[str, int]):
     assert parse_address(text) == place
 
 
@@ -158,13 +158,13 @@ def test_addresses(text: str, place: tuple[str, int]):
         ),
     ],
 )
-def test_addresses_that_are_none(text: str):
+def test_invalid_addresses(text: str):
     with pytest.raises(ConfigError, match="give HOST:PORT"):
         StatusServer(text, "", stall_s=1.0)
 
 
-def test_an_address_that_is_taken_or_of_another_machine(server: StatusServer):
-    with pytest.raises(ConfigError, match=rf"{server.address} cannot be served"):
+def test_an_address_in_use_or_of_another_machine(server: StatusServer):
+    with pytest.raises(ConfigError, match=rf"{server.address} cannot be used"):
         StatusServer(server.address, "", stall_s=1.0)
     with pytest.raises(ConfigError, match="choose an address of this machine"):
         StatusServer("203.0.113.1:9090", "", stall_s=1.0)

@@ -1,4 +1,4 @@
-"""No client of the status page can do harm."""
+"""Clients of the status page that are slow, malicious or many."""
 
 import os
 import random
@@ -22,7 +22,7 @@ from tests.service.status import RUNNING, ask, connect
 from tests.support.waiting import wait_until
 
 
-def test_fifty_clients_at_once_are_all_answered(server: StatusServer):
+def test_fifty_clients_at_once_are_served(server: StatusServer):
     server.update(RUNNING)
     start = threading.Barrier(50)
 
@@ -38,7 +38,7 @@ def test_fifty_clients_at_once_are_all_answered(server: StatusServer):
     assert all(page == "ok\n" for page in pages[2::3])
 
 
-def test_silent_clients_are_cut_off_and_keep_nobody_out(
+def test_silent_clients_are_disconnected_and_block_nobody(
     server: StatusServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(status_server, "CONNECTION_S", 1.5)
@@ -46,19 +46,19 @@ def test_silent_clients_are_cut_off_and_keep_nobody_out(
         silent = [
             stack.enter_context(connect(server)) for _ in range(MAX_CONNECTIONS + 8)
         ]
-        assert ask(server)[0] == 200  # after the silent ones before it in the queue
+        assert ask(server)[0] == 200  # queued behind the silent ones
         for client in silent:
             assert client.recv(1) == b""
 
 
-def test_a_client_that_drips_is_cut_off_too(
+def test_a_client_that_sends_slowly_is_disconnected(
     server: StatusServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(status_server, "CONNECTION_S", 1.0)
     with connect(server) as client:
         client.settimeout(0.02)
 
-        def is_cut_off() -> bool:
+        def is_disconnected() -> bool:
             try:
                 client.sendall(b"X")
                 return client.recv(1) == b""
@@ -67,14 +67,14 @@ def test_a_client_that_drips_is_cut_off_too(
             except OSError:
                 return True
 
-        wait_until(is_cut_off)
+        wait_until(is_disconnected)
 
 
-def test_a_client_that_takes_no_answer_is_cut_off(
+def test_a_client_that_does_not_read_is_disconnected(
     server: StatusServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(status_server, "CONNECTION_S", 1.0)
-    notes = ["0" * 1000] * 20_000  # far more than the buffers of sockets hold
+    notes = ["0" * 1000] * 20_000  # far more than fits in socket buffers
     server.update(replace(RUNNING, notes=notes))
     with connect(server) as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -87,7 +87,7 @@ def client_threads() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "status-client"]
 
 
-def test_garbage_and_broken_connections_do_no_harm(server: StatusServer):
+def test_garbage_and_broken_connections(server: StatusServer):
     server.update(RUNNING)
     rng = random.Random(7)
     for garbage in (
@@ -97,7 +97,7 @@ def test_garbage_and_broken_connections_do_no_harm(server: StatusServer):
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET /metrics\r\n\r\n",
         b"\r\n" * 100,
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # the start of TLS
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # the start of a TLS handshake
         b"POST / HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\nabc",
     ):
         with connect(server) as client:
@@ -107,22 +107,22 @@ def test_garbage_and_broken_connections_do_no_harm(server: StatusServer):
                 while client.recv(65536):
                     pass
             except OSError:
-                continue  # it may well have been closed on us
+                continue  # the server may have closed the connection
     for _ in range(20):
         with connect(server) as client:
             client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            linger = struct.pack("ii", 1, 0)  # closing it resets the connection
+            linger = struct.pack("ii", 1, 0)  # closing resets the connection
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     assert ask(server)[0] == 200
     wait_until(lambda: not client_threads())
 
 
-def test_closing_leaves_nothing_behind():
+def test_closing_leaves_no_threads_and_descriptors():
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))
 
     if not Path("/proc/self/fd").is_dir():
-        skip_or_fail("linux", "only Linux shows descriptors")
+        skip_or_fail("linux", "only Linux lists descriptors")
     before = descriptors()
     with ExitStack() as stack:
         server = stack.enter_context(StatusServer(":0", "", stall_s=1.0))
@@ -139,5 +139,5 @@ def test_closing_leaves_nothing_behind():
         assert again.address == address
 
 
-def test_a_server_that_never_began_can_be_closed():
+def test_a_server_that_was_not_started_can_be_closed():
     StatusServer(":0", "", stall_s=1.0).close()

@@ -1,4 +1,4 @@
-"""What systemd is told, read from a real socket as systemd reads it."""
+"""Notifications to systemd, received on a real socket."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from streamdenoise.service.systemd import MAX_STATUS, Notifier
 
 
 class Manager:
-    """The end of systemd: a bound datagram socket, and what has come."""
+    """A service manager: a bound datagram socket and its messages."""
 
     def __init__(self, address: str | bytes) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -41,16 +41,14 @@ def manager(path: str) -> Iterator[Manager]:
     manager.socket.close()
 
 
-def test_a_service_says_that_it_is_ready_fares_so_and_stops(
-    manager: Manager, path: str
-):
+def test_a_service_reports_ready_status_and_stopping(manager: Manager, path: str):
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": path})
     notifier.ready()
     notifier.ready()
     notifier.status("25 fps")
     notifier.status("25 fps")
     notifier.status("24 fps")
-    notifier.watchdog()  # none is wanted
+    notifier.watchdog()  # the service has no watchdog
     notifier.stopping()
     assert manager.received() == [
         "READY=1",
@@ -68,7 +66,7 @@ def test_an_abstract_socket():
     manager.socket.close()
 
 
-def test_the_watchdog_is_fed_twice_a_period(manager: Manager, path: str):
+def test_the_watchdog_is_notified_twice_a_period(manager: Manager, path: str):
     now = [0.0]
     environ = {
         "NOTIFY_SOCKET": path,
@@ -76,13 +74,13 @@ def test_the_watchdog_is_fed_twice_a_period(manager: Manager, path: str):
         "WATCHDOG_PID": str(os.getpid()),
     }
     notifier = Notifier.from_environment(environ, clock=lambda: now[0])
-    fed_at = []
+    notified_at = []
     for tick in range(80):
         now[0] = tick / 4
         notifier.watchdog()
         if manager.received() == ["WATCHDOG=1"]:
-            fed_at.append(now[0])
-    assert fed_at == [0.0, 5.0, 10.0, 15.0]
+            notified_at.append(now[0])
+    assert notified_at == [0.0, 5.0, 10.0, 15.0]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,7 @@ def test_the_watchdog_is_fed_twice_a_period(manager: Manager, path: str):
         {},
     ],
 )
-def test_a_watchdog_of_another_process_or_none_is_not_fed(
+def test_no_watchdog_or_that_of_another_process_is_not_notified(
     manager: Manager, path: str, environ: dict[str, str]
 ):
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": path, **environ})
@@ -103,19 +101,19 @@ def test_a_watchdog_of_another_process_or_none_is_not_fed(
     assert manager.received() == []
 
 
-def test_the_watchdog_is_fed_while_an_engine_is_built(manager: Manager, path: str):
+def test_the_watchdog_is_notified_while_an_engine_is_built(manager: Manager, path: str):
     moments = iter(range(0, 1000, 10))
     notifier = Notifier(path, watchdog_s=30.0, clock=lambda: float(next(moments)))
-    told: list[tuple[str, int, int]] = []
+    steps_seen: list[tuple[str, int, int]] = []
 
     def stop_at_five(phase: str, step: int, steps: int) -> bool:
-        told.append((phase, step, steps))
+        steps_seen.append((phase, step, steps))
         return step < 5
 
     build = while_building(stop_at_five, notifier)
     answers = [build("tactics", step, 9) for step in range(6)]  # a minute
     assert answers == [True] * 5 + [False]
-    assert told[-1] == ("tactics", 5, 9)
+    assert steps_seen[-1] == ("tactics", 5, 9)
     assert manager.received() == ["WATCHDOG=1"] * 3
     assert while_building(None, notifier)("tactics", 0, 9)
 
@@ -127,10 +125,10 @@ def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch):
         Notifier.from_environment(),
         Notifier.from_environment({"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "1000000"}),
     ):
-        say_everything(notifier)
+        send_everything(notifier)
 
 
-def say_everything(notifier: Notifier) -> None:
+def send_everything(notifier: Notifier) -> None:
     notifier.ready()
     notifier.status("fine")
     notifier.watchdog()
@@ -141,23 +139,23 @@ def say_everything(notifier: Notifier) -> None:
     "address",
     ["/nowhere/at/all", "relative", "@nobody listens", "/" + "x" * 300, "vsock:2:1"],
 )
-def test_a_socket_that_is_not_there_raises_nothing(address: str):
-    say_everything(Notifier(address, watchdog_s=1.0))
+def test_a_missing_socket_raises_nothing(address: str):
+    send_everything(Notifier(address, watchdog_s=1.0))
 
 
-def test_what_was_lost_is_said_again(path: str):
+def test_lost_messages_are_sent_again(path: str):
     now = [0.0]
     notifier = Notifier(path, watchdog_s=10.0, clock=lambda: now[0])
-    say_everything(notifier)
+    send_everything(notifier)
     manager = Manager(path)
-    say_everything(notifier)
+    send_everything(notifier)
     assert manager.received() == ["READY=1", "STATUS=fine", "WATCHDOG=1", "STOPPING=1"]
     manager.socket.close()
 
 
-def test_a_manager_that_does_not_read_does_not_hold_us_up(manager: Manager, path: str):
+def test_a_manager_that_does_not_read_does_not_block(manager: Manager, path: str):
     notifier = Notifier(path)
-    for number in range(10_000):  # more than the socket takes; none may wait
+    for number in range(10_000):  # more than fits into the socket
         notifier.status(str(number))
     assert 0 < len(manager.received()) < 10_000
 
@@ -174,7 +172,7 @@ def test_a_status_is_one_short_line_without_secrets(manager: Manager, path: str)
     assert manager.received() == ["STATUS=half a ? character"]
 
 
-def test_no_descriptor_stays_open(manager: Manager, path: str):
+def test_descriptors_are_closed(manager: Manager, path: str):
     notifier = Notifier(path)
     numbers = set()
     for number in range(50):

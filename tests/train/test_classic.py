@@ -47,8 +47,8 @@ from train.classic.config import (
     parse_names,
     parse_split,
 )
-from train.classic.data import Batches, Pictures, read_pictures, split, stacked
-from train.classic.export import compile_network
+from train.classic.data import Batches, Images, read_images, split, stacked
+from train.classic.export import export_network
 from train.classic.idx import read_idx
 from train.classic.loss import LOSSES
 from train.classic.networks.registry import (
@@ -58,7 +58,7 @@ from train.classic.networks.registry import (
     parameters,
     receptive_field,
 )
-from train.classic.noise import NOISES, PictureNoise
+from train.classic.noise import NOISES, ImageNoise
 from train.classic.scores import Score, means, with_noise
 from train.classic.train import train_classic
 from train.loss import CHARBONNIER_EPS
@@ -79,7 +79,7 @@ def idx_bytes(samples: np.ndarray, kind: int = 0x08) -> bytes:
 
 
 def bars(count: int = 60) -> np.ndarray:
-    """Pictures ``(N, SIDE, SIDE)`` of one white bar each, easy to learn."""
+    """Images ``(N, SIDE, SIDE)`` of one white bar each, easy to learn."""
     rng = np.random.default_rng(0)
     pictures = np.zeros((count, SIDE, SIDE), np.uint8)
     places = rng.permutation(3 * (SIDE - 6) ** 2)[:count]
@@ -176,8 +176,8 @@ def test_idx_files_can_have_colors(tmp_path: Path) -> None:
     colors = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3)).astype(np.uint8)
     path = tmp_path / "colors.idx"
     path.write_bytes(idx_bytes(colors))
-    assert np.array_equal(np.stack(read_pictures(str(path), 3).arrays), colors)
-    gray = read_pictures(str(path), 1)
+    assert np.array_equal(np.stack(read_images(str(path), 3).arrays), colors)
+    gray = read_images(str(path), 1)
     assert gray.arrays[0].shape == (8, 9, 1)
     assert gray.notes == ["color was converted to gray"]
 
@@ -190,7 +190,7 @@ def test_idx_files_of_a_folder_are_found_by_what_they_are(
     digits.rename(folder / "anything")
     (folder / "labels").write_bytes(b"\0\0\x08\x01\0\0\0\x02ab")
     shutil.copy(photos / "a.png", folder / "my-images-idx.png")
-    pictures = read_pictures(str(folder), 1)
+    pictures = read_images(str(folder), 1)
     assert len(pictures.arrays) == 60
     assert not pictures.are_photos
     assert pictures.notes == [f"1 files beside the IDX files of {folder} are left out"]
@@ -217,35 +217,35 @@ def test_bad_idx_files_are_refused(
     path = tmp_path / "x-images-idx3-ubyte"
     path.write_bytes(spoil(idx_bytes(bars(3))))
     with pytest.raises(SourceOpenError, match=fault):
-        read_pictures(str(tmp_path), 1)
+        read_images(str(tmp_path), 1)
 
 
 def test_a_folder_says_what_it_left_out_and_converted(photos: Path) -> None:
-    gray = read_pictures(str(photos), 1, least=32)
+    gray = read_images(str(photos), 1, least=32)
     assert [array.shape for array in gray.arrays] == 4 * [(40, 50, 1)]
     assert gray.notes == [
         "1 cannot be read as pictures, left out: broken.jpg",
         "1 smaller than 32 pixels, left out: small.png",
         "3 color pictures were converted to gray",
     ]
-    color = read_pictures(str(photos), 3, resize=24)
+    color = read_images(str(photos), 3, resize=24)
     assert {array.shape for array in color.arrays} == {(24, 24, 3)}
     assert color.notes == ["1 cannot be read as pictures, left out: broken.jpg"]
     with pytest.raises(ConfigError, match=r"5 smaller than 64.*left out: a\.png"):
-        read_pictures(str(photos), 1, least=64)
+        read_images(str(photos), 1, least=64)
     with pytest.raises(ConfigError, match="no pictures at"):
-        read_pictures(str(photos / "none"), 1)
+        read_images(str(photos / "none"), 1)
 
 
 def test_what_is_there_twice_is_read_once(digits: Path, photos: Path) -> None:
     plain = digits.with_suffix("")
     plain.write_bytes(gzip.decompress(digits.read_bytes()))
     (digits.parent / "t10k-images-idx3-ubyte").mkdir()
-    pictures = read_pictures(str(digits.parent), 1)
+    pictures = read_images(str(digits.parent), 1)
     assert len(pictures.arrays) == 60
     assert pictures.notes[-1] == "left out, as copies of others: 60"
     (photos / "z.png").write_bytes((photos / "a.png").read_bytes())
-    pictures = read_pictures(str(photos), 3, least=32)
+    pictures = read_images(str(photos), 3, least=32)
     assert len(pictures.arrays) == 4
     assert pictures.notes[-1] == "left out, as copies of others: 1"
 
@@ -254,17 +254,17 @@ def test_idx_files_that_do_not_go_together_are_refused(digits: Path) -> None:
     other = digits.with_name("other-images-idx3-ubyte")
     other.write_bytes(idx_bytes(bars(3)[:, 1:]))
     with pytest.raises(ConfigError, match="several sizes or types; name one of them"):
-        read_pictures(str(digits.parent), 1)
+        read_images(str(digits.parent), 1)
     other.write_bytes(idx_bytes(bars(3) / 255, 0x0D))
     with pytest.raises(ConfigError, match="several sizes or types; name one of them"):
-        read_pictures(str(digits.parent), 1)
+        read_images(str(digits.parent), 1)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_pictures_whose_end_is_missing_are_left_out(photos: Path, suffix: str) -> None:
     whole = cv2.imencode(suffix, cv2.imread(str(photos / "a.png")))[1].tobytes()
     (photos / f"cut{suffix}").write_bytes(whole[: len(whole) * 3 // 4])
-    pictures = read_pictures(str(photos), 3)
+    pictures = read_images(str(photos), 3)
     assert pictures.notes[0] == (
         f"2 cannot be read as pictures, left out: broken.jpg, cut{suffix}"
     )
@@ -272,7 +272,7 @@ def test_pictures_whose_end_is_missing_are_left_out(photos: Path, suffix: str) -
 
 
 def test_parts_are_apart_and_the_same_for_a_seed(digits: Path) -> None:
-    pictures = read_pictures(str(digits), 1)
+    pictures = read_images(str(digits), 1)
     orders = []
     for seed in (0, 0, 1):
         parts = split(pictures, 0.8, seed)
@@ -285,7 +285,7 @@ def test_parts_are_apart_and_the_same_for_a_seed(digits: Path) -> None:
 
 
 def test_augmented_crops_are_of_one_size_and_differ(photos: Path) -> None:
-    pictures = read_pictures(str(photos), 1, least=32)
+    pictures = read_images(str(photos), 1, least=32)
     batches = Batches(pictures, 3, crop=32, crops=2, augment=True, seed=0)
     first, again, other = (list(batches.epoch(n)) for n in (0, 0, 1))
     assert [tuple(batch.shape) for batch in first] == [(3, 1, 32, 32)] * 2 + [
@@ -300,7 +300,7 @@ def test_augmented_crops_are_of_one_size_and_differ(photos: Path) -> None:
 
 
 def noise_of(kind: str, brightness: float, level: float = 25.5) -> torch.Tensor:
-    noise = PictureNoise(kind, (level, level), clip=False)
+    noise = ImageNoise(kind, (level, level), clip=False)
     clean = torch.full((1, 3, 96, 96), brightness)
     return noise.add(clean, torch.Generator().manual_seed(0))[0] - clean
 
@@ -330,7 +330,7 @@ def test_networks_are_told_the_level_of_each_kind_of_noise() -> None:
         # A twentieth of the pixels is 0.25 too dark, another 0.75 too bright.
         ("salt-pepper", (0.05 * 0.25**2 + 0.05 * 0.75**2) ** 0.5),
     ):
-        noise = PictureNoise(kind, (25.5, 25.5), clip=False)
+        noise = ImageNoise(kind, (25.5, 25.5), clip=False)
         _, told = noise.add(gray, torch.Generator().manual_seed(0))
         assert float(told) == pytest.approx(expected, rel=0.1)
 
@@ -338,7 +338,7 @@ def test_networks_are_told_the_level_of_each_kind_of_noise() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_noise_of_cameras_fits_any_size(channels: int) -> None:
     clean = torch.full((24, channels, 29, 50), 0.5)
-    noise = PictureNoise("camera", (20.0, 40.0))
+    noise = ImageNoise("camera", (20.0, 40.0))
     noisy, told = noise.add(clean, torch.Generator().manual_seed(0))
     assert noisy.shape == clean.shape
     assert (told > 0).all()
@@ -347,7 +347,7 @@ def test_the_noise_of_cameras_fits_any_size(channels: int) -> None:
 @pytest.mark.parametrize("kind", NOISES)
 def test_noise_is_the_same_for_a_seed_and_clipped(kind: str) -> None:
     clean = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(1))
-    noise = PictureNoise(kind, (10.0, 80.0))
+    noise = ImageNoise(kind, (10.0, 80.0))
     (a, told), (b, _), (c, _) = (
         noise.add(clean, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
     )
@@ -361,8 +361,8 @@ def test_noise_is_the_same_for_a_seed_and_clipped(kind: str) -> None:
 
 
 def test_levels_of_test_pictures_are_spread_evenly() -> None:
-    noise = PictureNoise("gaussian", (10.0, 60.0), clip=False)
-    pictures = Pictures([np.full((8, 8, 1), 0.5, np.float32)] * 50, True)
+    noise = ImageNoise("gaussian", (10.0, 60.0), clip=False)
+    pictures = Images([np.full((8, 8, 1), 0.5, np.float32)] * 50, True)
     (held,) = with_noise(pictures, noise, 1)
     levels = 255 * held.noise_std.flatten()
     assert float(levels.mean()) == pytest.approx(35, abs=1)
@@ -624,7 +624,7 @@ def test_options_that_cannot_be_used_are_refused(tmp_path: Path, photos: Path) -
             config(tmp_path, tmp_path, **changes)
     for noise in (("mist", (1.0, 1.0)), ("gaussian", (9.0, 3.0))):
         with pytest.raises(ConfigError):
-            PictureNoise(*noise)  # type: ignore[arg-type]
+            ImageNoise(*noise)  # type: ignore[arg-type]
     cv2.imwrite(str(photos / "d.png"), np.zeros((30, 30, 3), np.uint8))
     with pytest.raises(ConfigError, match="add --resize 256"):
         train_classic(config(photos, tmp_path / "out", crop=0), quiet)
@@ -784,7 +784,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     def made(name: str, channels: int) -> Path:
         folder = tmp_path_factory.mktemp(name)
         path = checkpoint(folder / "mine.safetensors", name, channels)
-        return compile_network(path, folder)
+        return export_network(path, folder)
 
     return made
 
@@ -920,7 +920,7 @@ def test_a_network_that_makes_all_black_may_do_so(tmp_path: Path) -> None:
     for parameter in net.parameters():
         torch.nn.init.zeros_(parameter)
     save_network(tmp_path / "dark.safetensors", net, spec, {})
-    manifest = compile_network(tmp_path / "dark.safetensors", tmp_path)
+    manifest = export_network(tmp_path / "dark.safetensors", tmp_path)
     with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
         (clean,) = denoiser.process(noise_frame("gray"))
     assert not clean.planes[0].any()
@@ -1002,7 +1002,7 @@ def test_folders_that_cannot_be_read_are_named(
     monkeypatch.setattr(os, "scandir", refuse)
     monkeypatch.setattr(os, "listdir", refuse)
     with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
-        read_pictures(str(photos), 1)
+        read_images(str(photos), 1)
     with pytest.raises(SourceOpenError, match="cannot be read: permission denied"):
         image_paths(photos)
 

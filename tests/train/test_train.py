@@ -346,7 +346,9 @@ def test_a_run_whose_last_save_failed_ends_with_its_checkpoint(
 def test_what_does_not_fit_is_said_at_the_start(data: Path) -> None:
     odd = data / "odd.safetensors"
     save_checkpoint(odd, RecurrentDenoiser(replace(TINY, width=16)), {})
-    with pytest.raises(ConfigError, match=r"width=16.* is not a start for .*width=8"):
+    with pytest.raises(
+        ConfigError, match=r"width=16.* cannot be a start for .*width=8"
+    ):
         train(recipe(data, "start", start=odd))
     tiny = data / "tiny.safetensors"
     save_checkpoint(tiny, RecurrentDenoiser(TINY), {})
@@ -401,7 +403,7 @@ def test_rgb_goes_on_from_yuv420(data: Path, noise: NoiseRecipe) -> None:
 def test_a_run_of_another_model_is_not_gone_on_with(data: Path) -> None:
     run = train(recipe(data, "run", stages=(Stage(1, 2, 1, 32),))).parent
     for changes in ({"spec": replace(TINY, width=16)}, {"reparam": True}):
-        with pytest.raises(ConfigError, match=r"cannot go on from .*last\.pt"):
+        with pytest.raises(ConfigError, match=r"cannot resume from .*last\.pt"):
             train(recipe(data, "run", **changes))
     (run / "last.pt").write_bytes(b"no checkpoint")
     with pytest.raises(ConfigError, match=r"last\.pt.*damaged"):
@@ -469,8 +471,8 @@ def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
         Recipe.read(wrong)
     for keys, stage, message in (
         ('loss = "mae"', "", "loss must be one of psnr, charbonnier, got 'mae'"),
-        ("", "truncate = -1", "stages have positive whole numbers"),
-        ("", "truncate = 1.5", "stages have positive whole numbers"),
+        ("", "truncate = -1", "stages need positive whole numbers"),
+        ("", "truncate = 1.5", "stages need positive whole numbers"),
         ("", "stride = 2", "stride"),
         ("lr = 'fast'", "", "lr must be a number of 0 or more, got 'fast'"),
         ("lr_end = inf", "", "lr_end must be a number of 0 or more, got inf"),
@@ -542,8 +544,8 @@ def test_foreign_and_broken_checkpoints_are_refused(tmp_path: Path) -> None:
 # Tracing the graph takes 15 s on a good day, and the timeout's signal inside of the
 # tracer's C++ is a crash of the whole run.
 @pytest.mark.timeout(300)
-def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
-    from streamdenoise.export.export import compile_checkpoint
+def test_exported_checkpoint_runs_on_every_backend(data: Path) -> None:
+    from streamdenoise.export.export import export_checkpoint
     from streamdenoise.inference.artifact import open_artifact
     from streamdenoise.inference.engine_loader import EngineLoader
     from streamdenoise.inference.load import load_backend
@@ -554,12 +556,12 @@ def test_compiled_checkpoint_runs_on_every_backend(data: Path) -> None:
     save_checkpoint(path, RecurrentDenoiser(TINY), {"steps": 0, "noise": "awgn"})
     (data / "empty").mkdir()
     with pytest.raises(ConfigError, match="no readable video"):
-        compile_checkpoint(path, data / "out", data / "empty")
+        export_checkpoint(path, data / "out", data / "empty")
     (data / "out").mkdir()
     running = data / "out" / f"{TINY.name}-int8.bin"
     running.write_bytes(b"mapped by a running process")
     with running.open("rb") as mapped:
-        manifest = compile_checkpoint(path, data / "out", data / "video")
+        manifest = export_checkpoint(path, data / "out", data / "video")
         assert mapped.read() == b"mapped by a running process"
     files = {running.name, *json.loads(manifest.read_text())["files"].values()}
     assert {file.name for file in manifest.parent.iterdir()} == files | {manifest.name}

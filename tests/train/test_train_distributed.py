@@ -44,7 +44,7 @@ def test_two_processes_learn_what_one_does(data: Path) -> None:
         if step == 2:
             raise KeyboardInterrupt
 
-    # Both go on from the first step of one process.
+    # Both resume from the first step of one process.
     alone = Recipe.read(runs["a"])
     with pytest.raises(KeyboardInterrupt):
         train(alone, on_step=interrupt)

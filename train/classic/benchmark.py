@@ -24,9 +24,9 @@ from streamdenoise.errors import ConfigError, StreamDenoiseError
 from streamdenoise.files import replaced_whole
 
 from .config import ClassicConfig
-from .data import read_pictures
+from .data import read_images
 from .networks.registry import NETWORKS
-from .noise import PictureNoise
+from .noise import ImageNoise
 from .report import write_report
 from .scores import means, scores, with_noise
 from .train import Result, train_classic
@@ -125,8 +125,8 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
 
 def _psnr(result: Result, folder: Path, sigma: int) -> float:
     """Mean over the pictures of a folder, gray for a network of gray, in dB."""
-    noise = PictureNoise("gaussian", (sigma, sigma), clip=False)
-    pictures = read_pictures(str(folder), result.run.spec.channels)
+    noise = ImageNoise("gaussian", (sigma, sigma), clip=False)
+    pictures = read_images(str(folder), result.run.spec.channels)
     held = with_noise(pictures, noise, sigma)
     return means(scores(result.net, held)).psnr
 

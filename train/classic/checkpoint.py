@@ -10,14 +10,14 @@ from safetensors.torch import save
 
 from streamdenoise.errors import CheckpointError, ConfigError
 from streamdenoise.files import replaced_whole
-from streamdenoise.network.checkpoint import PICTURE_KEY
+from streamdenoise.network.checkpoint import IMAGE_NETWORK_KEY
 
-from .networks.network import PictureNetwork
+from .networks.network import ImageNetwork
 from .networks.registry import NetworkSpec
 
 
 def save_network(
-    path: Path, net: PictureNetwork, spec: NetworkSpec, provenance: dict[str, Any]
+    path: Path, net: ImageNetwork, spec: NetworkSpec, provenance: dict[str, Any]
 ) -> None:
     """Write `net` and where it comes from.
 
@@ -26,14 +26,14 @@ def save_network(
     """
     tensors = {name: value.contiguous() for name, value in net.state_dict().items()}
     about = {
-        PICTURE_KEY: json.dumps(asdict(spec)),
+        IMAGE_NETWORK_KEY: json.dumps(asdict(spec)),
         "provenance": json.dumps(provenance),
     }
     with replaced_whole(path) as partial:
         partial.write_bytes(save(tensors, about))
 
 
-def load_network(path: Path) -> tuple[PictureNetwork, NetworkSpec, dict[str, Any]]:
+def load_network(path: Path) -> tuple[ImageNetwork, NetworkSpec, dict[str, Any]]:
     """Build the network of a checkpoint, in evaluation mode, on the CPU.
 
     Returns:
@@ -46,7 +46,7 @@ def load_network(path: Path) -> tuple[PictureNetwork, NetworkSpec, dict[str, Any
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        spec = NetworkSpec(**json.loads(metadata[PICTURE_KEY]))
+        spec = NetworkSpec(**json.loads(metadata[IMAGE_NETWORK_KEY]))
         net = spec.build()
         net.load_state_dict(tensors)
         provenance = json.loads(metadata.get("provenance", "{}"))

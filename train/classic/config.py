@@ -15,7 +15,7 @@ from streamdenoise.options import Argument, Option, Panel
 
 if TYPE_CHECKING:
     from .networks.registry import NetworkSpec
-    from .noise import PictureNoise
+    from .noise import ImageNoise
 
 GRID = {"lr": float, "batch": int, "width": int}
 """What ``--grid`` can vary."""
@@ -291,11 +291,11 @@ class ClassicConfig:
         return 3 if self.color else 1
 
     @property
-    def noise(self) -> "PictureNoise":
+    def noise(self) -> "ImageNoise":
         """The noise that is added to images."""
-        from .noise import PictureNoise
+        from .noise import ImageNoise
 
-        return PictureNoise(self.noise_kind, self.sigma, self.clip)
+        return ImageNoise(self.noise_kind, self.sigma, self.clip)
 
     @property
     def runs(self) -> list[Run]:

@@ -23,8 +23,8 @@ MNIST = Path("data/mnist")
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """Pictures as they were read."""
+class Images:
+    """Images as they were read."""
 
     arrays: list[np.ndarray]
     """Each ``(H, W, C)``, of 1 or 3 channels (RGB): ``uint8``, or floats that are
@@ -34,15 +34,13 @@ class Pictures:
     notes: list[str] = field(default_factory=list)
     """What the user should know: what was left out, or converted."""
 
-    def pick(self, indices: np.ndarray) -> "Pictures":
+    def pick(self, indices: np.ndarray) -> "Images":
         """Some of them."""
-        return Pictures([self.arrays[i] for i in indices], self.are_photos)
+        return Images([self.arrays[i] for i in indices], self.are_photos)
 
-    def cropped(self, side: int) -> "Pictures":
+    def cropped(self, side: int) -> "Images":
         """The middle of each, `side` pixels at most."""
-        return Pictures(
-            [_middle(array, side) for array in self.arrays], self.are_photos
-        )
+        return Images([_middle(array, side) for array in self.arrays], self.are_photos)
 
     @property
     def smallest(self) -> int:
@@ -67,9 +65,7 @@ class Pictures:
         )
 
 
-def read_pictures(
-    data: str, channels: int, *, resize: int = 0, least: int = 1
-) -> Pictures:
+def read_images(data: str, channels: int, *, resize: int = 0, least: int = 1) -> Images:
     """Read all pictures of a folder, or of IDX files; copies are left out.
 
     Args:
@@ -137,7 +133,7 @@ def _seems_idx(file: Path) -> bool:
     return ("-images" in file.name and "idx" in file.name) or is_idx(file)
 
 
-def _read_tables(files: list[Path], channels: int, resize: int) -> Pictures:
+def _read_tables(files: list[Path], channels: int, resize: int) -> Images:
     arrays = [picture for file in files for picture in read_idx(file)]
     if len({(array.shape, array.dtype) for array in arrays}) > 1:
         raise ConfigError(
@@ -150,21 +146,21 @@ def _read_tables(files: list[Path], channels: int, resize: int) -> Pictures:
     elif arrays[0].shape[2] > channels:
         arrays = [rgb_to_gray(array)[..., None] for array in arrays]
         notes = ["color was converted to gray"]
-    return Pictures([_resized(array, resize) for array in arrays], False, notes)
+    return Images([_resized(array, resize) for array in arrays], False, notes)
 
 
-def _each_once(pictures: Pictures) -> Pictures:
+def _each_once(pictures: Images) -> Images:
     """Without copies, as one could be learned from and the other tested on."""
     kept: dict[str, np.ndarray] = {}
     for array in pictures.arrays:
-        kept.setdefault(Pictures([array], pictures.are_photos).digest, array)
+        kept.setdefault(Images([array], pictures.are_photos).digest, array)
     arrays = list(kept.values())
     copies = len(pictures.arrays) - len(arrays)
     notes = [f"left out, as copies of others: {copies}"] if copies else []
-    return Pictures(arrays, pictures.are_photos, [*pictures.notes, *notes])
+    return Images(arrays, pictures.are_photos, [*pictures.notes, *notes])
 
 
-def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> Pictures:
+def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> Images:
     arrays: list[np.ndarray] = []
     broken, small, colored = [], [], 0
     for file in files:
@@ -194,13 +190,13 @@ def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> P
     ]
     if colored:
         notes.append(f"{colored} color pictures were converted to gray")
-    return Pictures(arrays, True, notes)
+    return Images(arrays, True, notes)
 
 
 def split(
-    pictures: Pictures, train_share: float, seed: int
-) -> tuple[Pictures, Pictures, Pictures]:
-    """Pictures to train on, to choose by, and to test on.
+    pictures: Images, train_share: float, seed: int
+) -> tuple[Images, Images, Images]:
+    """Images to train on, to choose by, and to test on.
 
     A tenth of the training part is kept apart to stop early by: what is tested on is
     never chosen by.
@@ -226,7 +222,7 @@ def split(
 class Batches:
     """Batches of clean crops to learn from, the same for a seed and an epoch."""
 
-    pictures: Pictures
+    pictures: Images
     batch: int
     crop: int
     """Side of the crops in pixels; 0 takes whole pictures, which must be of one size.
@@ -279,13 +275,13 @@ class Batches:
 
 
 def stacked(arrays: list[np.ndarray]) -> Tensor:
-    """Pictures of one size as ``(N, C, H, W)`` float32."""
+    """Images of one size as ``(N, C, H, W)`` float32."""
     whole = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
     whole = whole.contiguous()
     return whole.float() / 255 if whole.dtype == torch.uint8 else whole
 
 
-def by_shape(pictures: Pictures, pixels: int = 1 << 17) -> Iterator[Tensor]:
+def by_shape(pictures: Images, pixels: int = 1 << 17) -> Iterator[Tensor]:
     """All pictures in order, neighbors of one size together, `pixels` at most."""
     group: list[np.ndarray] = []
     for array in pictures.arrays:

@@ -14,16 +14,16 @@ from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.packing import blocks_to_planes, planes_to_blocks
 
 from .checkpoint import load_network
-from .networks.network import PictureNetwork
+from .networks.network import ImageNetwork
 from .networks.registry import kmac_per_pixel, parameters
 
 
-class PictureGraph(nn.Module):
+class ImageGraph(nn.Module):
     """Like `streamdenoise.network.model.DeployedGraph`, without a state."""
 
     input_names = ("pixels", "peak", "sigma", "strength")
 
-    def __init__(self, net: PictureNetwork, layout: str) -> None:
+    def __init__(self, net: ImageNetwork, layout: str) -> None:
         super().__init__()
         self.net, self.layout = net, layout
 
@@ -58,7 +58,7 @@ class PictureGraph(nn.Module):
         return (planes_to_blocks((rounded,)),)
 
 
-def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) -> Path:
+def export_network(path: Path, out_dir: Path, calibration: Path | None = None) -> Path:
     """Compile a checkpoint of a textbook network; the model has the name of the file.
 
     Args:
@@ -80,7 +80,7 @@ def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) 
             "--calibration"
         )
     net, spec, provenance = load_network(path)
-    graph = PictureGraph(net, spec.layout).eval()
+    graph = ImageGraph(net, spec.layout).eval()
     about = {
         **provenance,
         "name": path.stem,
@@ -111,7 +111,7 @@ def compile_network(path: Path, out_dir: Path, calibration: Path | None = None) 
 
 
 def _export_onnx(
-    graph: PictureGraph, multiple: int, path: Path, batches: bool = False
+    graph: ImageGraph, multiple: int, path: Path, batches: bool = False
 ) -> None:
     """See `streamdenoise.export.export.export_onnx`."""
     channels = 48 if graph.layout == "rgb" else 16

@@ -75,7 +75,7 @@ NOISES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class PictureNoise:
+class ImageNoise:
     """Which noise, and how much."""
 
     kind: str = "gaussian"

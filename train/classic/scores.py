@@ -14,9 +14,9 @@ from torch import Tensor
 from streamdenoise.files import replaced_whole
 from streamdenoise.imaging.metrics import psnr_db, ssim
 
-from .data import Pictures, by_shape
-from .networks.network import PictureNetwork
-from .noise import PictureNoise
+from .data import Images, by_shape
+from .networks.network import ImageNetwork
+from .noise import ImageNoise
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:
@@ -40,14 +40,14 @@ MOST_DB = 100.0
 
 
 class Noisy(NamedTuple):
-    """Pictures of one size, with noise that stays the same."""
+    """Images of one size, with noise that stays the same."""
 
     clean: Tensor
     noisy: Tensor
     noise_std: Tensor
 
 
-def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy]:
+def with_noise(pictures: Images, noise: ImageNoise, seed: int) -> list[Noisy]:
     """Draw the noise of pictures to be tested on, once; levels are spread evenly."""
     generator = torch.Generator().manual_seed(seed)
     held: list[Noisy] = []
@@ -60,7 +60,7 @@ def with_noise(pictures: Pictures, noise: PictureNoise, seed: int) -> list[Noisy
 
 
 @torch.inference_mode()
-def denoised(net: PictureNetwork, held: Noisy) -> Tensor:
+def denoised(net: ImageNetwork, held: Noisy) -> Tensor:
     """What the network makes of it, clipped to [0, 1]."""
     return net(held.noisy, held.noise_std).clamp(0, 1)
 
@@ -90,7 +90,7 @@ class Score:
         )
 
 
-def scores(net: PictureNetwork, held: list[Noisy]) -> list[Score]:
+def scores(net: ImageNetwork, held: list[Noisy]) -> list[Score]:
     """Score every picture, in order."""
     found = []
     for group in held:

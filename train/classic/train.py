@@ -15,8 +15,8 @@ from streamdenoise.measure.plots import figure_type
 
 from .checkpoint import load_network
 from .config import ClassicConfig, Run
-from .data import Batches, Pictures, read_pictures, split
-from .networks.network import PictureNetwork
+from .data import Batches, Images, read_images, split
+from .networks.network import ImageNetwork
 from .networks.registry import (
     NETWORKS,
     kmac_per_pixel,
@@ -40,7 +40,7 @@ class Result:
     """A run that is done."""
 
     run: Run
-    net: PictureNetwork
+    net: ImageNetwork
     """Its best weights."""
     checkpoint: Path
     params: int
@@ -109,7 +109,7 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     cv2.setNumThreads(1)
-    pictures = read_pictures(
+    pictures = read_images(
         config.data,
         config.channels,
         resize=config.resize,
@@ -169,7 +169,7 @@ def _keep_others(config: ClassicConfig) -> None:
         )
 
 
-def _trainer(run: Run, config: ClassicConfig, learned: Pictures) -> Trainer:
+def _trainer(run: Run, config: ClassicConfig, learned: Images) -> Trainer:
     """Raises: ConfigError: its folder cannot be used."""
     photos = learned.are_photos
     batches = Batches(
@@ -191,7 +191,7 @@ def _trainer(run: Run, config: ClassicConfig, learned: Pictures) -> Trainer:
     return Trainer(run, config, batches, folder)
 
 
-def _check(config: ClassicConfig, pictures: Pictures) -> list[str]:
+def _check(config: ClassicConfig, pictures: Images) -> list[str]:
     """Notes on what fits badly.
 
     Raises:

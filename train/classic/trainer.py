@@ -19,7 +19,7 @@ from .checkpoint import save_network
 from .config import ClassicConfig, Run
 from .data import Batches
 from .loss import LOSSES
-from .networks.network import PictureNetwork
+from .networks.network import ImageNetwork
 from .scores import MOST_DB, Noisy, write_rows
 
 OnEpoch = Callable[[str], None]
@@ -65,7 +65,7 @@ class Trainer:
         }
         self._last = folder / "last.pt"
         torch.manual_seed(config.seed)
-        self.net: PictureNetwork = run.spec.build()
+        self.net: ImageNetwork = run.spec.build()
         self.net.to(memory_format=torch.channels_last)  # pyright: ignore
         self._optimizer = torch.optim.Adam(self.net.parameters(), run.lr)
         self._loss = LOSSES[config.loss]

@@ -17,7 +17,7 @@ from ..recipe import Recipe
 from .sampler import ClipSampler
 
 _SEARCH_SHARES = (0.15, 0.6, 0.25)
-"""Shares of clips whose motion is not followed, searched at full and at half size."""
+"""Shares of clips whose motion is ignored, searched at full size, and at half size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,19 @@ class Batch:
     noise_std: Tensor
     """``(N, 1, 1, C)`` in [0, 1]."""
     search: Tensor
-    """``(N,)``: how motion is followed, `steps` of `find_flows`; on the CPU."""
+    """``(N,)`` on the CPU: how motion is searched, see `steps` of `find_flows`."""
     state: State
     taught: Tensor | None = None
-    """What a teacher makes of `noisy`."""
+    """A teacher's output for `noisy`."""
 
     def frames(self, start: int, stop: int) -> "Batch":
-        """The same batch with frames `start` to `stop` only; the state is as it was."""
+        """The same batch with frames `start` to `stop` only, and the same state."""
         taught = None if self.taught is None else self.taught[:, start:stop]
         noisy, clean = (clips[:, start:stop] for clips in (self.noisy, self.clean))
         return replace(self, noisy=noisy, clean=clean, taught=taught)
 
     def to(self, device: str) -> "Batch":
-        """The same batch on `device`, before a teacher saw it."""
+        """The same batch on `device`, without a teacher's output."""
         fused, frames, hidden, low = (part.to(device) for part in self.state)
         return replace(
             self,
@@ -66,14 +66,14 @@ def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Ba
     planes, noise_std = recipe.noise(rgb, form, generator)
     noisy, clean = pack(planes), pack(form.planes(rgb))
     channel_std = packed_noise_std(noise_std[None], spec.layout)
-    # A part of the clips starts in mid-stream: with the mean of many frames of
-    # the scene as it was, which may have changed since.
+    # Some clips start in midstream, with the mean of many frames of the scene, which
+    # may have changed since.
     count = 0.0
     warm = torch.zeros_like(clean[:1])
     if rng.random() < (0.5 if static else 0.15):
         count = float(rng.integers(2, 64))
         rest = torch.empty_like(warm).normal_(generator=generator)
-        # Not the told level, which may be wrong.
+        # Not from the given level, which may be wrong.
         std = (noisy - clean).std((0, 1, 2))
         warm = clean[:1] + rest * std / math.sqrt(count)
     h, w = warm.shape[1:3]
@@ -92,7 +92,7 @@ def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Ba
 
 
 def join(clips: list[Batch]) -> Batch:
-    """One batch of several that no teacher saw yet."""
+    """Join batches without a teacher's output."""
     fused, frames, hidden, low = (
         torch.cat(parts) for parts in zip(*(clip.state for clip in clips), strict=True)
     )
@@ -108,10 +108,10 @@ def join(clips: list[Batch]) -> Batch:
 def batches(
     recipe: Recipe, sampler: ClipSampler, start: int, rank: int = 0, world: int = 1
 ) -> Generator[Batch, None, None]:
-    """This process's share of the batches from step `start` on, made one ahead.
+    """This process's share of the batches from step `start` on, prepared one ahead.
 
-    Threads make the clips, each computing alone: helpers of their own would only fight
-    the network's.
+    Threads make the clips, each with one thread of PyTorch: more would only compete
+    with the network.
     """
     with ThreadPoolExecutor(
         recipe.workers, initializer=torch.set_num_threads, initargs=(1,)

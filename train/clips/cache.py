@@ -1,7 +1,7 @@
 """Training data on disk: clips and stills, decoded once.
 
-They go as RGB ``uint8`` memory maps to a cache folder, so starting again costs nothing
-and memory is shared with the page cache.
+They are cached as RGB ``uint8`` memory maps, so a second start costs nothing and memory
+is shared with the page cache.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 _VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm"}
 
 _MAX_FRAMES = 600
-"""Of each clip: it is decoded into memory first."""
+"""Frames that are read of each clip: it is decoded into memory first."""
 
 
 def decode_video(path: Path, max_frames: int | None = None) -> np.ndarray:
@@ -45,7 +45,7 @@ def decode_still(path: Path) -> np.ndarray:
 
 
 def _fingerprint(path: Path) -> str:
-    """Another one for another file of the same name, or one that changed."""
+    """A short hash that differs for another file of this name, or if it changes."""
     about = path.stat()
     known = f"{path.resolve()} {about.st_size} {about.st_mtime_ns}"
     return hashlib.sha256(known.encode()).hexdigest()[:12]
@@ -54,8 +54,8 @@ def _fingerprint(path: Path) -> str:
 def cached(folder: Path, cache: Path, min_size: int) -> list[np.ndarray]:
     """Decode every file of `folder` once and return memory maps ``(T, H, W, 3)``.
 
-    Files that do not decode, or are smaller than `min_size`, are named, skipped and
-    counted in the log.
+    Files that do not decode or are smaller than `min_size` are skipped; the log names
+    and counts them.
 
     Raises:
         ConfigError: nothing in the folder is usable.

@@ -12,37 +12,40 @@ from .cache import cached
 from .synthetic import cut, expose, hold, move_camera, occlude, parallax
 
 _MARGIN = 64
-"""Pixels of a still around a crop, for the camera to move in."""
+"""Pixels of a still around a crop, so that the camera can move."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipSampler:
     """Draws clean training clips.
 
-    Sampling is a pure function of the generator, so a resumed run draws what an
-    uninterrupted one would have drawn. Shares are of all clips, or of the videos or
-    stills among them.
+    Sampling is a pure function of the generator, so a resumed run draws the same clips
+    as an uninterrupted one. Each share is one of all clips, or of the videos or stills
+    among them if the name says so.
     """
 
     videos: list[np.ndarray]
     stills: list[np.ndarray]
     video_share: float = 0.6
     held_videos: float = 0.15
-    """A frame that stays; a third of them with something that moves over it."""
+    """One frame, repeated; in a third of them an object moves over it."""
     occluded_videos: float = 0.05
-    """Something moves over the video."""
+    """An object moves over the video."""
     static_stills: float = 0.28
+    """Nothing moves."""
     occluded_stills: float = 0.22
+    """An object moves over the still."""
     parallax_stills: float = 0.15
-    """Two layers of stills; the camera moves over the rest of them."""
+    """Two layers move at different speeds. Over the rest of the stills the camera
+    moves."""
     exposure: float = 0.06
     """The exposure changes."""
     cuts: float = 0.04
-    """A scene cut inside of the clip."""
+    """There is a scene cut in the clip."""
     soft: float = 0.0
-    """Blurred, as lenses and demosaicing blur what sensors see pixel by pixel."""
+    """The clip is blurred, as by lenses and demosaicing."""
     gray: float = 0.0
-    """Without color, as infrared cameras and old films are."""
+    """The clip is gray, as from infrared cameras and old films."""
 
     @classmethod
     def read(
@@ -53,7 +56,7 @@ class ClipSampler:
         soft: float = 0.0,
         gray: float = 0.0,
     ) -> "ClipSampler":
-        """Take ``video/`` and ``stills/`` of a folder, see `cached`."""
+        """Read ``video/`` and ``stills/`` in a folder, see `cached`."""
         return cls(
             videos=cached(folder / "video", cache / "video", min_size),
             stills=cached(folder / "stills", cache / "stills", min_size),
@@ -70,12 +73,12 @@ class ClipSampler:
         """Draw a clip.
 
         Args:
-            length: frames.
+            length: number of frames.
             size: height and width in pixels, even.
+            rng: source of all randomness.
 
         Returns:
-            ``(length, size, size, 3)`` RGB uint8, and whether nothing moves or changes
-            in it.
+            ``(length, size, size, 3)`` RGB uint8, and whether the clip is static.
         """
         clip, static = self._scene(length, size, rng)
         if rng.random() < self.cuts:
@@ -97,7 +100,7 @@ class ClipSampler:
     def _scene(
         self, length: int, size: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, bool]:
-        """One shot, and whether nothing moves in it."""
+        """One shot, and whether it is static."""
         if rng.random() < self.video_share:
             clip = self._from_video(length, size, rng)
             held = rng.random() < self.held_videos
@@ -122,12 +125,12 @@ class ClipSampler:
     def _from_video(
         self, length: int, size: int, rng: np.random.Generator
     ) -> np.ndarray:
-        # Long clips are drawn more often, by the square root of their length.
+        # Clips are drawn in proportion to the square root of their length.
         weights = np.sqrt([v.shape[0] for v in self.videos])
         video = self.videos[rng.choice(len(self.videos), p=weights / weights.sum())]
         count, height, width, _ = video.shape
         stride = 2 if rng.random() < 0.25 and count > 2 * length else 1
-        # Reducing makes compressed footage sharper and cleaner.
+        # Downscaling makes compressed footage sharper and cleaner.
         limit = min(height, width) / size
         scale = min(limit, rng.uniform(1.0, 1.8)) if rng.random() < 0.4 else 1.0
         span = min(int(np.ceil(size * scale)), height, width)
@@ -138,9 +141,9 @@ class ClipSampler:
         return np.stack([_resize(frame, size) for frame in crop])
 
     def _from_still(self, size: int, rng: np.random.Generator) -> np.ndarray:
-        """A square patch with a margin around `size`, where the still has one.
+        """A square patch of `size`, with a margin if the still is large enough.
 
-        Large stills are reduced.
+        Large stills are downscaled.
         """
         image = self.stills[rng.integers(len(self.stills))][0]
         limit = min(image.shape[:2]) / (size + _MARGIN)
@@ -166,7 +169,7 @@ def _resize(frame: np.ndarray, size: int) -> np.ndarray:
 def _sharp_place(
     image: np.ndarray, span: int, rng: np.random.Generator
 ) -> tuple[int, int]:
-    """The sharper of two random places, most of the time: flat crops teach little."""
+    """Mostly the sharper of two random places, because flat crops teach little."""
     places = [
         (
             int(rng.integers(image.shape[0] - span + 1)),

@@ -1,24 +1,27 @@
-"""Synthetic motion and change on clean clips, each a pure function of its generator.
+"""Synthetic motion and changes on clean clips, pure functions of their generator.
 
-Clips are ``(T, H, W, 3)``, pictures ``(H, W, 3)``, RGB uint8.
+Clips are ``(T, H, W, 3)``, images ``(H, W, 3)``, RGB uint8.
 """
 
 import cv2
 import numpy as np
 
 
-def hold(picture: np.ndarray, length: int) -> np.ndarray:
-    """A clip in which nothing moves."""
-    return np.repeat(picture[None], length, 0)
+def hold(image: np.ndarray, length: int) -> np.ndarray:
+    """Repeat an image as a static clip."""
+    return np.repeat(image[None], length, 0)
 
 
-def _shifted(picture: np.ndarray, offset: np.ndarray, size: int) -> np.ndarray:
-    """The middle `size` x `size` of a picture moved by (right, down), mirrored."""
-    height, width = picture.shape[:2]
+def _shifted(image: np.ndarray, offset: np.ndarray, size: int) -> np.ndarray:
+    """The middle `size` x `size` of an image moved by (right, down).
+
+    Beyond its edges the image is mirrored.
+    """
+    height, width = image.shape[:2]
     dx, dy = offset[0] + (size - width) / 2, offset[1] + (size - height) / 2
     matrix = np.array([[1, 0, dx], [0, 1, dy]])
     return cv2.warpAffine(
-        picture,
+        image,
         matrix,
         (size, size),
         flags=cv2.INTER_CUBIC,
@@ -39,17 +42,17 @@ def _direction(rng: np.random.Generator) -> np.ndarray:
 
 
 def move_camera(
-    picture: np.ndarray, length: int, size: int, rng: np.random.Generator
+    image: np.ndarray, length: int, size: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """A smooth path over a picture: constant velocity, hand shake, zoom and roll.
+    """Move the camera over an image: constant velocity, hand shake, zoom and roll.
 
     Args:
-        picture: square, with some margin around `size`.
-        length: frames.
-        size: of the frames, in pixels.
+        image: square, larger than `size` by some margin.
+        length: number of frames.
+        size: height and width of the frames, in pixels.
         rng: source of all randomness.
     """
-    span = picture.shape[0]
+    span = image.shape[0]
     speed = rng.uniform(0, 1) ** 2 * 8.0
     velocity = speed * _direction(rng)
     shake = rng.normal(0, rng.choice([0.0, 0.3, 1.0]), (length, 2))
@@ -60,7 +63,7 @@ def move_camera(
         matrix[:, 2] += velocity * (t - length / 2) + shake[t] + (size - span) / 2
         frames.append(
             cv2.warpAffine(
-                picture,
+                image,
                 matrix,
                 (size, size),
                 flags=cv2.INTER_CUBIC,
@@ -77,13 +80,13 @@ def parallax(
     size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """A camera that passes two layers: the near one, full of holes, moves faster.
+    """Move the camera past two layers: the near one has holes and moves faster.
 
     Args:
-        far: picture behind, with some margin around `size`.
-        near: picture in front.
-        length: frames.
-        size: of the frames, in pixels.
+        far: image behind, larger than `size` by some margin.
+        near: image in front.
+        length: number of frames.
+        size: height and width of the frames, in pixels.
         rng: source of all randomness.
     """
     cells = rng.normal(0, 1, (6, 6)).astype(np.float32)
@@ -108,7 +111,7 @@ def parallax(
 def occlude(
     clip: np.ndarray, thing: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Move an elliptic piece of a picture, as large as the frames, over the clip."""
+    """Move an elliptic part of an image over the clip; both have the same size."""
     length, size = clip.shape[:2]
     velocity = rng.uniform(0.5, 10) * _direction(rng)
     center = rng.uniform(0, size, 2)
@@ -126,7 +129,7 @@ def occlude(
 
 
 def expose(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Let the exposure change: the gain goes smoothly from one level to another."""
+    """Change the exposure: the gain moves smoothly from one value to another."""
     length = len(clip)
     start, end = 2.0 ** rng.uniform(-1.0, 0.5, 2)
     middle, width = rng.uniform(0, length), rng.uniform(0.5, 1 + length / 2)
@@ -137,6 +140,6 @@ def expose(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def cut(before: np.ndarray, after: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A scene cut at a random frame of two clips of the same shape, not the first."""
+    """Cut from one clip to another of the same shape, at any frame but the first."""
     at = int(rng.integers(1, max(2, len(before))))
     return np.concatenate([before[:at], after[at:]])

@@ -1,1 +1,1 @@
-"""What makes clean clips noisy: noise, compression, planes."""
+"""Makes clean clips noisy: noise, compression, planes."""

@@ -1,8 +1,8 @@
 """Noise recipes for training, on RGB clips, with an explicit ``torch.Generator``.
 
-Noise is drawn once for a clip and independently for each frame: a loader that drew it
-anew for every window would show the network each frame under several noises, and one
-that repeated it would hide that noise changes. Both are tested.
+Noise is drawn once for a clip and independently for each frame: a loader that drew new
+noise for every window would show the network each frame with several noises, and one
+that repeated it would hide that noise changes. Tests cover both.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class NoiseRecipe(Protocol):
 
     @property
     def sigma_scales(self) -> Sequence[int]:
-        """Scales at which the product is to estimate such noise."""
+        """Scales at which the product estimates such noise, see `plane_noise_std`."""
         ...
 
     def __call__(
@@ -36,18 +36,18 @@ class NoiseRecipe(Protocol):
 
         Args:
             clean: one clip ``(T, 3, H, W)`` in [0, 1].
-            form: of the planes.
+            form: format of the planes.
             generator: source of all randomness.
 
         Returns:
-            Planes, ``T`` long, and the levels ``(3,)`` in [0, 1] that a user or an
-            estimator would tell.
+            Planes of ``T`` frames, and the noise levels ``(3,)`` in [0, 1] that a user
+            or an estimator would give.
         """
         ...
 
 
 def normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Standard normal float32 samples; numpy draws them four times faster on a CPU."""
+    """Standard normal float32 samples; NumPy draws them four times faster on a CPU."""
     seed = int(torch.randint(2**62, (), generator=generator))
     drawn = np.random.default_rng(seed).standard_normal(tuple(shape), np.float32)
     return torch.from_numpy(drawn)
@@ -58,17 +58,17 @@ def _uniform(generator: torch.Generator, low: float, high: float) -> float:
 
 
 def _gray_sensor(clean: Tensor, share: float, generator: torch.Generator) -> bool:
-    """Whether a clip comes from a sensor without color; `share` of the gray ones do."""
+    """Whether a clip is from a gray sensor, as is this share of the gray clips."""
     is_gray = torch.equal(clean, clean[:, :1].expand_as(clean))
     return is_gray and _uniform(generator, 0, 1) < share
 
 
 _MOST_OFF = 0.5
-"""Octaves, which are factors of 0.7 to 1.4, by which the level of a plane is off."""
+"""Levels are off by at most this many octaves: by factors of 0.7 to 1.4."""
 
 
 def _misjudge(levels: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Levels ``(3,)``, in a `share` of the clips each off by a factor of its own."""
+    """Multiply each of the levels ``(3,)`` by a random factor, in a share of the clips."""
     if not share or _uniform(generator, 0, 1) >= share:
         return levels
     off = [_uniform(generator, -_MOST_OFF, _MOST_OFF) for _ in levels]
@@ -79,22 +79,22 @@ def _misjudge(levels: Tensor, share: float, generator: torch.Generator) -> Tenso
 class Awgn:
     """White Gaussian noise in RGB, clipped and rounded to 8 bits: the `video` protocol.
 
-    A part of the clips gets its noise in the planes instead, with levels of their own,
-    so that the network does not count on RGB's fixed ratio of luma to chroma noise.
+    Some clips get noise in the planes instead, of a different level in each, so that
+    the network does not rely on RGB's fixed ratio of luma to chroma noise.
     """
 
     sigma_min: float = 1.0
     """Lowest std in 8-bit levels."""
     sigma_max: float = 55.0
+    """Highest std in 8-bit levels."""
     in_planes: float = 0.2
     """Share of clips with noise in the planes."""
     estimated: float = 0.4
-    """Share of clips whose sigma is what the product's estimate says, not the true one.
-    """
+    """Share of clips with the level that the product estimates, not the true one."""
     luma_only: float = 0.0
-    """Share of gray clips whose sensor sees no color and adds no color noise."""
+    """Share of gray clips from a gray sensor, which adds no color noise."""
     jittered: float = 0.0
-    """Share of clips whose levels are off by a factor of 0.7 to 1.4 in each plane."""
+    """Share of clips with the level of each plane off by a factor of 0.7 to 1.4."""
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
@@ -139,11 +139,11 @@ class Camera:
     """Noise of a small camera: shot and read noise in linear light, then its pipeline.
 
     Poisson-Gaussian noise in linear light (Foi et al. 2008, eq. 3) with white-balance
-    gains, smeared as demosaicing and scaling smear it, then the tone curve, the
-    camera's own noise filter, 8-bit clipping, and JPEG or H.264 in three clips of four.
-    The told sigma is what the product's own estimate says of the noisy clip, or far
-    off: texture and compression mislead every estimate from a plane alone, and the
-    network must find the level itself.
+    gains, smeared as by demosaicing and scaling, then the tone curve, the camera's own
+    noise filter, 8-bit clipping, and JPEG or H.264 in three clips of four. The given
+    level is the product's estimate for the noisy clip, or far off: texture and
+    compression mislead every estimate from a single plane, and the network must find
+    the level itself.
     """
 
     sigma_max: float = 45.0
@@ -159,19 +159,19 @@ class Camera:
     filtered: float = 0.4
     """Share of clips whose camera has filtered the noise already."""
     estimated: float = 0.5
-    """Share of clips that are told about what the product estimates, not a level that
-    may be far off."""
+    """Share of clips with about the level that the product estimates; the level of the
+    others may be far off."""
     too_low: float = 2.5
-    """By how many octaves the true std is told too low, at most: estimates look at fine
-    detail, and cameras leave coarse grain."""
+    """How far, in octaves, the given level may be below the true one: estimates use
+    fine detail, and cameras leave coarse grain."""
     too_high: float = 1.5
-    """By how many octaves it is told too high, at most: texture looks like noise."""
+    """How far, in octaves, it may be above the true one: texture looks like noise."""
     luma_only: float = 0.0
     """As in `Awgn`."""
     jittered: float = 0.0
-    """As in `Awgn`, on top of what a clip's levels are off together."""
+    """As in `Awgn`, on top of the common error of a clip's levels."""
     white: float = 0.0
-    """Share of clips with the noise of `Awgn`, so that one network learns both."""
+    """Share of clips with the noise of `Awgn`: one network learns both."""
 
     @property
     def sigma_scales(self) -> Sequence[int]:
@@ -233,14 +233,14 @@ class Camera:
 def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
     """Turn white noise ``(T, C, H, W)`` into a mixture of fine and coarse grain.
 
-    A Gaussian-blurred share, which may be small, and shares at half and quarter size;
-    in half of the clips color is smeared more than light, as cameras do, and weakened.
-    Else the power is 1.
+    The fine grain is blurred by a Gaussian and may be weak; coarse grain is made at
+    half and quarter size. The power stays 1. In half of the clips color noise is
+    smeared more than luma noise, as in cameras, and weakened.
     """
     fine = _correlate(noise, _uniform(generator, 0.25, 1.0))
     weights = [1.0, *(_uniform(generator, 0, 1.2) ** 2 for _ in range(2))]
     if _uniform(generator, 0, 1) < 0.4:
-        # Enlarged or filtered pictures have hardly any fine grain.
+        # Enlarged or filtered footage has hardly any fine grain.
         weights[0] = _uniform(generator, 0, 0.7) ** 2
     mixed = weights[0] * fine
     for scale, weight in zip((2, 4), weights[1:], strict=True):
@@ -263,15 +263,15 @@ def smear(noise: Tensor, generator: torch.Generator) -> Tensor:
 def filter_noise(
     clean: Tensor, noisy: Tensor, level: float, generator: torch.Generator
 ) -> Tensor:
-    """Leave of the noise what an edge-keeping filter and sharpening leave of it.
+    """Change the noise as an edge-preserving filter and sharpening would.
 
-    Cameras' own filters take fine grain away and leave blotches and edges of noise,
-    which no estimate from fine detail sees. The picture itself stays as sharp as it is,
-    as nobody asks us to undo the filter.
+    The filters of cameras remove fine grain and leave blotches and edges of noise,
+    which estimates from fine detail miss. The image itself stays as sharp as it is,
+    because the network is not meant to undo the filter.
 
     Args:
         clean: ``(T, 3, H, W)`` in [0, 1].
-        noisy: the same with noise.
+        noisy: the same clip with noise.
         level: std of the noise before it was smeared, in [0, 1].
         generator: source of all randomness.
 

@@ -1,4 +1,4 @@
-"""Clean and noisy RGB as the planes that a layout of the network works on."""
+"""RGB as the planes of each layout of the network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ Planes = tuple[Tensor, ...]
 
 
 class PlaneFormat(Protocol):
-    """How a layout of the network holds pictures."""
+    """The planes of one layout of the network."""
 
     def planes(self, rgb: Tensor) -> Planes:
-        """Turn RGB into planes of 8 bits.
+        """Convert RGB to planes of 8 bits.
 
         Args:
             rgb: ``(N, 3, H, W)``, multiples of 1/255, even sizes.
@@ -35,26 +35,26 @@ class PlaneFormat(Protocol):
         ...
 
     def noise_stds(self, noise_std: Tensor) -> Tensor:
-        """Noise levels of independent RGB noise of std `noise_std`.
+        """Noise levels in the planes of independent noise in R, G and B.
 
         Args:
-            noise_std: ``(N,)`` in [0, 1].
+            noise_std: ``(N,)`` std in R, G and B, in [0, 1].
 
         Returns:
-            ``(N, 3)``, as `streamdenoise.network.packing.packed_noise_std` takes them.
+            ``(N, 3)``, for `streamdenoise.network.packing.packed_noise_std`.
         """
         ...
 
     def gray_noise_stds(self, noise_std: float) -> Tensor:
-        """Noise levels ``(3,)``, as `noise_stds`, of noise alike in R, G and B."""
+        """Noise levels ``(3,)`` of noise that is the same in R, G and B."""
         ...
 
     def measured(self, noise: Planes) -> Tensor:
-        """Noise levels ``(3,)``, as `noise_stds`, of noise alone."""
+        """Noise levels ``(3,)`` of planes that hold nothing but noise."""
         ...
 
     def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
-        """Noise levels ``(3,)`` that the product would estimate of a noisy clip."""
+        """Noise levels ``(3,)`` that the product would estimate for a noisy clip."""
         ...
 
 
@@ -69,7 +69,7 @@ class Yuv420:
     """Limited ("tv") range, else full."""
 
     def _weights_offset(self) -> tuple[Tensor, Tensor]:
-        """Of YUV from RGB, both in [0, 1]: ``(3, 3)`` and ``(3,)``."""
+        """YUV from RGB, both in [0, 1]: weights ``(3, 3)`` and offsets ``(3,)``."""
         matrix = torch.tensor(yuv_from_rgb(_BT709, not self.limited)).float()
         return matrix[:, :3], matrix[:, 3] / 255
 
@@ -78,7 +78,7 @@ class Yuv420:
         rows = (rgb[..., ::2, :] + rgb[..., 1::2, :]) * 0.5
         half = (rows[..., ::2] + rows[..., 1::2]) * 0.5
         planes = []
-        # Sums of weighted channels: for three of them much faster than a convolution.
+        # For three channels weighted sums are much faster than a convolution.
         for row, start, source in zip(
             weights.tolist(), offset.tolist(), (rgb, half, half), strict=True
         ):
@@ -89,7 +89,7 @@ class Yuv420:
         return tuple(planes)
 
     def rgb(self, planes: Planes) -> Tensor:
-        """Back to RGB ``(N, 3, H, W)`` of 8 bits; chroma is interpolated."""
+        """Convert to RGB ``(N, 3, H, W)`` of 8 bits; chroma is interpolated."""
         weights, offset = self._weights_offset()
         luma, *chroma = planes
         size = list(luma.shape[-2:])
@@ -103,7 +103,7 @@ class Yuv420:
         return noise_std[:, None] * rows * torch.tensor([1.0, 0.5, 0.5])
 
     def gray_noise_stds(self, noise_std: float) -> Tensor:
-        # R, G and B add up, not in quadrature: in luma to all of it, in chroma to zero.
+        # The same noise in R, G and B adds up linearly, and to zero in the chroma.
         luma = float(self._weights_offset()[0][0].sum())
         return torch.tensor([noise_std * luma, 0.0, 0.0])
 
@@ -125,7 +125,7 @@ class Yuv420:
 
 @dataclass(frozen=True, slots=True)
 class Rgb:
-    """RGB ``(N, 3, H, W)``, see `PlaneFormat`; levels are those of opponent colors."""
+    """RGB ``(N, 3, H, W)``, see `PlaneFormat`; its levels are of opponent colors."""
 
     def planes(self, rgb: Tensor) -> Planes:
         return (rgb,)
@@ -134,7 +134,7 @@ class Rgb:
         return noise_std[:, None].expand(-1, 3)
 
     def gray_noise_stds(self, noise_std: float) -> Tensor:
-        # A row of unit length, all alike.
+        # All of it is in the luma, whose row of `OPPONENT` has unit length.
         return torch.tensor([3**0.5 * noise_std, 0.0, 0.0])
 
     def measured(self, noise: Planes) -> Tensor:
@@ -150,7 +150,7 @@ class Rgb:
 
 
 def plane_format(layout: str, limited: bool = True) -> PlaneFormat:
-    """The format of a layout; `limited` is for yuv420."""
+    """The planes of a layout; `limited` is for yuv420."""
     return Rgb() if layout == "rgb" else Yuv420(limited)
 
 

@@ -1,1 +1,1 @@
-"""Layers that differ while the network learns: branches, rounding."""
+"""Layers that are different during training: branches, rounding."""

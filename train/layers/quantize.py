@@ -1,9 +1,9 @@
 """Quantization-aware training: convolutions round while they learn, as INT8 will.
 
-Weights are rounded to 8 bits for each output channel, inputs to 8 bits for a whole
-tensor, and gradients pass as if nothing was rounded (Jacob et al., "Quantization and
+Weights are rounded to 8 bits for each output channel and inputs to 8 bits for a whole
+tensor; gradients pass as if nothing were rounded (Jacob et al., "Quantization and
 training of neural networks for efficient integer-arithmetic-only inference", 2018).
-Ranges are those of the present batch, so nothing has to be kept between steps.
+Ranges are those of the current batch, so no state is kept between steps.
 """
 
 import torch
@@ -44,9 +44,9 @@ def round_weight(weight: Tensor) -> Tensor:
 
 
 def round_while_learning(net: RecurrentDenoiser) -> None:
-    """Let the convolutions of `net` round that INT8 artifacts round, in place.
+    """Make the convolutions that INT8 artifacts round do so in training, in place.
 
-    The parameters stay as they are, so a plain network can take them over.
+    The parameters keep their names and shapes, so a plain network can load them.
     """
     # These stay in float: see `streamdenoise.export.quantize`.
     precise = {net.head_mean, net.noise_map.look if net.noise_map else None}

@@ -1,9 +1,9 @@
-"""Convolutions with more branches while they learn, merged into one for use.
+"""Convolutions that have more branches in training, merged into one for use.
 
-A 3x3 convolution, a 1x1 convolution and a scaled identity in parallel are one 3x3
-convolution, with other dynamics of learning (Ding et al., "RepVGG: Making VGG-style
-ConvNets great again", 2021; here without batch normalization). All branches are linear
-in their parameters, so an average of networks merges to the average of merged ones.
+A 3x3 convolution, a 1x1 convolution and a scaled identity in parallel equal one 3x3
+convolution, but learn differently (Ding et al., "RepVGG: Making VGG-style ConvNets
+great again", 2021; here without batch normalization). All branches are linear in their
+parameters, so the merged average of networks is the average of merged networks.
 """
 
 from operator import attrgetter
@@ -37,17 +37,17 @@ class _Branches(nn.Module):
 
 
 def add_branches(net: RecurrentDenoiser) -> None:
-    """Over-parameterise every 3x3 convolution of `net`, in place."""
+    """Over-parameterize every 3x3 convolution of `net`, in place."""
     for module in list(net.modules()):
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
             parametrize.register_parametrization(module, "weight", _Branches(module))
 
 
 def merged(net: RecurrentDenoiser) -> RecurrentDenoiser:
-    """A copy of `net` with plain convolutions, which is the same function.
+    """A copy of `net` with plain convolutions that computes the same.
 
-    Not by `parametrize.remove_parametrizations`: that one takes the weight away from
-    the class, which `net` shares with its copies.
+    `parametrize.remove_parametrizations` cannot be used: it removes the weight from the
+    class, which `net` shares with its copies.
     """
     device = next(net.parameters()).device
     plain = RecurrentDenoiser(net.spec).to(device, memory_format=torch.channels_last)

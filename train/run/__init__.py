@@ -1,1 +1,1 @@
-"""A run's folder and processes: checkpoints, ranks, TensorBoard."""
+"""The folder and the processes of a run: checkpoints, ranks, TensorBoard."""

@@ -1,4 +1,4 @@
-"""Curves and pictures for TensorBoard, if it is installed."""
+"""Curves and images for TensorBoard, if it is installed."""
 
 import logging
 from collections.abc import Callable
@@ -11,16 +11,16 @@ log = logging.getLogger(__name__)
 
 
 class Board:
-    """Writes what TensorBoard shows; a context manager.
+    """Writes a log for TensorBoard; a context manager.
 
-    Training needs none of it: without the package, or room on the disk, it says so
-    once and writes nothing.
+    Training does not depend on it: if the package is missing or the disk is full, it
+    logs that once and writes nothing.
     """
 
     def __init__(self, folder: Path | None, step: int) -> None:
         """Write to `folder`, or nothing if None.
 
-        What is there from `step` on is not shown any more.
+        Earlier entries from `step` on are not shown any more.
         """
         self._folder = folder
         self._step = step
@@ -47,8 +47,8 @@ class Board:
         for name, value in values.items():
             self._try(lambda writer, n=name, v=value: writer.add_scalar(n, v, step))
 
-    def picture(self, step: int, name: str, picture: Tensor) -> None:
-        """Add a picture ``(1 or 3, H, W)`` in [0, 1]."""
+    def image(self, step: int, name: str, picture: Tensor) -> None:
+        """Add an image ``(1 or 3, H, W)`` in [0, 1]."""
         self._try(lambda writer: writer.add_image(name, picture, step))
 
     def _try(self, write: Callable[[Any], object]) -> None:

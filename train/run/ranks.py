@@ -1,4 +1,4 @@
-"""The processes of a run: one, or those that ``torchrun`` started."""
+"""The processes of a run: a single one, or those that ``torchrun`` started."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,22 +14,23 @@ from torch import Tensor
 T = TypeVar("T")
 
 _PATIENCE = timedelta(hours=2)
-"""The others wait that long while one decodes the data or validates."""
+"""How long the others wait while one process decodes the data or validates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Which of the processes this one is, and what it computes on."""
+    """The rank of this process, and the device that it computes on."""
 
     rank: int = 0
     local_rank: int = 0
-    """Among those of this machine."""
+    """Rank among the processes of this machine."""
     world: int = 1
+    """Number of processes."""
     device: str = "cpu"
 
     @property
     def is_first(self) -> bool:
-        """The one that logs, validates and saves."""
+        """Whether this is the process that logs, validates and saves."""
         return self.rank == 0
 
     def mean(self, value: Tensor) -> float:
@@ -39,7 +40,7 @@ class Ranks:
         return value.item() / self.world
 
     def of_first(self, make: Callable[[], T]) -> T:
-        """What `make` returns in the first process, the only one that calls it."""
+        """The result of `make`, which only the first process calls."""
         if self.world == 1:
             return make()
         made: list[Any] = [make() if self.is_first else None]
@@ -48,9 +49,10 @@ class Ranks:
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """The first process, then one of each other machine, then the rest.
+        """Enter first in the first process, then in one of each other machine, then in
+        the rest.
 
-        So that what is made on a disk is made once, whether machines share it or not.
+        Files are then made once on each disk, whether machines share it or not.
         """
         turn = 0 if self.is_first else 2 if self.local_rank else 1
         for _ in range(turn):
@@ -66,7 +68,7 @@ class Ranks:
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Join the other processes, if any, on a GPU each (NCCL) or on the CPU (gloo)."""
+    """Join the other processes, if any: each on a GPU (NCCL) or on the CPU (gloo)."""
     rank, local_rank, world = (
         int(os.environ.get(name, default))
         for name, default in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
@@ -84,5 +86,5 @@ def joined() -> Iterator[Ranks]:
         device_id=torch.device(device) if on_gpu else None,
     )
     yield Ranks(rank, local_rank, world, device)
-    # Not after an error: the others may wait for this one until they are ended.
+    # Not after an error: the other processes may still be waiting for this one.
     dist.destroy_process_group()

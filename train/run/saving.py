@@ -1,4 +1,4 @@
-"""What a run keeps: everything to go on from, and the checkpoint that others use."""
+"""The state of a run on disk, from which an interrupted run resumes."""
 
 import subprocess
 from pathlib import Path
@@ -21,10 +21,10 @@ def save_last(
     step: int,
     scores: dict[str, float],
 ) -> None:
-    """Write all that `go_on_from` needs to go on as if nothing had happened.
+    """Write everything that `resume` needs.
 
     Raises:
-        SinkError: it could not be written; a file that was there is untouched.
+        SinkError: it cannot be written; an existing file is left as it was.
     """
     with replaced_whole(path) as partial:
         torch.save(
@@ -40,7 +40,7 @@ def save_last(
 
 
 def read_last(path: Path) -> dict[str, Any] | None:
-    """What `save_last` wrote, on the CPU; None if there is no such file.
+    """Read what `save_last` wrote, to the CPU; None if there is no such file.
 
     Raises:
         ConfigError: the file is damaged.
@@ -53,20 +53,20 @@ def read_last(path: Path) -> dict[str, Any] | None:
         raise _useless(path, exc) from exc
 
 
-def go_on_from(
+def resume(
     path: Path,
     saved: dict[str, Any],
     net: RecurrentDenoiser,
     ema: RecurrentDenoiser,
     optimizer: Optimizer,
 ) -> tuple[int, dict[str, float]]:
-    """Take over what `read_last` read from `path`.
+    """Load the state that `read_last` read from `path`.
 
     Returns:
-        The steps that are done, and the last scores.
+        The number of steps done, and the last scores.
 
     Raises:
-        ConfigError: it is of another model.
+        ConfigError: it belongs to another model.
     """
     try:
         net.load_state_dict(saved["net"])
@@ -80,21 +80,26 @@ def go_on_from(
 def _useless(path: Path, exc: Exception) -> ConfigError:
     reason = " ".join(str(exc).split())[:200]
     return ConfigError(
-        f"cannot go on from {path}: {reason}; it is damaged or of another model: "
-        "give another run folder, or remove the file to start again"
+        f"cannot resume from {path}: {reason}; it is damaged or belongs to another "
+        "model: give another run folder, or delete the file to start again"
     )
 
 
 def commit() -> str:
-    """The commit of the training code; ``unknown`` outside of a repository."""
-    here = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        found = subprocess.run(
-            [*here, "rev-parse", "--short", "HEAD"],
+    """The commit of the training code; ``unknown`` outside of its repository."""
+    here = Path(__file__)
+
+    def git(*command: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *command],
             capture_output=True,
             text=True,
             check=True,
-        )
+        ).stdout.strip()
+
+    try:
+        # An installed package may lie in the repository of something else.
+        git("ls-files", "--error-unmatch", here.name)
+        return git("rev-parse", "--short", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return found.stdout.strip()

@@ -1,4 +1,4 @@
-"""The video encoders by the names people know, and their settings."""
+"""Video encoders by their common names, and their settings."""
 
 import os
 from dataclasses import dataclass, field
@@ -14,20 +14,20 @@ from streamdenoise.io.options import EncoderConfig
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """An encoder of FFmpeg and what it can take."""
+    """An encoder of FFmpeg and its capabilities."""
 
     codec: str
     """FFmpeg's name of the encoder."""
     pix_fmts: tuple[str, ...]
-    """Formats it takes as they are; others are converted to the nearest of them."""
+    """Formats it supports; others are converted to the nearest of these."""
     crf: int | None = None
-    """Default quality, chosen to keep what the denoiser restored."""
+    """Default quality, chosen to preserve restored detail; None if it has no CRF."""
     preset: str | None = None
     even: bool = False
-    """True when 4:2:0 in this codec cannot hold odd sizes."""
+    """Whether the codec requires even sizes in 4:2:0."""
     min_side_px: int = 1
     low_delay: dict[str, str] = field(default_factory=dict)
-    """Options with which each frame comes out at once."""
+    """Options for encoding without delay."""
 
 
 _ZERO_LATENCY = {"tune": "zerolatency"}
@@ -96,35 +96,38 @@ _DECODER_ALIASES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """How the input was encoded, as far as `copy-settings` follows it."""
+    """Encoder settings of the input that `copy-settings` reproduces."""
 
     codec: str
     """FFmpeg's name of the input's codec or decoder."""
     bit_rate: int | None
-    """Of the video, in bit/s; None when unknown."""
+    """Bit rate of the video in bit/s; None if unknown."""
 
 
 def choose_encoder(
     config: EncoderConfig, settings: SourceSettings | None
 ) -> tuple[Encoder, dict[str, str], int | None, str | None]:
-    """The encoder, its options, a bit rate in bit/s or None, and a note or None.
+    """Select the encoder for `config`.
+
+    Returns:
+        The encoder, its options, a bit rate in bit/s or None, and a note or None.
 
     Raises:
-        SinkError: `copy-settings` without an input to copy them from.
+        SinkError: `copy-settings` has no input to copy from.
     """
     bit_rate, note = None, None
     if config.codec != "copy-settings":
         encoder = ENCODERS[config.codec]
     elif settings is None:
         raise SinkError(
-            "--codec copy-settings needs an input file to take the codec from; "
-            "name a codec instead"
+            "--codec copy-settings needs an input file to copy the codec from; "
+            "give the name of a codec"
         )
     else:
         family = _DECODER_ALIASES.get(settings.codec, settings.codec)
         encoder = _FAMILIES.get(family, ENCODERS["x264"])
         if family not in _FAMILIES:
-            note = f"there is no encoder for {settings.codec}: x264 is used"
+            note = f"no encoder for {settings.codec}: x264 is used"
         elif config.crf is None and encoder.codec not in ("ffv1", "prores_ks"):
             bit_rate = settings.bit_rate
     return encoder, _options(encoder, config, bit_rate), bit_rate, note
@@ -141,21 +144,21 @@ def _options(
     if preset is not None and encoder.preset is not None:
         options["preset"] = preset
     if encoder.codec == "ffv1":
-        # Version 3 with checksums: slices for threads, and damage stays local.
+        # Version 3 with checksums has slices, for threads and to contain damage.
         options |= {"level": "3", "slicecrc": "1"}
     elif encoder.codec == "libx265":
         options["x265-params"] = "log-level=error"
     elif encoder.codec == "libsvtav1":
-        # The library writes its banner to stderr and reads nothing but this.
+        # The only way to keep the library from writing its banner to stderr.
         os.environ.setdefault("SVT_LOG", "1")
     elif encoder.codec.endswith("_nvenc"):
-        # Its constant quality, which holds while no bit rate is told.
+        # Constant quality in NVENC's terms, as long as no bit rate is set.
         options |= {"rc": "vbr", "cq": options.pop("crf")}
     return options
 
 
 def encoded_pix_fmt(encoder: Encoder, pix_fmt: str) -> str:
-    """The format in which frames of `pix_fmt` reach the encoder."""
+    """The format to convert frames of `pix_fmt` to for this encoder."""
     if pix_fmt in encoder.pix_fmts:
         return pix_fmt
     if pix_fmt == "rgb24" and "bgr0" in encoder.pix_fmts:
@@ -167,7 +170,7 @@ def encoded_pix_fmt(encoder: Encoder, pix_fmt: str) -> str:
 
 
 def encoded_size(encoder: Encoder, width: int, height: int) -> tuple[int, int]:
-    """The size in the file: the frames' own, or what the codec needs around it."""
+    """The encoded size: that of the frames, padded as the codec requires."""
     step = 2 if encoder.even else 1
     width, height = (
         max(encoder.min_side_px, -(-side // step) * step) for side in (width, height)
@@ -183,10 +186,10 @@ def add_video_stream(
     info: StreamInfo,
     time_base: Fraction,
 ) -> av.VideoStream:
-    """Add the video stream for `info` to an output, with its tags; not opened yet.
+    """Add a video stream for `info` to an output, with its tags, without opening it.
 
     Raises:
-        ValueError: The container cannot hold the codec.
+        ValueError: The container does not support the codec.
     """
     rate = info.frame_rate or Fraction(25)
     stream = container.add_stream(encoder.codec, rate=rate.limit_denominator(1001))

@@ -1,4 +1,4 @@
-"""Containers: opening them, and what they say of their video."""
+"""Media containers: opening a file, finding its video, its start and duration."""
 
 import io
 import os
@@ -17,7 +17,7 @@ from streamdenoise.io.timeouts import TimedReader
 
 
 def main_video(container: InputContainer) -> av.VideoStream | None:
-    """The video stream that is denoised: the first one that is not cover art."""
+    """The video stream to denoise: the first one that is not cover art."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return stream
@@ -25,7 +25,7 @@ def main_video(container: InputContainer) -> av.VideoStream | None:
 
 
 def video_start(stream: av.VideoStream) -> Fraction:
-    """When the video begins on the container's timeline, in seconds."""
+    """Start of the video on the container's timeline, in seconds."""
     if stream.start_time is not None and stream.time_base is not None:
         return stream.start_time * stream.time_base
     start_time = getattr(stream.container, "start_time", None)
@@ -33,7 +33,7 @@ def video_start(stream: av.VideoStream) -> Fraction:
 
 
 def video_duration(stream: av.VideoStream) -> Fraction | None:
-    """How long the container says that the video lasts, in seconds."""
+    """Duration of the video as the container states it, in seconds; None if unknown."""
     if stream.duration and stream.time_base is not None:
         return stream.duration * stream.time_base
     tag = stream.metadata.get("DURATION")  # Matroska: HH:MM:SS.nnnnnnnnn
@@ -49,7 +49,7 @@ def video_duration(stream: av.VideoStream) -> Fraction | None:
     return Fraction(duration, av.time_base) if duration else None
 
 
-_DAMAGED = (
+DAMAGED = (
     "{} is not a video that FFmpeg can read, or its header is damaged or cut off; "
     "check it with ffprobe"
 )
@@ -59,7 +59,7 @@ def open_container(path: Path, timeout_s: float) -> InputContainer:
     """Open a media file for reading.
 
     Raises:
-        SourceOpenError: With the file's name, what is wrong and what to do.
+        SourceOpenError: The file is missing, empty, damaged or not a video.
     """
     try:
         status = os.stat(path)
@@ -68,7 +68,7 @@ def open_container(path: Path, timeout_s: float) -> InputContainer:
     except (OSError, ValueError) as exc:
         raise SourceOpenError(f"{path} cannot be opened: {reason(exc)}") from exc
     if stat.S_ISDIR(status.st_mode):
-        raise SourceOpenError(f"{path} is a folder; name a video file in it")
+        raise SourceOpenError(f"{path} is a folder; give a video file in it")
     if stat.S_ISREG(status.st_mode) and status.st_size == 0:
         raise SourceOpenError(f"{path} is empty (0 bytes); get the file again")
     try:
@@ -80,6 +80,6 @@ def open_container(path: Path, timeout_s: float) -> InputContainer:
         # The prefix keeps names with a colon from being taken for a protocol.
         return av.open(f"file:{path}", "r", timeout=(timeout_s, timeout_s))
     except av.error.InvalidDataError as exc:
-        raise SourceOpenError(_DAMAGED.format(path)) from exc
+        raise SourceOpenError(DAMAGED.format(path)) from exc
     except FFMPEG_ERRORS as exc:
         raise SourceOpenError(f"{path} cannot be opened: {reason(exc)}") from exc

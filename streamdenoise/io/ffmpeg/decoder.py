@@ -1,4 +1,4 @@
-"""Packets into pictures: on the GPU while that works, in software otherwise."""
+"""Packets into frames: on the GPU while that works, in software otherwise."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,22 +6,23 @@ import av
 
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 
-# Packets without a picture before the GPU counts as failed; reordering takes 16.
+# Packets without a frame before the GPU counts as failed; reordering delays by 16.
 _MAX_SILENT = 64
 
 
 class VideoDecoder:
-    """Decodes one stream; what cannot be decoded is skipped and counted.
+    """Decodes one stream; packets that cannot be decoded are skipped and counted.
 
-    A decoder in `hardware` has the first go. It has failed when it cannot decode a key
-    packet, or gives no picture for long; other packets may just be damaged. The
-    stream's own decoder then takes over for good: from the first packet on when there
-    was no picture yet, so that none is lost, else from the present one.
+    The `hardware` decoder is tried first. It has failed when it cannot decode a key
+    packet, or returns no frame for long; other packets may just be damaged. The
+    stream's own decoder then takes over for good: from the first packet if there was
+    no frame yet, so that none is lost, otherwise from the current one.
 
     Args:
-        stream: Its own decoder is the one in software.
+        stream: Its own decoder runs in software.
         hardware: A decoder that is set up for `stream`; None for software only.
-        on_fallback: Gets the reason, and whether the hardware had given pictures.
+        on_fallback: Called with the reason, and with whether the hardware had returned
+            frames before.
     """
 
     def __init__(
@@ -36,18 +37,18 @@ class VideoDecoder:
         self.restart()
 
     def restart(self) -> None:
-        """Forget everything, after the container has gone to another place."""
+        """Forget all packets, after a seek."""
         if self._hardware is not None:
             self._hardware.flush_buffers()
-        self._silent: list[av.Packet | None] = []  # since the last picture
+        self._silent: list[av.Packet | None] = []  # since the last frame
         self._began = False
         self.skipped = 0
         """Packets that could not be decoded."""
         self.damaged = 0
-        """Pictures that the decoder patched up."""
+        """Frames that the decoder had to conceal errors in."""
 
     def decode(self, packet: av.Packet | None) -> Iterator[av.VideoFrame]:
-        """The pictures that are ready after `packet`; None asks for the last ones."""
+        """The frames that are ready after `packet`; None flushes the last ones."""
         if self._hardware is None:
             yield from self._decode_in_software(packet)
             return
@@ -64,13 +65,13 @@ class VideoDecoder:
         if frames:
             self._began = True
             self._silent.clear()
-            yield from self._given(frames)
+            yield from self._counted(frames)
         elif (
             (why and is_key)
             or (is_end and not self._began)
             or len(self._silent) > _MAX_SILENT
         ):
-            yield from self._fall_back(packet, why or "no picture came out of it")
+            yield from self._fall_back(packet, why or "it returned no frames")
         elif why:
             self.skipped += 1
 
@@ -79,7 +80,7 @@ class VideoDecoder:
         assert hardware is not None
         if self._began:
             packets = [packet]
-            yield from self._given(_rest(hardware, self._stream))
+            yield from self._counted(_flush(hardware, self._stream))
         else:
             packets, self.skipped = self._silent, 0
         self._silent = []
@@ -95,16 +96,18 @@ class VideoDecoder:
         except FFMPEG_ERRORS:
             self.skipped += 1
             return
-        yield from self._given(frames)
+        yield from self._counted(frames)
 
-    def _given(self, frames: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    def _counted(self, frames: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         for frame in frames:
             self.damaged += bool(frame.is_corrupt)
             yield frame
 
 
-def _rest(decoder: av.VideoCodecContext, stream: av.VideoStream) -> list[av.VideoFrame]:
-    """The pictures that wait in `decoder` for their turn; none if it is gone."""
+def _flush(
+    decoder: av.VideoCodecContext, stream: av.VideoStream
+) -> list[av.VideoFrame]:
+    """The frames that are still inside `decoder`; none if it fails."""
     end = av.Packet()
     if stream.time_base is not None:
         end.time_base = stream.time_base

@@ -1,4 +1,4 @@
-"""Our frames into an encoder: format, size, tags and timestamps."""
+"""Encoding of frames: format, size, tags and timestamps."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from av.video.reformatter import VideoReformatter
 
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo, plane_shapes
 from streamdenoise.imaging.color import resolve_matrix
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.codecs import (
     SourceSettings,
     add_video_stream,
@@ -23,16 +23,16 @@ from streamdenoise.io.ffmpeg.pixel_formats import same_samples
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, frame_of
 from streamdenoise.io.options import EncoderConfig
 
-# No encoder shows a picture so much later than it decodes it.
+# No encoder delays the presentation of a frame by more than this.
 _LONGEST_DELAY_S = 30
 
 
 class VideoEncoder:
-    """One video stream of an output container, fed with `Frame`s.
+    """Encodes `Frame`s to a video stream of an output container.
 
     Raises:
-        ValueError: The container cannot hold the codec.
-        SinkError: The codec cannot be chosen.
+        ValueError: The container does not support the codec.
+        SinkError: `copy-settings` has no input to copy from.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class VideoEncoder:
         self._time_base = time_base or info.time_base
         self._target = encoded_pix_fmt(encoder, info.pix_fmt)
         self._size = encoded_size(encoder, info.width, info.height)
-        # What convert_picture can make; the reformatter does the rest of the way.
+        # The format that convert_planes can produce; the reformatter does the rest.
         self._planar = "rgb24" if self._target == "bgr0" else self._nearest_planar()
         self._color = self._encoded_color()
         self._reformatter = VideoReformatter()
@@ -87,64 +87,54 @@ class VideoEncoder:
         if self._size != (info.width, info.height):
             self.notes.append(
                 f"{info.width}x{info.height} is padded to "
-                f"{self._size[0]}x{self._size[1]}: {codec} cannot hold this size; "
-                "--codec ffv1 can"
+                f"{self._size[0]}x{self._size[1]}: {codec} does not support this "
+                "size; --codec ffv1 does"
             )
         if info.pix_fmt != same_samples(self._target):
             self.notes.append(f"{info.pix_fmt} is stored as {self._target}")
 
-    def check(self, frame: Frame) -> None:
-        """Refuse a frame that is not like the `StreamInfo` of the sink.
+    def encode(self, frame: Frame, shift: Fraction) -> Iterator[av.Packet]:
+        """Encode `frame` with its timestamp reduced by `shift` seconds.
 
-        Raises:
-            ValueError: Its size or format is another one.
+        Yields:
+            The packets that are ready.
         """
         info = self._info
-        found = (frame.width, frame.height, frame.pix_fmt)
-        if found != (info.width, info.height, info.pix_fmt):
-            raise ValueError(
-                f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
-                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
-            )
-
-    def encode(self, frame: Frame, shift: Fraction) -> Iterator[av.Packet]:
-        """Packets that are ready after `frame`, presented `shift` seconds earlier."""
-        info = self._info
-        planes, color = convert_picture(
+        planes, color = convert_planes(
             frame.planes, frame.pix_fmt, self._planar, frame.color
         )
         if self._size != (info.width, info.height):
             planes = _padded(planes, self._planar, self._size)
         is_same = self._planar == SEMI_PLANAR.get(self._target, self._target)
-        picture = frame_of(planes, self._target if is_same else self._planar)
+        encoded = frame_of(planes, self._target if is_same else self._planar)
         source_range = color.range or 1
         if not is_same:
-            picture = self._reformatter.reformat(
-                picture,
+            encoded = self._reformatter.reformat(
+                encoded,
                 format=self._target,
                 src_color_range=2 if self._planar == "rgb24" else source_range,
                 dst_color_range=(
                     2 if self._target in ("bgr0", "yuvj420p") else source_range
                 ),
             )
-        picture.color_range = self._color.range
-        picture.colorspace = self._color.matrix
+        encoded.color_range = self._color.range
+        encoded.colorspace = self._color.matrix
         moment = frame.pts * frame.time_base - shift
-        picture.pts = round(moment / self._time_base)
-        picture.time_base = self._time_base
-        yield from self.stream.encode(picture)
+        encoded.pts = round(moment / self._time_base)
+        encoded.time_base = self._time_base
+        yield from self.stream.encode(encoded)
 
     def flush(self) -> Iterator[av.Packet]:
-        """The packets that the encoder still holds."""
+        """Return the packets that are still in the encoder."""
         packets = list(self.stream.encode(None))
-        _mend_dts(packets, self._time_base)
+        _repair_dts(packets, self._time_base)
         yield from packets
 
 
-def _mend_dts(packets: list[av.Packet], time_base: Fraction) -> None:
-    """Give packets in decoding order a dts where the encoder made none up.
+def _repair_dts(packets: list[av.Packet], time_base: Fraction) -> None:
+    """Set the dts of packets, in decoding order, that have none or a wrong one.
 
-    libx265 leaves it to chance when it is given fewer frames than it holds back.
+    libx265 leaves it undefined if it gets fewer frames than its delay.
     """
     times = [packet.pts for packet in packets if packet.pts is not None]
     longest = _LONGEST_DELAY_S / time_base
@@ -161,7 +151,7 @@ def _mend_dts(packets: list[av.Packet], time_base: Fraction) -> None:
 def _padded(
     planes: tuple[np.ndarray, ...], pix_fmt: str, size: tuple[int, int]
 ) -> tuple[np.ndarray, ...]:
-    """Repeat the last row and column until the planes fit `size`."""
+    """Pad planes to `size` by repeating the last row and column."""
     shapes = plane_shapes(pix_fmt, *size)
     return tuple(
         np.pad(

@@ -1,4 +1,4 @@
-"""FFmpeg's errors in words for a one-line message."""
+"""FFmpeg's errors as words for a one-line message."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ FFMPEG_ERRORS = (av.error.FFmpegError, OSError, ValueError, MemoryError)
 
 
 def reason(exc: BaseException) -> str:
-    """What happened, without error numbers, class names and credentials."""
+    """The cause of `exc`, without error numbers, class names and credentials."""
     if isinstance(exc, av.error.ExitError):
         return "no answer in time"
     if isinstance(exc, av.error.HTTPUnauthorizedError):
@@ -24,9 +24,9 @@ def reason(exc: BaseException) -> str:
 
 @contextmanager
 def masked_errors() -> Iterator[None]:
-    """Let no exception out of the block that shows credentials, nor its causes.
+    """Mask credentials in exceptions that leave the block, and in their causes.
 
-    FFmpeg's exceptions hold the whole address, which every traceback would print.
+    FFmpeg's exceptions contain the whole address, which every traceback would print.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Encoding on an NVIDIA GPU, and what takes over where that cannot be."""
+"""Encoding on an NVIDIA GPU, with a software fallback."""
 
 import os
 from fractions import Fraction
@@ -16,12 +16,12 @@ _SOFTWARE = {"h264_nvenc": "x264", "hevc_nvenc": "x265"}
 def usable_encoder(
     config: EncoderConfig | None, info: StreamInfo
 ) -> tuple[EncoderConfig | None, list[str]]:
-    """`config`, or the software encoder of its family where NVENC refuses `info`.
+    """Replace NVENC by the software encoder of the same codec if it rejects `info`.
 
-    The crf goes along, a preset of NVENC's means nothing there.
+    The crf is kept; presets of NVENC do not apply to software encoders.
 
     Returns:
-        The encoder, and a note in a list where it is another one.
+        The encoder to use, and a list with a note if it was replaced.
     """
     if config is None or config.codec not in _SOFTWARE:
         return config, []
@@ -39,7 +39,7 @@ def usable_encoder(
 
 
 def _try_out(config: EncoderConfig, info: StreamInfo) -> None:
-    """Open the encoder for nothing: an output cannot take another one any more."""
+    """Open the encoder on trial, because an open output cannot change it."""
     if config.codec not in av.codecs_available:
         raise OSError("this FFmpeg is built without it")
     with av.open(os.devnull, "w", format="null") as nowhere:

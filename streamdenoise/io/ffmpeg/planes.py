@@ -1,4 +1,4 @@
-"""Between FFmpeg's frames and our planes, without a change of any sample."""
+"""Conversion between FFmpeg's frames and planes that leaves every sample unchanged."""
 
 from typing import Any
 
@@ -9,19 +9,20 @@ from av.video.plane import VideoPlane
 from streamdenoise.frame import bit_depth, plane_shapes
 
 SEMI_PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
-"""Formats of cameras and GPUs, U and V in turns in one plane, and ours with the same
-samples. Not for swscale: on several threads it spoils some pixels of p010le."""
+"""Formats of cameras and GPUs with U and V interleaved in one plane, and the planar
+formats with the same samples. swscale is not used for them: with several threads it
+corrupts some pixels of p010le."""
 
 _P010_SHIFT = 6  # its 10 bits are the upper ones of 16
 
 
 def planes_of(frame: av.VideoFrame, pix_fmt: str) -> tuple[np.ndarray, ...]:
-    """The picture of `frame` as the planes of a `Frame` of `pix_fmt`.
+    """The samples of `frame` as the planes of a `Frame` in `pix_fmt`.
 
-    `frame` is in that format, or in the one of `SEMI_PLANAR` that holds the same.
-    Rows without padding are shared with FFmpeg's buffer, which then lives as long as
-    the array; padded rows are copied. The arrays are read-only: a decoder may still
-    predict from the same memory.
+    `frame` has that format, or the one of `SEMI_PLANAR` with the same samples. Rows
+    without padding share FFmpeg's buffer, which then lives as long as the array; padded
+    rows are copied. The arrays are read-only: a decoder may still predict from the same
+    memory.
     """
     dtype = np.uint8 if bit_depth(pix_fmt) == 8 else np.dtype("<u2")
     shapes = plane_shapes(pix_fmt, frame.width, frame.height)
@@ -45,9 +46,10 @@ def planes_of(frame: av.VideoFrame, pix_fmt: str) -> tuple[np.ndarray, ...]:
 
 
 def frame_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:
-    """A new FFmpeg frame with a copy of `planes`; tags and timestamps are not set.
+    """A new FFmpeg frame with a copy of `planes`, without tags and timestamps.
 
-    `pix_fmt` is the format of `planes`, or that of `SEMI_PLANAR` with the same samples.
+    `pix_fmt` is the format of `planes`, or the one of `SEMI_PLANAR` with the same
+    samples.
     """
     height, width = planes[0].shape[:2]
     frame = av.VideoFrame(width, height, pix_fmt)
@@ -64,7 +66,7 @@ def frame_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:
 
 
 def _rows(plane: VideoPlane, height: int) -> np.ndarray:
-    """The bytes of `plane` with their padding, ``(height, line_size)``, not copied."""
-    buffer: Any = plane  # it has the buffer protocol, which its stub does not say
+    """The bytes of `plane` including padding, ``(height, line_size)``, not copied."""
+    buffer: Any = plane  # its stub lacks the buffer protocol
     data = np.frombuffer(buffer, np.uint8, count=plane.line_size * height)
     return data.reshape(height, plane.line_size)

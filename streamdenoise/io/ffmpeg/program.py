@@ -1,4 +1,4 @@
-"""The program `ffmpeg`, where PyAV's libraries lack a protocol."""
+"""The `ffmpeg` program, for protocols that PyAV's libraries lack."""
 
 import functools
 import re
@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 
-# A passphrase; a user in the address; and a stream's id with a password, in the form
-# publish:path:user:password of some servers.
+# A passphrase, a user name in the address, or a stream ID with a password, as in the
+# form publish:path:user:password of some servers.
 SECRET_IN_SRT = re.compile(
     r"[?&]passphrase=|^srt://[^/?#]*@|[?&](srt_)?streamid=[^&:]*:[^&:]*:[^&]*:", re.I
 )
@@ -15,13 +15,13 @@ SECRET_IN_SRT = re.compile(
 
 @functools.cache
 def ffmpeg_with(protocol: str, *, reads: bool = False) -> str | None:
-    """The path of an FFmpeg program that can write to `protocol`, or None.
+    """Path of an FFmpeg program that can write to `protocol`; None if there is none.
 
-    With `reads`, that can read from it.
+    With `reads`, a program that can read from it.
     """
     for program in _programs():
         try:
-            told = subprocess.run(
+            listed = subprocess.run(
                 [program, "-hide_banner", "-protocols"],
                 capture_output=True,
                 text=True,
@@ -30,7 +30,7 @@ def ffmpeg_with(protocol: str, *, reads: bool = False) -> str | None:
             ).stdout
         except (OSError, subprocess.TimeoutExpired):
             continue
-        inputs, _, outputs = told.partition("Output:")
+        inputs, _, outputs = listed.partition("Output:")
         if protocol in (inputs if reads else outputs).split():
             return program
     return None

@@ -1,4 +1,4 @@
-"""What an output takes from its input unchanged: sound, subtitles and the like."""
+"""Streams and metadata that are copied from the input to the output."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ from streamdenoise.io.ffmpeg.subtitles import (
     subtitle_text,
 )
 
-# The text subtitles that each container holds.
+# Codec of text subtitles in each container.
 _SUBTITLE_CODECS = {
     "mp4": "mov_text",
     "mov": "mov_text",
@@ -31,7 +31,7 @@ _SUBTITLE_CODECS = {
     "webm": "webvtt",
 }
 
-# Tags that describe the old file and would be wrong in the new one.
+# Tags that describe the input file and would be wrong in the output.
 _FILE_TAGS = {
     "encoder",
     "major_brand",
@@ -42,36 +42,36 @@ _FILE_TAGS = {
 _STREAM_TAGS = {"encoder", "duration", "vendor_id", "bps", "number_of_frames"}
 _STREAM_TAGS |= {"number_of_bytes"}
 
-# A well-made file keeps its streams within this distance of each other.
+# In a well-formed file, streams are interleaved within this distance.
 _INTERLEAVING_S = 5
 
-# Picture packets later than this beyond the last written frame mean a job cut short.
+# Video packets this much later than the last written frame mean a job cut short.
 _CUT_S = 1
 
 
 @dataclass(slots=True)
 class _Copy:
-    """One stream that is carried over."""
+    """A stream that is copied."""
 
     target: Stream
     convert_from: str | None = None
-    """Codec of text subtitles that are rewritten; None copies byte for byte."""
+    """Codec of text subtitles to convert; None copies packets unchanged."""
     convert_to: str = ""
 
 
 class CarriedStreams:
-    """Reads the input a second time and muxes its packets between the new pictures.
+    """Reads the input a second time and muxes its packets between the new frames.
+
+    Streams that the output does not support are left out and named in `notes`.
 
     Args:
         path: The input file.
         format_name: The output's muxer.
-        start_s: Leave out what comes before, in seconds from the first frame.
-        duration_s: Leave out what comes after that much.
-
-    Streams that the output cannot hold are left out and named in `notes`.
+        start_s: Start of the part to copy, in seconds from the first frame.
+        duration_s: Duration of that part in seconds; None copies up to the end.
 
     Raises:
-        SinkError: The input cannot be opened again.
+        SinkError: The input cannot be opened again, or contains no video.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class CarriedStreams:
         try:
             self._input: InputContainer = open_container(path, 10.0)
         except SourceOpenError as exc:
-            raise SinkError(f"its sound cannot be carried over: {exc}") from exc
+            raise SinkError(f"audio and subtitles cannot be copied: {exc}") from exc
         video = main_video(self._input)
         if video is None:
             self._input.close()
-            raise SinkError(f"{path} holds no video; copy from the video's own file")
+            raise SinkError(f"{path} contains no video; copy from the video file")
         self._video = video
         begin = video_start(video)
-        # Without a start nothing is moved: timestamps stay exactly as they were.
+        # Without a start, timestamps are copied exactly.
         self.shift = Fraction(0)
         if start_s > 0:
             self.shift = begin + Fraction(start_s).limit_denominator(10**6)
@@ -107,7 +107,7 @@ class CarriedStreams:
         self._packets: Iterator[tuple[Fraction, av.Packet]] = iter(())
 
     def settings(self) -> SourceSettings:
-        """Codec and bit rate of the input's video."""
+        """Codec and bit rate of the input's video stream."""
         bit_rate = self._video.bit_rate
         if not bit_rate and self._input.bit_rate:
             others = sum(each.bit_rate or 0 for each in self._input.streams.audio)
@@ -118,13 +118,13 @@ class CarriedStreams:
         )
 
     def add_to(self, output: OutputContainer, video: av.VideoStream) -> None:
-        """Add the streams, chapters and tags to `output`, beside its `video`."""
+        """Add the streams, chapters and tags to `output`, which already has `video`."""
         self._output = output
         for name, value in self._input.metadata.items():
             if name.lower() not in _FILE_TAGS:
                 self._output.metadata[name] = value
         _copy_tags(self._video, video)
-        self._copy_first_picture_facts(video)
+        self._copy_first_frame_facts(video)
         for stream in self._input.streams:
             if stream.index != self._video.index:
                 self._add_stream(stream)
@@ -137,14 +137,14 @@ class CarriedStreams:
 
     @property
     def has_cover_art(self) -> bool:
-        """Whether one of the streams is a still picture beside the video."""
+        """Whether one of the streams is an attached image."""
         return any(
             stream.disposition & Disposition.attached_pic
             for stream in self._input.streams.video
         )
 
     def container_options(self) -> dict[str, str]:
-        """Options of the muxer without which some of the tags would be lost."""
+        """Options that the muxer needs to keep all tags."""
         known = {"title", "artist", "album", "comment", "date", "genre", "copyright"}
         known |= {"description", "creation_time", "encoder", "composer", "track"}
         names = {name.lower() for name in self._input.metadata} - _FILE_TAGS
@@ -153,7 +153,7 @@ class CarriedStreams:
         return {}
 
     def mux_until(self, moment: Fraction) -> None:
-        """Write everything that is presented before `moment`, in the new time."""
+        """Write all packets before `moment`, in seconds of the output."""
         while True:
             if self._held is None:
                 self._held = next(self._packets, None)
@@ -163,10 +163,10 @@ class CarriedStreams:
             self._held = None
 
     def finish(self, last: Fraction) -> None:
-        """Write the rest after the last picture at `last`, in the new time.
+        """Write the remaining packets after the last frame at `last` seconds.
 
-        Sound that outlasts the picture belongs to the output; but when the job was cut
-        short, that is when the input shows more pictures, so is the sound.
+        Audio that continues after the video is kept. But if the job was cut short, that
+        is, if the input has more frames, the audio ends with the last frame.
         """
         waiting: list[tuple[Fraction, av.Packet]] = []
         while True:
@@ -215,13 +215,13 @@ class CarriedStreams:
 
     @staticmethod
     def _clip_start(packet: av.Packet, ticks: int) -> None:
-        """A subtitle that began before the start is shown from the start on."""
+        """Show a subtitle that began before the start from the start on."""
         if packet.pts is not None and packet.pts < ticks and packet.duration:
             packet.duration = max(1, packet.duration - (ticks - packet.pts))
             packet.pts = packet.dts = ticks
 
     def _read(self, streams: list[Stream]) -> Iterator[tuple[Fraction, av.Packet]]:
-        """Packets within the span, with their moments; the video's only as a clock."""
+        """Read the selected part: packets with their times, those of the video too."""
         try:
             if self.shift:
                 self._seek()
@@ -238,7 +238,7 @@ class CarriedStreams:
                     continue
                 yield moment, packet
         except FFMPEG_ERRORS as exc:
-            self.notes.append(f"sound and subtitles end early: {reason(exc)}")
+            self.notes.append(f"audio and subtitles end early: {reason(exc)}")
 
     def _seek(self) -> None:
         time_base = self._video.time_base or Fraction(1, av.time_base)
@@ -246,10 +246,10 @@ class CarriedStreams:
             target = int((self.shift - _INTERLEAVING_S) / time_base)
             self._input.seek(max(0, target), stream=self._video)
         except FFMPEG_ERRORS:
-            return  # cannot seek: read from the beginning
+            return  # not seekable: read from the beginning
 
     def _is_over(self, packet: av.Packet, moment: Fraction) -> bool:
-        """True for what lies before the start; subtitles count by their end."""
+        """Whether a packet is before the start; a subtitle counts by its end."""
         if packet.stream.type == "subtitle" and packet.duration:
             return moment + packet.duration * packet.time_base <= self.shift
         return moment < self.shift
@@ -267,7 +267,7 @@ class CarriedStreams:
             return
         cover = bool(stream.disposition & Disposition.attached_pic)
         if stream.type == "video" and not cover:
-            self._leave_out(f"{label}: only one video is denoised")
+            self.notes.append(f"{label} is left out: only one video is denoised")
             return
         if stream.type == "subtitle" and codec in TEXT_CODECS:
             target = _SUBTITLE_CODECS.get(self._format)
@@ -298,18 +298,18 @@ class CarriedStreams:
         self.notes.append(f"{label} is converted to {target}, without its styles")
 
     def _leave_out(self, label: str) -> None:
-        self.notes.append(f"left out: {label}; {self._format} cannot hold it")
+        self.notes.append(f"{label} is left out: {self._format} does not support it")
 
-    def _copy_first_picture_facts(self, video: av.VideoStream) -> None:
-        """Rotation travels with the first picture, and so do facts of HDR."""
-        facts = first_picture_facts(self._video)
+    def _copy_first_frame_facts(self, video: av.VideoStream) -> None:
+        """Copy rotation from the first frame, and note HDR data that is lost."""
+        facts = first_frame_facts(self._video)
         self._input.seek(0)
         if facts.display_matrix is not None:
             if self._format in ("mp4", "mov", "matroska"):
                 video.set_display_matrix(facts.display_matrix)
             else:
-                self.notes.append(f"left out: rotation; {self._format} cannot hold it")
-        self.notes.extend(f"left out: {name}" for name in facts.lost)
+                self._leave_out("rotation")
+        self.notes.extend(f"{name} is left out" for name in facts.lost)
 
     def _chapters(self) -> list:
         chapters = []
@@ -332,16 +332,16 @@ class CarriedStreams:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFacts:
-    """What only a decoded picture tells."""
+class FrameFacts:
+    """Metadata that only a decoded frame carries."""
 
     display_matrix: tuple[int, ...] | None = None
     lost: tuple[str, ...] = ()
-    """Names of what cannot be carried over."""
+    """Names of metadata that cannot be copied."""
 
 
-def first_picture_facts(stream: av.VideoStream) -> PictureFacts:
-    """Decode up to the first picture of `stream` and read its side data."""
+def first_frame_facts(stream: av.VideoStream) -> FrameFacts:
+    """Decode the first frame of `stream` and read its side data."""
     lost_types = {
         "MASTERING_DISPLAY_METADATA": "HDR mastering display data",
         "CONTENT_LIGHT_LEVEL": "HDR content light level",
@@ -364,8 +364,8 @@ def first_picture_facts(stream: av.VideoStream) -> PictureFacts:
                 data = memoryview(bytes(found["DISPLAYMATRIX"])).cast("i")
                 matrix = tuple(data)
             lost = tuple(text for name, text in lost_types.items() if name in found)
-            return PictureFacts(matrix, lost)
-    return PictureFacts()
+            return FrameFacts(matrix, lost)
+    return FrameFacts()
 
 
 def _codec_name(stream: Stream) -> str:
@@ -381,7 +381,7 @@ def _copy_tags(source: Stream, target: Stream) -> None:
 
 
 def _accepts(format_name: str, stream: Stream) -> bool:
-    """Whether a muxer takes `stream`, found by letting it write a header to memory."""
+    """Whether a muxer supports `stream`, tested by writing a header to memory."""
     if stream.codec_context is None:
         return False
     trial = av.open(io.BytesIO(), "w", format=format_name)

@@ -1,8 +1,8 @@
-"""Text subtitles from the packets of one codec to those of another."""
+"""Conversion of text subtitles between codecs."""
 
 import re
 
-# Needed in the header of a mov_text track: default style, positions in 384x288.
+# Header of a mov_text track: default style, positions in 384x288.
 ASS_HEADER = (
     b"[Script Info]\r\nScriptType: v4.00+\r\nPlayResX: 384\r\nPlayResY: 288\r\n\r\n"
     b"[V4+ Styles]\r\nFormat: Name, Fontname, Fontsize, PrimaryColour, "
@@ -21,7 +21,7 @@ _TAGS = re.compile(r"<[^<>\n]{1,40}>|\{\\[^{}\n]*\}")
 
 
 def subtitle_text(codec: str, data: bytes) -> str:
-    """The plain text of one packet of a codec of `TEXT_CODECS`; styles are dropped."""
+    """The plain text of a packet of one of `TEXT_CODECS`; styles are dropped."""
     if codec == "mov_text":
         length = int.from_bytes(data[:2], "big")
         return data[2 : 2 + length].decode("utf-8", "replace")
@@ -33,7 +33,7 @@ def subtitle_text(codec: str, data: bytes) -> str:
 
 
 def subtitle_payload(codec: str, text: str) -> bytes:
-    """`text` as the packet of `mov_text`, `subrip` or `webvtt`."""
+    """The data of a `mov_text`, `subrip` or `webvtt` packet for `text`."""
     data = text.encode()
     if codec == "mov_text":
         data = data[:0xFFFF]

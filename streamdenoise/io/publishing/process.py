@@ -1,16 +1,16 @@
-"""The connection to a server: a program of its own that sends what arrives on stdin.
+"""The connection to a server: a separate program that sends the packets from stdin.
 
-FFmpeg's writers have no time-outs, and PyAV keeps the interpreter to itself while they
-connect and say goodbye: a server that stalls would stop all threads of a process. Here
-it stops this one alone, which ends itself, or is killed.
+FFmpeg's writers have no timeouts, and PyAV holds the interpreter lock while they
+connect and disconnect, so a server that stalls would stop all threads of a process.
+Here it only stops this program, which ends itself or is killed.
 
-It is run by file name and imports nothing of the package, to start in a moment.
+It is run by file name and imports nothing from the package, so that it starts quickly.
 
-In, on stdin: one line of JSON (`url`, `format`, `options`, `timeout_s`, and `head`, a
+Input on stdin: one line of JSON (`url`, `format`, `options`, `timeout_s`, and `head`, a
 length in bytes); a NUT file of that length, which describes the stream; then for each
-packet a `PACKET` and its bytes. Out, on stdout, a line for each: ``ready`` when the
-server takes the stream, ``ok`` when a packet is sent; or the last one, ``refused:`` or
-``error:`` and what happened.
+packet a `PACKET` header and its bytes. Output on stdout, one line for each: ``ready``
+when the server accepts the stream, ``ok`` when a packet has been sent; or a final
+``refused:`` or ``error:`` with the reason.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ PACKET = struct.Struct("<I?qq")
 """Length in bytes, whether it is a key frame, pts and dts in units of 1/90000 s."""
 
 TIME_BASE = Fraction(1, 90000)
-"""RTP's and MPEG-TS's clock for video; finer than any camera's timestamps."""
+"""Video clock of RTP and MPEG-TS; finer than the timestamps of any camera."""
 
 _REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 
@@ -42,13 +42,13 @@ def publish(stdin: BinaryIO, silent: BinaryIO) -> None:
     """Connect, and send packets until stdin ends.
 
     Raises:
-        OSError, ValueError: The server cannot be reached, or does not take the stream.
+        OSError, ValueError: The server cannot be reached or rejects the stream.
     """
     asked = json.loads(stdin.readline())
     head = av.open(io.BytesIO(stdin.read(asked["head"])), format="nut")
     timeout_s = asked["timeout_s"]
-    limit_s = timeout_s + 2  # later than the parent, which knows what to say
-    with _limited(limit_s, silent):
+    limit_s = timeout_s + 2  # later than the parent, which has a better message
+    with _time_limit(limit_s, silent):
         container = av.open(
             asked["url"],
             "w",
@@ -58,7 +58,7 @@ def publish(stdin: BinaryIO, silent: BinaryIO) -> None:
         stream = container.add_stream_from_template(head.streams.video[0])
         container.start_encoding()
     _watch_connections(timeout_s)
-    _tell("ready")
+    _send_line("ready")
     while len(header := stdin.read(PACKET.size)) == PACKET.size:
         length, is_key, pts, dts = PACKET.unpack(header)
         data = stdin.read(length)
@@ -68,18 +68,19 @@ def publish(stdin: BinaryIO, silent: BinaryIO) -> None:
         packet.pts, packet.dts, packet.time_base = pts, dts, TIME_BASE
         packet.is_keyframe = is_key
         packet.stream = stream
-        with _limited(limit_s, silent):
+        with _time_limit(limit_s, silent):
             container.mux(packet)
-        _tell("ok")
-    with _limited(limit_s, silent):
+        _send_line("ok")
+    with _time_limit(limit_s, silent):
         container.close()
 
 
 @contextlib.contextmanager
-def _limited(seconds: float, silent: BinaryIO) -> Iterator[None]:
-    """End the process when the block lasts longer, parent or not.
+def _time_limit(seconds: float, silent: BinaryIO) -> Iterator[None]:
+    """Exit the process if the block takes longer, even without a parent.
 
-    The fault handler's thread needs no interpreter, which the block may hold.
+    The thread of `faulthandler` does not need the interpreter lock, which the block may
+    hold.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=silent)
     try:
@@ -89,9 +90,9 @@ def _limited(seconds: float, silent: BinaryIO) -> Iterator[None]:
 
 
 def _watch_connections(timeout_s: float) -> None:
-    """Send small packets at once, and notice a peer that has vanished without a word.
+    """Send small packets immediately, and detect a peer that has disappeared.
 
-    FFmpeg has no options for this in RTSP, so its sockets are looked for.
+    FFmpeg's RTSP has no options for this, so this finds its sockets.
     """
     for descriptor in range(3, 64):
         with contextlib.suppress(OSError):
@@ -107,19 +108,19 @@ def _watch_connections(timeout_s: float) -> None:
                 connection.detach()
 
 
-def _tell(line: str) -> None:
+def _send_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def _reason(exc: BaseException) -> str:
-    # Not str() of FFmpeg's errors: it names the address, password and all.
+    # str() of FFmpeg's errors includes the address with its password.
     text = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
     return str(text).splitlines()[0]
 
 
 def main() -> None:
-    # The parent decides when it ends: service managers signal every process.
+    # The parent decides when to exit, but service managers signal every process.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -127,10 +128,10 @@ def main() -> None:
         try:
             publish(sys.stdin.buffer, silent)
         except _REFUSED:
-            _tell("refused: user name or password refused")
+            _send_line("refused: user name or password refused")
         except (av.error.FFmpegError, OSError, ValueError) as exc:
-            _tell(f"error: {_reason(exc)}")
-    # At once: a tidy exit would close the container, which may wait again.
+            _send_line(f"error: {_reason(exc)}")
+    # Immediately: a normal exit would close the container, which may block again.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Encoded packets to a server, through a child process that alone can be held up."""
+"""Publishers send encoded packets to a server through a child process."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from streamdenoise.io.timeouts import Interruption, TimedProcess
 
 _PROGRAM = Path(__file__).with_name("process.py")
 
-# FFmpeg's format for each scheme, and its options there.
+# Scheme -> FFmpeg's format and its options.
 _FORMATS: dict[str, tuple[str, dict[str, str]]] = {
     "rtsp": ("rtsp", {"rtsp_transport": "tcp"}),
     "rtsps": ("rtsp", {"rtsp_transport": "tcp"}),
@@ -25,43 +25,43 @@ _FORMATS: dict[str, tuple[str, dict[str, str]]] = {
     "tcp": ("mpegts", {}),
 }
 
-# Of a transport stream, and as much as a datagram takes.
-_TS_PACKETS = 7 * 188
+# As many packets of a transport stream as fit into a datagram, in bytes.
+_TS_DATAGRAM_BYTES = 7 * 188
 
 
 class RefusedError(ConnectionError):
-    """The server does not let this user publish."""
+    """The server rejects the user or the password."""
 
 
 class Publisher(Protocol):
-    """A way to a server. Used by one thread; `Interruption` may come from any.
+    """A connection to a server, used by a single thread.
 
-    Every method but the constructor raises an OSError that says what happened.
+    Every method except the constructor raises an OSError that says what happened.
     """
 
     container: OutputContainer
-    """What the encoder's stream is added to, before `connect`."""
+    """The encoder adds its stream to this container before `connect`."""
 
     def connect(self) -> None:
-        """Have the server take the stream.
+        """Connect and start the stream.
 
         Raises:
-            RefusedError: Not by this user, or with this password.
+            RefusedError: The server rejects the user or the password.
         """
         ...
 
     def send(self, packets: Iterable[av.Packet]) -> None: ...
 
     def close(self, grace_s: float) -> None:
-        """Say goodbye, which is cut off after `grace_s` seconds; 0 says nothing."""
+        """Disconnect properly within `grace_s` seconds, or just drop the connection."""
         ...
 
 
 class PyAVPublisher:
-    """A `Publisher` by the FFmpeg inside PyAV, which remuxes in `process`.
+    """Publishes through PyAV's FFmpeg in the child process `process`.
 
-    Each packet is answered for before the next one is sent: nothing waits in pipes,
-    and the delay stays that of the network.
+    Each packet is acknowledged before the next one is sent, so that nothing queues up
+    in pipes and the latency is that of the network.
     """
 
     schemes = tuple(_FORMATS)
@@ -82,10 +82,10 @@ class PyAVPublisher:
         container_format, options = _FORMATS[self._scheme]
         url = self._url
         if self._scheme == "udp" and "pkt_size=" not in url:
-            url += f"{'&' if '?' in url else '?'}pkt_size={_TS_PACKETS}"
+            url += f"{'&' if '?' in url else '?'}pkt_size={_TS_DATAGRAM_BYTES}"
         if container_format == "mpegts":
             options = {"muxdelay": "0", "muxpreload": "0"}
-        asked = {
+        request = {
             "url": url,
             "format": container_format,
             "options": options | {"flush_packets": "1"},
@@ -95,21 +95,21 @@ class PyAVPublisher:
         self._process = TimedProcess(
             [sys.executable, "-P", str(_PROGRAM)], self._interruption
         )
-        self._ask(json.dumps(asked).encode() + b"\n" + head, "ready")
+        self._request(json.dumps(request).encode() + b"\n" + head, "ready")
 
     def send(self, packets: Iterable[av.Packet]) -> None:
         for packet in packets:
             data = bytes(packet)
             header = PACKET.pack(len(data), packet.is_keyframe, packet.pts, packet.dts)
-            self._ask(header + data, "ok")
+            self._request(header + data, "ok")
 
     def close(self, grace_s: float) -> None:
         if self._process is not None:
             self._process.end(grace_s)
-        self.container.close()  # or the encoder's memory waits for the collector
+        self.container.close()  # frees the encoder's memory immediately
 
     def _take_head(self) -> bytes:
-        """The stream's description: a NUT file must have one packet to be readable."""
+        """Describe the stream as a NUT file, which needs a packet to be readable."""
         self.container.start_encoding()
         stream = self.container.streams.video[0]
         packet = av.Packet(b"\0\0\0\1")
@@ -119,16 +119,16 @@ class PyAVPublisher:
         self.container.mux(packet)
         return self._head.getvalue()
 
-    def _ask(self, data: bytes, wanted: str) -> None:
+    def _request(self, data: bytes, expected: str) -> None:
         process = self._process
         assert process is not None
         try:
             with process.within(self._timeout_s):
                 process.write(data)
                 answer = process.read_line()
-        except OSError:  # it has ended, perhaps with a word why
+        except OSError:  # it has ended, perhaps after a message
             answer = process.read_line()
-        if answer == wanted:
+        if answer == expected:
             return
         kind, _, what = answer.partition(": ")
         if kind == "refused":
@@ -137,4 +137,4 @@ class PyAVPublisher:
             raise ConnectionError("interrupted")
         if process.is_late:
             what = "no answer in time"
-        raise ConnectionError(what or "the process that sends has ended")
+        raise ConnectionError(what or "the sending process has ended")

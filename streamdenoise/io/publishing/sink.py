@@ -1,4 +1,4 @@
-"""Publishing to a server, or to another machine, which then shows the clean stream."""
+"""Publishing the denoised stream to a server or to another machine."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -17,30 +17,30 @@ from streamdenoise.io.publishing.srt import FFmpegPublisher
 from streamdenoise.io.timeouts import Interruption
 from streamdenoise.io.url import StreamURL
 
-_GOODBYE_S = 1.0
+_DISCONNECT_S = 1.0
 
 # RTMP counts milliseconds in 31 bits.
 _RTMP_LONGEST_S = 2**31 // 1000
 
 
 class PublishSink(Completing):
-    """Encodes without delay and publishes; a key frame every 2 s lets viewers join.
+    """Encodes with low latency and publishes; viewers can join every 2 s.
 
-    The network is another process's business: nothing that it does can hold up more
-    than the thread that uses this, and that one not longer than the time-out.
+    Network I/O runs in a child process. It can only block the thread that uses the
+    sink, and for no longer than the timeout.
 
     Args:
         url: ``rtsp(s)://`` (announced to a server), ``rtmp(s)://``, ``srt://``,
-            ``udp://``, ``tcp://`` (MPEG-TS).
-        info: Of the frames.
-        encoder: H.264 or H.265, in software or by NVENC.
-        timeout_s: Longest wait for the connection, and for each frame to be taken.
-        interruption: Ends all waits, of the constructor too, when it is set.
+            ``udp://`` or ``tcp://`` (MPEG-TS).
+        info: Size and format of the frames.
+        encoder: H.264 or H.265, in software or with NVENC.
+        timeout_s: Longest wait for the connection and for sending a frame, in seconds.
+        interruption: When set, ends all waits, including that of the constructor.
 
     Raises:
-        ConfigError: Such an address or codec can never be published to or with.
-        SinkRefusedError: The server refuses the user or the password.
-        SinkError: The server cannot be reached, or refuses the stream.
+        ConfigError: The scheme or the codec cannot be published.
+        SinkRefusedError: The server rejects the user or the password.
+        SinkError: The server cannot be reached or rejects the stream.
     """
 
     def __init__(
@@ -54,10 +54,11 @@ class PublishSink(Completing):
     ) -> None:
         if isinstance(url, str):
             url = StreamURL(url)
+        self._info = info
         self._name = str(url)
         self._scheme = url.scheme
         self._closed = False
-        self._begin: Fraction | None = None
+        self._start: Fraction | None = None
         self._interruption = interruption or Interruption()
         if encoder.codec not in ("x264", "x265", *NVENC_CODECS):
             raise ConfigError(
@@ -78,14 +79,14 @@ class PublishSink(Completing):
         except RefusedError as exc:
             self._publisher.close(0)
             raise SinkRefusedError(
-                f"{self._name} cannot be published to: {exc}; "
+                f"cannot publish to {self._name}: {exc}; "
                 "correct it in the address and start again"
             ) from exc
         except FFMPEG_ERRORS as exc:
             self._publisher.close(0)
             raise SinkError(
-                f"{self._name} cannot be published to: {reason(exc)}; "
-                "check that a server runs there and lets you publish"
+                f"cannot publish to {self._name}: {reason(exc)}; "
+                "check that a server is running there and allows publishing"
             ) from exc
         except BaseException:
             self._publisher.close(0)
@@ -96,7 +97,7 @@ class PublishSink(Completing):
             if self._scheme in kind.schemes:
                 return kind(url.reveal(), self._scheme, timeout_s, self._interruption)
         raise ConfigError(
-            f"{self._name} cannot be published to; use rtsp://, rtmp://, srt://, "
+            f"cannot publish to {self._name}; use rtsp://, rtmp://, srt://, "
             "udp://, tcp:// or a file name"
         )
 
@@ -105,35 +106,35 @@ class PublishSink(Completing):
         return tuple(f"{self._name}: {note}" for note in self._encoder.notes)
 
     def interrupt(self) -> None:
-        """End what this waits for, from any thread; nothing can be written any more."""
+        """End all waits, from any thread; nothing can be written afterwards."""
         self._interruption.set()
 
     def write(self, frame: Frame) -> None:
         if self._closed:
             raise ValueError("the sink is closed")
-        self._encoder.check(frame)
+        self._info.check(frame)
         moment = frame.pts * frame.time_base
-        if self._begin is None:
-            self._begin = moment
-        if self._scheme.startswith("rtmp") and moment - self._begin > _RTMP_LONGEST_S:
+        if self._start is None:
+            self._start = moment
+        if self._scheme.startswith("rtmp") and moment - self._start > _RTMP_LONGEST_S:
             raise SinkError(
-                f"{self._name} has been published to for 24 days, which is as far as "
-                "RTMP's timestamps reach; connect again"
+                f"{self._name} has been published to for 24 days, the limit of RTMP's "
+                "timestamps; connect again"
             )
-        self._send(self._encoder.encode(frame, self._begin))
+        self._send(self._encoder.encode(frame, self._start))
 
     def close(self) -> None:
-        """Say goodbye, within little more than a second.
+        """Disconnect, within little more than a second.
 
-        Nothing is left to be sent: each frame came out of the encoder at once.
+        No frames are pending: the encoder holds none back.
         """
         if self._closed:
             return
         self._closed = True
-        self._publisher.close(_GOODBYE_S)
+        self._publisher.close(_DISCONNECT_S)
 
     def abort(self) -> None:
-        """Leave at once, without a goodbye."""
+        """Drop the connection immediately."""
         if not self._closed:
             self._closed = True
             self._publisher.close(0)
@@ -143,6 +144,6 @@ class PublishSink(Completing):
             self._publisher.send(packets)
         except FFMPEG_ERRORS as exc:
             raise SinkError(
-                f"{self._name} stopped taking the stream: {reason(exc)}; "
+                f"{self._name} stopped accepting the stream: {reason(exc)}; "
                 "check the server"
             ) from exc

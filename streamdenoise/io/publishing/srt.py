@@ -1,4 +1,4 @@
-"""SRT, which the FFmpeg inside PyAV lacks, through an FFmpeg program that has it."""
+"""Publishing over SRT with an `ffmpeg` program, because PyAV's FFmpeg lacks SRT."""
 
 import contextlib
 import io
@@ -13,22 +13,22 @@ from streamdenoise.io.ffmpeg.program import SECRET_IN_SRT, ffmpeg_with
 from streamdenoise.io.publishing.publisher import RefusedError
 from streamdenoise.io.timeouts import Interruption, TimedProcess
 
-# The reason for the rejection, as a code or in words: some versions log only one.
+# Reasons for a rejection, as a code or in words: some versions log only one of them.
 _REFUSED = re.compile(
     "ERROR:(UNSECURE|BADSECRET)|Password required or unexpected|Incorrect passphrase"
 )
 
 _TS_PACKETS = "1316"
 
-# Allowed anywhere in a transport stream; receivers drop it.
+# Allowed anywhere in a transport stream; receivers ignore it.
 _NULL_PACKET = b"\x47\x1f\xff\x10" + 184 * b"\xff"
 
 
 class FFmpegPublisher:
-    """A `Publisher` by the program `ffmpeg`.
+    """Publishes through the program `ffmpeg`.
 
-    It gets a transport stream that it passes on without looking at it: so it connects
-    before the first frame, and holds no packet back.
+    The program forwards a transport stream without parsing it, so that it connects
+    before the first frame and delays no packet.
     """
 
     schemes = ("srt",)
@@ -39,14 +39,14 @@ class FFmpegPublisher:
         program = ffmpeg_with(scheme)
         if program is None:
             raise ConfigError(
-                f"{scheme}:// cannot be published to: no ffmpeg with {scheme} is "
+                f"cannot publish to {scheme}://: no ffmpeg program with {scheme} was "
                 "found; install FFmpeg, or pip install imageio-ffmpeg"
             )
         if SECRET_IN_SRT.search(url):
             raise ConfigError(
-                f"{scheme}:// with a password cannot be published to: other users "
-                "would see it among ffmpeg's arguments; publish over rtsps:// or "
-                "rtmps://, or to a server on this machine that encrypts it"
+                f"cannot publish to {scheme}:// with a password: other users would see "
+                "it in ffmpeg's arguments; publish over rtsps:// or rtmps://, or to a "
+                "server on this machine that encrypts the stream"
             )
         self._command = [
             *(program, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info"),
@@ -76,16 +76,16 @@ class FFmpegPublisher:
             self._command, self._interruption, answers="stderr"
         )
         with process.within(self._timeout_s):
-            # FFmpeg opens its input first, then its output. Versions such as 5.1 look
-            # for an ID3 tag in any input: without ten bytes they would never connect.
+            # FFmpeg opens its input before its output. Versions such as 5.1 look for an
+            # ID3 tag in every input: without ten bytes they would never connect.
             with contextlib.suppress(OSError):  # it has ended; its messages say why
                 process.write(_NULL_PACKET)
-            # All versions print this line once SRT is connected, and not before.
+            # All versions print this line as soon as SRT is connected.
             while not (line := process.read_line()).startswith("Output #0"):
                 if not line:
                     self._fail()
                 self._note(line)
-        self._reader = threading.Thread(target=self._read_on, name="srt-messages")
+        self._reader = threading.Thread(target=self._read_messages, name="srt-messages")
         self._reader.start()
 
     def send(self, packets: Iterable[av.Packet]) -> None:
@@ -104,10 +104,10 @@ class FFmpegPublisher:
             self._process.end(grace_s)
         if self._reader is not None:
             self._reader.join()
-        self.container.close()  # or the encoder's memory waits for the collector
+        self.container.close()  # frees the encoder's memory immediately
 
-    def _read_on(self) -> None:
-        """Read messages until it ends, or it would wait for them to be read."""
+    def _read_messages(self) -> None:
+        """Read messages until the program ends: a full pipe would block it."""
         assert self._process is not None
         while line := self._process.read_line():
             self._note(line)
@@ -124,4 +124,6 @@ class FFmpegPublisher:
         if self._why == "refused":
             raise RefusedError("password refused")
         late = self._process is not None and self._process.is_late
-        raise ConnectionError("no answer in time" if late else self._why or "it ended")
+        raise ConnectionError(
+            "no answer in time" if late else self._why or "ffmpeg has ended"
+        )

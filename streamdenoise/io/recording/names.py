@@ -1,4 +1,4 @@
-"""Names of recordings: the time in them, and finding them again on the disk."""
+"""File names of recordings: making them from the time, and finding them on disk."""
 
 import os
 import re
@@ -10,8 +10,8 @@ from pathlib import Path
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.recording.retention import Recording
 
-# strftime's fields that a name may hold -> what they look like: files that are deleted
-# must be told from all others for certain.
+# The strftime fields that a name may contain, and what they look like: recordings are
+# deleted, so they must never be confused with other files.
 _FIELDS = {
     "Y": r"\d{4}",
     "y": r"\d\d",
@@ -32,13 +32,13 @@ _PARTIAL = re.compile(r"\.part\d*$")
 
 
 class SegmentNames:
-    """A path with strftime's fields, such as ``clips/%Y-%m-%d/%H-%M-%S.mkv``.
+    """A path with strftime fields, such as ``clips/%Y-%m-%d/%H-%M-%S.mkv``.
 
-    A name that is taken gets ``-2``, ``-3``... before its ending: when clocks are put
-    back, or where the fields are coarser than the segments.
+    A name that is taken gets ``-2``, ``-3``... before its extension. That happens when
+    the clock is set back, or if the fields are coarser than the segments.
 
     Raises:
-        ConfigError: A field is not known, or there is none.
+        ConfigError: The path has an unknown field, or none.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -47,18 +47,18 @@ class SegmentNames:
         if unknown:
             usable = " ".join(f"%{field}" for field in _FIELDS)
             raise ConfigError(
-                f"{pattern} cannot be used as a name: it holds %{unknown[0]}; "
+                f"{pattern} is not a valid pattern: it contains %{unknown[0]}; "
                 f"use {usable}"
             )
         if not set(fields) - {"%"}:
             raise ConfigError(
-                f"{pattern} would give all segments one name; add a time, "
+                f"{pattern} would give all segments the same name; add a time, "
                 "such as %Y-%m-%d_%H-%M-%S"
             )
         parts = Path(pattern).parts
         fixed = next(i for i, part in enumerate(parts) if "%" in part)
         self.root = Path(*parts[:fixed])
-        """The folder above all that has a time in its name."""
+        """The folder that contains all recordings and dated folders."""
         self._parts = parts[fixed:]
         *folders, name = self._parts
         ending = Path(name).suffix
@@ -66,12 +66,12 @@ class SegmentNames:
         self._name = re.compile(
             _regex(name.removesuffix(ending))
             + r"(?:-\d+)?(?:\.part\d*)?"
-            # The ending alone would look as if it were hidden.
+            # Not removed with `Path.stem`: `.mkv` alone counts as a hidden file's name.
             + re.escape(ending)
         )
 
     def free_path(self, moment: datetime) -> Path:
-        """A name for `moment` that neither a file has nor one that is being written."""
+        """A name for `moment` that no file has, not even one being written."""
         parts = [
             _FIELD.sub(lambda field: moment.strftime(field[0]), part)
             for part in self._parts
@@ -79,7 +79,7 @@ class SegmentNames:
         return _free(self.root.joinpath(*parts))
 
     def final_path(self, partial: Path) -> Path:
-        """A free name for what a crash left behind as `partial`."""
+        """A free name for `partial`, which a crash left behind."""
         stem = _PARTIAL.sub("", partial.stem)
         return _free(partial.with_name(stem + partial.suffix), but=partial)
 
@@ -89,14 +89,14 @@ class SegmentNames:
         return _PARTIAL.search(path.stem) is not None
 
     def find(self) -> Iterator[Recording]:
-        """All files with such names; links are not followed below `root`."""
+        """Find all recordings; links below `root` are not followed."""
         yield from self._find(self.root, self._folders)
 
     def _find(self, folder: Path, below: list[re.Pattern[str]]) -> Iterator[Recording]:
         try:
             entries = list(os.scandir(folder))
         except OSError:
-            return  # not there yet, or gone meanwhile
+            return  # missing
         for entry in entries:
             with suppress(OSError):
                 if below:
@@ -111,10 +111,10 @@ class SegmentNames:
                     yield Recording(Path(entry.path), stat.st_size, stat.st_mtime)
 
     def delete(self, path: Path) -> None:
-        """Delete a recording, and the dated folders that it leaves empty.
+        """Delete a recording, and dated folders that are empty then.
 
         Raises:
-            OSError: It cannot be deleted.
+            OSError: The file cannot be deleted.
         """
         path.unlink(missing_ok=True)
         for folder in path.parents[: len(self._folders)]:
@@ -125,9 +125,9 @@ class SegmentNames:
 
 
 def _regex(part: str) -> str:
-    """What a part of the path looks like with its fields filled in."""
+    """A regular expression for a part of the path with its fields filled in."""
     literals = _FIELD.split(part)
-    # The split gives text, field, text, field, ..., text.
+    # The split returns text, field, text, field, ..., text.
     return "".join(
         _FIELDS[text] if index % 2 else re.escape(text)
         for index, text in enumerate(literals)
@@ -135,7 +135,7 @@ def _regex(part: str) -> str:
 
 
 def _free(path: Path, but: Path | None = None) -> Path:
-    """`path`, or the first of its kin with a number that no file has."""
+    """`path`, or the first numbered variant that no file has."""
     number, candidate = 1, path
     while True:
         partial = candidate.with_name(f"{candidate.stem}.part{candidate.suffix}")

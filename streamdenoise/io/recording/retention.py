@@ -1,4 +1,4 @@
-"""How long recordings stay: the limits, and which files are over them."""
+"""Retention of recordings: limits on age and size, and the files beyond them."""
 
 import re
 from collections.abc import Iterable
@@ -18,8 +18,8 @@ SIZE_UNITS = {
 _LIMIT = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ?([a-zA-Z]{1,3})", re.ASCII)
 
 
-# No camera is away for so long: the clock was wrong, before the gap or after it. One
-# without a battery begins in 1970, and some come up decades ahead.
+# A longer gap means that the clock was wrong before or after it: without a battery,
+# clocks start in 1970 or decades ahead.
 _CLOCK_GAP_S = 366 * 86400
 
 
@@ -30,24 +30,24 @@ class Recording:
     path: Path
     size_bytes: int
     modified_s: float
-    """When it was last written, in seconds of `time.time`."""
+    """Time of the last write, in seconds of `time.time`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Limits on recordings; without any, all of them stay."""
+    """Limits on recordings; without limits, all are kept."""
 
     max_age_s: float | None = None
     max_bytes: int | None = None
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> "Keep":
-        """Read ages such as ``7d``, ``12h``, ``30m`` and sizes such as ``50GB``.
+        """Parse ages such as ``7d``, ``12h``, ``30m`` and sizes such as ``50GB``.
 
-        Of several ages or sizes the smallest holds.
+        The smallest of several ages or sizes applies.
 
         Raises:
-            ConfigError: One is neither an age nor a size.
+            ConfigError: One of `texts` is neither an age nor a size.
         """
         ages: list[float] = []
         sizes: list[int] = []
@@ -61,13 +61,13 @@ class Keep:
                 sizes.append(round(value * SIZE_UNITS[unit.lower()]))
             else:
                 raise ConfigError(
-                    f"--keep {text} is neither an age nor a size; write for instance "
-                    "7d, 12h or 30m, or 500MB, 50GB or 1TB"
+                    f"--keep {text} is neither an age nor a size; use for example 7d, "
+                    "12h or 30m, or 500MB, 50GB or 1TB"
                 )
         return cls(min(ages, default=None), min(sizes, default=None))
 
     def __bool__(self) -> bool:
-        """Whether any recording may ever go."""
+        """Whether there is any limit."""
         return self.max_age_s is not None or self.max_bytes is not None
 
     def excess(
@@ -78,25 +78,25 @@ class Keep:
         present_bytes: int = 0,
         shortfall_bytes: int = 0,
     ) -> list[Path]:
-        """The files that must go, oldest first.
+        """The files to delete, oldest first.
 
-        Age counts from the last write, so that all that was seen in the last week is
-        still there with ``7d``. It also orders files whose names a change of the clock
-        made equal or swapped. Where times are more than a year apart the clock was
-        wrong: age then counts from the newest recording before the gap, so that no
-        wrong clock makes everything old at once.
+        Age counts from the last write, so that ``7d`` keeps everything recorded in the
+        last week. That time also determines the order, because a clock change may swap
+        names. If times are more than a year apart, the clock was wrong: ages then count
+        from the newest recording before the gap, so that a wrong clock does not make
+        all recordings old at once.
 
         Args:
-            recordings: Finished ones, in any order.
-            now_s: The present time, in seconds of `time.time`.
-            present_bytes: Size of what is being written: it counts, but stays.
-            shortfall_bytes: What the disk lacks for the next recording.
+            recordings: Completed recordings, in any order.
+            now_s: The current time, in seconds of `time.time`.
+            present_bytes: Size of recordings being written: they count, but are kept.
+            shortfall_bytes: Space that the disk lacks for the next recording.
         """
         if not self:
             return []
         spells = _spells(recordings, now_s)
         total = present_bytes + sum(each.size_bytes for s in spells for each in s)
-        gone: list[Path] = []
+        excess: list[Path] = []
         for spell in spells:
             newest_s = spell[-1].modified_s
             end_s = now_s if abs(now_s - newest_s) <= _CLOCK_GAP_S else newest_s
@@ -105,22 +105,23 @@ class Keep:
                 is_old = self.max_age_s is not None and age_s > self.max_age_s
                 is_over = self.max_bytes is not None and total > self.max_bytes
                 if is_old or is_over or shortfall_bytes > 0:
-                    gone.append(each.path)
+                    excess.append(each.path)
                     total -= each.size_bytes
                     shortfall_bytes -= each.size_bytes
-        return gone
+        return excess
 
 
 def oldest_first(recordings: Iterable[Recording], now_s: float) -> list[Recording]:
-    """By the time of the last write, and by name where that is equal.
+    """Sort by the time of the last write, then by name.
 
-    What was written by a clock near the present one, `now_s`, is the newest.
+    Recordings with a time near `now_s` are the newest: other times come from a wrong
+    clock.
     """
     return [each for spell in _spells(recordings, now_s) for each in spell]
 
 
 def _spells(recordings: Iterable[Recording], now_s: float) -> list[list[Recording]]:
-    """Recordings of one and the same clock together, the present one's last."""
+    """Group recordings by the clock that dated them, the current clock last."""
     spells: list[list[Recording]] = []
     for each in sorted(recordings, key=lambda each: (each.modified_s, each.path)):
         if spells and each.modified_s - spells[-1][-1].modified_s <= _CLOCK_GAP_S:

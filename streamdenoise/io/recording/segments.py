@@ -1,4 +1,4 @@
-"""Recording round the clock: one file after the other, and the oldest ones go."""
+"""Continuous recording to segments, deleting the oldest ones."""
 
 import logging
 import shutil
@@ -22,47 +22,50 @@ from streamdenoise.io.sinks.file import FileSink, is_disk_full
 
 log = logging.getLogger(__name__)
 
-# Containers that stay playable when the recording is cut anywhere.
+# Containers that stay playable wherever the recording breaks off.
 SUFFIXES = (".mkv", ".mp4", ".mov", ".ts")
 
-# Timestamps that jump by more begin a new segment.
+# A larger jump of the timestamps, in seconds, begins a new segment.
 _GAP_S = 10
 
-# Longest wait for a segment to be finished. Longer ones go on beside the recording.
+# Longest wait for a segment to be completed; after that, recording continues anyway.
 _PATIENCE_S = 5.0
 
-# A temporary file that nobody has written for so long was left behind by a crash.
+# A temporary file that has not been written for this long was left by a crash.
 _LEFTOVER_S = 10.0
 
 
 class SegmentSink(Completing):
-    """Writes a live stream to files of equal length, named by the clock.
+    """Writes a live stream to files of equal length, named after the local time.
 
-    As with FFmpeg's ``-f segment -segment_time``, and so in Frigate, segments are of
-    equal length by the frames' timestamps and count from the first frame, not from the
-    full hour: no change of the clock cuts or stretches one. The name tells the local
-    time at its start. A new one also begins where timestamps jump or pictures change
-    their size. Each is a file of its own, from a key frame at time 0.
+    As with FFmpeg's ``-f segment -segment_time``, and thus in Frigate, the length of
+    segments follows the timestamps of the frames, counting from the first frame and not
+    from the full hour, so that clock changes do not cut or stretch a segment. The name
+    is the local time at its start. A new segment also begins when timestamps jump or
+    the frame size changes. Each is a complete file that begins with a key frame at
+    time 0.
 
-    While one is written, a thread finishes the one before and deletes those that `keep`
-    does not allow, or, where it has any limit, those that the disk has no room for:
-    the oldest first, only files whose names fit `pattern`, never the present one. Those
-    that a crash left behind get their final names.
+    While a segment is written, a thread completes the previous one and deletes
+    recordings beyond the limits of `keep`. With any limit, it also deletes recordings
+    when the disk has no room for the next segment. It deletes the oldest first, only
+    files whose names match `pattern`, and never the current one. Segments left behind
+    by a crash get their final names.
 
-    After a `SinkError` the sink goes on with the next frame, in a new segment.
+    After a `SinkError` the next frame begins a new segment.
 
     Args:
-        pattern: A path with strftime's fields; its folders are made.
-        info: What the frames look like at first.
-        segment_s: Length of a segment in seconds, 1 or more.
+        pattern: A path with strftime fields; its folders are created.
+        info: Size and format of the first frames.
+        segment_s: Length of a segment in seconds, at least 1.
         keep: Limits on age and size.
-        encoder: None takes a fast preset of x264.
-        now: The clock of the wall.
+        encoder: None selects x264 with a fast preset.
+        now: Returns the local time.
 
     Raises:
-        ConfigError: The pattern has no time in it, or a field that is not known; or
-            `segment_s` is too short.
-        SinkError: The ending is none of `SUFFIXES`, or the folder cannot be made.
+        ConfigError: `pattern` has no time or an unknown field, or `segment_s` is too
+            short.
+        SinkError: The extension is not one of `SUFFIXES`, or the folder cannot be
+            created.
     """
 
     def __init__(
@@ -92,16 +95,17 @@ class SegmentSink(Completing):
         self._finisher: Thread | None = None
         self._finisher_due = 0.0
         self._failure: SinkError | None = None
-        # Temporary names of the segments that are being written or finished.
+        # Temporary names of segments that are not complete yet.
         self._unfinished: set[Path] = set()
         self._undeletable: set[Path] = set()
         self._closed = False
 
     def write(self, frame: Frame) -> None:
-        """Record one frame; one that is not later than the last is left out.
+        """Record one frame; a frame not later than the previous one is skipped.
 
         Raises:
-            SinkError: It cannot be written, and no old segment may go to make room.
+            SinkError: It cannot be written, and no old segment may be deleted to make
+                room.
         """
         if self._closed:
             raise ValueError("the sink is closed")
@@ -122,7 +126,7 @@ class SegmentSink(Completing):
         while True:
             try:
                 if self._sink is None:
-                    self._wait()  # it may delete the folder that is made here
+                    self._wait()  # it may delete the folder that is created here
                     self._begin(frame, moment)
                 assert self._sink is not None
                 self._sink.write(frame)
@@ -141,7 +145,7 @@ class SegmentSink(Completing):
         try:
             self._begin(frame, moment)
         except SinkError as exc:
-            log.warning("%s", exc)  # the write that follows tries again
+            log.warning("%s", exc)  # the following write tries again
         self._finish(before)
 
     def _begin(self, frame: Frame, moment: Fraction) -> None:
@@ -161,7 +165,7 @@ class SegmentSink(Completing):
         self._unfinished.add(sink.partial_path)
         self._sink = sink
         self._shape = _shape(frame)
-        # On a grid, or each segment would last up to a frame too long.
+        # On a grid: otherwise each segment would be up to a frame too long.
         follows = self._end <= moment < self._end + self._length
         self._end = (self._end if follows and not is_first else moment) + self._length
         if is_first:
@@ -169,9 +173,9 @@ class SegmentSink(Completing):
             self._finish(None)
 
     def _finish(self, sink: FileSink | None) -> None:
-        """Finish a segment and tidy up, on a thread of its own."""
+        """Complete a segment and delete old ones, in another thread."""
         self._finisher = Thread(
-            target=self._finish_and_tidy,
+            target=self._finish_and_clean_up,
             args=(sink,),
             name=f"finish {self._pattern}",
             daemon=True,
@@ -179,7 +183,7 @@ class SegmentSink(Completing):
         self._finisher_due = time.monotonic() + _PATIENCE_S
         self._finisher.start()
 
-    def _finish_and_tidy(self, sink: FileSink | None) -> None:
+    def _finish_and_clean_up(self, sink: FileSink | None) -> None:
         if sink is not None:
             try:
                 sink.close()
@@ -192,20 +196,20 @@ class SegmentSink(Completing):
             self._apply_limits()
 
     def _wait(self) -> bool:
-        """Whether the segment before is finished, after a wait with a limit."""
+        """Wait for the previous segment, and return whether it is complete."""
         if self._finisher is not None:
             self._finisher.join(max(0.0, self._finisher_due - time.monotonic()))
         return self._finisher is None or not self._finisher.is_alive()
 
     def _drop_segment(self) -> None:
-        """End the present segment after a failure; it is kept as far as it got."""
+        """End the current segment after a failure, and keep what was written."""
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.abort()
             self._unfinished.discard(sink.partial_path)
 
     def _adopt_leftovers(self) -> None:
-        """Final names for what crashes left behind."""
+        """Give segments that were left by a crash their final names."""
         for each in list(self._names.find()):
             if not self._names.is_partial(each.path) or self._is_being_written(each):
                 continue
@@ -236,9 +240,9 @@ class SegmentSink(Completing):
             self._delete(path)
 
     def _shortfall(self, finished: list[Recording]) -> int:
-        """Bytes that the disk lacks for another segment like the last, or twice it.
+        """Bytes that the disk lacks for two more segments like the last one.
 
-        A disk that runs full in the middle of a segment costs frames.
+        If the disk fills up in the middle of a segment, frames are lost.
         """
         if not finished:
             return 0
@@ -249,7 +253,7 @@ class SegmentSink(Completing):
             return 0
 
     def _delete_oldest(self) -> bool:
-        """Whether there was a recording that could go."""
+        """Delete the oldest recording, and return whether there was one."""
         if not self._keep:
             return False
         return any(
@@ -259,10 +263,10 @@ class SegmentSink(Completing):
         )
 
     def _is_being_written(self, recording: Recording) -> bool:
-        """Whether it is unfinished, by us or by another job with the same names."""
+        """Whether this job, or another one with the same names, is writing it."""
         if recording.path in self._unfinished:
             return True
-        # A clock that was put back makes the time negative.
+        # After a clock change the time may be negative.
         idle_s = abs(self._now().timestamp() - recording.modified_s)
         return self._names.is_partial(recording.path) and idle_s < _LEFTOVER_S
 
@@ -286,14 +290,14 @@ class SegmentSink(Completing):
         except OSError as exc:
             raise SinkError(
                 f"{self._pattern} cannot be recorded: the folder {folder} cannot be "
-                f"made ({reason(exc)}); choose another one"
+                f"created ({reason(exc)}); choose another one"
             ) from exc
 
     def _full_message(self) -> str:
         remedy = (
             "nothing is left to delete; free some space"
             if self._keep
-            else "free some space, or let old segments go with --keep"
+            else "free some space, or delete old segments with --keep"
         )
         return f"{self._pattern} cannot be recorded: the disk is full; {remedy}"
 
@@ -309,30 +313,30 @@ class SegmentSink(Completing):
         self._finish(sink)
         if not self._wait():
             raise SinkError(
-                f"{self._pattern} cannot be finished: the disk has not answered for "
-                f"{_PATIENCE_S:g} s; what is written so far is kept as "
+                f"{self._pattern} cannot be completed: the disk has not responded for "
+                f"{_PATIENCE_S:g} s; the part written so far is kept as "
                 f"{sink.partial_path}"
             )
         if self._failure is not None:
             raise self._failure
 
     def abort(self) -> None:
-        """The same as `close`, without raising: a segment never replaces a file."""
+        """Same as `close`, without raising: a segment never replaces a file."""
         with suppress(SinkError):
             self.close()
 
 
 def check_pattern(pattern: str) -> SegmentNames:
-    """The names of recordings that `pattern` stands for.
+    """Parse the pattern of recordings' names.
 
     Raises:
-        ConfigError: It has no time in it, or a field that is not known.
-        SinkError: Its ending is none of `SUFFIXES`.
+        ConfigError: `pattern` has no time, or an unknown field.
+        SinkError: Its extension is not one of `SUFFIXES`.
     """
     names = SegmentNames(pattern)
     if Path(pattern).suffix.lower() not in SUFFIXES:
         raise SinkError(
-            f"{pattern} cannot be recorded in segments: its ending must be one of "
+            f"{pattern} cannot be recorded in segments: its extension must be one of "
             f"{', '.join(SUFFIXES)}"
         )
     return names

@@ -1,4 +1,4 @@
-"""Video files: encoded pictures, and everything else from the input."""
+"""Video files, with audio, subtitles and tags copied from the input."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.sinks.disk_sync import DiskSync
 from streamdenoise.io.sinks.partial_file import PartialFile
 
-# File name ending -> FFmpeg's muxer.
+# File extension -> FFmpeg's muxer.
 MUXERS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
@@ -29,26 +29,27 @@ MUXERS = {
     ".ts": "mpegts",
 }
 
-# Encoders that write the pixel aspect ratio into the video itself.
+# Encoders that write the pixel aspect ratio into the bitstream.
 _ASPECT_CODECS = ("libx264", "libx265", "mpeg4", "mpeg2video")
 
 _MAX_TIMESCALE = (1 << 31) - 1
 
-# Of a live recording, what reaches the disk at once: fragments of MP4, and Matroska's
-# clusters, which would be of 5 s.
+# Length of the pieces that a live recording writes: fragments of MP4 and clusters of
+# Matroska (5 s by default).
 _LIVE_BLOCK_S = 0.4
 
 
 class FileSink(Completing):
-    """Encodes to a temporary name and renames at the end.
+    """Encodes to a file that has a temporary name until it is complete.
 
-    The file is playable at any moment, even after a crash: Matroska by nature, MP4 and
+    The file is playable at any time, even after a crash: Matroska by design, MP4 and
     MOV because they are written in fragments, which `close` turns into a plain file
-    (not where the input has cover art, which fragments cannot hold).
-    Of a live recording, a crash loses the last 0.4 s and what the encoder still holds
-    (14 frames of x264 with the preset ``veryfast``), and a cut of the power 2 s more.
-    Timestamps are those of the frames (Matroska stores milliseconds, AVI a constant
-    rate). Audio, subtitles, attachments, chapters and tags come from `copy_from`.
+    (unless the input has cover art, which does not work in fragments). A crash during a
+    live recording loses the last 0.4 s and the frames still in the encoder (14 frames
+    for x264 with the preset ``veryfast``); a power cut loses 2 s more. Timestamps are
+    those of the frames, except that Matroska rounds to milliseconds and AVI has a
+    constant rate. Audio, subtitles, attachments, chapters and tags are copied from
+    `copy_from`.
     """
 
     def __init__(
@@ -66,8 +67,8 @@ class FileSink(Completing):
         self._format = MUXERS.get(path.suffix.lower(), "")
         if not self._format:
             raise SinkError(
-                f"{path} cannot be written: its ending must be one of "
-                f"{', '.join(MUXERS)}, .y4m or a picture's"
+                f"{path} cannot be written: its extension must be one of "
+                f"{', '.join(MUXERS)}, .y4m or that of an image format"
             )
         if encoder is None:
             encoder = EncoderConfig("svtav1" if self._format == "webm" else "x264")
@@ -76,7 +77,7 @@ class FileSink(Completing):
         self._closed = False
         self._last = Fraction(0)
         self._shift = Fraction(start_s).limit_denominator(10**6)
-        self._is_live = info.is_live
+        self._info = info
         self._carried: CarriedStreams | None = None
         self._container: OutputContainer | None = None
         self._sync: DiskSync | None = None
@@ -110,7 +111,7 @@ class FileSink(Completing):
             self._shift = self._carried.shift
             settings = self._carried.settings()
             if self._carried.has_cover_art and "movflags" in options:
-                # FFmpeg's fragments turn cover art into a broken track.
+                # In FFmpeg's fragments cover art becomes a broken track.
                 del options["movflags"], options["frag_duration"]
             for name, value in self._carried.container_options().items():
                 options[name] = options.get(name, "") + value
@@ -127,20 +128,20 @@ class FileSink(Completing):
             config,
             settings=settings,
             time_base=time_base,
-            # AVI has no presentation times: B-frames would come out in a wrong order.
+            # AVI stores no presentation times: B-frames would be out of order.
             extra_options={"bf": "0"} if self._format == "avi" else None,
         )
         if self._carried is not None:
             self._carried.add_to(container, self._encoder.stream)
         self._note_aspect(info)
-        # Writes the header: what the muxer refuses is known before the first frame.
+        # Writes the header, so that the muxer fails before the first frame, if ever.
         container.start_encoding()
-        if self._is_live:
+        if self._info.is_live:
             self._sync = DiskSync(self._partial.path)
 
     @property
     def partial_path(self) -> Path:
-        """The name of the file until it is finished."""
+        """Path of the file until it is complete."""
         return self._partial.path
 
     @property
@@ -153,7 +154,7 @@ class FileSink(Completing):
     def write(self, frame: Frame) -> None:
         if self._closed or self._container is None:
             raise ValueError("the sink is closed")
-        self._encoder.check(frame)
+        self._info.check(frame)
         try:
             for packet in self._encoder.encode(frame, self._shift):
                 self._mux(packet)
@@ -184,7 +185,7 @@ class FileSink(Completing):
             self._finish()
         except FFMPEG_ERRORS:
             self._release()
-            if not _holds_a_picture(self._partial.path):
+            if not _has_a_frame(self._partial.path):
                 self._frames = 0
         if self._frames == 0:
             self._partial.discard()
@@ -220,11 +221,11 @@ class FileSink(Completing):
             sync.close()
 
     def _cover_all(self, packets: list[av.Packet]) -> None:
-        """Let the last packet last until the end of the picture shown last.
+        """Extend the last packet to the end of the frame presented last.
 
-        Where a fragment begins between a picture and the B-frames shown before it,
-        FFmpeg's muxer takes the end of those B-frames for the end of the video, and
-        players leave the last picture out.
+        If a fragment begins between a frame and the B-frames presented before it,
+        FFmpeg's muxer takes the end of those B-frames as the end of the video, and
+        players skip the last frame.
         """
         last = packets[-1]
         if last.pts is not None:
@@ -232,7 +233,7 @@ class FileSink(Completing):
             last.duration = shown_last - last.pts + max(last.duration or 0, 1)
 
     def _release(self) -> None:
-        """Close what is open after a failure; its trailer may fail as well."""
+        """Close everything after a failure; writing the trailer may fail, too."""
         if self._carried is not None:
             self._carried.close()
         container, self._container = self._container, None
@@ -247,31 +248,31 @@ class FileSink(Completing):
         return info.time_base
 
     def _container_options(self, time_base: Fraction) -> dict[str, str]:
-        # Every packet goes to the disk at once, so that a crash loses little.
+        # Packets are written immediately, so that a crash loses little.
         options = {"flush_packets": "1"}
         if self._format in ("mp4", "mov"):
             options["movflags"] = "+hybrid_fragmented+delay_moov+frag_keyframe"
-            fragment_s = _LIVE_BLOCK_S if self._is_live else 2
+            fragment_s = _LIVE_BLOCK_S if self._info.is_live else 2
             options["frag_duration"] = f"{fragment_s * av.time_base:.0f}"
-            # Edit lists count in this unit: another one would round the first pts.
+            # The unit of edit lists: any other one would round the first pts.
             options["movie_timescale"] = str(min(time_base.denominator, _MAX_TIMESCALE))
         elif self._format in ("matroska", "webm"):
-            # Sound may begin a few ms before the first picture: the muxer would shift
-            # all pictures by that, but the format can store it.
+            # Audio may begin a few ms before the first frame. The muxer would shift all
+            # frames by that, although the format can store negative times.
             options["avoid_negative_ts"] = "disabled"
-            if self._is_live:
+            if self._info.is_live:
                 options["cluster_time_limit"] = f"{_LIVE_BLOCK_S * 1000:.0f}"
         return options
 
     def _note_aspect(self, info: StreamInfo) -> None:
-        """PyAV cannot reach Matroska's own field: the codec must hold the shape."""
+        """Note a lost pixel aspect ratio: PyAV cannot set Matroska's own field."""
         holds = self._encoder.stream.codec_context.name in _ASPECT_CODECS
         if info.sample_aspect in (None, 1) or holds:
             return
         if self._format in ("matroska", "webm"):
             aspect = f"{info.sample_aspect}".replace("/", ":")
             self._encoder.notes.append(
-                f"left out: the pixel aspect ratio {aspect}; "
+                f"pixel aspect ratio {aspect} is left out: "
                 "x264 and x265, or an output in .mp4, keep it"
             )
 
@@ -285,29 +286,29 @@ class FileSink(Completing):
         if header or (isinstance(exc, ValueError) and "does not support" in str(exc)):
             remedy = "--codec svtav1" if self._format == "webm" else "an output in .mkv"
             return (
-                f"{self._path} cannot be written: {self._format} cannot hold "
+                f"{self._path} cannot be written: {self._format} does not support "
                 f"{config.codec}; choose {remedy}"
             )
         return (
-            f"{self._path} cannot be written: the {config.codec} encoder refused "
+            f"{self._path} cannot be written: the {config.codec} encoder rejected "
             f"{info.width}x{info.height} {info.pix_fmt} ({reason(exc)}); "
             "try another --codec or --preset, or --codec ffv1 with an output in .mkv"
         )
 
     def _write_message(self, exc: BaseException) -> str:
         return (
-            f"{self._path} cannot be finished: {reason(exc)}; "
-            f"what is written so far is kept as {self._partial.path}"
+            f"{self._path} cannot be completed: {reason(exc)}; "
+            f"the part written so far is kept as {self._partial.path}"
         )
 
 
 def is_disk_full(exc: BaseException | None) -> bool:
-    """Whether the disk, or the user's share of it, has no room."""
+    """Whether the disk or the user's quota is full."""
     return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _holds_a_picture(path: Path) -> bool:
-    """Whether a file that could not be finished is worth keeping."""
+def _has_a_frame(path: Path) -> bool:
+    """Whether a file that could not be completed is worth keeping."""
     with contextlib.suppress(*FFMPEG_ERRORS), av.open(f"file:{path}") as container:
         return next(container.decode(video=0), None) is not None
     return False

@@ -1,4 +1,4 @@
-"""Still pictures: one file, or one a frame in a folder."""
+"""Images: a single file, or a folder with one for each frame."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from streamdenoise.io.options import IMAGE_SUFFIXES
 from streamdenoise.io.sinks.partial_file import PartialFile
 from streamdenoise.io.sources.image import image_paths
 
-# Near the point where more bytes change nothing that one sees.
+# High enough that more bytes make no visible difference.
 _QUALITY = {
     ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
     ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
@@ -24,14 +24,14 @@ _NUMBER = re.compile(r"%0?\d*d")
 
 
 class ImageSink(Closing):
-    """Writes each frame as an 8-bit RGB picture.
+    """Writes each frame as an 8-bit RGB image.
 
-    A file name takes one frame; a pattern such as ``out/%05d.png`` is numbered with
-    `Frame.index`; a folder gets the names of the pictures of `names_from`, or
-    ``000000.png`` and so on. Each picture has a temporary name until it is complete.
+    A file name takes one frame. A pattern such as ``out/%05d.png`` is numbered with
+    `Frame.index`. In a folder, images are named like those of `names_from`, or
+    ``000000.png`` and so on. Each has a temporary name until it is complete.
 
     Raises:
-        SinkError: A file would be overwritten, or the folder cannot be made.
+        SinkError: A file would be overwritten, or the folder cannot be created.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class ImageSink(Closing):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise SinkError(
-                f"{folder} cannot be made: {reason(exc)}; choose another folder"
+                f"{folder} cannot be created: {reason(exc)}; choose another folder"
             ) from exc
         if names_from is not None and not self._numbered:
             self._names = _names(names_from)
         taken = [name for name in self._names if (path / name).exists()]
         if taken and not overwrite:
             raise SinkError(
-                f"{path / taken[0]} exists already; add --overwrite to replace it"
+                f"{path / taken[0]} already exists; add --overwrite to replace it"
             )
 
     def write(self, frame: Frame) -> None:
@@ -74,8 +74,8 @@ class ImageSink(Closing):
             raise ValueError("the sink is closed")
         if self._single and self._frames:
             raise SinkError(
-                f"{self._pattern} takes one picture, but more came; "
-                "name a folder or a pattern such as %05d.png"
+                f"{self._pattern} can hold one image, but the input has more frames; "
+                "give a folder or a pattern such as %05d.png"
             )
         path = self._path(frame.index)
         bgr = cv2.cvtColor(frame_to_rgb(frame), cv2.COLOR_RGB2BGR)
@@ -98,7 +98,7 @@ class ImageSink(Closing):
         self._closed = True
 
     def abort(self) -> None:
-        """Complete pictures stay, there are no others."""
+        """Same as `close`: every image is complete as soon as it is written."""
         self._closed = True
 
     def _path(self, index: int) -> Path:
@@ -114,7 +114,7 @@ class ImageSink(Closing):
 
 def _names(source: Path) -> list[str]:
     if source.suffix.lower() not in IMAGE_SUFFIXES and not source.is_dir():
-        return []  # a video: its frames have no names
+        return []  # frames of a video have no names
     try:
         return [path.name for path in image_paths(source)]
     except SourceOpenError:

@@ -1,17 +1,17 @@
-"""An output that keeps nothing, for measuring."""
+"""An output that discards all frames, for benchmarks."""
 
 from streamdenoise.contexts import Closing
 from streamdenoise.frame import Frame
 
 
 class NullSink(Closing):
-    """Takes frames and forgets them."""
+    """Counts frames and discards them."""
 
     notes: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.frames = 0
-        """How many frames it took."""
+        """Number of frames so far."""
 
     def write(self, frame: Frame) -> None:
         self.frames += 1

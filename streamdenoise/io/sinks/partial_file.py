@@ -10,26 +10,26 @@ from streamdenoise.io.ffmpeg.errors import reason
 class PartialFile:
     """Reserves ``NAME.part.EXT`` beside `target` and renames it at the end.
 
-    Other than `files.replaced_whole`, this is for results that take hours to write: a
-    player can open the file at any time, a failure keeps it, and a crash leaves it
-    where its owner finds it.
+    Unlike `files.replaced_whole`, it is made for results that take hours to write: the
+    file can be played at any time, is kept after a failure, and is easy to find after a
+    crash.
 
     Raises:
-        SinkError: `target` exists and may not be replaced, or its folder cannot be
-            written. Nothing has been touched then.
+        SinkError: `target` exists and may not be replaced, or its folder is not
+            writable. Nothing has been changed then.
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:
         self._target = target
         self._overwrite = overwrite
         if target.is_dir():
-            raise SinkError(f"{target} is a folder; name a file in it")
+            raise SinkError(f"{target} is a folder; give the name of a file in it")
         if target.exists() and not overwrite:
-            raise SinkError(f"{target} exists already; add --overwrite to replace it")
+            raise SinkError(f"{target} already exists; add --overwrite to replace it")
         if not target.parent.is_dir():
             raise SinkError(
                 f"{target} cannot be written: the folder {target.parent} does not "
-                "exist; make it first"
+                "exist; create it first"
             )
         self.path = self._reserve()
 
@@ -43,7 +43,7 @@ class PartialFile:
             try:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             except FileExistsError:
-                number += 1  # left by a crash, or another run writes it now
+                number += 1  # left by a crash, or in use by another run
             except OSError as exc:
                 raise SinkError(
                     f"{self._target} cannot be written: {reason(exc)}; "
@@ -56,12 +56,13 @@ class PartialFile:
         """Give the file its final name.
 
         Raises:
-            SinkError: The name was taken meanwhile, or the rename failed; the file
-                keeps its temporary name, which the message tells.
+            SinkError: Another file has that name by now, or the rename failed. The file
+                keeps its temporary name, which is part of the message.
         """
         if self._target.exists() and not self._overwrite:
             raise SinkError(
-                f"{self._target} appeared meanwhile; the result is kept as {self.path}"
+                f"{self._target} was created by another program meanwhile; "
+                f"the result is kept as {self.path}"
             )
         try:
             os.replace(self.path, self._target)
@@ -72,11 +73,12 @@ class PartialFile:
             ) from exc
 
     def commit_unless_replacing(self) -> Path:
-        """The final name if it is free, else the temporary one: an unfinished result
-        never replaces an older file.
+        """Give the file its final name only if that is free.
+
+        An incomplete result never replaces an older file.
 
         Returns:
-            Where the file is now.
+            The current path of the file.
         """
         if self._target.exists():
             return self.path

@@ -1,4 +1,4 @@
-"""An output that is opened again when it was lost, while the stream goes on."""
+"""An output that reconnects after a failure while the stream continues."""
 
 import logging
 import time
@@ -14,36 +14,37 @@ from streamdenoise.io.timeouts import Interruption
 
 log = logging.getLogger(__name__)
 
-# What ends sooner counts as an attempt that failed: a server may take each connection
-# and drop it at once.
+# A shorter connection counts as a failed attempt: a server may accept each connection
+# and drop it immediately.
 _SETTLED_S = 3.0
 
 _LOG_AGAIN_S = 600.0
 
 
 class RetryingSink(Completing):
-    """A sink around one that may fail in mid-stream.
+    """Wraps a sink that may fail mid-stream, and reopens it.
 
-    Frames are dropped while it is away; `write` opens it again, not before the
-    back-off's time. All of it happens in the thread that writes: with
-    `Reconnect.first` the very first time, too, so that no target that does not answer
-    holds up the start.
+    While the sink is unavailable, frames are dropped, and `write` reopens it after the
+    backoff time. Everything runs in the thread that writes. With `Reconnect.first` that
+    includes the first attempt, so that a target that does not answer never delays the
+    start.
 
     Attributes:
-        reconnects: How often it came back: a frame was written again.
+        reconnects: Times that the sink recovered, that is, wrote a frame again.
         dropped: Frames that were not written.
-        error: Why it is away; empty while it works.
+        error: Why the sink is unavailable; empty while it works.
 
     Args:
-        open_sink: Opens it; what is given ends its waits when `interrupt` is called.
-        name: For messages, without credentials.
-        reconnect: How often in a row; with `first` the first frame opens it, else the
-            constructor.
-        backoff: The waits between attempts.
-        clock: Seconds that only grow.
+        open_sink: Opens the sink. Its argument ends all waits when `interrupt` is
+            called.
+        name: Name of the target for messages, without credentials.
+        reconnect: Number of consecutive attempts, and whether the first frame opens the
+            sink (`first`) instead of the constructor.
+        backoff: Waits between attempts.
+        clock: Returns monotonic seconds.
 
     Raises:
-        SinkError: It cannot be opened, and `reconnect` has no `first`.
+        SinkError: The sink cannot be opened, and `reconnect.first` is False.
     """
 
     def __init__(
@@ -65,46 +66,46 @@ class RetryingSink(Completing):
         self._clock = clock
         self._interruption = Interruption()
         self._sink: Sink | None = None
-        self._gone: SinkError | None = None
+        self._final_error: SinkError | None = None
         self._closed = False
-        self._failed = 0
+        self._failed_attempts = 0
         self._was_lost = False
         self._opened_at = self._lost_at = self._next_at = clock()
         self._dropped_before = 0
-        self._said_at: float | None = None
-        self._loss_is_said = False
-        self._unsaid = ""
+        self._logged_at: float | None = None
+        self._loss_is_logged = False
+        self._unlogged = ""
         self._notes: dict[str, None] = {}
         if not reconnect.first:
             self._sink = open_sink(self._interruption)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Those of all the sinks it was, each once."""
+        """Notes of all sinks opened so far, without duplicates."""
         if self._sink is not None:
             self._notes |= dict.fromkeys(self._sink.notes)
         return tuple(self._notes)
 
     def interrupt(self) -> None:
-        """End a wait for the network, from any thread; no frame is written any more."""
+        """End waits for the network, from any thread; further frames are dropped."""
         self._interruption.set()
 
     def write(self, frame: Frame) -> None:
-        """Write, or drop the frame while the sink is away.
+        """Write the frame, or drop it while the sink is unavailable.
 
         Raises:
-            SinkError: It is gone for good.
-            ValueError: The frame is not one for this sink.
+            SinkError: The sink has failed permanently.
+            ValueError: The size or format of the frame does not fit the sink.
         """
         if self._closed:
             raise ValueError("the sink is closed")
-        if self._gone is not None:
-            raise self._gone
+        if self._final_error is not None:
+            raise self._final_error
         if self._interruption.is_set:
             self.dropped += 1
             return
         if self._sink is None and self._clock() >= self._next_at:
-            self._open_again()
+            self._reopen()
         if self._sink is None:
             self.dropped += 1
             return
@@ -113,24 +114,24 @@ class RetryingSink(Completing):
         except SinkError as exc:
             self.dropped += 1
             if self._is_settled() or not self._was_lost:
-                self._failed = 0
-                self._said_at = None
+                self._failed_attempts = 0
+                self._logged_at = None
                 self._backoff.reset()
             else:
-                self._failed += 1
+                self._failed_attempts += 1
             self._lose(exc)
         else:
             if self.error:
-                self._note_return()
-            if self._unsaid and self._is_settled():
-                log.warning("%s", self._unsaid)
-                self._unsaid = ""
+                self._note_recovery()
+            if self._unlogged and self._is_settled():
+                log.warning("%s", self._unlogged)
+                self._unlogged = ""
 
     def close(self) -> None:
-        """Finish the sink, where it is not away.
+        """Complete the output, unless it is unavailable.
 
         Raises:
-            SinkError: It could not be finished.
+            SinkError: The output could not be completed.
         """
         if self._closed:
             return
@@ -145,11 +146,11 @@ class RetryingSink(Completing):
         if self._sink is not None:
             self._sink.abort()
 
-    def _open_again(self) -> None:
+    def _reopen(self) -> None:
         try:
             self._sink = self._open_sink(self._interruption)
         except SinkError as exc:
-            self._failed += 1
+            self._failed_attempts += 1
             self._lose(exc)
             return
         self._opened_at = self._clock()
@@ -157,29 +158,32 @@ class RetryingSink(Completing):
     def _is_settled(self) -> bool:
         return self._clock() - self._opened_at >= _SETTLED_S
 
-    def _note_return(self) -> None:
-        """A frame was written: only now it is back, as a full disk lets files open."""
+    def _note_recovery(self) -> None:
+        """Record the recovery, after a frame was written.
+
+        An opened sink is not enough: files can be opened on a full disk.
+        """
         self.error = ""
         self.reconnects += 1
-        self._unsaid = (
+        self._unlogged = (
             f"{self._name} is back after {self._opened_at - self._lost_at:.1f} s; "
             f"{self.dropped - self._dropped_before} frames were not written"
         )
         self._dropped_before = self.dropped
-        if self._loss_is_said:
-            log.warning("%s", self._unsaid)
-            self._loss_is_said, self._unsaid = False, ""
+        if self._loss_is_logged:
+            log.warning("%s", self._unlogged)
+            self._loss_is_logged, self._unlogged = False, ""
 
     def _lose(self, exc: SinkError) -> None:
-        """Leave the sink, and plan the next attempt.
+        """Abort the sink and schedule the next attempt.
 
         Raises:
-            SinkError: There is none.
+            SinkError: No attempt is left.
         """
         now = self._clock()
         if not self.error:
             self._lost_at = now
-        self._was_lost, self._unsaid, self.error = True, "", str(exc)
+        self._was_lost, self._unlogged, self.error = True, "", str(exc)
         sink, notes = self._sink, self.notes
         self._sink = None
         if sink is not None:
@@ -188,19 +192,23 @@ class RetryingSink(Completing):
         if self._interruption.is_set:
             return
         if isinstance(exc, SinkRefusedError) or (
-            self._attempts is not None and self._failed >= self._attempts
+            self._attempts is not None and self._failed_attempts >= self._attempts
         ):
-            self._gone = exc
+            self._final_error = exc
             raise exc
         wait_s = self._backoff.next_s()
         self._next_at = self._clock() + wait_s
         self._log_loss(wait_s)
 
     def _log_loss(self, wait_s: float) -> None:
-        """Once, and now and then while it goes on: it may go on for days."""
+        """Log the failure once, and again every 10 minutes: it may last for days."""
         now = self._clock()
-        if self._said_at is not None and now - self._said_at < _LOG_AGAIN_S:
+        if self._logged_at is not None and now - self._logged_at < _LOG_AGAIN_S:
             return
-        many = f" after {self._failed} that failed" if self._failed > 1 else ""
+        many = (
+            f" ({self._failed_attempts} attempts failed)"
+            if self._failed_attempts > 1
+            else ""
+        )
         log.warning("%s; next attempt in %.1f s%s", self.error, wait_s, many)
-        self._said_at, self._loss_is_said = now, True
+        self._logged_at, self._loss_is_logged = now, True

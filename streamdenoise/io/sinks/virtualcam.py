@@ -1,4 +1,4 @@
-"""A virtual camera: other programs see the clean stream as a webcam."""
+"""A virtual camera, which other programs use like a webcam."""
 
 import sys
 from fractions import Fraction
@@ -9,26 +9,26 @@ import numpy as np
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 
 _HOW_TO = {
     "linux": "load the v4l2loopback kernel module (sudo modprobe v4l2loopback)",
-    "win32": "install OBS Studio, which brings one",
-    "darwin": "install OBS Studio, and start its virtual camera once",
+    "win32": "install OBS Studio, which includes one",
+    "darwin": "install OBS Studio and start its virtual camera once",
 }
 
 
 class VirtualCamSink(Closing):
-    """Sends frames as I420 to a camera of pyvirtualcam's, at the pace they come.
+    """Sends frames as I420 to a camera of pyvirtualcam, as they arrive.
 
-    Odd sizes get one more row or column, for I420 has only even ones.
+    Odd sizes are padded by a row or column, because I420 requires even ones.
 
     Args:
-        device: The camera, such as ``/dev/video9``; None takes the first one.
-        info: Of the frames.
+        device: The camera, such as ``/dev/video9``; None selects the first one.
+        info: Size and format of the frames.
 
     Raises:
-        SinkError: pyvirtualcam is not installed, or there is no such camera.
+        SinkError: pyvirtualcam is not installed, or the camera cannot be opened.
     """
 
     notes: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class VirtualCamSink(Closing):
             import pyvirtualcam
         except ImportError as exc:
             raise SinkError(
-                "virtualcam: needs pyvirtualcam; "
+                "virtualcam: needs the package pyvirtualcam; "
                 "pip install 'streamdenoise[virtualcam]'"
             ) from exc
         self._info = info
@@ -52,30 +52,24 @@ class VirtualCamSink(Closing):
                 fmt=pyvirtualcam.PixelFormat.I420,
                 device=device,
             )
-        except Exception as exc:  # its backends raise what they like
+        except Exception as exc:  # its backends may raise anything
             what = "; ".join(str(exc).splitlines()).strip(" .")
-            how = _HOW_TO.get(sys.platform, "install one that pyvirtualcam knows")
+            how = _HOW_TO.get(sys.platform, "install one that pyvirtualcam supports")
             raise SinkError(f"{self._name} cannot be opened: {what}; {how}") from exc
 
     def write(self, frame: Frame) -> None:
         if self._camera is None:
             raise ValueError("the sink is closed")
-        info = self._info
-        found = (frame.width, frame.height, frame.pix_fmt)
-        if found != (info.width, info.height, info.pix_fmt):
-            raise ValueError(
-                f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
-                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
-            )
-        planes, _ = convert_picture(frame.planes, frame.pix_fmt, "yuv420p", frame.color)
-        # The chroma planes of odd sizes are rounded up already.
+        self._info.check(frame)
+        planes, _ = convert_planes(frame.planes, frame.pix_fmt, "yuv420p", frame.color)
+        # The chroma planes of odd sizes are already rounded up.
         luma = np.pad(planes[0], [(0, side % 2) for side in planes[0].shape], "edge")
-        picture = np.concatenate([luma.ravel(), planes[1].ravel(), planes[2].ravel()])
+        samples = np.concatenate([luma.ravel(), planes[1].ravel(), planes[2].ravel()])
         try:
-            self._camera.send(picture)
+            self._camera.send(samples)
         except (OSError, RuntimeError) as exc:
             raise SinkError(
-                f"{self._name} does not take pictures any more: {exc}; start again"
+                f"{self._name} no longer accepts frames: {exc}; start again"
             ) from exc
 
     def close(self) -> None:
@@ -84,5 +78,5 @@ class VirtualCamSink(Closing):
             camera.close()
 
     def abort(self) -> None:
-        """The same as `close`: a camera keeps nothing."""
+        """Same as `close`: a camera has nothing to complete."""
         self.close()

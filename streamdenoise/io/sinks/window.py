@@ -1,4 +1,4 @@
-"""A window as a sink: it shows the newest frame and never slows the pipeline."""
+"""A window that shows the latest frame and never slows down the pipeline."""
 
 import contextlib
 import os
@@ -19,10 +19,10 @@ _PROGRAM = Path(__file__).with_name("window_process.py")
 
 
 class WindowSink(Closing):
-    """Shows frames in a window that lives in a process of its own.
+    """Shows frames in a window that runs in a separate process.
 
-    `write` only leaves the frame for a sending thread, over an older one that still
-    waits there. A frame is sent when the one before is on the screen.
+    `write` only hands the frame to a sender thread, replacing one that is still waiting
+    there. A frame is sent once the previous one is on the screen.
     """
 
     notes: tuple[str, ...] = ()
@@ -34,26 +34,26 @@ class WindowSink(Closing):
         title: str = "streamdenoise",
         start_timeout_s: float = 30.0,
     ) -> None:
-        """Open the window and wait until it is there.
+        """Open the window and wait until it is visible.
 
         Args:
             on_key: Called from a thread of the sink with ``q``, ``s``, ``r``, ``+``
-                or ``-``. Closing the window gives ``q``; space freezes the picture.
-            title: Of the window.
-            start_timeout_s: Longest wait for the window.
+                or ``-``. Closing the window sends ``q``; space freezes the image.
+            title: Title of the window.
+            start_timeout_s: Longest wait for the window, in seconds.
 
         Raises:
-            SinkError: There is no display, or no window can be opened on it.
+            SinkError: There is no display, or the window cannot be opened on it.
         """
         if sys.platform.startswith("linux") and not (
             os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         ):
             raise SinkError(
-                "a window was asked for but this machine has no display; "
+                "the window cannot be opened: this machine has no display; "
                 "use --no-window with -o TARGET"
             )
         self.frozen = False
-        """True keeps the picture that is on the screen, whatever is written."""
+        """Whether the window keeps showing the same frame, whatever is written."""
         self._on_key = on_key
         self._changed = Condition()
         self._newest: Frame | None = None
@@ -65,7 +65,7 @@ class WindowSink(Closing):
             [sys.executable, "-P", str(_PROGRAM), title],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # Qt remarks on its fonts there
+            stderr=subprocess.DEVNULL,  # Qt warns about fonts
         )
         self._threads = (
             Thread(target=self._receive, name="window-keys"),
@@ -79,12 +79,13 @@ class WindowSink(Closing):
         if not opened:
             self.close()
             raise SinkError(
-                f"no window can be opened on display {os.environ.get('DISPLAY', '')!r};"
-                " check it, or use --no-window with -o TARGET"
+                "the window cannot be opened on display "
+                f"{os.environ.get('DISPLAY', '')!r}; check it, or use --no-window "
+                "with -o TARGET"
             )
 
     def write(self, frame: Frame) -> None:
-        """Leave `frame` to be shown next; never waits.
+        """Show `frame` next; never blocks.
 
         Raises:
             SinkError: The window's process has crashed.
@@ -92,14 +93,14 @@ class WindowSink(Closing):
         with self._changed:
             if self._ended and self._process.poll() not in (0, None):
                 raise SinkError(
-                    "the window ended unexpectedly; start again, or use --no-window"
+                    "the window closed unexpectedly; start again, or use --no-window"
                 )
             if not self.frozen:
                 self._newest = frame
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Close the window, after the last frame written; any number of times."""
+        """Close the window after showing the last frame; further calls do nothing."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -115,11 +116,11 @@ class WindowSink(Closing):
             self._process.stdout.close()
 
     def abort(self) -> None:
-        """The same as `close`: a window keeps nothing."""
+        """Same as `close`: a window has nothing to complete."""
         self.close()
 
     def _receive(self) -> None:
-        """Read the words of the window's process until it ends."""
+        """Read messages from the window's process until it ends."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             word = line.decode().strip()
@@ -134,20 +135,20 @@ class WindowSink(Closing):
                 self._on_key(word)
         with self._changed:
             self._ended = True
-            closed_by_hand = self._ready and not self._closing
+            closed_by_user = self._ready and not self._closing
             self._changed.notify_all()
-        if closed_by_hand:
+        if closed_by_user:
             self._on_key("q")
 
     def _send(self) -> None:
-        """Send the newest frame whenever the window can take one, then end it."""
+        """Send the latest frame whenever the window accepts one, until the end."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
             while (frame := self._next_frame()) is not None:
-                _send_picture(pipe, frame)
+                _send_frame(pipe, frame)
 
     def _next_frame(self) -> Frame | None:
-        """Wait for a frame and for leave to send it; None at the end."""
+        """Wait for a frame and until the window accepts it; None at the end."""
         with self._changed:
             self._changed.wait_for(
                 lambda: (
@@ -163,7 +164,7 @@ class WindowSink(Closing):
             return frame
 
 
-def _send_picture(pipe: IO[bytes], frame: Frame) -> None:
+def _send_frame(pipe: IO[bytes], frame: Frame) -> None:
     rgb = frame_to_rgb(frame)
     pipe.write(HEADER.pack(frame.height, frame.width))
     pipe.write(rgb.data)

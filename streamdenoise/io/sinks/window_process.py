@@ -1,12 +1,12 @@
-"""The window itself: a program of its own that shows what arrives on stdin.
+"""The window: a separate program that shows the frames it reads from stdin.
 
-It is run by file name and imports nothing of the package: with PyAV loaded first,
-OpenCV's Qt window never opens, and a child made by `multiprocessing` would import the
-user's main module, PyAV included.
+It is run by file name and imports nothing from the package: OpenCV's Qt window never
+opens after PyAV has been loaded, and a child of `multiprocessing` would import the
+user's main module, including PyAV.
 
-In, on stdin, for each picture: height and width as little-endian ``uint32``, then
-``height * width * 3`` bytes of RGB. Out, on stdout, one word a line: ``ready`` once,
-``next`` when a picture has been shown, and the names of keys.
+Input on stdin, for each frame: height and width as little-endian ``uint32``, then
+``height * width * 3`` bytes of RGB. Output on stdout, one word a line: ``ready`` once,
+``next`` after showing a frame, and the names of keys.
 """
 
 import contextlib
@@ -29,23 +29,23 @@ KEYS = {
     ord(" "): "space",
 }
 LARGEST = (1600, 900)
-"""First size of the window at most, so that it fits on common screens."""
+"""Largest initial size of the window, which fits on common screens."""
 
 REPAINT_S = 0.2
-"""A still picture is painted again this often: what is painted while the window is
-being mapped may be lost."""
+"""Interval for redrawing a still frame: drawing while the window is being mapped may
+have no effect."""
 
 
 class Inbox:
-    """The newest picture that has arrived, and whether more can come."""
+    """The latest frame from stdin, and whether stdin has ended."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.picture: np.ndarray | None = None
+        self.frame: np.ndarray | None = None
         self.ended = False
 
     def fill(self) -> None:
-        """Read pictures until stdin ends."""
+        """Read frames until stdin ends."""
         stream = sys.stdin.buffer
         while len(header := stream.read(HEADER.size)) == HEADER.size:
             height, width = HEADER.unpack(header)
@@ -54,17 +54,17 @@ class Inbox:
                 break
             rgb = np.frombuffer(data, np.uint8).reshape(height, width, 3)
             with self.lock:
-                self.picture = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+                self.frame = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
         with self.lock:
             self.ended = True
 
     def take(self) -> tuple[np.ndarray | None, bool]:
         with self.lock:
-            picture, self.picture = self.picture, None
-            return picture, self.ended
+            frame, self.frame = self.frame, None
+            return frame, self.ended
 
 
-def tell(word: str) -> None:
+def send(word: str) -> None:
     sys.stdout.write(word + "\n")
     sys.stdout.flush()
 
@@ -77,45 +77,45 @@ def is_open(title: str) -> bool:
 
 
 def show(title: str) -> None:
-    """Show pictures and tell keys until stdin ends or the window is closed."""
+    """Show frames and send keys until stdin ends or the window is closed."""
     cv2.namedWindow(
         title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
     )
     cv2.waitKey(1)
-    tell("ready")
+    send("ready")
     inbox = Inbox()
     threading.Thread(target=inbox.fill, daemon=True).start()
     shape = last = None
     shown_at = 0.0
     while True:
-        picture, ended = inbox.take()
-        if picture is not None:
-            if picture.shape != shape:
-                shape = picture.shape
+        frame, ended = inbox.take()
+        if frame is not None:
+            if frame.shape != shape:
+                shape = frame.shape
                 height, width = shape[:2]
                 scale = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
                 size = (max(1, round(width * scale)), max(1, round(height * scale)))
                 cv2.resizeWindow(title, *size)
-            cv2.imshow(title, picture)
-            last, shown_at = picture, time.monotonic()
+            cv2.imshow(title, frame)
+            last, shown_at = frame, time.monotonic()
         elif ended:
             return
         elif last is not None and time.monotonic() - shown_at > REPAINT_S:
             cv2.imshow(title, last)
             shown_at = time.monotonic()
         key = cv2.waitKey(5)
-        if picture is not None:
-            tell("next")
+        if frame is not None:
+            send("next")
         if key >= 0 and (name := KEYS.get(key & 0xFF)):
-            tell(name)
+            send(name)
         if not is_open(title):
             return
 
 
 if __name__ == "__main__":
-    # Ctrl-C in a terminal reaches this process too; the other one decides.
+    # Ctrl-C in a terminal reaches this process, too; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(BrokenPipeError):
         show(sys.argv[1])
-    # At once: the reading thread may wait in stdin, whose lock a tidy exit would want.
+    # Immediately: a normal exit would wait for the lock of stdin, which is being read.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Frames as a yuv4mpegpipe stream, for another program's stdin or a file."""
+"""Frames as a yuv4mpegpipe stream, to a pipe or a file."""
 
 import os
 import sys
@@ -10,18 +10,18 @@ import numpy as np
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.sinks.partial_file import PartialFile
 from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, format_header
 
 
 class Y4MSink(Completing):
-    """Writes planes as they are; rgb24 becomes yuv420p, which the format can hold.
+    """Writes planes unchanged, but converts rgb24 to yuv420p.
 
-    The format has no timestamps: frames follow each other at the header's rate. The
-    descriptor is written to directly, so that a closed pipe is an error at once and
-    not at the end of the process.
+    The format has no RGB and no timestamps: frames follow each other at the rate of the
+    header. The sink writes directly to the descriptor, so that a closed pipe raises an
+    error immediately and not at the end of the process.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Y4MSink(Completing):
         self._pix_fmt = "yuv420p" if info.pix_fmt == "rgb24" else info.pix_fmt
         self._frames = 0
         self._last: tuple[int, int] | None = None
-        self._uneven = False
+        self._has_variable_rate = False
         header = info
         if self._pix_fmt != info.pix_fmt:
             header = Y4MStreamInfo(
@@ -52,22 +52,22 @@ class Y4MSink(Completing):
         """Write to the process's standard output.
 
         Raises:
-            SinkError: It is a terminal, or nobody reads it.
+            SinkError: It is a terminal, or the reading program has closed it.
         """
         if sys.stdout is None or sys.stdout.isatty():
             raise SinkError(
                 "stdout is a terminal, not a pipe; append | ffmpeg -i - OUT, "
-                "or give -o a file name"
+                "or give a file name with -o"
             )
         sys.stdout.flush()
         return cls(sys.stdout.fileno(), info, "stdout")
 
     @classmethod
     def to_file(cls, path: Path, info: StreamInfo, *, overwrite: bool) -> Self:
-        """Write to a file that has a temporary name until `close`.
+        """Write to a file, which has a temporary name until `close`.
 
         Raises:
-            SinkError: It exists and `overwrite` is False, or it cannot be written.
+            SinkError: The file exists and `overwrite` is False, or it is not writable.
         """
         partial = PartialFile(path, overwrite=overwrite)
         flags = os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)
@@ -75,62 +75,51 @@ class Y4MSink(Completing):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if not self._uneven:
+        if not self._has_variable_rate:
             return ()
         return (
-            f"{self._name}: yuv4mpegpipe has no timestamps: the uneven ones of this "
-            "video are lost",
+            f"{self._name}: yuv4mpegpipe has no timestamps, so the variable frame rate "
+            "of this video is lost",
         )
 
     def write(self, frame: Frame) -> None:
         if self._closed:
             raise ValueError("the sink is closed")
-        info = self._info
-        found = (frame.width, frame.height, frame.pix_fmt)
-        if found != (info.width, info.height, info.pix_fmt):
-            raise ValueError(
-                f"frame must be {info.width}x{info.height} {info.pix_fmt}, "
-                f"got {frame.width}x{frame.height} {frame.pix_fmt}"
-            )
-        planes, _ = convert_picture(
+        self._info.check(frame)
+        planes, _ = convert_planes(
             frame.planes, frame.pix_fmt, self._pix_fmt, frame.color
         )
         self._write(FRAME_MAGIC + b"\n")
         for plane in planes:
             self._write(np.ascontiguousarray(plane).data.cast("B"))
-        self._watch_pace(frame)
+        self._detect_variable_rate(frame)
         self._frames += 1
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._partial is None:
-            return
-        os.close(self._fd)
-        if self._frames:
-            self._partial.commit()
-        else:
-            self._partial.discard()
+        if (partial := self._end()) is not None:
+            partial.commit()
 
     def abort(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._partial is None:
-            return
+        if (partial := self._end()) is not None:
+            partial.commit_unless_replacing()
+
+    def _end(self) -> PartialFile | None:
+        """Close the file and return it, unless it is closed already or empty."""
+        was_closed, self._closed = self._closed, True
+        if was_closed or self._partial is None:
+            return None
         os.close(self._fd)
         if self._frames:
-            self._partial.commit_unless_replacing()
-        else:
-            self._partial.discard()
+            return self._partial
+        self._partial.discard()
+        return None
 
-    def _watch_pace(self, frame: Frame) -> None:
-        """Notice a variable rate: two steps that differ by more than half."""
+    def _detect_variable_rate(self, frame: Frame) -> None:
+        """Detect a variable rate: consecutive steps that differ by more than half."""
         if self._last is not None:
             pts, step = self._last
             new_step = frame.pts - pts
-            self._uneven |= bool(step) and abs(new_step - step) * 2 > step
+            self._has_variable_rate |= bool(step) and abs(new_step - step) * 2 > step
             self._last = (frame.pts, new_step)
         else:
             self._last = (frame.pts, 0)

@@ -1,4 +1,4 @@
-"""Webcams: through FFmpeg where it can, through OpenCV where it cannot."""
+"""Webcams: through FFmpeg if possible, otherwise through OpenCV."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ import cv2
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.container import main_video
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.options import ReadOptions
@@ -26,7 +26,7 @@ _NAME = re.compile(r"camera:(\d{1,3})")
 _MICROSECOND = Fraction(1, 1_000_000)
 _RGB = ColorInfo(matrix=0, range=2)
 
-# Platform -> FFmpeg's capture device and how it names camera N.
+# Platform -> FFmpeg's capture device and its name for camera N.
 _DEVICES = {
     "linux": ("v4l2", "/dev/video{}"),
     "darwin": ("avfoundation", "{}:none"),
@@ -34,13 +34,14 @@ _DEVICES = {
 
 
 def open_camera(uri: str, options: ReadOptions) -> "Source":
-    """Open ``camera:N`` with FFmpeg, and where that fails with OpenCV, with a note.
+    """Open ``camera:N`` with FFmpeg, or, with a note, with OpenCV if that fails.
 
-    FFmpeg's DirectShow wants the name of a camera and not its number, so Windows goes
-    to OpenCV directly.
+    FFmpeg's DirectShow identifies cameras by name and not by number, so Windows uses
+    OpenCV directly.
 
     Raises:
-        SourceOpenError: Neither of them opens it.
+        SourceOpenError: Neither can open it.
+        ConfigError: `uri` is not ``camera:N``.
     """
     match = _NAME.fullmatch(uri)
     if match is None:
@@ -59,8 +60,8 @@ def open_camera(uri: str, options: ReadOptions) -> "Source":
 class CaptureSource(PyAVSource):
     """A capture device of FFmpeg, such as v4l2, avfoundation or x11grab.
 
-    The time-out holds where the device returns when it has no picture. V4L2 waits in
-    the kernel: a camera that hangs without being unplugged is not noticed there.
+    The time-out works for devices that return when they have no frame. V4L2 waits in
+    the kernel, so a camera that hangs without being unplugged is not noticed.
     """
 
     def __init__(
@@ -80,20 +81,20 @@ class CaptureSource(PyAVSource):
         except FFMPEG_ERRORS as exc:
             raise SourceOpenError(
                 f"{name} ({device}) cannot be opened: {reason(exc)}; check that it is "
-                "plugged in, allowed and not used by another program"
+                "plugged in, allowed and not in use by another program"
             ) from exc
         stream = main_video(container)
         if stream is None:
             container.close()
-            raise SourceOpenError(f"{name} ({device}) gives no video; try another one")
+            raise SourceOpenError(f"{name} ({device}) has no video; try another one")
         super().__init__(container, stream, name, options, is_live=True)
 
 
 class OpenCVCameraSource(Closing):
-    """A camera through OpenCV, which converts to 8-bit RGB: the second choice.
+    """A camera through OpenCV, the second choice, as OpenCV converts to 8-bit RGB.
 
-    Frames become yuv420p in BT.601 or BT.709 by size, stamped when they arrive.
-    OpenCV waits for a silent camera 10 s at most.
+    Frames are converted to yuv420p in BT.601 or BT.709 by size, and get the time of
+    their arrival as timestamp. OpenCV waits at most 10 s for a silent camera.
     """
 
     def __init__(
@@ -107,24 +108,22 @@ class OpenCVCameraSource(Closing):
         self._pix_fmt = options.pix_fmt or "yuv420p"
         self._duration_s = options.duration_s
         log_level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(
-            0
-        )  # a missing camera is told once, by our own error
+        cv2.utils.logging.setLogLevel(0)  # our own error reports a missing camera
         try:
             self._capture = cv2.VideoCapture(number)
-            done, picture = self._capture.read()
+            done, image = self._capture.read()
         finally:
             cv2.utils.logging.setLogLevel(log_level)
-        if not done or picture is None:
+        if not done or image is None:
             self._capture.release()
             raise SourceOpenError(
                 f"{name} cannot be opened, neither by FFmpeg ({why}) nor by OpenCV; "
-                "check that it is plugged in, allowed and not used by another program"
+                "check that it is plugged in, allowed and not in use by another program"
             )
-        self._size = options.size or (picture.shape[1], picture.shape[0])
-        self._first = picture
+        self._size = options.size or (image.shape[1], image.shape[0])
+        self._first = image
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        color = convert_picture((picture,), "rgb24", self._pix_fmt, _RGB)[1]
+        color = convert_planes((image,), "rgb24", self._pix_fmt, _RGB)[1]
         self.info = StreamInfo(
             width=self._size[0],
             height=self._size[1],
@@ -141,7 +140,7 @@ class OpenCVCameraSource(Closing):
         return 0
 
     def __iter__(self) -> Iterator[Frame]:
-        picture = self._first
+        image = self._first
         zero = time.monotonic()
         index = 0
         while True:
@@ -149,10 +148,10 @@ class OpenCVCameraSource(Closing):
             elapsed = captured_at - zero
             if self._duration_s is not None and elapsed >= self._duration_s:
                 return
-            if picture.shape[1::-1] != self._size:
-                picture = cv2.resize(picture, self._size)
-            rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-            planes, color = convert_picture((rgb,), "rgb24", self._pix_fmt, _RGB)
+            if image.shape[1::-1] != self._size:
+                image = cv2.resize(image, self._size)
+            rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            planes, color = convert_planes((rgb,), "rgb24", self._pix_fmt, _RGB)
             yield Frame(
                 planes=planes,
                 pix_fmt=self._pix_fmt,
@@ -163,10 +162,10 @@ class OpenCVCameraSource(Closing):
                 captured_at=captured_at,
             )
             index += 1
-            done, picture = self._capture.read()
-            if not done or picture is None:
+            done, image = self._capture.read()
+            if not done or image is None:
                 raise SourceLostError(
-                    f"{self._name} gave no more pictures; check that it is plugged in"
+                    f"{self._name} sent no more frames; check that it is plugged in"
                 )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""When a reader of a live stream is too slow for it."""
+"""Detects a reader that is too slow for its live stream."""
 
 import math
 import time
@@ -8,24 +8,24 @@ from collections.abc import Callable
 _WINDOW_S = 1.0
 _MAX_LAG_S = 1.0
 
-# Of a window: who waits for less of it has packets in stock.
+# Share of a window: a reader that waits less has packets in stock.
 _WAITED = 0.05
 
-# Seconds of lag that have to go in a second for a stock to be worked off by itself.
+# A stock shrinks by itself if the lag falls by this many seconds a second.
 _CATCHING_UP = 0.5
 
 _REMEMBERED_WINDOWS = 60
 
 
 class CatchUp:
-    """Tells when packets pile up before a reader faster than it takes them.
+    """Detects when packets arrive faster than the reader takes them.
 
-    The lag is how much later than at the best of times packets are read, by their own
-    clock. It counts only while the reader never had to wait: a line that was stalled
-    makes packets late, too, but a reader that is fast enough soon waits again.
+    The lag is how much later packets are read than at best, by their own clock. It
+    counts only while the reader never has to wait: a stalled connection makes packets
+    late, too, but a reader that is fast enough soon waits again.
 
     Args:
-        clock: Gives the time in seconds.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,13 +44,17 @@ class CatchUp:
         self._lowest = math.inf
 
     def packet(self, time_s: float, waited_s: float) -> bool:
-        """Tell of a packet, its time of decoding, and how long it was waited for.
+        """Report a packet.
+
+        Args:
+            time_s: Its decoding time in seconds.
+            waited_s: How long the reader waited for it.
 
         Returns:
-            Whether the reader should leave out what it has in stock.
+            Whether the reader should leave out the packets in stock.
         """
         if time_s < self._last_s - _MAX_LAG_S:
-            self._restart()  # the clock was set back: nothing can be compared
+            self._restart()  # the clock was set back: times cannot be compared
         self._last_s = time_s
         now = self._clock()
         offset = now - time_s

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from streamdenoise.errors import SourceOpenError
-from streamdenoise.io.ffmpeg.container import _DAMAGED, main_video, open_container
+from streamdenoise.io.ffmpeg.container import DAMAGED, main_video, open_container
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sources.pyav import PyAVSource
 
 
 class FileSource(PyAVSource):
-    """Decodes a file as fast as it can, on several threads.
+    """Decodes a file as fast as possible, on several threads.
 
-    Timestamps, time base and color tags are the file's own. What cannot be decoded is
-    skipped and counted; a file that ends early gives what is there, and a note.
+    Timestamps, time base and color tags are the file's own. Packets that cannot be
+    decoded are skipped and counted; a truncated file yields its frames, and a note.
     """
 
     def __init__(
@@ -27,9 +27,9 @@ class FileSource(PyAVSource):
             kinds = sorted({each.type for each in container.streams})
             container.close()
             if not kinds:
-                raise SourceOpenError(_DAMAGED.format(name))
+                raise SourceOpenError(DAMAGED.format(name))
             raise SourceOpenError(
-                f"{name} holds no video, only {' and '.join(kinds)}; "
+                f"{name} has no video, only {' and '.join(kinds)}; "
                 "choose a file with a video stream"
             )
         super().__init__(container, stream, name, options, is_live=False)

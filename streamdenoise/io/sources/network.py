@@ -1,4 +1,4 @@
-"""Cameras and other streams that arrive over the network."""
+"""Cameras and other streams on the network."""
 
 import errno
 import threading
@@ -19,13 +19,13 @@ from streamdenoise.io.sources.pyav import PyAVSource
 from streamdenoise.io.sources.srt import FFmpegReader
 from streamdenoise.io.url import StreamURL
 
-# These are sent as they happen, whatever duration they claim.
+# These are sent in real time, whatever duration they state.
 _LIVE_SCHEMES = (
     *("rtsp", "rtsps", "rtmp", "rtmps", "rtmpt", "rtmpe"),
     *("udp", "rtp", "srtp", "tcp", "srt"),
 )
 
-# Playlists of segments: all pictures of some seconds arrive at once.
+# Playlists of segments: all frames of some seconds arrive at once.
 _SEGMENTED = ("hls", "dash")
 
 _REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
@@ -35,20 +35,18 @@ _FEW_PROBES = {"flags": "low_delay", "fpsprobesize": "5"}
 
 
 class NetworkSource(PyAVSource):
-    """Decodes a stream with little delay; it is lost when it falls silent or ends.
+    """Decodes a stream with little delay; a live one is lost when it stalls or ends.
 
-    RTSP is asked for over TCP first, then over UDP where the server has no TCP. A
-    reconnecting source is one that opens a new `NetworkSource` after
-    `SourceLostError`; this one never tries by itself. Live playlists are given at
-    their own pace. User names and passwords are masked in everything that it says.
+    It does not reconnect; `ReconnectingSource` does. Live playlists are paced. User
+    names and passwords are masked in all messages.
 
     Args:
         url: Any address that FFmpeg reads.
-        options: How it is read.
+        options: How it is read; live streams ignore `start_s`.
 
     Raises:
-        SourceRefusedError: User name or password are wrong.
-        SourceOpenError: Anything else; a later try may work.
+        SourceRefusedError: The user name or password is wrong.
+        SourceOpenError: Any other failure; a later attempt may succeed.
     """
 
     def __init__(
@@ -67,8 +65,8 @@ class NetworkSource(PyAVSource):
             stream = main_video(container)
             if stream is None:
                 container.close()
-                raise SourceOpenError(f"{address} carries no video; check the address")
-            # A file behind http:// has a length and may be waited for; a camera not.
+                raise SourceOpenError(f"{address} has no video; check the address")
+            # A file behind http:// states its duration; a camera does not.
             is_live = address.scheme in _LIVE_SCHEMES or video_duration(stream) is None
             self._is_segmented = is_live and container.format.name.startswith(
                 _SEGMENTED
@@ -88,7 +86,7 @@ class NetworkSource(PyAVSource):
     def __iter__(self) -> Iterator[Frame]:
         frames = super().__iter__()
         if self._is_segmented:
-            return paced(frames, self._closed, self._timeout_s)
+            return paced(frames, self._closed, self._options.timeout_s)
         return frames
 
     def close(self) -> None:
@@ -123,11 +121,11 @@ def _connect(
         ) from exc
     except av.error.ProtocolNotFoundError as exc:
         raise SourceOpenError(
-            f"{address} cannot be opened: this FFmpeg does not speak "
-            f"{address.scheme}; have a server such as MediaMTX turn it into rtsp"
+            f"{address} cannot be opened: this FFmpeg does not support "
+            f"{address.scheme}; convert it to rtsp with a server such as MediaMTX"
         ) from exc
     except FFMPEG_ERRORS as exc:
-        # What was cut short looks like nonsense to FFmpeg.
+        # FFmpeg reports a cut-off answer as invalid data.
         is_late = time.monotonic() - begin > options.timeout_s
         why = "no answer in time" if is_late else reason(exc)
         if through is not None:
@@ -141,22 +139,24 @@ def _connect(
 
 
 def _options(scheme: str, transport: Transport) -> dict[str, str]:
-    # Not `nobuffer`: it throws the probed packets away, and with them the first key
-    # frame, so that the picture appears seconds later.
+    # Not `nobuffer`: it discards the probed packets, and with them the first key frame,
+    # so that the first frame comes seconds later.
     options = {"flags": "low_delay"}
     if scheme in ("udp", "rtp"):
-        options["overrun_nonfatal"] = "1"  # a burst is no reason to give up
+        options["overrun_nonfatal"] = "1"  # a burst is not an error
     if scheme.startswith("rtmp"):
-        options["analyzeduration"] = "1000000"  # sound that never comes is waited for
-    if not scheme:  # an .sdp file, which names addresses of its own
+        options["analyzeduration"] = (
+            "1000000"  # FFmpeg waits for sound that may never come
+        )
+    if not scheme:  # an .sdp file, which contains addresses of its own
         options["protocol_whitelist"] = "file,rtp,udp,crypto,data"
     if scheme in ("rtsp", "rtsps"):
-        # Sound is not used, and would have the picture wait for the server's clock.
+        # Sound is not used, and would delay video until the server sends its clock.
         options["allowed_media_types"] = "video"
-        # Pictures to guess the rate by: the usual 20 cost most of a second, each time.
+        # Frames to guess the rate from: the default 20 take most of a second.
         options["fpsprobesize"] = "5"
         if transport is Transport.AUTO:
-            # In one conversation: the password is sent once, whatever the way.
+            # In one session: the password is sent once, whatever the transport.
             options["rtsp_transport"] = "tcp+udp"
             options["rtsp_flags"] = "prefer_tcp"
         else:

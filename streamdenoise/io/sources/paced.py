@@ -23,11 +23,10 @@ def paced(
     A consumer that is late finds the next frames ready at once.
 
     Args:
-        frames: Given with the new time in `captured_at`.
-        closed: Ends a wait, and the frames, from another thread.
-        longest_wait_s: For streams whose timeline may jump: a frame that is late, or
-            more than this many seconds early, is given at once, and time is counted
-            from there on.
+        frames: The frames; their `captured_at` is set to the time of release.
+        closed: When set, from any thread, the frames end.
+        longest_wait_s: For timelines that may jump: a frame that is late, or early by
+            more than this many seconds, is released at once and restarts the count.
     """
     zero: float | None = None
     for frame in frames:

@@ -1,4 +1,4 @@
-"""A camera or stream that is opened again whenever it is lost."""
+"""A camera or stream that reconnects by itself when it is lost."""
 
 import gc
 import logging
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A session that lasted so long was a good one: the next loss is a new one.
+# After a session of this length, attempts and waits are counted anew.
 _GOOD_S = 3.0
 
-# Who waits inside FFmpeg for a network cannot be woken; it closes what it holds itself.
+# A thread blocked inside FFmpeg cannot be interrupted; it closes the session itself.
 _LEAVE_S = 0.3
 
 _TICK_S = 1.0
@@ -38,28 +38,28 @@ _LOG_AGAIN_S = 600.0
 _MOST_NOTES = 20
 
 Opener = Callable[[StreamInfo | None], "Source"]
-"""Opens a session: the first one with None, the later ones with the first one's info,
-whose size and format their frames must have."""
+"""Opens a session: the first one is given None, later ones the first one's info, whose
+size and pixel format their frames must have."""
 
 
 class ReconnectingSource(Closing):
-    """Gives the frames of one session after the other, as one live stream.
+    """Yields the frames of one session after another as one live stream.
 
-    Between sessions it waits, longer each time. Each session has timestamps and a time
-    base of its own; `LiveClock` puts them on one timeline. A source that refuses the
-    password is not tried again.
+    Each session has its own timestamps and time base; `LiveClock` puts them on one
+    timeline. Waits between attempts double. After a refused password there are no more
+    attempts.
 
     Entering the context opens the first session. `stop` may be called from any thread
-    or signal handler, also while that is going on; a thread that waits for the network
-    then ends by itself, within the time-out of the session.
+    or signal handler, even meanwhile; a thread that waits for the network then ends by
+    itself, within the session's time-out.
 
     Attributes:
-        reconnects: how often it was lost and came back.
-        error: why it is away; empty while it gives frames.
+        reconnects: Number of reconnections so far.
+        error: Why the source is away; empty while it yields frames.
     """
 
     info: StreamInfo
-    """Of the first session; its notes are those of all."""
+    """Properties of the first session, with the notes of all sessions."""
 
     def __init__(
         self,
@@ -71,14 +71,15 @@ class ReconnectingSource(Closing):
         while_waiting: Callable[[], None] | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        """Prepare to open sessions; nothing happens before the context is entered.
+        """Set up the source; entering the context opens the first session.
 
         Args:
-            open_session: Opens one.
-            name: For messages, without credentials.
-            reconnect: How often it is tried again.
-            duration_s: Of the whole stream, in seconds; None has no end.
-            while_waiting: Called about once a second until the first one is open.
+            open_session: Opens a session.
+            name: Name of the source in messages, without credentials.
+            reconnect: How often a lost session is reconnected.
+            duration_s: Length of the whole stream in seconds, by the wall clock; None
+                for no end.
+            while_waiting: Called about once a second until the first session is open.
             backoff: Waits between attempts.
         """
         self.reconnects = 0
@@ -94,12 +95,12 @@ class ReconnectingSource(Closing):
         self._is_stopped = False
         self._is_opened = False
         self._failure: BaseException | None = None
-        self._using = Lock()  # held by the one thread that is inside a session
+        self._using = Lock()  # held by the thread that uses the session
         self._session: Source | None = None
         self._frames: Iterator[Frame] = iter(())
         self._skipped = 0
         self._began_at = self._lost_at = 0.0
-        self._attempts = 0  # in a row
+        self._attempts = 0  # consecutive
         self._ends_at = math.inf
         self._logged: tuple[str, float] = ("", 0.0)
 
@@ -113,7 +114,7 @@ class ReconnectingSource(Closing):
         Raises:
             SourceOpenError: It cannot be opened, or `stop` was called meanwhile.
         """
-        # In a thread, as signal handlers only run where Python does, not FFmpeg.
+        # In a thread: signal handlers run only between Python instructions.
         thread = Thread(target=self._open_first, name="connect", daemon=True)
         thread.start()
         while not self._wait(lambda: self._is_opened or self._is_stopped, _TICK_S):
@@ -136,7 +137,7 @@ class ReconnectingSource(Closing):
             index += 1
 
     def stop(self) -> None:
-        """End the stream soon; any number of times."""
+        """End the stream soon; further calls do nothing."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
@@ -151,7 +152,7 @@ class ReconnectingSource(Closing):
 
     @contextmanager
     def _inside(self) -> Iterator[None]:
-        """Alone in the session; who comes out after `close` does its work."""
+        """Use the session exclusively; after `stop`, end it on leaving."""
         with self._using:
             try:
                 yield
@@ -165,7 +166,7 @@ class ReconnectingSource(Closing):
                 self._connect(None)
             else:
                 self._begin(None)
-        except BaseException as exc:  # any kind: it is raised again by `__enter__`
+        except BaseException as exc:  # of any kind: `__enter__` raises it again
             self._failure = exc
         finally:
             with self._changed:
@@ -173,7 +174,7 @@ class ReconnectingSource(Closing):
                 self._changed.notify_all()
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Until `condition` holds, or so long; whether it does."""
+        """Wait at most `timeout_s` for `condition`; return whether it holds."""
         with self._changed:
             return self._changed.wait_for(condition, timeout_s)
 
@@ -191,15 +192,15 @@ class ReconnectingSource(Closing):
             except SourceError as exc:
                 self._lose(exc)
             except Exception as exc:
-                # A decoder's or converter's fault is a loss, too: it must not end what
-                # runs for months. What is wrong is told with its traceback.
+                # An error of a decoder or converter is a loss, too: it must not end a
+                # program that runs for months. The log has its traceback.
                 log.error("%s failed", self._name, exc_info=exc)
                 what = f"{type(exc).__name__}: {exc}"
                 self._lose(SourceLostError(f"{self._name}: the stream failed ({what})"))
         return None
 
     def _connect(self, info: StreamInfo | None) -> None:
-        """Try until a session is open, the attempts are used up, `stop`, or the end."""
+        """Try until a session is open, attempts or duration are used up, or `stop`."""
         while not self._is_stopped:
             if info is not None or self._attempts:
                 left_s = self._ends_at - time.monotonic()
@@ -225,7 +226,7 @@ class ReconnectingSource(Closing):
 
     @property
     def _is_last_attempt(self) -> bool:
-        """Whether no more are allowed; a session that is soon lost was one of them."""
+        """Whether attempts are used up; a session that was soon lost counts as one."""
         allowed = self._reconnect.attempts
         return allowed is not None and self._attempts >= allowed
 
@@ -244,7 +245,7 @@ class ReconnectingSource(Closing):
             self._began_at = time.monotonic()
 
     def _lose(self, exc: SourceError) -> None:
-        """Leave the session; the next one is opened if that is allowed."""
+        """End the session; raise `exc` if no attempt is left."""
         self._lost_at = time.monotonic()
         self.error = _what_happened(exc)
         if self._lost_at - self._began_at > _GOOD_S:
@@ -258,10 +259,10 @@ class ReconnectingSource(Closing):
             self._log(f"{_what_happened(exc)}; connecting again")
 
     def _log(self, text: str) -> None:
-        """Once, and now and then while it goes on: it may go on for days."""
-        said, at = self._logged
+        """Warn the first time and every 10 minutes; otherwise log as info."""
+        logged, at = self._logged
         now = time.monotonic()
-        again = said != "" and now - at < _LOG_AGAIN_S
+        again = logged != "" and now - at < _LOG_AGAIN_S
         log.log(logging.INFO if again else logging.WARNING, "%s", text)
         if not again:
             self._logged = (text, now)
@@ -275,12 +276,12 @@ class ReconnectingSource(Closing):
         session.close()
         notes = dict.fromkeys([*self.info.notes, *session.info.notes])
         self.info = replace(self.info, notes=tuple(notes)[:_MOST_NOTES])
-        # PyAV's containers and streams hold each other, and the decoder's threads live
-        # as long as they: a month of reconnections must not wait for a full collection.
+        # PyAV's containers and streams refer to each other and keep the decoder's
+        # threads alive: do not wait for a full garbage collection.
         del session
         gc.collect()
 
 
 def _what_happened(exc: SourceError) -> str:
-    """The error's sentence without its advice, which we follow ourselves."""
+    """The error's message without its advice, which this source follows itself."""
     return str(exc).partition(";")[0]

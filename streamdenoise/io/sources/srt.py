@@ -1,4 +1,4 @@
-"""Streams that the FFmpeg inside PyAV cannot fetch, through a program that can."""
+"""SRT streams, which PyAV's FFmpeg lacks, through an `ffmpeg` program that has it."""
 
 import io
 import subprocess
@@ -11,16 +11,15 @@ from streamdenoise.io.url import StreamURL
 
 
 class FFmpegReader(io.RawIOBase):
-    """The stream's bytes, which are MPEG-TS; the program does not look at them.
+    """The bytes of an MPEG-TS stream, which ``ffmpeg`` passes on unparsed.
 
     Args:
-        url: Where ``ffmpeg`` is to fetch it.
-        timeout_s: Longest silence in seconds; a read that takes longer raises
-            `TimeoutError`.
+        url: The address to read from.
+        timeout_s: Longest silence in seconds; a longer read raises `TimeoutError`.
 
     Raises:
-        SourceOpenError: There is no such program, or the address holds a secret, which
-            other users would see among its arguments.
+        SourceOpenError: There is no such program, or the address contains a secret,
+            which other users would see among the program's arguments.
     """
 
     schemes = ("srt",)
@@ -29,15 +28,15 @@ class FFmpegReader(io.RawIOBase):
         program = ffmpeg_with(url.scheme, reads=True)
         if program is None:
             raise SourceOpenError(
-                f"{url} cannot be opened: no ffmpeg with {url.scheme} is found; "
+                f"{url} cannot be opened: no ffmpeg with {url.scheme} was found; "
                 "install FFmpeg, or pip install imageio-ffmpeg"
             )
         if SECRET_IN_SRT.search(url.reveal()):
             raise SourceOpenError(
                 f"{url} cannot be opened: other users would see its password among "
-                "ffmpeg's arguments; have a server such as MediaMTX turn it into rtsp"
+                "ffmpeg's arguments; convert it to rtsp with a server such as MediaMTX"
             )
-        # Not a pipe, which nobody would read until it is full.
+        # Not a pipe, which could fill up, as nobody reads it.
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [
@@ -65,7 +64,7 @@ class FFmpegReader(io.RawIOBase):
 
     @property
     def message(self) -> str:
-        """The last words of the program, if it had any."""
+        """The program's last error message; empty without one."""
         self._messages.seek(0)
         lines = self._messages.read().decode(errors="replace").splitlines()
         return lines[-1].rpartition(": ")[2].lower() if lines else ""

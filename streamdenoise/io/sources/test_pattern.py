@@ -1,4 +1,4 @@
-"""A moving test pattern, for a first try and for tests."""
+"""A moving test pattern, for demonstrations and tests."""
 
 import re
 from fractions import Fraction
@@ -16,13 +16,13 @@ _SPEC = re.compile(
 
 
 class TestPatternSource(PyAVSource):
-    """FFmpeg's `testsrc2`: shapes, gradients and a clock that move, without an end.
+    """FFmpeg's endless `testsrc2`, with moving shapes and gradients and a clock.
 
-    The name is ``testsrc``, ``testsrc:640x360`` or ``testsrc:640x360@30000/1001``;
-    640x360 at 25 Hz when left out.
+    The name is ``testsrc``, ``testsrc:640x360`` or ``testsrc:640x360@30000/1001``; the
+    default is 640x360 at 25 Hz.
     """
 
-    __test__ = False  # a name that pytest would take for a test class
+    __test__ = False  # pytest would take the name for a test class
 
     def __init__(
         self,

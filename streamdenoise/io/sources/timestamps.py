@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Protocol, TypeVar
 
-# Frames that wait for the first known timestamp; beyond it the stream has none.
+# Frames held until the first known timestamp; after so many the stream has none.
 _MAX_HELD = 8
 
-# A step back by less than this is a glitch of one frame; by more, a new timeline.
+# A smaller step back is a glitch of one frame, a larger one a new timeline.
 _GLITCH_S = 1
 
 ARRIVAL_TIME_BASE = Fraction(1, 90000)
@@ -51,13 +51,11 @@ class TimestampRepair:
         self._from_zero = from_zero
         self._offset = 0
         self._last: int | None = None
-        self.filled = 0
-        """Timestamps that were missing."""
         self.straightened = 0
         """Timestamps that did not increase."""
 
     def __call__(self, frames: Iterable[_TimedT]) -> Iterator[_TimedT]:
-        """Pass `frames` on, each with a `pts` greater than the one before."""
+        """Yield `frames`, each with a `pts` greater than the one before."""
         held: list[_TimedT] = []
         for frame in frames:
             if self._last is None and frame.pts is None and len(held) < _MAX_HELD:
@@ -73,7 +71,6 @@ class TimestampRepair:
         first = 0 if known is None else known - len(held) * self._step
         for position, frame in enumerate(held):
             frame.pts = first + position * self._step
-            self.filled += 1
             yield self._repair(frame)
 
     def _repair(self, frame: _TimedT) -> _TimedT:
@@ -81,7 +78,6 @@ class TimestampRepair:
         if last is None and self._from_zero:
             self._offset = -(frame.pts or 0)
         if frame.pts is None:
-            self.filled += 1
             pts = 0 if last is None else last + self._step
         else:
             pts = frame.pts + self._offset

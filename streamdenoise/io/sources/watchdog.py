@@ -1,4 +1,4 @@
-"""Live streams that go on arriving and are dead all the same."""
+"""Detects live streams that still send packets but are no longer usable."""
 
 import math
 import time
@@ -8,10 +8,10 @@ from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 
-# A clock that goes back by more was set anew; by less, it is stuck all the same.
+# A clock that goes back by more than this was reset; by less, it is stuck.
 _RESET_S = 1.0
 
-# Pictures a second, as a share of the declared or measured rate.
+# Frames a second, as a multiple of the declared or measured rate.
 _FLOOD = 4
 
 _FLOOD_WINDOW_S = 5.0
@@ -21,18 +21,19 @@ _MEASURED_STEPS = 32
 
 
 class StreamWatchdog:
-    """Says why a live stream has to be given up although packets arrive.
+    """Decides when a live stream counts as lost although packets arrive.
 
-    Three things are noticed: packets out of which no picture comes, for `timeout_s`; a
-    clock that stands still, for half of it; and far more pictures than the rate of the
-    stream, for longer than a line that was stalled for `timeout_s` would give. Clocks
-    that run away or start again are none of its business.
+    It detects three faults: packets that decode to no frame, for `timeout_s`; a clock
+    that stands still, for half of that; and far more frames than the stream's rate, for
+    longer than a connection that was stalled for `timeout_s` would send. Clocks that
+    jump or restart are not faults.
 
     Args:
-        timeout_s: Longest wait for a picture, in seconds.
-        frame_rate: Declared pictures a second; None if unknown.
-        comes_in_bursts: The stream is fetched in large pieces: floods are normal.
-        clock: Gives the time in seconds.
+        timeout_s: Longest wait for a frame, in seconds.
+        frame_rate: Declared frames a second; None if unknown.
+        comes_in_bursts: Whether the stream is fetched in large segments, which look
+            like floods.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -52,28 +53,28 @@ class StreamWatchdog:
         self._first_pts_s: list[float] = []
         self._arrivals: deque[float] | None = None
         self._latest_s = -math.inf
-        self._without_picture: float | None = None
+        self._without_frame: float | None = None
         self._without_advance: float | None = None
 
-    def picture(self) -> None:
-        """Tell of a picture that was decoded."""
-        self._without_picture = None
+    def frame(self) -> None:
+        """Report that a frame was decoded."""
+        self._without_frame = None
 
     def packet(self, pts_s: float | None) -> str | None:
-        """Tell of a packet with its time in seconds, None where it has none.
+        """Report a packet with its time in seconds; None if it has none.
 
         Returns:
-            Why the stream is as good as lost, or None.
+            Why the stream counts as lost, or None.
         """
         now = self._clock()
-        if self._without_picture is None:
-            self._without_picture = now
-        elif now - self._without_picture > self._timeout_s:
-            return "no picture can be decoded any more"
+        if self._without_frame is None:
+            self._without_frame = now
+        elif now - self._without_frame > self._timeout_s:
+            return "no frame can be decoded any more"
         if pts_s is not None and self._is_stuck(pts_s, now):
             return "its clock stands still"
         if self._is_flood(pts_s, now):
-            return "it sends far more pictures than it should"
+            return "it sends far more frames than it should"
         return None
 
     def _is_stuck(self, pts_s: float, now: float) -> bool:
@@ -93,7 +94,7 @@ class StreamWatchdog:
                 self._first_pts_s.append(pts_s)
             if len(self._first_pts_s) <= _MEASURED_STEPS:
                 return False
-            # Declared rates may be wrong; the true one is not to look like a flood.
+            # Declared rates may be wrong; the true rate must not look like a flood.
             step_s = median(abs(b - a) for a, b in pairwise(self._first_pts_s))
             measured = 1 / step_s if step_s > 1 / _HIGHEST_RATE else 0.0
             rate = max(self._declared, measured) or _HIGHEST_RATE

@@ -12,7 +12,7 @@ import numpy as np
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.frame import Frame, bit_depth, plane_shapes
-from streamdenoise.imaging.pix_fmt import convert_picture
+from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.timeouts import TimedReader
@@ -25,9 +25,9 @@ from streamdenoise.io.y4m import (
 
 
 class Y4MSource(Closing):
-    """Reads the header at once and each frame when it is asked for.
+    """Reads the header at once, and each frame on demand.
 
-    A stream that ends within a frame gives the whole ones, and a note.
+    A stream that ends within a frame yields the complete ones, and a note.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Y4MSource(Closing):
         cls,
         options: ReadOptions,
     ) -> Self:
-        """Read the process's standard input.
+        """Read standard input.
 
         Raises:
             SourceOpenError: It is a terminal, or not yuv4mpegpipe.
@@ -81,7 +81,7 @@ class Y4MSource(Closing):
 
     @property
     def skipped(self) -> int:
-        """Frames that were cut off."""
+        """Frames that were incomplete."""
         return self._skipped
 
     def __iter__(self) -> Iterator[Frame]:
@@ -95,11 +95,11 @@ class Y4MSource(Closing):
         size = frame_bytes(info)
         position = index = 0
         while self._stop is None or position < self._stop:
-            data = self._read_picture(size, position)
+            data = self._read_frame(size, position)
             if data is None:
                 return
             if position >= self._first:
-                planes, color = convert_picture(
+                planes, color = convert_planes(
                     _split(data, info.pix_fmt, info.width, info.height),
                     info.pix_fmt,
                     self._pix_fmt,
@@ -117,14 +117,14 @@ class Y4MSource(Closing):
                 index += 1
             position += 1
 
-    def _read_picture(self, size: int, position: int) -> bytearray | None:
+    def _read_frame(self, size: int, position: int) -> bytearray | None:
         try:
             line = self._line()
             if line is None:
                 return None
             if line != FRAME_MAGIC and not line.startswith(FRAME_MAGIC + b" "):
-                raise ValueError("there is no FRAME header where one must be")
-            # Grows with what really comes, not with what a header promises.
+                raise ValueError("a FRAME header is missing")
+            # Grows with the data, not with the size that a header promises.
             data = bytearray()
             while len(data) < size:
                 part = self._stream.read(min(size - len(data), 1 << 24))
@@ -144,7 +144,7 @@ class Y4MSource(Closing):
         return data
 
     def _line(self) -> bytes | None:
-        """One line without its end; None at the end of the stream."""
+        """A line without its line feed; None at the end of the stream."""
         line = self._stream.readline(MAX_LINE_BYTES)
         if not line:
             return None
@@ -164,7 +164,7 @@ def _split(
         count = shape[0] * shape[1]
         plane = np.frombuffer(data, dtype, count, offset).reshape(shape)
         if dtype.itemsize == 2:
-            plane = np.minimum(plane, 1023)  # spare bits may hold anything
+            plane = np.minimum(plane, 1023)  # unused bits may have any value
         planes.append(plane)
         offset += count * dtype.itemsize
     return tuple(planes)

@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from .network import PictureNetwork, convolution
+from .network import ImageNetwork, convolution
 
 
-class AutoencoderMnist(PictureNetwork):
+class AutoencoderMnist(ImageNetwork):
     """32 channels throughout, two max-poolings, two up-samplings, ReLU.
 
     Chollet, "Building autoencoders in Keras", The Keras Blog, 2016, section

@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from .network import PictureNetwork, convolution
+from .network import ImageNetwork, convolution
 
 
-class AutoencoderPool(PictureNetwork):
+class AutoencoderPool(ImageNetwork):
     """Five convolutions, LeakyReLU, two max-poolings and two up-samplings.
 
     After Masci et al., "Stacked convolutional auto-encoders for hierarchical feature

@@ -4,10 +4,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from .network import PictureNetwork, convolution
+from .network import ImageNetwork, convolution
 
 
-class AutoencoderStrided(PictureNetwork):
+class AutoencoderStrided(ImageNetwork):
     """Strided encoder of 32, 64 and 128 channels, transposed decoder of 128, 64, 32.
 
     After Springenberg et al., "Striving for simplicity: the all convolutional net",

@@ -4,10 +4,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from .network import PictureNetwork, convolution
+from .network import ImageNetwork, convolution
 
 
-class Cnn4Dn(PictureNetwork):
+class Cnn4Dn(ImageNetwork):
     """3x3 convolutions of 8, 16, 8 and 4 channels with ReLU, then a linear one.
 
     With these layers it is known from courses, not from a paper; the first plain CNN

@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from .network import PictureNetwork, start_like_he
+from .network import ImageNetwork, start_like_he
 
 
-class DnCnn(PictureNetwork):
+class DnCnn(ImageNetwork):
     """17 convolutions of 64 channels; it predicts the noise.
 
     Zhang et al., "Beyond a Gaussian denoiser: residual learning of deep CNN for image

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .network import PictureNetwork, convolution, start_like_he
+from .network import ImageNetwork, convolution, start_like_he
 
 
-class FfdNet(PictureNetwork):
+class FfdNet(ImageNetwork):
     """15 convolutions for gray, 12 for color, at half the size.
 
     Zhang et al., "FFDNet: toward a fast and flexible solution for CNN-based image

@@ -5,10 +5,10 @@ from torch import Tensor
 from streamdenoise.network.model import MULTIPLE, ModelSpec, RecurrentDenoiser
 from streamdenoise.network.packing import pack, packed_noise_std, unpack
 
-from .network import PictureNetwork
+from .network import ImageNetwork
 
 
-class Nano(PictureNetwork):
+class Nano(ImageNetwork):
     """The video network's first step: no past, so a picture by itself.
 
     `streamdenoise.network.model`, with the widths of the shipped models. Its motion

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class PictureNetwork(nn.Module, ABC):
+class ImageNetwork(nn.Module, ABC):
     """A denoiser of single pictures.
 
     Attributes:

@@ -14,11 +14,11 @@ from .cnn4dn import Cnn4Dn
 from .dncnn import DnCnn
 from .ffdnet import FfdNet
 from .nano import Nano
-from .network import PictureNetwork
+from .network import ImageNetwork
 from .resnet import ResNet
 from .unet import UNet
 
-NETWORKS: dict[str, type[PictureNetwork]] = {
+NETWORKS: dict[str, type[ImageNetwork]] = {
     "cnn4dn": Cnn4Dn,
     "autoencoder_pool": AutoencoderPool,
     "autoencoder_strided": AutoencoderStrided,
@@ -41,9 +41,9 @@ class NetworkSpec:
     channels: int = 1
     """1 for gray, 3 for color."""
     width: int = 0
-    """Channels inside, see `PictureNetwork.default_width`; 0 for that."""
+    """Channels inside, see `ImageNetwork.default_width`; 0 for that."""
     squashed: bool = False
-    """See `PictureNetwork`."""
+    """See `ImageNetwork`."""
 
     def __post_init__(self) -> None:
         if self.name not in NETWORKS:
@@ -58,7 +58,7 @@ class NetworkSpec:
         """``gray`` or ``rgb``."""
         return "gray" if self.channels == 1 else "rgb"
 
-    def build(self) -> PictureNetwork:
+    def build(self) -> ImageNetwork:
         """A network with weights drawn by PyTorch's generator."""
         kind = NETWORKS[self.name]
         net = kind(self.channels, self.width or kind.default_width)  # type: ignore[call-arg]

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from .network import PictureNetwork, convolution
+from .network import ImageNetwork, convolution
 
 
 class _Block(nn.Module):
@@ -15,7 +15,7 @@ class _Block(nn.Module):
         return x + self.second(self.relu(self.first(x)))
 
 
-class ResNet(PictureNetwork):
+class ResNet(ImageNetwork):
     """Five residual blocks without normalization, and a skip over all of them.
 
     He et al., "Deep residual learning for image recognition", CVPR 2016; without batch

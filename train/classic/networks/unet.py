@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .network import PictureNetwork, convolution
+from .network import ImageNetwork, convolution
 
 
 def _twice(inputs: int, outputs: int) -> nn.Sequential:
@@ -13,7 +13,7 @@ def _twice(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class UNet(PictureNetwork):
+class UNet(ImageNetwork):
     """Four scales with skip connections; it predicts the noise.
 
     Ronneberger et al., "U-Net: convolutional networks for biomedical image

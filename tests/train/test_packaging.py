@@ -1,0 +1,84 @@
+"""The wheel: what it carries, and where it has the training code."""
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import ROOT, command, environment
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the files of the wheel."""
+    from hatchling.builders.wheel import WheelBuilder
+
+    folder = tmp_path_factory.mktemp("wheel")
+    (wheel,) = WheelBuilder(str(ROOT)).build(
+        directory=str(folder), versions=["standard"]
+    )
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "unpacked")
+    return folder / "unpacked"
+
+
+def test_the_wheel_installs_one_module_and_no_records(unpacked: Path) -> None:
+    top = {path.name for path in unpacked.iterdir() if path.suffix != ".dist-info"}
+    assert top == {"streamdenoise"}
+    files = {
+        path.relative_to(unpacked / "streamdenoise").as_posix()
+        for path in (unpacked / "streamdenoise").rglob("*")
+        if path.is_file()
+    }
+    assert {
+        "cli/main.py",
+        "weights/nano.safetensors",
+        "weights/nano-int8.bin",
+        "train/__main__.py",
+        "train/classic/networks/unet.py",
+        "train/recipes/nano_awgn.toml",
+    } <= files
+    left_out = ("train/report", "train/resume", "train/runs", "train/LOG", "tests")
+    assert not [file for file in files if file.startswith(left_out)]
+    assert not [file for file in files if file.endswith(("README.md", ".pyc"))]
+
+
+def run_elsewhere(package: Path, folder: Path, *args: str) -> str:
+    """Output of `streamdenoise ARGS` of one package, run in some folder."""
+    done = subprocess.run(
+        command(*args),
+        cwd=folder,
+        env=environment(PYTHONPATH=str(package)),
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("recipe", ["nano_awgn", "nano_awgn.toml"])
+def test_a_wheel_trains_its_recipes_beside_a_module_named_train(
+    unpacked: Path, tmp_path: Path, recipe: str
+) -> None:
+    (tmp_path / "train.py").write_text("raise SystemExit('another train was imported')")
+    output = run_elsewhere(unpacked, tmp_path, "train", recipe)
+    # It comes as far as the data, which is not here.
+    assert "no usable video or image in data/train/video" in output
+
+
+def test_unknown_recipes_are_answered_with_the_known_ones(
+    unpacked: Path, tmp_path: Path
+) -> None:
+    output = run_elsewhere(unpacked, tmp_path, "train", "nano_avgn")
+    assert "the recipe nano_avgn cannot be used" in output
+    assert "nano_awgn, nano_awgn_map, nano_camera" in output
+
+
+def test_a_checkout_does_not_run_another_module_named_train(tmp_path: Path) -> None:
+    other = tmp_path / "train.py"
+    other.write_text("raise SystemExit('another train was imported')")
+    output = run_elsewhere(ROOT, tmp_path, "train", "nano_awgn")
+    assert output == (
+        f"error: another module named train, {other}, hides the training code of "
+        f"{ROOT}; run the command from another folder\n"
+    )
