@@ -386,3 +386,17 @@ def test_clips_given_twice_are_an_error():
     result = run("eval", "a", "--clips", "b")
     assert result.exit_code == 1
     assert "clips are given twice, a and --clips b" in result.stderr
+
+
+def test_a_module_of_the_users_that_is_named_train_costs_training_alone(
+    tmp_path: Path,
+):
+    (tmp_path / "train.py").write_text("raise RuntimeError('not yours')\n")
+    for words, code in ((("--help",), 0), (("train", "classic", "cnn4dn"), 1)):
+        done = subprocess.run(
+            command(*words),
+            env=environment(), cwd=tmp_path, capture_output=True, text=True,
+            timeout=WAIT_S,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("error: another module named train")
