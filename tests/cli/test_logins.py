@@ -36,7 +36,7 @@ HOSTILE_PASSWORDS = (
 
 
 class _Asker(socketserver.StreamRequestHandler):
-    """Asks for Basic credentials, keeps what comes, and then has no such stream."""
+    """Asks for Basic credentials, records them, and then has no such stream."""
 
     server: "_AskingServer"
 
@@ -86,7 +86,7 @@ def credentials_file(path: Path, text: str, mode: int = 0o600) -> Path:
     return path
 
 
-class TestWhatFFmpegIsGiven:
+class TestAddressesForFFmpeg:
     @pytest.mark.parametrize("scheme", ["rtsp", "http"])
     def test_the_password_arrives_as_it_is(
         self, scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -122,7 +122,7 @@ class TestWhatFFmpegIsGiven:
                 av.open(url.reveal(), timeout=(10, 10))
             assert server.logins[0] == f"me:{password}".encode()
 
-    def test_bytes_that_are_no_utf8_arrive(self) -> None:
+    def test_bytes_that_are_not_utf8_arrive(self) -> None:
         with asking_server() as server:
             port = server.server_address[1]
             for password in ("p%FCss", os.fsdecode(b"p\xfcss")):
@@ -150,22 +150,22 @@ class TestWhatFFmpegIsGiven:
     def test_other_addresses_stay_as_they_are(self, text: str) -> None:
         assert StreamURL.parse(text).reveal() == text
 
-    def test_rtmp_gets_its_password_undecoded(self) -> None:
+    def test_rtmp_gets_its_password_decoded_once(self) -> None:
         url = StreamURL.parse("rtmp://me:p%40%25:x@cam/live/key")
         assert url.reveal() == "rtmp://me:p@%:x@cam/live/key"
 
-    def test_slashes_are_no_password_for_rtmp(self) -> None:
+    def test_rtmp_accepts_no_slash_in_a_password(self) -> None:
         with pytest.raises(ConfigError, match="accepts no password with") as caught:
             StreamURL.parse("rtmp://me:sec%2Fret@cam/live/key")
         assert "ret" not in str(caught.value).partition(":")[0]
 
-    def test_what_ffmpeg_would_cut_off_is_refused(self) -> None:
+    def test_passwords_that_ffmpeg_would_truncate_are_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"take 128 bytes.* use shorter"):
             StreamURL.parse(f"rtsp://me:{'x' * 125}@cam/s")
         StreamURL.parse(f"rtsp://me:{'x' * 124}@cam/s")
         StreamURL.parse(f"http://me:{'x' * 125}@cam/s")
 
-    def test_line_ends_do_not_reach_the_server(self) -> None:
+    def test_line_breaks_do_not_reach_the_server(self) -> None:
         revealed = StreamURL.parse("rtsp://cam/a b\r\nX: y").reveal()
         assert revealed == "rtsp://cam/a%20b%0D%0AX:%20y"
 
@@ -176,7 +176,7 @@ class TestWhatFFmpegIsGiven:
 
 
 class TestVariables:
-    def test_they_stand_in_query_and_stream_key(
+    def test_they_work_in_queries_and_stream_keys(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CAM_TOKEN", "tok&en/secret")
@@ -188,7 +188,7 @@ class TestVariables:
         assert url.reveal() == "rtmp://host/app/live_123_abcdef"
         assert str(url) == "rtmp://host/app/***"
 
-    def test_a_user_name_is_no_secret_elsewhere(
+    def test_a_user_name_is_only_masked_in_addresses(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CAM_USER", "camera")
@@ -198,7 +198,7 @@ class TestVariables:
             "camera rtsp://***@cam/s: ***"
         )
 
-    def test_short_values_are_masked_in_their_address_alone(
+    def test_short_values_are_only_masked_in_addresses(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("N", "1")
@@ -220,7 +220,7 @@ class TestVariables:
             "not set or empty; set it, or write { as %7B"
         )
 
-    def test_braces_may_be_meant(self) -> None:
+    def test_encoded_braces_stay(self) -> None:
         url = StreamURL.parse("rtsp://me:%7BX%7D@cam/s")
         assert url.reveal() == "rtsp://me:%7BX%7D@cam/s"
 
@@ -260,7 +260,7 @@ class TestCredentialsFile:
         with pytest.raises(ConfigError, match=f"by others; run chmod 600 {path}$"):
             Credentials.from_file(path)
 
-    def test_a_syntax_error_tells_its_line_and_nothing_of_it(
+    def test_a_syntax_error_names_its_line_but_not_its_text(
         self, tmp_path: Path
     ) -> None:
         text = "machine cam login me password secret\nsecret2 x\n"
@@ -272,7 +272,7 @@ class TestCredentialsFile:
         shown = "".join(traceback.format_exception(caught.value))
         assert "secret2" not in shown
 
-    def test_it_may_be_missing_or_no_text(self, tmp_path: Path) -> None:
+    def test_it_may_be_missing_or_binary(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="cannot be read: no such file"):
             Credentials.from_file(tmp_path / "none")
         tmp_path.chmod(0o700)

@@ -59,7 +59,7 @@ class TestMasks:
         assert mask_credentials(text) == masked
         assert mask_credentials(masked) == masked
 
-    def test_a_sentence_stays_one(self) -> None:
+    def test_masked_sentences_keep_their_punctuation(self) -> None:
         for text in ("rtmp://h/app/***: lost", "http://h/?token=***, then"):
             assert mask_credentials(text) == text
 
@@ -83,7 +83,7 @@ class TestMasks:
                 text
             )
 
-    def test_short_passwords_in_addresses_alone(self) -> None:
+    def test_short_passwords_are_only_masked_in_addresses(self) -> None:
         url = StreamURL.parse("rtsp://me:ab@cam/s")
         assert str(url) == "rtsp://***@cam/s"
         assert mask_credentials("about rtsp://me:ab@cam/s") == "about rtsp://***@cam/s"
@@ -99,7 +99,7 @@ class TestMasks:
         StreamURL.parse("rtsp://me:first@b/s")
         assert mask_credentials("first-one, first") == "***, ***"
 
-    def test_it_takes_anything(self) -> None:
+    def test_any_text_is_accepted(self) -> None:
         for text in ("", "://", "://@", "a://\ud800@x", "\udcff", "x" * 10**6, 3):
             mask_credentials(text)  # pyright: ignore[reportArgumentType]
         StreamURL.parse("rtsp://me:\ud800\udc80x@cam/\ud800")
@@ -114,14 +114,14 @@ class TestMasks:
             "http://" + "1." * 200_000,
         ],
     )
-    def test_long_texts_take_no_longer_than_they_are(self, text: str) -> None:
+    def test_the_time_is_linear_in_the_length(self, text: str) -> None:
         started = os.times().user
         mask_credentials(text)
         assert os.times().user - started < 3
 
 
 class TestStreamURL:
-    def test_no_way_of_printing_shows_the_password(self) -> None:
+    def test_printing_never_shows_the_password(self) -> None:
         url = StreamURL.parse("rtsp://me:zq7secret@cam/s")
         assert str(url) == f"{url}" == f"{url:s}" == "rtsp://***@cam/s"
         assert repr(url) == "StreamURL('rtsp://***@cam/s')"
@@ -173,7 +173,7 @@ def raise_many(address: str) -> None:
 
 
 class TestExceptions:
-    def test_ffmpegs_own_show_no_password(self) -> None:
+    def test_those_of_ffmpeg_show_no_password(self) -> None:
         url = StreamURL.parse("rtsp://me:zq7secret@127.0.0.1:1/s")
         with pytest.raises(SourceOpenError) as caught:
             open_away(url)
@@ -192,7 +192,7 @@ class TestExceptions:
         failed = caught.value.exceptions[1]
         assert password not in shown + repr(vars(failed))
 
-    def test_a_chain_may_bite_its_tail(self) -> None:
+    def test_a_chain_may_be_circular(self) -> None:
         first, second = ValueError("rtsp://a:zq7@b"), ValueError("x")
         first.__context__, second.__context__ = second, first
         with pytest.raises(ValueError, match=r"^rtsp://\*\*\*@b$"), masked_errors():
@@ -206,7 +206,7 @@ def record(source: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
-def test_recordings_do_not_tell_where_they_are_from(
+def test_recordings_do_not_contain_their_source(
     suffix: str, clip: Clip, tmp_path: Path
 ) -> None:
     path = tmp_path / f"out.{suffix}"

@@ -42,7 +42,7 @@ ALPHABET = (
 
 
 class Hostile:
-    """An address whose user and password hold words that nothing else holds."""
+    """An address whose user and password contain words that occur nowhere else."""
 
     def __init__(self, rng: random.Random) -> None:
         def word(mark: str) -> str:
@@ -91,7 +91,7 @@ class Hostile:
             self.beyond_addresses = (self.password, encoded[1], self.header)
 
     def addresses(self) -> tuple[list[str], list[StreamURL]]:
-        """What people may have typed and FFmpeg may print, and what was made of it."""
+        """Texts that people may type and FFmpeg may print, and the parsed address."""
         try:
             url = StreamURL.parse(self.text, Credentials({}))
         except ConfigError as exc:
@@ -105,7 +105,7 @@ class Hostile:
 
 
 class Paths:
-    """Every way from an address to somebody's eyes."""
+    """Every way in which an address can be shown."""
 
     def __init__(self) -> None:
         self._stream = io.StringIO()
@@ -167,7 +167,7 @@ def uncaught_goes_to(handler: logging.Handler) -> Iterator[None]:
 
 
 def send_through(hostile: Hostile, paths: Paths) -> int:
-    """Fails where a secret shows; gives the number of texts looked at."""
+    """Fail if a secret shows; returns the number of texts that were checked."""
     masking._known = ()
     for name, value in hostile.variables.items():
         os.environ.pop(name, None)
