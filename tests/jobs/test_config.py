@@ -1,10 +1,13 @@
 """Valid values are accepted; others are refused by the name of their option."""
 
+from dataclasses import replace
+
 import pytest
 
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.options import EncoderConfig, EncoderOptions, fast_encoder
+from streamdenoise.jobs.config import FileConfig, LiveConfig
 from streamdenoise.units import parse_time
 
 
@@ -74,3 +77,21 @@ def test_live_encoders_are_fast_by_default():
     slow = EncoderConfig("x264", preset="slow")
     assert fast_encoder("a.mp4", slow) is slow
     assert fast_encoder("a.mkv", EncoderConfig("ffv1")).preset is None
+
+
+def test_a_camera_is_a_source_that_changes_keep():
+    config = LiveConfig(camera=2)
+    assert config.source == "camera:2"
+    assert replace(config, window=True).source == "camera:2"
+    for source, camera in (("rtsp://cam/", 0), ("", None)):
+        with pytest.raises(ConfigError, match="either a SOURCE or --camera N"):
+            LiveConfig(source, camera=camera)
+
+
+def test_an_encoder_that_does_not_fit_the_output_is_refused_at_once():
+    options = EncoderOptions(crf=60)
+    assert FileConfig("in.mp4", "out.webm", encoder=options).encoder is options
+    with pytest.raises(ConfigError, match="--crf 60 is out of range for x264"):
+        FileConfig("in.mp4", "out.mp4", encoder=options)
+    with pytest.raises(ConfigError, match="--crf 60 is out of range for x264"):
+        LiveConfig("testsrc:", ("out.mp4",), encoder=options)
