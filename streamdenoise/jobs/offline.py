@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
@@ -23,6 +24,7 @@ from streamdenoise.jobs.job import (
     renderer,
     view_info,
 )
+from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Output
@@ -142,7 +144,7 @@ def denoise_images(
                     target, source.info, copy_from=path, overwrite=config.overwrite
                 ) as sink,
             ):
-                pipeline = Pipeline(source, _EachAlone(denoiser), [Output(sink)])
+                pipeline = Pipeline(source, _each_alone(denoiser), [Output(sink)])
                 if switch is not None:
                     switch.attach(pipeline)
                 stats = pipeline.run(
@@ -159,27 +161,19 @@ def denoise_images(
     return total
 
 
+def _each_alone(denoiser: Denoiser) -> FrameDenoiser:
+    """`denoiser`, but for unrelated images: each frame is the first of a video."""
+    return cast(FrameDenoiser, _EachAlone(denoiser))
+
+
 class _EachAlone:
-    """Denoises each frame as the first of a video: images in a folder are unrelated."""
+    psnr_estimate = None
 
     def __init__(self, denoiser: Denoiser) -> None:
         self._denoiser = denoiser
 
-    @property
-    def sigma(self) -> float:
-        return self._denoiser.sigma
-
-    @property
-    def strength(self) -> float:
-        return self._denoiser.strength
-
-    @property
-    def psnr_estimate(self) -> None:
-        return None
-
-    @property
-    def load_step(self) -> str:
-        return ""
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._denoiser, name)
 
     def process(self, frame: Frame) -> list[Frame]:
         self._denoiser.reset()
