@@ -1,7 +1,9 @@
 """Times and frame sizes as people write them."""
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.frame import MAX_SIDE_PX
+
+MAX_SIDE_PX = 16384
+"""Longest side of a frame."""
 
 TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 """Suffixes of times, and how many seconds each stands for."""

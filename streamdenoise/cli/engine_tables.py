@@ -11,7 +11,6 @@ from streamdenoise.inference.registry import BACKENDS
 _HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
 
 _PACKAGES = {
-    "OpenVINO": "openvino",
     "TensorRT": "tensorrt",
     "TensorRT-RTX": "tensorrt_rtx",
 }
@@ -82,6 +81,8 @@ def _outdated(stored: StoredEngine) -> str:
         return ""
     if spec.backend not in BACKENDS:
         return f"there is no backend {spec.backend} any more"
+    if not BACKENDS[spec.backend].needs_engine:
+        return f"{spec.backend} uses no engines any more"
     present = _installed(spec.runtime)
     if present and not spec.runs_on(present):
         return f"it was built by {spec.runtime}, this is {present}"

@@ -5,12 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Protocol
 
-from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.denoisers.options import DenoiseConfig
-from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.inference.artifact import open_artifact
-from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
@@ -71,31 +66,6 @@ class StopSwitch:
     def is_stopped(self) -> bool:
         """The same, for those who ask again and again."""
         return self._stopped
-
-
-def load_denoiser(
-    config: DenoiseConfig,
-    on_build: OnBuild | None = None,
-    kind: type[Denoiser] = Denoiser,
-    *,
-    wait_for_engine: bool = True,
-) -> Denoiser:
-    """The denoiser that `config` describes; `on_build` hears of its engine's build.
-
-    A model of pictures gets the denoiser that it needs in place of the usual `kind`.
-    """
-    if kind is Denoiser and not open_artifact(config.model).state_names:
-        kind = PictureDenoiser
-    return kind.load(
-        config.model,
-        backend=config.backend,
-        sigma=config.sigma,
-        strength=config.strength,
-        threads=config.threads,
-        tile=config.tile,
-        wait_for_engine=wait_for_engine,
-        on_build=on_build,
-    )
 
 
 def denoiser_notes(denoiser: Reporting) -> list[str]:

@@ -5,9 +5,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.load import load_denoiser
 from streamdenoise.errors import ConfigError
-from streamdenoise.frame import Frame
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_sink, open_source
@@ -18,7 +17,6 @@ from streamdenoise.jobs.job import (
     OnStats,
     StopSwitch,
     denoiser_notes,
-    load_denoiser,
     open_reference,
     renderer,
     view_info,
@@ -142,7 +140,7 @@ def denoise_images(
                     target, source.info, copy_from=path, overwrite=config.overwrite
                 ) as sink,
             ):
-                pipeline = Pipeline(source, _EachAlone(denoiser), [Output(sink)])
+                pipeline = Pipeline(source, denoiser, [Output(sink)], each_alone=True)
                 if switch is not None:
                     switch.attach(pipeline)
                 stats = pipeline.run(
@@ -157,36 +155,6 @@ def denoise_images(
             total.notes.extend(stats.notes)
         total.notes.extend(denoiser_notes(denoiser))
     return total
-
-
-class _EachAlone:
-    """Forgets the picture before: pictures of a folder are no video."""
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self._denoiser = denoiser
-
-    @property
-    def sigma(self) -> float:
-        return self._denoiser.sigma
-
-    @property
-    def strength(self) -> float:
-        return self._denoiser.strength
-
-    @property
-    def psnr_estimate(self) -> None:
-        return None
-
-    @property
-    def load_step(self) -> str:
-        return ""
-
-    def process(self, frame: Frame) -> list[Frame]:
-        self._denoiser.reset()
-        return [*self._denoiser.process(frame), *self._denoiser.flush()]
-
-    def flush(self) -> list[Frame]:
-        return []
 
 
 def _image_target(config: ImageConfig) -> str:

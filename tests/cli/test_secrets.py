@@ -28,16 +28,11 @@ from hypothesis import strategies as st
 
 from streamdenoise import masking
 from streamdenoise.console import logs
-from streamdenoise.errors import (
-    ConfigError,
-    SourceLostError,
-    SourceOpenError,
-    mask_credentials,
-)
+from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.url import Credentials, StreamURL
-from streamdenoise.masking import mask_address, mask_exception
+from streamdenoise.masking import mask_address, mask_credentials, mask_exception
 from streamdenoise.pipeline.stats import OutputStats
 from tests.conftest import Clip
 from tests.faults.rtsp_server import RTSPServer

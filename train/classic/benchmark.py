@@ -8,8 +8,8 @@ every network, and the autoencoders with a second loss. `photos`: trained on pho
 with noise of sigma 0 to 55, tested on whole images of Set12 and Kodak24 with noise that
 is neither clipped nor rounded; gray, and `nano` in RGB too. Every run gets the same CPU
 minutes. A run that was stopped continues when started again; a completed one is only
-measured. With
-``--readme README.md`` the table is put into that file, between its marks.
+measured. With ``--readme FILE`` the table is put into that Markdown file, between its
+marks.
 """
 
 import argparse
