@@ -32,7 +32,7 @@ from streamdenoise.io.options import EncoderConfig, ReadOptions
 from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sources.y4m import Y4MSource
 from streamdenoise.io.y4m import format_header, parse_header
-from tests.conftest import Clip, moving_gradient, picture_of, write_clip
+from tests.support.clips import Clip, moving_gradient, video_frame, write_clip
 from tests.support.command import environment
 from tests.support.frames import noise_frame
 
@@ -251,7 +251,7 @@ def test_size_and_format_that_change_midstream(tmp_path: Path) -> None:
             encoder.width, encoder.height, encoder.pix_fmt = *size, pix_fmt
             encoder.time_base = Fraction(1, 25)
             encoder.color_range = 2
-            image = picture_of(moving_gradient(*size, index), "yuvj420p")
+            image = video_frame(moving_gradient(*size, index), "yuvj420p")
             image = image.reformat(format=pix_fmt)
             image.pts, image.time_base = 0, Fraction(1, 25)
             for packet in encoder.encode(image):

@@ -18,7 +18,7 @@ import pytest
 
 from streamdenoise import __version__
 from streamdenoise.inference.registry import BACKENDS
-from tests.conftest import Clip
+from tests.support.clips import Clip
 from tests.support.command import command, environment, run
 
 WAIT_S = 50

@@ -27,8 +27,8 @@ from streamdenoise.errors import (
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.url import Credentials, StreamURL
-from tests.conftest import Clip
 from tests.faults.rtsp_server import RTSPServer
+from tests.support.clips import Clip
 
 pytestmark = pytest.mark.usefixtures("nothing_known")
 

@@ -21,7 +21,7 @@ from streamdenoise.io.ffmpeg.pixel_formats import color_of
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import Hwaccel, ReadOptions
 from streamdenoise.jobs.config import FileConfig, LiveConfig
-from tests.conftest import Clip, tag_bt709, write_clip
+from tests.support.clips import Clip, tag_bt709, write_clip
 from tests.support.command import ROOT
 
 NUM_FRAMES = 40

@@ -22,7 +22,8 @@ from streamdenoise.io.options import (
 )
 from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.jobs.live import denoise_live
-from tests.conftest import Clip, moving_gradient, skip_or_fail, write_clip
+from tests.support.clips import Clip, moving_gradient, write_clip
+from tests.support.skips import skip_or_fail
 
 TINY = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
 """Smaller than any NVENC supports: rejected with and without a GPU."""

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from streamdenoise.errors import ConfigError
-from tests.conftest import training_toml
+from tests.support.recipes import training_toml
 from train.fastdvdnet import KMAC_PER_PIXEL, FastDvdNet, train_fastdvdnet
 from train.recipe import Recipe
 

@@ -24,7 +24,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser, kmac_per_pixel
-from tests.conftest import training_toml
+from tests.support.recipes import training_toml
 from train import trainer as trainer_module
 from train.clips import batch as batch_module
 from train.clips.batch import Batch, batches
