@@ -248,7 +248,7 @@ def test_an_export_never_overwrites_other_files(photos: Path, tmp_path: Path) ->
         assert "streamdenoise export" in result.stderr
         assert (tmp_path / name).read_text() == text
         (tmp_path / name).unlink()
-    (tmp_path / "mine-guard.npz").mkdir()  # cannot be overwritten
+    (tmp_path / "mine-self-test.npz").mkdir()  # cannot be overwritten
     result = run(*command)
     assert result.exit_code == 1
     assert "cannot be exported to its folder" in result.stderr
