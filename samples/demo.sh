@@ -32,7 +32,7 @@ mkdir -p "$out"
 .venv/bin/streamdenoise file "$clip" -o "$out/clean.mp4" --overwrite
 .venv/bin/streamdenoise file "$clip" -o "$out/before_after.mp4" --compare side \
   --overwrite --quiet
-.venv/bin/python samples/picture_of.py "$out/before_after.mp4" "$out/before_after.png"
+.venv/bin/python samples/save_frame.py "$out/before_after.mp4" "$out/before_after.png"
 echo "clean video:          $out/clean.mp4"
 echo "before | after video: $out/before_after.mp4"
 echo "before | after still: $out/before_after.png"

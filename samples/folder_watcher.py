@@ -10,7 +10,7 @@ VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm"}
 
 
 def is_complete(path: Path, quiet_s: float) -> bool:
-    """True when nobody has written to the file for a while."""
+    """Whether nothing has been written to the file for a while."""
     return time.time() - path.stat().st_mtime >= quiet_s
 
 
@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("inbox", type=Path)
     parser.add_argument("outbox", type=Path)
-    parser.add_argument("--once", action="store_true", help="end when all are done")
+    parser.add_argument("--once", action="store_true", help="exit when all are done")
     parser.add_argument("--interval", type=float, default=2.0, help="seconds")
     options = parser.parse_args()
 
@@ -27,8 +27,8 @@ def main() -> int:
     failed: set[Path] = set()
     while True:
         for path in sorted(options.inbox.iterdir()):
-            # The output has its final name only when it is whole, so a video that was
-            # interrupted is simply done again.
+            # The output gets its final name when complete, so an interrupted video is
+            # simply processed again.
             target = options.outbox / f"{path.stem}.mp4"
             wanted = path.suffix.lower() in VIDEOS and path not in failed
             if not wanted or target.exists() or not is_complete(path, quiet_s):

@@ -10,8 +10,8 @@ from streamdenoise import Denoiser
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="camera number, file or URL")
-    parser.add_argument("-o", "--output", help="write an .mp4 too")
-    parser.add_argument("--frames", type=int, help="stop after so many frames")
+    parser.add_argument("-o", "--output", help="also write an .mp4")
+    parser.add_argument("--frames", type=int, help="stop after this many frames")
     parser.add_argument("--no-window", action="store_true")
     options = parser.parse_args()
 

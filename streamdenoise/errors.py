@@ -24,7 +24,7 @@ A message says in one line what was asked, what happened and what to do. Program
 mistakes stay plain ``ValueError`` and ``TypeError``.
 """
 
-from streamdenoise.masking import mask_credentials as mask_credentials
+from streamdenoise.masking import mask_credentials
 
 
 class StreamDenoiseError(Exception):

@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 
-MAX_SIDE_PX = 16384
+from streamdenoise.units import MAX_SIDE_PX
+
 MAX_AREA_PX = 1 << 27  # 134 million: 15360x8640 ("16k" video) fits
 
 

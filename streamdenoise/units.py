@@ -2,6 +2,9 @@
 
 from streamdenoise.errors import ConfigError
 
+MAX_SIDE_PX = 16384
+"""Longest side of a frame."""
+
 TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 """Suffixes of times, and how many seconds each stands for."""
 
@@ -54,8 +57,6 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         ConfigError: `text` has neither form, or a side is out of range.
     """
-    from streamdenoise.frame import MAX_SIDE_PX  # late, as it imports NumPy
-
     if text in SIZES:
         return SIZES[text]
     width, _, height = text.lower().partition("x")

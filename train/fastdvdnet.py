@@ -29,6 +29,7 @@ from streamdenoise.network.packing import unpack
 
 from .clips.batch import Batch, batches
 from .clips.sampler import ClipSampler
+from .layers.channels_last import channels_last
 from .loss import psnr_loss
 from .recipe import Recipe
 from .validation import mean_psnr, noisy_planes, validation_clips
@@ -170,7 +171,7 @@ def train_fastdvdnet(recipe: Recipe, seconds: float) -> dict[str, float]:
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(recipe.seed)
-    net = FastDvdNet().to(device, memory_format=torch.channels_last)
+    net = channels_last(FastDvdNet(), device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=0.0)
     cache = recipe.run.parent / "cache"
     sampler = ClipSampler.read(

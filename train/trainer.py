@@ -12,6 +12,7 @@ from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.network.model import RecurrentDenoiser
 
 from .clips.batch import Batch
+from .layers.channels_last import channels_last
 from .layers.quantize import round_while_learning
 from .layers.reparam import add_branches, merged
 from .recipe import Recipe
@@ -45,7 +46,7 @@ class Trainer:
             round_while_learning(net)
         if recipe.reparam:
             add_branches(net)
-        self.net = net.to(ranks.device, memory_format=torch.channels_last)
+        self.net = channels_last(net, ranks.device)
         self._ema = deepcopy(self.net)
         self._teacher = _teacher(recipe, ranks.device)
         self._optimizer = torch.optim.AdamW(
@@ -177,4 +178,4 @@ def _teacher(recipe: Recipe, device: str) -> RecurrentDenoiser | None:
             f"network to train {recipe.spec.layout}; give a teacher of that layout"
         )
     teacher.requires_grad_(False)
-    return teacher.to(device, memory_format=torch.channels_last)
+    return channels_last(teacher, device)

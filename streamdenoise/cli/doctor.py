@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from streamdenoise._version import __version__
-from streamdenoise.errors import mask_credentials
 from streamdenoise.machine import (
     cpu_flags,
     cpu_name,
@@ -22,6 +21,7 @@ from streamdenoise.machine import (
     installed_versions,
     usable_cores,
 )
+from streamdenoise.masking import mask_credentials
 
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 _ENCODERS = (

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from streamdenoise.console.logs import logs_json
+from streamdenoise.contexts import Closing
 from streamdenoise.frame import StreamInfo
 from streamdenoise.pipeline.stats import Stats, stats_items
 
@@ -85,7 +86,7 @@ class BuildProgress:
         return not stopped
 
 
-class Progress:
+class Progress(Closing):
     """Shows the progress of a job; a context manager that finally removes its line."""
 
     def __init__(
@@ -140,10 +141,8 @@ class Progress:
             return f"{stats.frames_out} frames  {stats.fps_out:.1f} fps"
         return bar_line(stats.frames_out, self._total, stats.fps_out, "fps")
 
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
+    def close(self) -> None:
+        """Remove the line; further calls do nothing."""
         with suppress(OSError):
             self._redrawn.clear()
 

@@ -14,8 +14,8 @@ from streamdenoise.frame import Frame, bit_depth
 
 # Wang et al. 2004, "Image quality assessment: from error visibility to structural
 # similarity", section III.C: 11x11 Gaussian window of std 1.5, K1 and K2.
-_SSIM_WINDOW = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
-_SSIM_WINDOW /= _SSIM_WINDOW.sum()
+_GAUSSIAN = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+_SSIM_WINDOW = _GAUSSIAN / _GAUSSIAN.sum()
 _SSIM_K1, _SSIM_K2 = 0.01, 0.03
 
 

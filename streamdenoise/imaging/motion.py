@@ -72,7 +72,9 @@ class FlowEstimator:
         now, then = (_reduce(frame[whole], size, peak) for frame in (luma, last))
         # Set again, because the search of a small frame changes it for good.
         self._search.setFinestScale(_FINEST_SCALE)
-        fine = self._search.calc(now, then, None)  # pyright: ignore
+        # OpenCV's type stubs demand a flow to start from.
+        found = self._search.calc(now, then, None)  # pyright: ignore
+        fine = np.asarray(found, np.float32)
         followed = _warp(then, fine, cv2.INTER_LINEAR)
         cells = (luma.shape[1] // CELL, luma.shape[0] // CELL)
         left, left_by_zero = (_energy(now, x, cells) for x in (followed, then))

@@ -55,7 +55,8 @@ def estimate_noise_std(
         return 0.0
     # A few evenly spaced bands of blocks are enough, and keep large frames cheap.
     wanted = min(_MAX_BANDS, max(4, _MAX_BANDS_PIXELS // (width * _BLOCK)))
-    tops = np.unique(np.linspace(0, rows - 1, min(rows, wanted)).astype(int)) * _BLOCK
+    bands_at = np.linspace(0, rows - 1, min(rows, wanted), dtype=np.int64)
+    tops = np.unique(bands_at) * _BLOCK
     lines = scale * tops[:, None] + np.arange(scale * (_BLOCK + 2))
     bands = plane[lines, : scale * (columns * _BLOCK + 2)].astype(np.int16)
     if scale == 2:

@@ -4,11 +4,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
-from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError
-from streamdenoise.frame import Frame
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_sink, open_source
@@ -24,7 +21,6 @@ from streamdenoise.jobs.job import (
     renderer,
     view_info,
 )
-from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Output
@@ -144,7 +140,7 @@ def denoise_images(
                     target, source.info, copy_from=path, overwrite=config.overwrite
                 ) as sink,
             ):
-                pipeline = Pipeline(source, _each_alone(denoiser), [Output(sink)])
+                pipeline = Pipeline(source, denoiser, [Output(sink)], each_alone=True)
                 if switch is not None:
                     switch.attach(pipeline)
                 stats = pipeline.run(
@@ -159,28 +155,6 @@ def denoise_images(
             total.notes.extend(stats.notes)
         total.notes.extend(denoiser_notes(denoiser))
     return total
-
-
-def _each_alone(denoiser: Denoiser) -> FrameDenoiser:
-    """`denoiser`, but for unrelated images: each frame is the first of a video."""
-    return cast(FrameDenoiser, _EachAlone(denoiser))
-
-
-class _EachAlone:
-    psnr_estimate = None
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self._denoiser = denoiser
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._denoiser, name)
-
-    def process(self, frame: Frame) -> list[Frame]:
-        self._denoiser.reset()
-        return [*self._denoiser.process(frame), *self._denoiser.flush()]
-
-    def flush(self) -> list[Frame]:
-        return []
 
 
 def _image_target(config: ImageConfig) -> str:

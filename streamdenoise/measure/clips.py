@@ -1,13 +1,14 @@
 """Clips to measure with, as frames in memory.
 
 They are brought to a size by mirrored tiles or a crop, never by scaling, which would
-make them softer than real video is.
+make them softer than real video.
 """
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,12 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 
-SAMPLE = Path(__file__).parent.parent / "samples" / "cctv.mp4"
-"""The clean clip taken when none is given; it lies beside the package in a checkout."""
+SAMPLE = Path(str(files("streamdenoise"))).parent / "samples" / "cctv.mp4"
+"""The clean clip used when none is given; only a checkout has it, beside the package.
+"""
 
 TICK = Fraction(1, 25)
-"""Time base of clips brought to a size, a frame each."""
+"""Time base of clips brought to a size; each frame lasts one tick."""
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".y4m", ".ts")
 
@@ -30,10 +32,10 @@ VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".y4m", ".ts"
 def find_clips(path: Path) -> list[Path]:
     """The videos of a folder, sorted, or the one file.
 
-    The pictures of a folder without videos are taken too, each a clip of one frame.
+    If a folder has no videos, its images are clips of one frame each.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: There is none.
     """
     if path.is_file():
         return [path]
@@ -48,28 +50,33 @@ def find_clips(path: Path) -> list[Path]:
 
 
 def read_clip(path: Path, frames: int, pix_fmt: str = "yuv420p") -> list[Frame]:
-    """The first frames of a video, or a picture, in one of `PIX_FMTS`.
+    """The first frames of a video, or an image, in one of `PIX_FMTS`.
 
     Raises:
-        SourceError: it does not decode.
-        ConfigError: it has no frame.
+        SourceError: It does not decode.
+        ConfigError: It has no frame.
     """
     with open_source(str(path), ReadOptions(pix_fmt=pix_fmt)) as source:
         clip = list(itertools.islice(source, frames))
     if not clip:
-        raise ConfigError(f"{path} gave no frame; give a video")
+        raise ConfigError(f"{path} has no frames; give a video")
     return clip
 
 
 def clean_clip_path(clip: Path | None) -> tuple[Path, str]:
-    """The clean clip to measure with, and what to call it in a report.
+    """The clean clip to measure with, and its name for a report.
 
     Args:
-        clip: None takes the sample.
+        clip: None uses the sample.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: It does not exist.
     """
+    if clip is None and not SAMPLE.is_file():
+        raise ConfigError(
+            f"no clip is given, and the sample {SAMPLE.name} comes only with a "
+            "checkout; give a clean video with --clip"
+        )
     path = clip or SAMPLE
     if not path.is_file():
         raise ConfigError(f"the clean clip {path} is not there; give one with --clip")
@@ -80,9 +87,9 @@ def fit(frame: Frame, width: int, height: int) -> Frame:
     """A frame at another size, by mirrored tiles or a centered crop.
 
     Args:
-        frame: any of `PIX_FMTS`.
-        width: even, where there is chroma at half size.
-        height: the same.
+        frame: In any of `PIX_FMTS`.
+        width: In pixels; even if the chroma planes have half the size.
+        height: In pixels; even in the same case.
     """
     shapes = plane_shapes(frame.pix_fmt, width, height)
     return frame.with_planes(
@@ -93,7 +100,7 @@ def fit(frame: Frame, width: int, height: int) -> Frame:
 def resized_clip(
     source: Sequence[Frame], width: int, height: int, frames: int
 ) -> list[Frame]:
-    """`frames` long, there and back through the source, at a size as `fit` makes it."""
+    """A clip of `frames` frames, back and forth through the source, made to `fit`."""
     order = _mirrored(len(source), frames) if len(source) < frames else range(frames)
     return [
         replace(fit(source[i], width, height), index=n, pts=n, time_base=TICK)
@@ -102,7 +109,7 @@ def resized_clip(
 
 
 def noisy_clip(clean: Sequence[Frame], sigma: float) -> list[Frame]:
-    """The clip with white Gaussian noise of std `sigma` in 8-bit levels of RGB."""
+    """The clip with white Gaussian noise; `sigma` is in 8-bit levels of RGB."""
     rng = np.random.default_rng(0)
     return [add_gaussian_noise(frame, sigma, rng) for frame in clean]
 
@@ -116,7 +123,7 @@ def _fit(plane: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _mirrored(have: int, want: int) -> np.ndarray:
-    """Indices of a centered crop, or of tiles that are mirrored in turn."""
+    """Indices of a centered crop, or of tiles of which every second is mirrored."""
     if have >= want:
         return np.arange(want) + (have - want) // 4 * 2  # even: chroma stays in place
     index = np.arange(want) % (2 * have)

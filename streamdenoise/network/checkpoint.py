@@ -51,7 +51,7 @@ def load_checkpoint(path: Path) -> tuple[RecurrentDenoiser, dict[str, Any]]:
         The network and the provenance that was saved with it.
 
     Raises:
-        CheckpointError: the file is missing, damaged or of another architecture.
+        CheckpointError: the file is missing or damaged, or has another architecture.
     """
     try:
         with safe_open(path, "pt") as file:

@@ -1,4 +1,4 @@
-"""Timestamps of a stream that may be lost, come back and start anew."""
+"""Timestamps for a stream that may be lost and start again at another time."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -6,32 +6,31 @@ from fractions import Fraction
 from streamdenoise.frame import Frame
 
 _JUMP_S = 1.0
-"""A camera's clock that goes so much further than ours between two frames is not
-followed."""
+"""A step of the camera's clock that is longer than ours by this much is a jump."""
 
 _LATE_S = 1.0
-"""Frames that are older than what was shown last for so long have a new clock."""
+"""When frames have been older than the last one shown for this long, the camera's clock
+counts as a new one."""
 
 _DRIFT_S = 0.5
 _SMOOTHING_S = 60.0
 _SLEW = 0.01
-"""Cameras' clocks drift by seconds a day. Once they are `_DRIFT_S` off, on an average
-over `_SMOOTHING_S`, each step is made longer or shorter by `_SLEW`."""
+"""Cameras' clocks drift by seconds a day. Once one is off by `_DRIFT_S`, averaged over
+`_SMOOTHING_S`, each step is made longer or shorter by the fraction `_SLEW`."""
 
 
 class LiveClock:
-    """Gives every frame a pts that increases, keeps the camera's steps, and stays near
-    the wall clock, whatever the camera's own clock does.
+    """Gives frames timestamps that increase and stay near the wall clock.
 
-    The first frame is at 0. A frame whose own timestamp jumps, back or far ahead, goes
-    where the wall clock says: this is the one place that joins the sessions of a
-    `ReconnectingSource` to one timeline. So do frames that come after held pictures had
-    been shown in their place, as from a network that stalled: they are not left out,
-    and nobody has to wait for what is on the screen already.
+    Steps between frames are those of the camera's clock. The first frame is at 0. A
+    frame whose own timestamp jumps, back or far ahead, gets the wall clock's time: this
+    is the one place that joins the sessions of a `ReconnectingSource` to one timeline.
+    So do frames that arrive after held frames were shown in their place, as from a
+    network that stalled; none of them is dropped.
     """
 
     def __init__(self, time_base: Fraction) -> None:
-        """Make timestamps in units of `time_base`, in seconds."""
+        """`time_base` is the unit of the timestamps, in seconds."""
         self.time_base = time_base
         self._tick = float(time_base)
         self._zero: float | None = None
@@ -43,7 +42,7 @@ class LiveClock:
         self._last: int | None = None
 
     def stamp(self, frame: Frame) -> Frame:
-        """The same picture at its time on this clock; `captured_at` is when it came."""
+        """The frame with its time on this clock; it arrived at `captured_at`."""
         camera = float(frame.pts * frame.time_base)
         if self._zero is None:
             self._zero = frame.captured_at
@@ -59,7 +58,7 @@ class LiveClock:
         return self._at(frame, moment)
 
     def hold(self, frame: Frame, now: float) -> Frame:
-        """`frame` once more, at the moment `now` of ``time.monotonic()``."""
+        """`frame` once more, at the time `now` of ``time.monotonic()``."""
         return self._at(frame, now - (self._zero or 0.0))
 
     @property
@@ -67,7 +66,7 @@ class LiveClock:
         return 0.0 if self._last is None else self._last * self._tick
 
     def _slew(self, lead: float, step: float) -> None:
-        """Follow our clock slowly; `lead` is how far the camera's is ahead of it."""
+        """Follow our clock slowly; the camera's is ahead of it by `lead`."""
         share = min(1.0, max(0.0, step) / _SMOOTHING_S)
         self._lead += (lead - self._lead) * share
         if abs(self._lead) > _DRIFT_S and 0 < step < _JUMP_S:
@@ -76,7 +75,7 @@ class LiveClock:
             self._lead -= correction
 
     def _not_late(self, moment: float, camera: float, arrival: float) -> float:
-        """`moment`, or the time of arrival where something later was shown already."""
+        """`moment`, or the time of arrival if something later was shown already."""
         if self._last is None or moment > self._shown_s:
             self._late_since = None
             return moment

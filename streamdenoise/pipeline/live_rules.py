@@ -1,4 +1,4 @@
-"""What a pipeline does about a source that may be lost and come back."""
+"""Rules for a source that may be lost and come back, and the frames they change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -25,10 +25,10 @@ from streamdenoise.pipeline.writer import FramePair, Output, Writer
 log = logging.getLogger(__name__)
 
 _DRAIN_S = 0.7
-"""How long outputs of a live source may take to write what is queued."""
+"""Time for outputs of a live source to write their queued frames."""
 
 _BURST_FRAMES, _BURST_BYTES = 64, 1 << 27
-"""What a queue may hold briefly when a network delivers all at once after a stall."""
+"""Limits of a queue when a network delivers a burst of frames after a stall."""
 
 OnStats = Callable[[Stats], None]
 
@@ -51,6 +51,7 @@ class Pipeline:
         capacity: int = 4,
         reference: FindReference | None = None,
         live: LiveRules | None = None,
+        each_alone: bool = False,
         stats_interval_s: float = 0.25,
         drop_log_interval_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
@@ -62,12 +63,14 @@ class Pipeline:
             denoiser: Called by the thread that calls `run`.
             outputs: Each is written by a thread of its own; the first one counts as
                 "out" in the figures.
-            overflow: What full queues do; None blocks, or drops for a live source.
+            overflow: Policy of full queues; None blocks, or drops for a live source.
             capacity: Frames that each queue holds.
             reference: Finds clean frames, to measure the PSNR with; None shows the
                 denoiser's estimate.
             live: For a source that may be lost and come back; None is for a source
                 that is read to its end.
+            each_alone: Whether frames are images that have nothing to do with each
+                other: the denoiser is reset for each.
             stats_interval_s: Least time between two calls of `on_stats`.
             drop_log_interval_s: Least time between two log lines about drops; it grows
                 while drops continue.
@@ -81,6 +84,7 @@ class Pipeline:
         burst = _burst(source.info) if self._is_live else None
         self._overflow = overflow
         self._denoiser = denoiser
+        self._each_alone = each_alone
         self._prepare = rules.prepare
         self._live_frames = LiveFrames(rules, source.info.time_base)
         self._reader = Reader(
@@ -128,7 +132,7 @@ class Pipeline:
             The figures of the whole run.
 
         Raises:
-            Exception: What the source, the denoiser or a sink raised, unchanged.
+            Exception: Any error of the source, the denoiser or a sink, unchanged.
         """
         if self._has_run:
             raise RuntimeError("a pipeline runs once; make a new one")
@@ -180,6 +184,9 @@ class Pipeline:
                 noisy, reference = item
                 noisy = self._live_frames.stamp(noisy)
                 self._in_flight.add(noisy, reference)
+                if self._each_alone:
+                    self._emit(self._denoiser.flush())
+                    self._denoiser.reset()
                 self._emit(self._denoiser.process(noisy))
                 self._update(on_stats)
         except Exception as exc:
@@ -253,7 +260,7 @@ class Pipeline:
 
 
 def _burst(info: StreamInfo) -> int:
-    """How many frames a queue may hold briefly."""
+    """Most frames of a burst that a queue holds."""
     samples = sum(
         math.prod(s) for s in plane_shapes(info.pix_fmt, info.width, info.height)
     )

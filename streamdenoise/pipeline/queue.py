@@ -1,4 +1,4 @@
-"""The one thread boundary of a pipeline: a bounded queue that always ends."""
+"""The boundary between two threads of a pipeline: a bounded queue that always ends."""
 
 import time
 from collections import deque
@@ -9,29 +9,29 @@ from typing import Generic, TypeVar
 
 
 class Overflow(StrEnum):
-    """What a full queue does with a new frame."""
+    """Policy of a full queue."""
 
     BLOCK = "block"
-    """The producer waits: nothing is lost. For files."""
+    """The producer waits, and nothing is lost. For files."""
     DROP_OLDEST = "drop_oldest"
-    """The oldest waiting frame is discarded and counted. For live sources."""
+    """The oldest frame is discarded and counted. For live sources."""
 
 
 T = TypeVar("T")
 
 _BURST_S = 1.0
-"""A burst that takes the consumer longer than this is a lag."""
+"""If a burst takes the consumer longer than this, it is a lag."""
 
 
 class FrameQueue(Generic[T]):
     """A bounded first-in, first-out queue between one producer and one consumer.
 
-    The producer calls `put` until it has no more, then `close`, with its error if it
-    had one. The consumer iterates: it gets everything that was put, then the error is
-    raised again. A consumer that leaves early calls ``close(discard=True)``, which
-    wakes a producer that waits in `put`.
+    The producer calls `put` for each item, then `close`, with its error if it failed.
+    The consumer iterates over the items, and then the error is raised again. A consumer
+    that leaves early calls ``close(discard=True)``, which wakes a producer that waits
+    in `put`.
 
-    Every method may be called from any thread, also from a signal handler: the
+    Every method may be called from any thread, and from a signal handler: the
     condition's lock is re-entrant.
     """
 
@@ -46,12 +46,12 @@ class FrameQueue(Generic[T]):
         """Make an empty queue.
 
         Args:
-            capacity: Items that it holds.
-            overflow: What a full one does.
-            burst: Items that a queue which drops the oldest may hold for a moment, when
-                many come at once after a pause and the consumer was not behind before:
-                one that is fast enough gets them all. None is no more than `capacity`.
-            clock: Seconds.
+            capacity: Most items to hold.
+            overflow: Policy when it is full.
+            burst: Most items to hold briefly instead of dropping the oldest, when many
+                arrive at once after a pause and the consumer was not behind before. A
+                consumer that is fast enough gets them all. None means `capacity`.
+            clock: Returns seconds.
         """
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, got {capacity}")
@@ -68,10 +68,10 @@ class FrameQueue(Generic[T]):
         self._dropped = 0
 
     def put(self, item: T) -> bool:
-        """Append `item`; a full queue waits or drops its oldest, as its policy says.
+        """Append an item; if the queue is full, wait or drop the oldest one.
 
         Returns:
-            False when the queue is closed: the item was not taken, the producer
+            False if the queue is closed: the item was not taken, and the producer
             should end.
         """
         with self._changed:
@@ -88,24 +88,24 @@ class FrameQueue(Generic[T]):
             return True
 
     def _drop_oldest(self) -> None:
-        """Go back to `capacity`, unless this is a burst that the consumer works off."""
+        """Shrink to `capacity`, unless this is a burst that the consumer can handle."""
         now = self._clock()
         if self._over_since is None:
             self._over_since = now
         is_burst = len(self._items) <= self._burst
         if is_burst and not self._is_behind and now - self._over_since < _BURST_S:
             return
-        # From now on each frame has to be worth its place, until the queue is empty.
+        # From now on the oldest are dropped, until the queue has been empty.
         self._is_behind = True
         while len(self._items) > self._capacity:
             self._items.popleft()
             self._dropped += 1
 
     def take(self, timeout_s: float | None = None) -> T | None:
-        """The oldest item; None if none came in time, or none will (see `ended`).
+        """The oldest item; None if none arrived in time, or none will (see `ended`).
 
         Raises:
-            BaseException: The producer's error, once all items are taken.
+            BaseException: The producer's error, after the last item.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._items, timeout_s)
@@ -120,25 +120,29 @@ class FrameQueue(Generic[T]):
             return None
 
     def __iter__(self) -> Iterator[T]:
-        """Give the items in order; end, or raise the producer's error, once closed."""
+        """All items in order, until the queue is closed.
+
+        Raises:
+            BaseException: The producer's error, after the last item.
+        """
         while (item := self.take()) is not None or not self.ended:
             if item is not None:
                 yield item
 
     @property
     def ended(self) -> bool:
-        """Whether it is closed, and everything was taken."""
+        """Whether the queue is closed and empty."""
         with self._changed:
             return self._closed and not self._items
 
     def close(
         self, error: BaseException | None = None, *, discard: bool = False
     ) -> None:
-        """Take no more items; any number of times, the first error is kept.
+        """Take no more items; may be called repeatedly, and the first error is kept.
 
         Args:
-            error: What ended the producer; the consumer gets it after the items.
-            discard: Forget the waiting items and any error: the consumer is leaving.
+            error: Of the producer; the consumer gets it after the items.
+            discard: Drop the items and any error, as the consumer is leaving.
         """
         with self._changed:
             if discard:
@@ -151,12 +155,12 @@ class FrameQueue(Generic[T]):
 
     @property
     def error(self) -> BaseException | None:
-        """The producer's error that `__iter__` raises after the last item."""
+        """The producer's error, which the consumer gets after the last item."""
         return self._error
 
     @property
     def dropped(self) -> int:
-        """Items that the drop-oldest policy has discarded so far."""
+        """Number of items dropped because the queue was full."""
         return self._dropped
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from streamdenoise.pipeline.queue import FrameQueue
 from streamdenoise.pipeline.stats import RateMeter
 
 JOIN_TIMEOUT_S = 30.0
-"""How long a source may take to notice that it is no longer read."""
+"""Time for a source to notice that it is no longer read."""
 
 _LIVE_JOIN_TIMEOUT_S = 0.3
 """The same for a live source, whose thread is left behind after that."""
@@ -24,7 +24,7 @@ class Reader:
     """A source, its queue and its thread.
 
     The thread of a live source is a daemon: nothing can wake a thread that is blocked
-    in a network read, so it is left to end by itself.
+    in a network read, so it may outlive the pipeline.
 
     Attributes:
         queue: Frames and their references, in order; then the source's error, if any.
@@ -66,7 +66,7 @@ class Reader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Discard what was read ahead; may be called from any thread, repeatedly."""
+        """Discard the frames read ahead; may be called repeatedly from any thread."""
         self.queue.close(discard=True)
 
     def join(self) -> None:

@@ -1,6 +1,6 @@
-"""What clean is, for a PSNR that is measured and not guessed.
+"""Finds the clean version of each frame, to measure the PSNR with.
 
-Both classes are called once for each frame of a source, in order, and give the frame
+Both classes are called once for each frame of a source, in order, and return the frame
 to denoise together with its clean version.
 """
 
@@ -14,10 +14,10 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 
 
 class NoiseAdder:
-    """Makes the noisy frame itself, so that the source's own frame is the reference."""
+    """Adds noise to each frame; the frame itself is the reference."""
 
     def __init__(self, sigma: float, seed: int = 0) -> None:
-        """Take noise of std `sigma` in 8-bit levels of RGB, the same for a `seed`."""
+        """`sigma` is the std in 8-bit levels of RGB; `seed` repeats the noise."""
         self._sigma = sigma
         self._rng = np.random.default_rng(seed)
 
@@ -26,14 +26,14 @@ class NoiseAdder:
 
 
 class ReferenceReader:
-    """Finds each frame's clean version in a second stream, by `Frame.index`."""
+    """Finds the clean version of each frame in a second stream, by `Frame.index`."""
 
     def __init__(self, frames: Iterable[Frame]) -> None:
         self._frames: Iterator[Frame] = iter(frames)
         self._current: Frame | None = None
 
     def __call__(self, frame: Frame) -> tuple[Frame, Frame | None]:
-        """The frame, and its clean version or None once the reference has ended.
+        """The frame, and its clean version; None if the reference lacks it.
 
         Raises:
             ConfigError: The reference has another size or format.
@@ -43,7 +43,7 @@ class ReferenceReader:
             if self._current is None:
                 return frame, None
         clean = self._current
-        if clean.index > frame.index:  # the reference lost this frame
+        if clean.index > frame.index:  # the reference lacks this frame
             return frame, None
         if clean.pix_fmt != frame.pix_fmt or clean.planes[0].shape != (
             frame.planes[0].shape

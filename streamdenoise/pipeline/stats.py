@@ -11,14 +11,14 @@ LATENCY_BOUNDS_MS = (
     *(5.0, 10.0, 20.0, 33.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0),
     *(500.0, 750.0, 1000.0, 2000.0, 5000.0, 10000.0),
 )
-"""Upper ends of the classes in which latencies are counted."""
+"""Upper bounds of the histogram of latencies."""
 
 _SILENCE_S, _SILENCE_GAPS = 2.0, 3
-"""Nothing for so long, and for so many times the usual gap, is a rate of 0."""
+"""After a silence this long, and this many times the usual gap, the rate is 0."""
 
 
 class RateMeter:
-    """Frames per second over the last `window` frames, from gaps, not stamps."""
+    """Frames per second, from the gaps between the last `window` frames."""
 
     def __init__(
         self, window: int = 60, clock: Callable[[], float] = time.monotonic
@@ -27,12 +27,12 @@ class RateMeter:
         self._clock = clock
 
     def tick(self) -> None:
-        """Count one frame now."""
+        """Count a frame now."""
         self._stamps.append(self._clock())
 
     @property
     def fps(self) -> float:
-        """Measured rate in Hz; 0.0 before the second frame, and after the last."""
+        """Rate in Hz; 0.0 before the second frame, and some time after the last."""
         if len(self._stamps) < 2:
             return 0.0
         elapsed = self._stamps[-1] - self._stamps[0]
@@ -45,24 +45,24 @@ class RateMeter:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How old frames were, from their capture to where they are counted."""
+    """Ages of frames, from capture to the place where they are counted."""
 
     p50_ms: float = 0.0
     p95_ms: float = 0.0
     p99_ms: float = 0.0
     max_ms: float = 0.0
-    """Of the last frames, like the percentiles."""
+    """Of the last frames, as the percentiles are."""
     counts: tuple[int, ...] = (0,) * len(LATENCY_BOUNDS_MS)
-    """How many frames of the whole run were at most as old as each bound, cumulative.
+    """Frames of the whole run that were at most as old as each of `LATENCY_BOUNDS_MS`.
     """
     count: int = 0
-    """Frames of the whole run."""
+    """All frames of the run."""
     sum_ms: float = 0.0
-    """Of the whole run."""
+    """Sum of the ages of all frames."""
 
 
 class LatencyMeter:
-    """Percentiles of the last `window` latencies, and counts of all of them."""
+    """Collects latencies: percentiles of the last `window`, and counts of all."""
 
     def __init__(self, window: int = 600) -> None:
         self._samples: deque[float] = deque(maxlen=window)
@@ -100,66 +100,66 @@ class LatencyMeter:
 
 @dataclass(frozen=True, slots=True)
 class OutputStats:
-    """How one output of a pipeline fares."""
+    """The figures of one output."""
 
     name: str
-    """Its target, without credentials."""
+    """Target, without credentials."""
     frames: int = 0
-    """Written so far, held pictures too."""
+    """Frames written so far, held ones included."""
     dropped: int = 0
-    """Not written, because it was slow or away."""
+    """Frames not written because the output was slow or away."""
     queued: int = 0
-    """Frames that wait for it now."""
+    """Frames in its queue now."""
     reconnects: int = 0
     error: str = ""
-    """Why it is away or has ended; empty while it works."""
+    """Why the output is away or has ended; empty while it works."""
     latency: Latency = field(default_factory=Latency)
 
 
 @dataclass(slots=True)
 class Stats:
-    """A snapshot of a pipeline, given to `on_stats` and returned by `run`."""
+    """A snapshot of a pipeline, passed to `on_stats` and returned by `run`."""
 
     frames_in: int = 0
     frames_out: int = 0
     """Written by the first output."""
     drops: dict[str, int] = field(default_factory=dict[str, int])
-    """Frames that the source gave and that were not written, by cause: `denoising` and
-    `writing` were too slow, `load` was shed."""
+    """Frames of the source that were not written, by cause: `denoising` or `writing`
+    was too slow, or they were left out to shed `load`."""
     fps_in: float = 0.0
     fps_out: float = 0.0
     latency: Latency = field(default_factory=Latency)
     """Of the first output."""
     sigma: float = 0.0
-    """Noise level in 8-bit levels of RGB, told or estimated."""
+    """Noise level in 8-bit levels of RGB, given or estimated."""
     strength: float = 1.0
-    """Factor on the noise level that the denoiser works with."""
+    """Factor on the noise level."""
     psnr_in_db: float | None = None
     psnr_out_db: float | None = None
     psnr_is_estimate: bool = True
-    """False when the PSNR is measured against a reference (DESIGN: honest PSNR)."""
+    """False if the PSNR is measured against a reference."""
     elapsed_s: float = 0.0
     frame_age_s: float = 0.0
-    """Since the source gave its last frame, or since the start."""
+    """Time since the last frame of the source, or since the start."""
     reconnects: int = 0
-    """How often the source was lost and came back."""
+    """Number of times that the source was lost and came back."""
     source_error: str = ""
-    """Why the source is away; empty while it gives frames."""
+    """Why the source is away; empty while frames arrive."""
     load_step: str = ""
-    """What was switched off to keep up; empty when nothing is."""
+    """The reduction that is active to keep up; empty at full quality."""
     outputs: tuple[OutputStats, ...] = ()
     notes: list[str] = field(default_factory=list[str])
 
     @property
     def dropped(self) -> int:
-        """Frames that the source gave and that were not written."""
+        """Frames of the source that were not written."""
         return sum(self.drops.values())
 
 
 def stats_items(stats: Stats) -> tuple[str, ...]:
-    """The figures of a running pipeline as short pieces of text.
+    """The figures of a running pipeline as short texts.
 
-    A PSNR that was not measured against a reference is marked ``est.``.
+    A PSNR that is not measured against a reference is marked ``est.``.
     """
     items = [
         f"in {stats.fps_in:.1f} out {stats.fps_out:.1f} fps",

@@ -20,7 +20,7 @@ Render = Callable[[Frame, Frame, Stats], Frame]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A sink, and what is written to it."""
+    """A sink, and how its frames are rendered."""
 
     sink: Sink
     render: Render | None = None
@@ -30,7 +30,7 @@ class Output:
 
 
 class FramePair(NamedTuple):
-    """What every output is given."""
+    """A frame before and after denoising, as every output gets it."""
 
     noisy: Frame
     clean: Frame
@@ -91,7 +91,7 @@ class Writer:
         return not self._thread.is_alive()
 
     def interrupt(self) -> None:
-        """Discard what is queued, and end a wait for the network."""
+        """Discard the queued frames, and end a wait for the network."""
         self.queue.close(discard=True)
         if self._recovering is not None:
             self._is_interrupted = True

@@ -19,8 +19,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from streamdenoise.errors import mask_credentials
 from streamdenoise.machine import package_versions
+from streamdenoise.masking import mask_credentials
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, OutputStats, Stats
 from streamdenoise.service.machine_health import MachineHealth
 

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 from streamdenoise._version import __version__
 from streamdenoise.contexts import Closing
-from streamdenoise.errors import ConfigError, mask_credentials
+from streamdenoise.errors import ConfigError
+from streamdenoise.masking import mask_credentials
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, Stats
 from streamdenoise.service.machine_health import HealthMeter
 from streamdenoise.service.prometheus import Snapshot, exposition

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from streamdenoise.errors import mask_credentials
+from streamdenoise.masking import mask_credentials
 
 log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import pytest
 from streamdenoise.console.progress import Progress, summary
 from streamdenoise.frame import StreamInfo
 from streamdenoise.pipeline.stats import Stats
+from tests.support.clock import Clock
 
 
 class Terminal(io.StringIO):
@@ -33,11 +34,11 @@ def test_a_terminal_gets_one_line_that_is_redrawn_and_removed():
 
 
 def test_a_log_gets_a_line_every_half_minute():
-    stream, now = io.StringIO(), [0.0]
-    progress = Progress(stream=stream, clock=lambda: now[0])
+    stream, clock = io.StringIO(), Clock(0.0)
+    progress = Progress(stream=stream, clock=clock)
     progress.opened(info(None))
     for second in range(100):
-        now[0] = float(second)
+        clock.now = float(second)
         progress.update(Stats(frames_out=second * 10, fps_out=10.0))
     assert stream.getvalue() == (
         "300 frames  10.0 fps\n600 frames  10.0 fps\n900 frames  10.0 fps\n"
@@ -83,7 +84,7 @@ def test_a_full_disk_under_stderr_does_not_end_the_job():
         def write(self, text: str) -> int:
             raise OSError(28, "No space left on device")
 
-    now = [0.0]
-    with Progress(stream=Full(), clock=lambda: now[0]) as progress:
-        now[0] = 31.0
+    clock = Clock(0.0)
+    with Progress(stream=Full(), clock=clock) as progress:
+        clock.now = 31.0
         progress.update(Stats())

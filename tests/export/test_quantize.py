@@ -22,6 +22,11 @@ def rounded(value: Any, low: float, high: float) -> Any:
     return ops.fake_quantize(value, *bounds, 256)
 
 
+def model_of(results: list, parameters: list) -> ov.Model:
+    # The type stubs of OpenVINO confuse its two classes of this name.
+    return ov.Model(results, parameters)  # pyright: ignore[reportGeneralTypeIssues]
+
+
 def outputs(model: ov.Model, *inputs: np.ndarray) -> list[np.ndarray]:
     compiled = ov.Core().compile_model(
         model.clone(), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
@@ -38,7 +43,7 @@ def test_rows_equal_a_shuffle() -> None:
         torch.testing.assert_close(ConvToRows(convolution)(x), expected)
 
 
-def test_the_network_stays_as_it_is_when_rows_are_made_of_it() -> None:
+def test_with_rows_leaves_the_network_unchanged() -> None:
     net = RecurrentDenoiser(ModelSpec(noise_map=4))
     names = list(net.state_dict())
     assert isinstance(with_rows(net).up, ConvToRows)
@@ -49,7 +54,7 @@ def test_the_network_stays_as_it_is_when_rows_are_made_of_it() -> None:
 def test_parts_of_one_tensor_get_one_range() -> None:
     a, b = (ops.parameter([1, 2, 1, 3], np.float32) for _ in range(2))
     parts = [rounded(a, -1.0, 0.5), ops.reshape(rounded(b, -0.5, 2.0), [1, 2, 1, 3], 0)]
-    model = ov.Model([ops.concat(parts, 2)], [a, b])
+    model = model_of([ops.concat(parts, 2)], [a, b])
     _unite_ranges(model)
     roundings = [op for op in model.get_ops() if op.get_type_name() == "FakeQuantize"]
     ranges = {
@@ -62,16 +67,16 @@ def test_parts_of_one_tensor_get_one_range() -> None:
     assert low / ((high - low) / 255) == pytest.approx(round(low / (high - low) * 255))
 
 
-def test_ranges_stay_where_not_all_parts_are_rounded() -> None:
+def test_ranges_stay_if_not_all_parts_are_rounded() -> None:
     a = ops.parameter([1, 2, 1, 3], np.float32)
-    model = ov.Model([ops.concat([rounded(a, -1.0, 0.5), ops.abs(a)], 2)], [a])
+    model = model_of([ops.concat([rounded(a, -1.0, 0.5), ops.abs(a)], 2)], [a])
     x = RNG.normal(size=(1, 2, 1, 3)).astype(np.float32)
     before = outputs(model, x)
     _unite_ranges(model)
     np.testing.assert_array_equal(outputs(model, x)[0], before[0])
 
 
-def test_features_are_rounded_once_and_hidden_ones_are_a_part_of_them() -> None:
+def test_features_are_rounded_once_and_hidden_ones_are_part_of_them() -> None:
     x = ops.parameter([1, 8, 4, 4], np.float32)
     features = ops.relu(x)
     roundings = [rounded(features, 0.0, 2.0) for _ in range(2)]
@@ -83,7 +88,7 @@ def test_features_are_rounded_once_and_hidden_ones_are_a_part_of_them() -> None:
     ]
     part = [np.array([n], np.int64) for n in (0, 4, 1, 1)]
     hidden = ops.transpose(ops.slice(features, *part), np.array([0, 2, 3, 1]))
-    model = ov.Model([*readers, hidden], [x])
+    model = model_of([*readers, hidden], [x])
     values = RNG.normal(size=(1, 8, 4, 4)).astype(np.float32)
     before = outputs(model, values)
     _round_once(model)

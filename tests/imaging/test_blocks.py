@@ -11,7 +11,7 @@ from streamdenoise.network.packing import LAYOUT_CHANNELS, pack, transform
 def random_planes(
     channels: int, dtype: type = np.uint8, height: int = 6, width: int = 10
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Empty blocks, and planes that fit them."""
+    """Empty blocks, and planes that match them."""
     rng = np.random.default_rng(channels)
     blocks = np.zeros((height, width, channels), dtype)
     shapes = plane_shapes_of(blocks)
@@ -38,7 +38,7 @@ def test_scattering_inverts_gathering(channels: int, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("layout", ["yuv420", "rgb", "gray"])
-def test_order_is_that_of_the_network(layout: str) -> None:
+def test_the_order_matches_the_network(layout: str) -> None:
     blocks, planes = random_planes(LAYOUT_CHANNELS[layout], np.float32)
     gather_blocks(planes, blocks)
     tensors = [torch.from_numpy(plane)[None, None] for plane in planes]
@@ -49,7 +49,7 @@ def test_order_is_that_of_the_network(layout: str) -> None:
     torch.testing.assert_close(pack(tuple(tensors))[0], transformed)
 
 
-def test_any_memory_can_be_gathered() -> None:
+def test_any_memory_layout_can_be_gathered() -> None:
     blocks, planes = random_planes(24)
     gather_blocks(planes, blocks)
     expected = blocks.copy()
@@ -64,7 +64,7 @@ def test_any_memory_can_be_gathered() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["shape", "dtype"])
-def test_planes_that_do_not_fit_are_refused(wrong: str) -> None:
+def test_planes_of_another_shape_or_type_are_rejected(wrong: str) -> None:
     blocks, planes = random_planes(24)
     planes[1] = planes[1][:-1] if wrong == "shape" else planes[1].astype(np.uint16)
     with pytest.raises(TypeError, match=r"a plane must be \(12, 20\) uint8, got"):

@@ -104,6 +104,6 @@ def test_ssim_falls_with_noise_and_is_averaged_over_frames() -> None:
         lambda: plane_psnrs(frame((1, 1, 1)), frame((1,), "gray")),
     ],
 )
-def test_what_cannot_be_compared_is_a_value_error(call: object) -> None:
+def test_clips_that_cannot_be_compared_raise_value_error(call: object) -> None:
     with pytest.raises(ValueError, match=r"shape|frames|11x11"):
         call()  # type: ignore[operator]

@@ -13,37 +13,38 @@ from streamdenoise.imaging.motion import (
     StateWarper,
     luma_of,
 )
-from streamdenoise.network.model import ModelSpec
+from streamdenoise.network.model import ModelSpec, State
 from streamdenoise.network.packing import pack
 from train.warp_state import find_flows, warp_state
 
 
 def scene(height: int = 480, width: int = 640, seed: int = 0) -> np.ndarray:
-    """A smooth random picture in [0, 1]."""
+    """A smooth random image in [0, 1]."""
     rng = np.random.default_rng(seed)
     noise = rng.random((height, width)).astype(np.float32)
-    picture = sum(cv2.GaussianBlur(noise, (0, 0), r) * r for r in (1.2, 4, 12))
-    return (picture - picture.min()) / (picture.max() - picture.min())
+    layers = [cv2.GaussianBlur(noise, (0, 0), r) * r for r in (1.2, 4, 12)]
+    image = np.sum(layers, 0)
+    return (image - image.min()) / (image.max() - image.min())
 
 
-def shifted(picture: np.ndarray, right: float, down: float) -> np.ndarray:
+def shifted(image: np.ndarray, right: float, down: float) -> np.ndarray:
     matrix = np.array([[1, 0, right], [0, 1, down]], np.float32)
-    size = (picture.shape[1], picture.shape[0])
+    size = (image.shape[1], image.shape[0])
     return cv2.warpAffine(
-        picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
     )
 
 
-def shown(picture: np.ndarray, sigma: float = 0.0, peak: int = 255) -> np.ndarray:
+def shown(image: np.ndarray, sigma: float = 0.0, peak: int = 255) -> np.ndarray:
     rng = np.random.default_rng(5)
-    levels = (picture * 200 + 20 + rng.normal(0, sigma, picture.shape)) * peak / 255
+    levels = (image * 200 + 20 + rng.normal(0, sigma, image.shape)) * peak / 255
     return levels.round().clip(0, peak).astype(np.uint8 if peak == 255 else np.uint16)
 
 
 @pytest.mark.parametrize("sigma", [2, 20])
 @pytest.mark.parametrize("peak", [255, 1023])
 @pytest.mark.parametrize(("right", "down"), [(0.6, -0.4), (3.3, 1.7), (-11.2, 7.0)])
-def test_finds_where_a_noisy_picture_came_from(
+def test_finds_the_motion_of_a_noisy_image(
     right: float, down: float, peak: int, sigma: float
 ) -> None:
     last, now = scene(), shifted(scene(), right, down)
@@ -56,12 +57,12 @@ def test_finds_where_a_noisy_picture_came_from(
 
 @pytest.mark.parametrize("sigma", [0, 5, 40])
 def test_noise_does_not_move(sigma: float) -> None:
-    for picture in (scene(), np.full((480, 640), 0.5, np.float32)):
-        flow = FlowEstimator().flow(shown(picture, sigma), shown(picture), 255)
+    for image in (scene(), np.full((480, 640), 0.5, np.float32)):
+        flow = FlowEstimator().flow(shown(image, sigma), shown(image), 255)
         assert flow is None or (flow != 0).any(-1).mean() < 0.02
 
 
-def test_each_thing_moves_by_itself() -> None:
+def test_each_object_has_its_own_motion() -> None:
     background, thing = 0.3 + 0.2 * scene(), scene(200, 240, seed=9)
     last, now = background.copy(), shifted(background, -1.5, 0)
     last[120:320, 200:440] = thing
@@ -98,7 +99,7 @@ def test_a_search_does_not_depend_on_earlier_ones() -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 1600), (24, 40), (40, 40), (48, 2400)])
-def test_any_size_is_searched_or_left(shape: tuple[int, int]) -> None:
+def test_any_size_is_searched_or_skipped(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(4)
     now, last = rng.integers(0, 256, (2, *shape)).astype(np.uint8)
     flow = FlowEstimator().flow(now, last, 255)
@@ -106,13 +107,13 @@ def test_any_size_is_searched_or_left(shape: tuple[int, int]) -> None:
 
 
 def random_state(height: int, width: int) -> dict[str, np.ndarray]:
-    """A state as backends hold it, smooth as pictures are."""
+    """A smooth state in the format of backends."""
     state = {}
     for name, (channels, part) in ModelSpec().state_channels().items():
         planes = [scene(height // part, width // part, c) for c in range(channels)]
         state[name] = np.stack(planes, -1)[None]
-    pictures = [scene(height, width), *2 * [scene(height // 2, width // 2)]]
-    gather_blocks(pictures, state["fused"][0])
+    images = [scene(height, width), *2 * [scene(height // 2, width // 2)]]
+    gather_blocks(images, state["fused"][0])
     state["frames"] *= 9
     return state
 
@@ -124,11 +125,14 @@ def planes_of(blocks: np.ndarray) -> list[np.ndarray]:
     return planes
 
 
-def packed_state(state: dict[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
-    """The same state as the network holds it."""
+def packed_state(state: dict[str, np.ndarray]) -> State:
+    """The same state in the format of the network."""
     planes = tuple(torch.from_numpy(p)[None, None] for p in planes_of(state["fused"]))
-    rest = [state[name] for name in ("frames", "hidden", "hidden_low")]
-    return pack(planes), *(torch.from_numpy(array.copy()) for array in rest)
+    frames, hidden, low = (
+        torch.from_numpy(state[name].copy())
+        for name in ("frames", "hidden", "hidden_low")
+    )
+    return pack(planes), frames, hidden, low
 
 
 def test_state_warps_as_in_training() -> None:
@@ -177,7 +181,7 @@ def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
 
 
 @pytest.mark.parametrize("size", [96, 128])
-def test_half_precision_of_the_network_does_not_reach_the_warp(size: int) -> None:
+def test_the_warp_ignores_the_half_precision_of_the_network(size: int) -> None:
     state = packed_state(random_state(size, size))
     flow = torch.full((1, 2, size // 8, size // 8), 1.5)
     steps = torch.tensor([1])
@@ -194,11 +198,11 @@ def test_half_precision_of_the_network_does_not_reach_the_warp(size: int) -> Non
     torch.testing.assert_close(found, found_half)
 
 
-def test_training_follows_motion_where_it_is_told_to() -> None:
+def test_training_searches_motion_only_where_steps_say_so() -> None:
     last, now = scene(128, 128), shifted(scene(128, 128), 3, -2)
     frames = [
-        torch.from_numpy(shown(picture)[None, None] / np.float32(255))
-        for picture in (now, last)
+        torch.from_numpy(shown(image)[None, None] / np.float32(255))
+        for image in (now, last)
     ]
     gray = torch.full((1, 1, 64, 64), 0.5)
     packed_now, packed_last = (pack((frame, gray, gray)) for frame in frames)
@@ -215,7 +219,7 @@ def test_training_follows_motion_where_it_is_told_to() -> None:
     assert find_flows(FlowEstimator(), noisy, noisy, torch.tensor([1, 1, 1])) is None
 
 
-def test_motion_is_looked_for_in_luma_or_the_mean_of_rgb() -> None:
+def test_motion_is_searched_in_luma_or_the_mean_of_rgb() -> None:
     planes = [np.full((8, 16), level, np.uint8) for level in (30, 60, 120)]
     np.testing.assert_array_equal(luma_of(planes), np.full((8, 16), 70))
     y, u, v = planes[0], planes[1][::2, ::2], planes[2][::2, ::2]

@@ -25,7 +25,7 @@ FORMATS = ["yuv420p", "yuv420p10le", "gray", "gray10le", "rgb24"]
 def flat(
     pix_fmt: str, levels: tuple[int, ...], color: ColorInfo, size: int = 256
 ) -> Frame:
-    """A frame of one color; `levels` are 8-bit code values, one a plane."""
+    """A frame of one color; `levels` has an 8-bit code value for each plane."""
     depth = bit_depth(pix_fmt)
     dtype = np.uint8 if depth == 8 else np.uint16
     shapes = plane_shapes(pix_fmt, size, size)
@@ -48,7 +48,7 @@ def sigmas_of(
 
 @pytest.mark.parametrize("color", COLORS)
 @pytest.mark.parametrize("pix_fmt", FORMATS)
-def test_mean_and_std_are_as_told(pix_fmt: str, color: ColorInfo) -> None:
+def test_mean_and_std_are_as_given(pix_fmt: str, color: ColorInfo) -> None:
     frame = gray(pix_fmt, color)
     noisy = add_gaussian_noise(frame, 10, np.random.default_rng(1))
     unit = 2 ** (bit_depth(pix_fmt) - 8)
@@ -72,7 +72,7 @@ def test_plane_sigmas_of_bt709_limited_are_the_textbook_ones() -> None:
     ("width", "height", "same", "ratio"),
     [(640, 480, 6, 1.0), (720, 576, 5, 1.0), (1280, 720, 1, 1.12)],
 )
-def test_untagged_noise_is_that_of_the_matrix_for_the_size(
+def test_untagged_noise_follows_the_matrix_for_the_size(
     width: int, height: int, same: int, ratio: float
 ) -> None:
     untagged = plane_sigmas(25, ColorInfo(), width, height)
@@ -137,7 +137,7 @@ def test_noise_is_clipped_to_the_range_of_rgb() -> None:
 
 
 @pytest.mark.parametrize("pix_fmt", FORMATS)
-def test_odd_sizes_and_the_moment_are_kept(pix_fmt: str) -> None:
+def test_odd_sizes_and_timestamps_are_kept(pix_fmt: str) -> None:
     frame = gray(pix_fmt, size=33)
     noisy = add_gaussian_noise(frame, 25, np.random.default_rng(6))
     assert [p.shape for p in noisy.planes] == [p.shape for p in frame.planes]

@@ -7,7 +7,7 @@ from streamdenoise.imaging.noise_level import NoiseEstimator, estimate_noise_std
 from streamdenoise.imaging.scene_cut import SceneCutDetector
 
 
-def picture(height: int = 240, width: int = 320) -> np.ndarray:
+def image(height: int = 240, width: int = 320) -> np.ndarray:
     """Smooth shading with a few edges, in [0, 1]."""
     rows, columns = np.indices((height, width))
     shade = 0.5 + 0.2 * np.sin(rows / 40) * np.cos(columns / 30)
@@ -18,15 +18,15 @@ def picture(height: int = 240, width: int = 320) -> np.ndarray:
 @pytest.mark.parametrize("peak", [255, 1023])
 def test_white_noise_within_a_tenth(sigma: int, peak: int) -> None:
     rng = np.random.default_rng(sigma)
-    noisy = 0.2 + 0.5 * picture() + rng.normal(0, sigma / 255, (240, 320))
+    noisy = 0.2 + 0.5 * image() + rng.normal(0, sigma / 255, (240, 320))
     dtype = np.uint8 if peak == 255 else np.uint16
     plane = (noisy * peak).round().clip(0, peak).astype(dtype)
     assert estimate_noise_std(plane, peak) * 255 == pytest.approx(sigma, rel=0.1)
     assert estimate_noise_std(plane, peak, 2) * 255 == pytest.approx(sigma, rel=0.2)
 
 
-def test_clean_picture_has_next_to_no_noise() -> None:
-    plane = (picture() * 255).round().clip(0, 255).astype(np.uint8)
+def test_a_clean_image_has_next_to_no_noise() -> None:
+    plane = (image() * 255).round().clip(0, 255).astype(np.uint8)
     assert estimate_noise_std(plane, 255) * 255 < 1.0
 
 
@@ -56,7 +56,9 @@ def test_saturated_blocks_do_not_hide_the_noise() -> None:
 
 
 @pytest.mark.parametrize("sigma", [5, 30, 50])
-def test_clipping_of_dark_and_bright_parts_is_no_less_noise(sigma: int) -> None:
+def test_clipping_of_dark_and_bright_parts_does_not_lower_the_estimate(
+    sigma: int,
+) -> None:
     rng = np.random.default_rng(sigma)
     levels = np.repeat(np.linspace(0, 255, 320)[None], 240, 0)
     noisy = (levels + rng.normal(0, sigma, levels.shape)).clip(0, 255)
@@ -75,7 +77,7 @@ def test_black_bars_do_not_hide_the_noise() -> None:
 
 @pytest.mark.parametrize(("background", "sigma"), [(19, 1.5), (22, 3), (25, 4)])
 @pytest.mark.parametrize("full_range", [True, False])
-def test_a_few_bright_windows_at_night_are_no_noise(
+def test_a_few_bright_windows_at_night_are_not_noise(
     background: int, sigma: float, full_range: bool
 ) -> None:
     rng = np.random.default_rng(0)
@@ -104,11 +106,11 @@ def test_estimator_smooths_over_time_and_forgets_on_reset() -> None:
     assert estimator.update([plane(5)], 255)[0] * 255 == pytest.approx(5, rel=0.1)
 
 
-def test_cut_is_seen_and_noise_motion_and_fades_are_not() -> None:
+def test_cuts_are_detected_but_not_noise_motion_or_fades() -> None:
     rng = np.random.default_rng(0)
 
     def luma(shift: int, level: float = 1.0, turned: bool = False) -> np.ndarray:
-        base = np.roll(picture(), shift, 1)
+        base = np.roll(image(), shift, 1)
         base = 1.2 - base[::-1] if turned else base
         noisy = level * base * 200 + rng.normal(0, 25, base.shape)
         return noisy.round().clip(0, 255).astype(np.uint8)

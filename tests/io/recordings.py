@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -14,6 +14,8 @@ import av.error
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.protocols import Sink
+from streamdenoise.io.recording.retention import Keep
+from streamdenoise.io.recording.segments import SegmentSink
 from tests.support.frames import make_frame, noise_frame
 
 RATE = 10
@@ -23,6 +25,7 @@ NOISE_INFO = StreamInfo(
 )
 FAST = EncoderConfig("x264", crf=10, preset="ultrafast")
 LEVELS = 200
+NO_LIMIT = Keep()
 START = datetime(2031, 5, 7, 23, 59, 0)
 
 
@@ -55,6 +58,21 @@ class WallClock:
 
     def __call__(self) -> datetime:
         return self.moment
+
+
+def segment_sink(
+    pattern: str,
+    *,
+    info: StreamInfo = INFO,
+    segment_s: float = 1,
+    keep: Keep = NO_LIMIT,
+    encoder: EncoderConfig = FAST,
+    now: Callable[[], datetime] = datetime.now,
+) -> SegmentSink:
+    """A sink for segments of a second that are all kept, unless given otherwise."""
+    return SegmentSink(
+        pattern, info, segment_s=segment_s, keep=keep, encoder=encoder, now=now
+    )
 
 
 def decode(path: Path) -> tuple[list[int], list[float], bool]:

@@ -15,7 +15,6 @@ from streamdenoise.errors import SinkError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.protocols import Sink
 from streamdenoise.io.recording.retention import Keep
-from streamdenoise.io.recording.segments import SegmentSink
 from streamdenoise.io.sinks.file import FileSink
 from tests.conftest import skip_or_fail
 from tests.io.recordings import (
@@ -30,6 +29,7 @@ from tests.io.recordings import (
     make_old,
     noise,
     record,
+    segment_sink,
     write_all,
 )
 
@@ -59,13 +59,11 @@ def test_the_oldest_recordings_make_room_on_a_full_disk(
     """Records about 6 MB in segments of 0.35 MB to a disk of 2 MB."""
     clock = WallClock()
     (small_disk / f"diary{ending}").write_bytes(b"not a recording")
-    sink = SegmentSink(
+    sink = segment_sink(
         f"{small_disk}/%H-%M-%S{ending}",
-        NOISE_INFO,
-        segment_s=1,
         keep=Keep.parse(["1TB"]),
-        encoder=FAST,
         now=clock,
+        info=NOISE_INFO,
     )
     record(sink, (noise(n) for n in range(180)), clock)
     names = files(small_disk)
@@ -81,13 +79,8 @@ def test_the_oldest_recordings_make_room_on_a_full_disk(
 @pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
 def test_a_full_disk_without_limits_is_an_error(small_disk: Path, ending: str) -> None:
     clock = WallClock()
-    sink = SegmentSink(
-        f"{small_disk}/%H-%M-%S{ending}",
-        NOISE_INFO,
-        segment_s=600,
-        keep=Keep(),
-        encoder=FAST,
-        now=clock,
+    sink = segment_sink(
+        f"{small_disk}/%H-%M-%S{ending}", segment_s=600, now=clock, info=NOISE_INFO
     )
     with sink:
         number = fill(sink)
@@ -131,13 +124,12 @@ def test_recording_fails_when_other_files_fill_the_disk(small_disk: Path) -> Non
     old = [f"0{hour}-00-00.mkv" for hour in range(8)]
     for age_s, name in enumerate(reversed(old), start=60):
         make_old(small_disk / name, age_s, bytes(100_000))
-    sink = SegmentSink(
+    sink = segment_sink(
         f"{small_disk}/%H-%M-%S.mkv",
-        NOISE_INFO,
         segment_s=600,
         keep=Keep.parse(["1TB"]),
-        encoder=FAST,
         now=clock,
+        info=NOISE_INFO,
     )
     with sink:
         write_all(sink, range(5))

@@ -90,6 +90,17 @@ def retrying(target: Target, reconnect: Reconnect | None = None) -> RetryingSink
     )
 
 
+def publishing(url: str, backoff: Backoff) -> RetryingSink:
+    return RetryingSink(
+        lambda interruption: open_sink(
+            url, INFO, encoder=FAST, interruption=interruption
+        ),
+        url,
+        reconnect=Reconnect(),
+        backoff=backoff,
+    )
+
+
 def test_a_sink_recovers(
     target: Target, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -274,14 +285,7 @@ def test_a_server_that_restarts() -> None:
     server = RTSPServer()
     with server:
         url = f"rtsp://127.0.0.1:{server.port}/a"
-        sink = RetryingSink(
-            lambda interruption: open_sink(
-                url, INFO, encoder=FAST, interruption=interruption
-            ),
-            url,
-            reconnect=Reconnect(),
-            backoff=Backoff(0.1, 0.4),
-        )
+        sink = publishing(url, Backoff(0.1, 0.4))
         written = 0
         for _ in range(25):
             sink.write(frame_at(written, INFO))
@@ -311,14 +315,7 @@ def test_closing_while_connecting() -> None:
     """Like a pipeline: interrupt the writing thread, then close the sink."""
     with RTSPServer() as server:
         url = f"rtsp://127.0.0.1:{server.port}/a"
-        sink = RetryingSink(
-            lambda interruption: open_sink(
-                url, INFO, encoder=FAST, interruption=interruption
-            ),
-            url,
-            reconnect=Reconnect(),
-            backoff=Backoff(0.05, 0.05),
-        )
+        sink = publishing(url, Backoff(0.05, 0.05))
         server.kill()
         while not sink.error:
             sink.write(FRAME)

@@ -1,12 +1,11 @@
 """Continuous recording: which old files are deleted or renamed."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from streamdenoise.io.recording.retention import Keep
-from streamdenoise.io.recording.segments import SegmentSink
 from streamdenoise.io.sinks.file import FileSink
 from tests.io.recordings import (
     FAST,
@@ -21,6 +20,7 @@ from tests.io.recordings import (
     make_old,
     noise,
     record,
+    segment_sink,
     sizes_of,
 )
 
@@ -34,13 +34,7 @@ def test_only_old_recordings_are_deleted_at_a_switch(tmp_path: Path) -> None:
     others = ("2020-01-02/notes.txt", "2020-01-02/10-00.mkv", "movie.mkv", "x/1.mkv")
     for name in others:
         make_old(tmp_path / name, 100 * day)
-    sink = SegmentSink(
-        f"{tmp_path}/%Y-%m-%d/%H-%M-%S.mkv",
-        INFO,
-        segment_s=1,
-        keep=Keep.parse(["7d"]),
-        encoder=FAST,
-    )
+    sink = segment_sink(f"{tmp_path}/%Y-%m-%d/%H-%M-%S.mkv", keep=Keep.parse(["7d"]))
     record(sink, (frame(n) for n in range(30)), WallClock())
     left = files(tmp_path)
     new = [name for name in left if not name.startswith("2020-") and "/" in name]
@@ -53,20 +47,15 @@ def test_only_old_recordings_are_deleted_at_a_switch(tmp_path: Path) -> None:
 
 def test_nothing_is_deleted_without_a_limit(tmp_path: Path) -> None:
     make_old(tmp_path / "10-00-00.mkv", 1e8)
-    sink = SegmentSink(f"{tmp_path}/%H-%M-%S.mkv", INFO, segment_s=1, keep=Keep())
+    sink = segment_sink(f"{tmp_path}/%H-%M-%S.mkv")
     record(sink, (frame(n) for n in range(25)), WallClock())
     assert "10-00-00.mkv" in files(tmp_path)
 
 
 def test_the_size_limit_holds_while_recording(tmp_path: Path) -> None:
     clock = WallClock()
-    sink = SegmentSink(
-        f"{tmp_path}/%H-%M-%S.mkv",
-        NOISE_INFO,
-        segment_s=1,
-        keep=Keep.parse(["1MB"]),
-        encoder=FAST,
-        now=clock,
+    sink = segment_sink(
+        f"{tmp_path}/%H-%M-%S.mkv", keep=Keep.parse(["1MB"]), now=clock, info=NOISE_INFO
     )
     largest = total = 0
     with sink:
@@ -86,12 +75,7 @@ def test_segments_of_another_running_job_are_kept(tmp_path: Path) -> None:
     make_old(tmp_path / "01-00-00.mkv", 60)
     theirs = tmp_path / "02-00-00.part.mkv"
     theirs.write_bytes(bytes(1000))
-    sink = SegmentSink(
-        *(f"{tmp_path}/%H-%M-%S.mkv", INFO),
-        segment_s=1,
-        keep=Keep(max_bytes=1),
-        now=datetime.now,
-    )
+    sink = segment_sink(f"{tmp_path}/%H-%M-%S.mkv", keep=Keep(max_bytes=1))
     with sink:
         for index in range(50):
             sink.write(frame(index))
@@ -112,9 +96,7 @@ def test_a_failed_deletion_is_reported_once_and_recording_continues(
         unlink(path, missing_ok=missing_ok)
 
     monkeypatch.setattr(Path, "unlink", refuse)  # permissions do not stop root
-    sink = SegmentSink(
-        f"{tmp_path}/%H-%M-%S.mkv", INFO, segment_s=1, keep=Keep(max_age_s=1e6)
-    )
+    sink = segment_sink(f"{tmp_path}/%H-%M-%S.mkv", keep=Keep(max_age_s=1e6))
     record(sink, (frame(n) for n in range(50)), WallClock())
     assert "01-00-00.mkv" in files(tmp_path)
     assert "02-00-00.mkv" not in files(tmp_path)
@@ -143,7 +125,7 @@ def test_files_left_by_a_crash_get_their_final_names(tmp_path: Path) -> None:
         "04-00-00.part.mkv",
         "holiday.part.mkv",
     }
-    sink = SegmentSink(f"{tmp_path}/%H-%M-%S.mkv", INFO, segment_s=600, keep=Keep())
+    sink = segment_sink(f"{tmp_path}/%H-%M-%S.mkv", segment_s=600)
     record(sink, (frame(n) for n in range(3)), WallClock())
     names = set(files(tmp_path))
     assert names > expected

@@ -23,6 +23,7 @@ from tests.io.recordings import (
     files,
     frame,
     record,
+    segment_sink,
 )
 from tests.support.frames import make_frame
 
@@ -35,11 +36,9 @@ def test_no_frame_is_lost_or_repeated(
     tmp_path: Path, ending: str, encoder: EncoderConfig
 ) -> None:
     clock = WallClock()
-    sink = SegmentSink(
+    sink = segment_sink(
         f"{tmp_path}/clips/%Y-%m-%d/%H-%M-%S{ending}",
-        INFO,
         segment_s=3,
-        keep=Keep(),
         encoder=encoder,
         now=clock,
     )
@@ -65,14 +64,7 @@ def test_no_frame_is_lost_or_repeated(
 def test_segments_do_not_drift(tmp_path: Path) -> None:
     """At 30000/1001 Hz, a second is not a whole number of frames."""
     clock = WallClock()
-    sink = SegmentSink(
-        f"{tmp_path}/%H%M%S.mkv",
-        INFO,
-        segment_s=1,
-        keep=Keep(),
-        encoder=FAST,
-        now=clock,
-    )
+    sink = segment_sink(f"{tmp_path}/%H%M%S.mkv", now=clock)
     step = Fraction(1001, 30)
     record(sink, (frame(n, round(n * step)) for n in range(300)), clock)
     counts = [len(decode(tmp_path / name)[0]) for name in files(tmp_path)]
@@ -83,14 +75,7 @@ def test_segments_do_not_drift(tmp_path: Path) -> None:
 
 def test_a_jump_of_timestamps_begins_a_new_segment(tmp_path: Path) -> None:
     clock = WallClock()
-    sink = SegmentSink(
-        f"{tmp_path}/%H-%M-%S.mkv",
-        INFO,
-        segment_s=600,
-        keep=Keep(),
-        encoder=FAST,
-        now=clock,
-    )
+    sink = segment_sink(f"{tmp_path}/%H-%M-%S.mkv", segment_s=600, now=clock)
     # A gap of an hour, then timestamps that restart; a short gap does not count.
     times = [0, 100, 200, 5000, 3_600_000, 3_600_100, 50, 150]
     record(sink, (frame(n, at) for n, at in enumerate(times)), clock)
@@ -103,7 +88,7 @@ def test_a_jump_of_timestamps_begins_a_new_segment(tmp_path: Path) -> None:
 
 
 def test_frames_with_repeated_timestamps_are_skipped(tmp_path: Path) -> None:
-    sink = SegmentSink(f"{tmp_path}/%H.mkv", INFO, segment_s=600, keep=Keep())
+    sink = segment_sink(f"{tmp_path}/%H.mkv", segment_s=600)
     times = [0, 100, 100, 50, 200]
     record(sink, (frame(n, at) for n, at in enumerate(times)), WallClock())
     (name,) = files(tmp_path)
@@ -112,9 +97,7 @@ def test_frames_with_repeated_timestamps_are_skipped(tmp_path: Path) -> None:
 
 def test_a_new_frame_size_begins_a_new_segment(tmp_path: Path) -> None:
     clock = WallClock()
-    sink = SegmentSink(
-        f"{tmp_path}/%H-%M-%S.mp4", INFO, segment_s=600, keep=Keep(), now=clock
-    )
+    sink = segment_sink(f"{tmp_path}/%H-%M-%S.mp4", segment_s=600, now=clock)
     sizes = [(64, 48)] * 12 + [(96, 64)] * 15
     record(sink, (frame(n, size=size) for n, size in enumerate(sizes)), clock)
     first, second = files(tmp_path)
@@ -128,9 +111,7 @@ def test_nothing_is_overwritten_when_the_clock_is_set_back(tmp_path: Path) -> No
     clock = WallClock()
     older = tmp_path / "23-59.mkv"
     older.write_bytes(b"from before")
-    sink = SegmentSink(
-        f"{tmp_path}/%H-%M.mkv", INFO, segment_s=1, keep=Keep(), encoder=FAST, now=clock
-    )
+    sink = segment_sink(f"{tmp_path}/%H-%M.mkv", now=clock)
     with sink:
         for index in range(30):
             sink.write(frame(index))
@@ -149,9 +130,7 @@ def test_the_repeated_hour_at_the_end_of_summer_time(
     try:
         for pattern in ("%H-%M.mkv", "%H-%M%z.mkv"):
             clock = WallClock(datetime.fromisoformat("2031-10-26T00:30:00+00:00"))
-            sink = SegmentSink(
-                f"{tmp_path}/{pattern}", INFO, segment_s=3600, keep=Keep(), now=clock
-            )
+            sink = segment_sink(f"{tmp_path}/{pattern}", segment_s=3600, now=clock)
             times = (0, 100, 3_600_000, 3_600_100)
             record(sink, (frame(n, at) for n, at in enumerate(times)), clock)
     finally:
@@ -171,14 +150,7 @@ def test_a_deleted_folder_is_created_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = WallClock()
-    sink = SegmentSink(
-        f"{tmp_path}/clips/%H-%M-%S.mkv",
-        INFO,
-        segment_s=1,
-        keep=Keep(),
-        encoder=FAST,
-        now=clock,
-    )
+    sink = segment_sink(f"{tmp_path}/clips/%H-%M-%S.mkv", now=clock)
     with sink:
         for index in range(5):
             sink.write(frame(index))
@@ -216,7 +188,7 @@ def test_segments_must_last_at_least_a_second(tmp_path: Path, segment_s: float) 
 
 
 def test_without_frames_there_is_no_file(tmp_path: Path) -> None:
-    with SegmentSink(f"{tmp_path}/c/%H.mkv", INFO, segment_s=60, keep=Keep()) as sink:
+    with segment_sink(f"{tmp_path}/c/%H.mkv", segment_s=60) as sink:
         pass
     sink.close()
     sink.abort()

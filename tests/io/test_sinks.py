@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -36,6 +37,14 @@ FAST = {
 def read(path: Path) -> tuple[StreamInfo, list[Frame]]:
     with open_source(str(path)) as source:
         return source.info, list(source)
+
+
+def write(path: Path, info: StreamInfo, frames: list[Frame], **options: Any) -> Sink:
+    """Write `frames` to `path`, and return the closed sink."""
+    with open_sink(str(path), info, **options) as sink:
+        for frame in frames:
+            sink.write(frame)
+    return sink
 
 
 @pytest.fixture
@@ -230,9 +239,7 @@ def test_a_frame_of_another_size_is_rejected(
 @pytest.mark.parametrize(("codec", "size"), [("x264", (66, 48)), ("ffv1", (65, 47))])
 def test_odd_sizes(odd_clip: Clip, tmp_path: Path, codec: str, size: tuple) -> None:
     info, frames = read(odd_clip.path)
-    with open_sink(str(tmp_path / "o.mkv"), info, encoder=FAST[codec]) as sink:
-        for frame in frames:
-            sink.write(frame)
+    sink = write(tmp_path / "o.mkv", info, frames, encoder=FAST[codec])
     after, again = read(tmp_path / "o.mkv")
     assert (after.width, after.height) == size
     assert [frame.pts for frame in again] == [frame.pts for frame in frames]
@@ -248,9 +255,7 @@ def test_every_format_in_every_codec(
 ) -> None:
     with open_source(str(clip.path), ReadOptions(pix_fmt=pix_fmt)) as source:
         info, frames = source.info, list(source)
-    with open_sink(str(tmp_path / "o.mkv"), info, encoder=FAST[codec]) as sink:
-        for frame in frames:
-            sink.write(frame)
+    write(tmp_path / "o.mkv", info, frames, encoder=FAST[codec])
     with open_source(str(tmp_path / "o.mkv"), ReadOptions(pix_fmt=pix_fmt)) as source:
         again = list(source)
     assert len(again) == len(frames)
@@ -280,9 +285,7 @@ def test_y4m_pipe_keeps_the_header(tmp_path: Path) -> None:
 def test_y4m_through_ffmpeg(clip: Clip, tmp_path: Path) -> None:
     """FFmpeg reads what we write, and we read what FFmpeg writes."""
     info, frames = read(clip.path)
-    with open_sink(str(tmp_path / "a.y4m"), info) as sink:
-        for frame in frames:
-            sink.write(frame)
+    write(tmp_path / "a.y4m", info, frames)
     with av.open(str(tmp_path / "a.y4m")) as container:
         assert container.streams.video[0].average_rate == Fraction(30000, 1001)
         luma = [frame.to_ndarray()[:48] for frame in container.decode(video=0)]
@@ -294,9 +297,7 @@ def test_y4m_through_ffmpeg(clip: Clip, tmp_path: Path) -> None:
 
 def test_y4m_pipe_through_processes(clip: Clip, tmp_path: Path) -> None:
     info, frames = read(clip.path)
-    with open_sink(str(tmp_path / "a.y4m"), info) as sink:
-        for frame in frames:
-            sink.write(frame)
+    write(tmp_path / "a.y4m", info, frames)
     data = (tmp_path / "a.y4m").read_bytes()
     script = (
         "from streamdenoise.io import open_sink, open_source\n"
@@ -316,9 +317,7 @@ def test_y4m_pipe_through_processes(clip: Clip, tmp_path: Path) -> None:
 
 def test_y4m_notes_lost_timestamps(vfr_clip: Clip, tmp_path: Path) -> None:
     info, frames = read(vfr_clip.path)
-    with open_sink(str(tmp_path / "a.y4m"), info) as sink:
-        for frame in frames:
-            sink.write(frame)
+    sink = write(tmp_path / "a.y4m", info, frames)
     assert "has no timestamps" in sink.notes[0]
 
 
@@ -398,9 +397,7 @@ def test_hdr_tags_survive(tmp_path: Path, clip_10bit: Clip) -> None:
     info, frames = read(clip_10bit.path)
     for codec in ("x265", "svtav1"):
         path = tmp_path / f"{codec}.mp4"
-        with open_sink(str(path), info, encoder=FAST[codec]) as sink:
-            for frame in frames:
-                sink.write(frame)
+        write(path, info, frames, encoder=FAST[codec])
         assert read(path)[0].color == ColorInfo(9, 1, 9, 16)
 
 
@@ -408,9 +405,7 @@ def test_full_range_is_kept(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "j.mkv", codec="mjpeg", pix_fmt="yuvj420p")
     info, frames = read(clip.path)
     assert info.color.range == 2
-    with open_sink(str(tmp_path / "o.mp4"), info) as sink:
-        for frame in frames:
-            sink.write(frame)
+    write(tmp_path / "o.mp4", info, frames)
     after, again = read(tmp_path / "o.mp4")
     assert after.color.range == 2
     error = np.abs(again[3].planes[0].astype(int) - frames[3].planes[0])
@@ -425,9 +420,7 @@ def test_missing_decoding_times_of_x265_are_repaired(
     encoder = EncoderConfig("x265", preset="ultrafast")
     for attempt in range(15):  # the undefined value differs each time
         path = tmp_path / f"{attempt}.mp4"
-        with open_sink(str(path), info, encoder=encoder) as sink:
-            for frame in frames[:count]:
-                sink.write(frame)
+        write(path, info, frames[:count], encoder=encoder)
         with open_source(str(path)) as source:
             times = [frame.time_s for frame in source]
         assert times == pytest.approx([frame.time_s for frame in frames[:count]])

@@ -389,7 +389,7 @@ class _Stamped:
 
 
 @pytest.mark.parametrize(
-    ("stamps", "expected", "straightened"),
+    ("stamps", "expected", "corrected"),
     [
         ([0, 40, 80], [0, 40, 80], 0),
         ([None, 40, 80], [0, 40, 80], 0),
@@ -403,11 +403,11 @@ class _Stamped:
     ],
 )
 def test_missing_and_decreasing_timestamps_are_repaired(
-    stamps: list, expected: list, straightened: int
+    stamps: list, expected: list, corrected: int
 ) -> None:
     repair = TimestampRepair(Fraction(1, 1000), Fraction(25))
     assert [each.pts for each in repair(map(_Stamped, stamps))] == expected
-    assert repair.straightened == straightened
+    assert repair.corrected == corrected
 
 
 @pytest.mark.parametrize(

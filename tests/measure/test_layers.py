@@ -1,4 +1,4 @@
-"""The profile's sums and tables; never how fast anything is."""
+"""Sums and tables of the layer profile; no test of speed."""
 
 import pytest
 
@@ -29,13 +29,13 @@ def test_every_convolution_of_a_shipped_model_is_found() -> None:
     profile = profile_layers("nano-awgn", "97x65", steps=1, threads=1, peak_side=64)
     assert (profile.height, profile.width) == (64, 96)
     groups = [group for group, _ in profile.layers.values()]
-    # Thirteen of the network: one makes two rows, and that of the means is in float.
+    # The network has 13: one makes two rows, and that of the block means is FP32.
     assert groups.count("convolutions, INT8") == 13
     assert groups.count("convolutions, FP32") == 1
-    assert "convolutions, INT8" in profile.table(longest=3)
+    assert "convolutions, INT8" in profile.markdown(longest=3)
 
 
-def test_shares_are_of_the_layers_and_the_blocks() -> None:
+def test_fractions_are_of_layers_and_blocks_together() -> None:
     profile = LayerProfile(
         model="m",
         height=720,
@@ -56,9 +56,9 @@ def test_shares_are_of_the_layers_and_the_blocks() -> None:
     assert profile.groups["element-wise"] == 8.0
     assert profile.outside_share == pytest.approx(0.5)
     assert profile.conv_gmac_s == pytest.approx(500.0)
-    assert "50% of the INT8 peak (1000 GMAC/s; FP32 200)" in profile.table()
+    assert "50% of the INT8 peak (1000 GMAC/s; FP32 200)" in profile.markdown()
 
 
-def test_an_unknown_size_is_refused() -> None:
+def test_an_unknown_size_is_an_error() -> None:
     with pytest.raises(ConfigError, match="write 360p"):
         profile_layers("nano", "8k")

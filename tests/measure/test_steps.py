@@ -25,7 +25,7 @@ from streamdenoise.measure.speed.steps import bench_steps, fitting_size
 from tests.conftest import Clip
 
 HERE = ["openvino", "openvino-fp32", "onnxruntime", "eager"]
-"""What runs on any CPU, in the table's order."""
+"""Backends that run on any CPU, in the table's order."""
 GPU = [name for name in BACKENDS if name not in HERE]
 
 REPORT_KEYS = {
@@ -54,14 +54,14 @@ def without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.skipif(has_cuda(), reason="tells what is left out without a GPU")
+@pytest.mark.skipif(has_cuda(), reason="tests what is left out without a GPU")
 @pytest.mark.parametrize("model", ["nano-awgn", "nano-rgb-awgn"])
 def test_all_backends_are_measured_and_their_units_agree(
     clip: Clip, model: str
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     sizes = ("64x48", "96x64")
-    report = bench_steps(quick(clip, model=model, sizes=sizes), told.append)
+    report = bench_steps(quick(clip, model=model, sizes=sizes), messages.append)
     measured = [(result.size, result.backend) for result in report.results]
     assert measured == [(size, name) for size in sizes for name in HERE]
     assert list(report.left_out) == GPU
@@ -75,7 +75,7 @@ def test_all_backends_are_measured_and_their_units_agree(
         pixels = result.width * result.height
         flops = 2e3 * kmac * pixels
         assert result.tflops == pytest.approx(flops * result.fps / 1e12)
-        # Pixels alone, in and out, in 8 bits.
+        # The pixels alone, in and out, in 8 bits.
         samples = 3 if "rgb" in model else 1.5
         assert result.gb_per_s > 2 * samples * pixels * result.fps / 1e9
         assert result.fraction_of_compute == pytest.approx(
@@ -86,7 +86,7 @@ def test_all_backends_are_measured_and_their_units_agree(
         )
         assert result.precision == BACKENDS[result.backend].precision
         assert f"| {result.size} | {result.backend} |" in report.markdown()
-    assert any("96x64: eager" in line for line in told)
+    assert any("96x64: eager" in line for line in messages)
 
 
 def test_the_json_keeps_its_keys_and_the_command_repeats_the_run(clip: Clip) -> None:
@@ -102,7 +102,7 @@ def test_the_json_keeps_its_keys_and_the_command_repeats_the_run(clip: Clip) -> 
 
 
 @pytest.mark.usefixtures("without_onnxruntime")
-def test_what_does_not_work_here_is_listed_or_an_error(clip: Clip) -> None:
+def test_backends_that_do_not_work_here_are_listed_or_an_error(clip: Clip) -> None:
     report = bench_steps(quick(clip))
     assert "onnxruntime" not in [result.backend for result in report.results]
     missing = [name for name in report.left_out if name in HERE]
@@ -125,7 +125,7 @@ def test_nothing_to_measure_is_an_error(
 
 @pytest.fixture
 def without_engine_of_96(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two backends, ONNX Runtime's cannot be built for pictures 96 wide."""
+    """Of two backends, ONNX Runtime's cannot be built for frames 96 wide."""
 
     def load(request: StepRequest) -> Backend:
         if (request.backend, request.width) == ("onnxruntime", 96):
@@ -151,7 +151,7 @@ def test_an_engine_that_cannot_be_built_does_not_end_the_run(clip: Clip) -> None
 
 @pytest.mark.usefixtures("without_engine_of_96")
 @pytest.mark.parametrize("named", [("onnxruntime",), ("all", "onnxruntime")])
-def test_it_is_an_error_where_the_user_named_it(
+def test_a_named_engine_that_cannot_be_built_is_an_error(
     clip: Clip, named: tuple[str, ...]
 ) -> None:
     with pytest.raises(EngineBuildError, match="could not build its engine"):
@@ -175,7 +175,7 @@ def test_sizes_are_named_or_in_pixels() -> None:
     for text in ("huge", "64x", "-64x48", "1e3x8", ""):
         with pytest.raises(ConfigError, match="write 360p, "):
             fitting_size(text, nano)
-    with pytest.raises(ConfigError, match="sides are 16 to 16384"):
+    with pytest.raises(ConfigError, match="sides must have 16 to 16384"):
         fitting_size("99999999x8", nano)
     with pytest.raises(ConfigError, match="multiples of 8"):
         fitting_size("64x50", nano)
@@ -186,5 +186,5 @@ def test_a_manifest_without_costs_is_an_error(clip: Clip, tmp_path: Path) -> Non
     del manifest["kmac_per_px"]
     path = tmp_path / "old.json"
     path.write_text(json.dumps(manifest))
-    with pytest.raises(CheckpointError, match="what a step costs"):
+    with pytest.raises(CheckpointError, match="cost of a step"):
         bench_steps(quick(clip, model=str(path)))

@@ -36,12 +36,17 @@ from train.degradation.planes import plane_format
 from train.unroll import unroll
 from train.warp_state import find_flows, warp_state
 
-TINY = {"width": 16, "width_low": 16, "hidden": 8, "hidden_low": 8, "gate": 4}
+TINY = ModelSpec("tiny", width=16, width_low=16, hidden=8, hidden_low=8, gate=4)
 
 
 def tiny_net(layout: str = "yuv420", seed: int = 0) -> RecurrentDenoiser:
     torch.manual_seed(seed)
-    return RecurrentDenoiser(ModelSpec(name="tiny", layout=layout, **TINY)).eval()
+    return RecurrentDenoiser(replace(TINY, layout=layout)).eval()
+
+
+def bias_of(layer: torch.nn.Conv2d) -> torch.Tensor:
+    assert layer.bias is not None
+    return layer.bias
 
 
 def test_pack_gives_cosine_coefficients_by_rising_frequency() -> None:
@@ -82,7 +87,7 @@ def test_pack_keeps_white_noise_white() -> None:
     )
 
 
-def test_rgb_has_luma_then_what_yuv420_holds_of_color_then_the_rest() -> None:
+def test_rgb_has_luma_then_the_color_that_yuv420_holds_then_the_rest() -> None:
     rgb = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
     packed = pack((rgb,))
     assert float(packed.square().sum()) == pytest.approx(float(rgb.square().sum()))
@@ -131,7 +136,7 @@ def test_unpack_inverts_pack_and_the_graph_keeps_shapes(
     ("layout", "sizes"),
     [("yuv420", [1, 5, 10, 8]), ("rgb", [1, 5, 10, 32]), ("gray", [1, 5, 10])],
 )
-def test_bands_part_means_low_and_high_frequencies(
+def test_bands_separate_means_low_and_high_frequencies(
     layout: str, sizes: list[int]
 ) -> None:
     bands = band_of_channels(layout)
@@ -141,11 +146,11 @@ def test_bands_part_means_low_and_high_frequencies(
 
 
 @torch.inference_mode()
-def test_the_past_is_trusted_in_each_band_apart() -> None:
+def test_the_past_is_trusted_separately_in_each_band() -> None:
     net, batch = tiny_net(), clip_of(4)
     silence(net)
     net.gate_out.weight.zero_()
-    net.gate_out.bias.copy_(torch.tensor([30.0, 30.0, -30.0, 30.0]))
+    bias_of(net.gate_out).copy_(torch.tensor([30.0, 30.0, -30.0, 30.0]))
     _, (fused, frames, _, _) = unroll(net, batch)
     high = [i for i, band in enumerate(band_of_channels("yuv420")) if band == 2]
     rest = [i for i in range(24) if i not in high]
@@ -164,7 +169,7 @@ def test_packed_noise_std_follows_the_planes() -> None:
 
 
 def clip_of(frames: int, size: int = 16) -> Batch:
-    """A random clip from a fresh start; nothing is searched for in it."""
+    """A random clip with a fresh state and without a motion search."""
     noisy = torch.rand(1, frames, size // 4, size // 4, 24)
     return Batch(
         noisy=noisy,
@@ -176,7 +181,7 @@ def clip_of(frames: int, size: int = 16) -> Batch:
 
 
 def moving_clip(frames: int, size: int, layout: str = "yuv420") -> Batch:
-    """A smooth picture that moves to the right by 2 pixels a frame, searched."""
+    """A smooth image that moves right by 2 pixels a frame, with a motion search."""
     wide = torch.rand(1, 1, size, size + 2 * frames)
     wide = torch.nn.functional.avg_pool2d(wide, 9, 1, 4, count_include_pad=False)
     packed = []
@@ -218,7 +223,7 @@ def test_stepping_with_state_equals_the_unrolled_training(moving: bool) -> None:
 @pytest.mark.parametrize("layout", ["yuv420", "rgb"])
 @torch.inference_mode()
 def test_the_stream_equals_the_unrolled_training(tmp_path: Path, layout: str) -> None:
-    """The product's path: planes of integers, OpenCV, state beside the graph."""
+    """The path of the product: integer planes, OpenCV, the state outside the graph."""
     net, batch = tiny_net(layout), moving_clip(5, 64, layout)
     level = plane_format(layout).noise_stds(torch.tensor([5.0 / 255]))
     unrolled, _ = unroll(net, replace(batch, noise_std=packed_noise_std(level, layout)))
@@ -247,19 +252,19 @@ def test_the_stream_equals_the_unrolled_training(tmp_path: Path, layout: str) ->
 
 
 def silence(net: RecurrentDenoiser) -> None:
-    """Make the network add and take away nothing."""
+    """Make the network change nothing."""
     with torch.no_grad():
         for layer in (net.tail, net.threshold):
             layer.weight.zero_()
-        net.tail.bias.zero_()
-        net.threshold.bias.fill_(-30.0)
+        bias_of(net.tail).zero_()
+        bias_of(net.threshold).fill_(-30.0)
 
 
 def trust(net: RecurrentDenoiser, *, always: bool) -> None:
-    """Make the gate see motion nowhere, or everywhere."""
+    """Make the gate trust the past always, or never."""
     with torch.no_grad():
         net.gate_out.weight.zero_()
-        net.gate_out.bias.fill_(30.0 if always else -30.0)
+        bias_of(net.gate_out).fill_(30.0 if always else -30.0)
 
 
 @torch.inference_mode()
@@ -304,7 +309,7 @@ def test_an_idle_noise_map_changes_nothing_and_a_trained_one_scales_the_level() 
     torch.testing.assert_close(unroll(mapped, batch)[0], plain)
     assert mapped.noise_map is not None
     # One octave more in every band is the same as twice the given level.
-    torch.nn.init.ones_(mapped.noise_map.correct.bias)
+    torch.nn.init.ones_(bias_of(mapped.noise_map.correct))
     doubled, _ = unroll(net, replace(batch, noise_std=2 * batch.noise_std))
     torch.testing.assert_close(unroll(mapped, batch)[0], doubled)
     assert not torch.allclose(doubled, plain)
@@ -314,7 +319,7 @@ def test_an_idle_noise_map_changes_nothing_and_a_trained_one_scales_the_level() 
 @torch.inference_mode()
 def test_strength_scales_the_level_that_the_network_works_with(noise_map: int) -> None:
     torch.manual_seed(0)
-    net = RecurrentDenoiser(ModelSpec(noise_map=noise_map, **TINY)).eval()
+    net = RecurrentDenoiser(replace(TINY, noise_map=noise_map)).eval()
     batch = clip_of(1)
     start = net.initial_state(16, 16)
     noisy = batch.noisy[:, 0, :4, :4]
@@ -345,13 +350,13 @@ def test_nano_is_within_its_budget(noise_map: int) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"layout": "nv12"}, {"hidden": 17, "width": 16}], ids=["layout", "hidden"]
 )
-def test_spec_refuses_what_cannot_be_built(wrong: dict[str, int | str]) -> None:
+def test_a_spec_that_cannot_be_built_is_rejected(wrong: dict[str, int | str]) -> None:
     with pytest.raises(ValueError, match=r"layout must be|hidden features"):
         ModelSpec(**wrong)  # type: ignore[arg-type]
 
 
 class HostTensorsSeen(TorchDispatchMode):
-    """Notes operations that take a tensor from the CPU."""
+    """Records operations that read a tensor on the CPU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -369,7 +374,7 @@ class HostTensorsSeen(TorchDispatchMode):
 @pytest.mark.parametrize("layout", ["yuv420", "rgb", "gray"])
 @pytest.mark.parametrize("noise_map", [0, 8])
 def test_a_step_takes_nothing_from_the_host(layout: str, noise_map: int) -> None:
-    """CUDA graphs cannot hold copies from memory that the system may move."""
+    """CUDA graphs cannot contain copies from pageable host memory."""
     net = RecurrentDenoiser(ModelSpec(layout=layout, noise_map=noise_map))
     graph = DeployedGraph(net).eval().to("meta")
     inputs = [x.to("meta") for x in graph.example_inputs(64, 64)]

@@ -52,8 +52,10 @@ class Copier:
         fail_at: int | None = None,
         shed: tuple[int, ...] = (),
     ) -> None:
+        self.model, self.backend, self.backend_notes = "copy", "", ()
         self.sigma, self.strength, self.load_step = 0.0, 1.0, ""
         self.psnr_estimate: tuple[float, float] | None = None
+        self.resets = 0
         self._held: list[Frame] = []
         self._lookahead, self._fail_at, self._shed = lookahead, fail_at, shed
 
@@ -69,6 +71,16 @@ class Copier:
     def flush(self) -> list[Frame]:
         held, self._held = self._held, []
         return held
+
+    def prepare(self, width: int, height: int, pix_fmt: str) -> None:
+        pass
+
+    def reset(self) -> None:
+        assert not self._held, "frames would be lost"
+        self.resets += 1
+
+    def close(self) -> None:
+        pass
 
 
 class MemorySink(Completing):

@@ -1,22 +1,28 @@
-"""Timestamps of a live stream, against a camera and a wall clock that we control."""
+"""Timestamps of a live stream, with a simulated camera and wall clock."""
 
 import itertools
 import random
 from fractions import Fraction
 
-import numpy as np
 import pytest
 
-from streamdenoise.frame import ColorInfo, Frame
+from streamdenoise.frame import Frame
 from streamdenoise.pipeline.live_clock import LiveClock
+from tests.support.frames import make_frame
 
 TIME_BASE = Fraction(1, 90000)
-LUMA = np.zeros((2, 2), np.uint8)
 MS = 90
 
 
 def frame(pts: int, arrival_s: float, time_base: Fraction = TIME_BASE) -> Frame:
-    return Frame((LUMA,), "gray", ColorInfo(), pts, time_base, 0, 1000.0 + arrival_s)
+    return make_frame(
+        width=2,
+        height=2,
+        pix_fmt="gray",
+        pts=pts,
+        time_base=time_base,
+        captured_at=1000.0 + arrival_s,
+    )
 
 
 def stamps(clock: LiveClock, arrivals: list[tuple[int, float]]) -> list[float]:
@@ -31,7 +37,7 @@ def test_a_good_camera_keeps_its_own_steps():
     assert [clock.stamp(frame(*one)).pts for one in given] == wanted
 
 
-def test_a_clock_that_starts_anew_goes_on_where_the_wall_clock_is():
+def test_a_clock_that_starts_anew_continues_at_the_wall_clock():
     clock = LiveClock(TIME_BASE)
     before = [(40 * MS * n, 0.04 * n) for n in range(50)]
     after = [(40 * MS * n, 7.0 + 0.04 * n) for n in range(50)]
@@ -39,7 +45,7 @@ def test_a_clock_that_starts_anew_goes_on_where_the_wall_clock_is():
     assert times[50:] == pytest.approx([7.0 + 0.04 * n for n in range(50)], abs=1e-3)
 
 
-def test_another_time_base_in_mid_stream():
+def test_the_time_base_may_change_in_mid_stream():
     clock = LiveClock(TIME_BASE)
     clock.stamp(frame(0, 0.0))
     again = [
@@ -59,14 +65,14 @@ def test_a_jump_far_ahead_is_not_followed():
     )
 
 
-def test_frames_that_a_stall_held_back_follow_the_held_pictures_at_once():
+def test_frames_delayed_by_a_stall_follow_the_held_frames_at_once():
     clock = LiveClock(TIME_BASE)
     stamps(clock, [(40 * MS * n, 0.04 * n) for n in range(25)])
     held = [clock.hold(frame(0, 0.0), 1000 + at).time_s for at in (2.0, 3.0, 4.0)]
     assert held == pytest.approx([2.0, 3.0, 4.0], abs=1e-3)
     burst = stamps(clock, [(40 * MS * n, 5.0) for n in range(25, 126)])
     assert burst[0] >= 5.0
-    # None is left out, none makes a viewer wait, and the camera's own times return.
+    # None is dropped, none makes a viewer wait, and the camera's own times return.
     assert all(0 < b - a < 0.05 for a, b in itertools.pairwise(burst))
     assert burst[-1] == pytest.approx(5.0, abs=0.01)
     later = stamps(clock, [(40 * MS * n, 0.04 * n) for n in range(127, 150)])

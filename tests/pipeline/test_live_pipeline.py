@@ -1,4 +1,4 @@
-"""Pipelines that go on: held pictures, outputs that fail alone, stops at once."""
+"""Live pipelines: held frames, outputs that fail alone, quick stops."""
 
 import itertools
 import logging
@@ -34,14 +34,14 @@ class Camera(ListSource):
     def __init__(self, count: int, silent: tuple[int, ...] = ()) -> None:
         super().__init__(count, before=self._pause, make=self._frame)
         self.info = StreamInfo(64, 48, "yuv420p", time_base=TIME_BASE, is_live=True)
-        self.may_go_on = threading.Event()
+        self.may_continue = threading.Event()
         self.is_silent = threading.Event()
         self._silent = silent
 
     def _pause(self, index: int) -> None:
         if index in self._silent:
             self.is_silent.set()
-            self.may_go_on.wait(WAIT_S)
+            self.may_continue.wait(WAIT_S)
 
     @staticmethod
     def _frame(index: int) -> Frame:
@@ -80,7 +80,7 @@ class Hanging(MemorySink):
 
     def write(self, frame: Frame) -> None:
         super().write(frame)
-        assert self.interrupted.wait(WAIT_S), "nobody came"
+        assert self.interrupted.wait(WAIT_S), "no interruption"
         raise SinkError("rtsp://here: interrupted")
 
     def interrupt(self) -> None:
@@ -94,13 +94,13 @@ def run(pipeline: Pipeline) -> tuple[threading.Thread, list[Stats]]:
     return thread, result
 
 
-def test_the_last_picture_is_held_and_marked_while_none_comes():
+def test_the_last_frame_is_held_and_marked_while_none_arrives():
     camera, sink = Camera(10, silent=(5,)), MemorySink(enough=8)
     rules = LiveRules(hold=draw_no_signal, hold_after_s=0.05)
     pipeline = Pipeline(camera, Copier(), [Output(sink)], live=rules, capacity=20)
     thread, result = run(pipeline)
     assert sink.has_enough.wait(WAIT_S)  # five frames and three held ones
-    camera.may_go_on.set()
+    camera.may_continue.set()
     thread.join(WAIT_S)
     pts = [frame.pts for frame in sink.frames]
     assert all(a < b for a, b in itertools.pairwise(pts))
@@ -108,10 +108,10 @@ def test_the_last_picture_is_held_and_marked_while_none_comes():
     assert marked[:8] == [False] * 5 + [True] * 3
     assert sum(not one for one in marked) == 10
     assert result[0].frames_in == 10
-    assert result[0].latency.count == 10  # held pictures have no age
+    assert result[0].latency.count == 10  # held frames have no age
 
 
-def test_a_gap_is_left_where_that_is_wanted():
+def test_without_holding_a_gap_stays_in_the_timestamps():
     camera, sink = Camera(10, silent=(5,)), MemorySink()
     pipeline = Pipeline(
         camera, Copier(), [Output(sink)], live=LiveRules(), capacity=20,
@@ -120,14 +120,14 @@ def test_a_gap_is_left_where_that_is_wanted():
 
     def look(stats: Stats) -> None:
         if camera.is_silent.is_set() and stats.frame_age_s > 0.3:
-            camera.may_go_on.set()
+            camera.may_continue.set()
 
     stats = pipeline.run(look)
     assert stats.frames_out == 10
     assert [frame.pts for frame in sink.frames[:5]] == [3600 * n for n in range(5)]
 
 
-def test_an_output_that_fails_is_left_out_and_told_at_the_end(
+def test_an_output_that_fails_is_left_out_and_reported_at_the_end(
     caplog: pytest.LogCaptureFixture,
 ):
     camera, good, bad = (
@@ -140,7 +140,7 @@ def test_an_output_that_fails_is_left_out_and_told_at_the_end(
 
     def look(stats: Stats) -> None:
         if good.has_enough.is_set():
-            camera.may_go_on.set()
+            camera.may_continue.set()
 
     with caplog.at_level(logging.ERROR), pytest.raises(SinkError, match="disk is full"):
         pipeline.run(look)
@@ -167,7 +167,7 @@ def test_the_run_ends_when_no_output_is_left():
         Pipeline(camera, Copier(), outputs, live=LiveRules()).run()
 
 
-def test_frames_left_out_on_purpose_count_as_load():
+def test_frames_that_the_denoiser_leaves_out_count_as_load():
     camera, sink = Camera(10), MemorySink()
     stats = Pipeline(
         camera, Copier(shed=(3, 4, 7)), [Output(sink)], live=LiveRules(), capacity=20
@@ -176,7 +176,7 @@ def test_frames_left_out_on_purpose_count_as_load():
     assert stats.drops == {"denoising": 0, "writing": 0, "load": 3}
 
 
-def test_a_stop_does_not_wait_for_a_source_that_waits_for_the_network():
+def test_stop_does_not_wait_for_a_source_blocked_on_the_network():
     camera, sink = Camera(10, silent=(5,)), MemorySink(enough=5)
     pipeline = Pipeline(camera, Copier(), [Output(sink)], live=LiveRules(), capacity=20)
     thread, result = run(pipeline)
@@ -187,10 +187,10 @@ def test_a_stop_does_not_wait_for_a_source_that_waits_for_the_network():
     thread.join(WAIT_S)
     assert time.monotonic() - began < 5  # the camera would take ten
     assert result[0].frames_out == 5
-    camera.may_go_on.set()
+    camera.may_continue.set()
 
 
-def test_a_stop_interrupts_an_output_that_waits_for_the_network():
+def test_stop_interrupts_an_output_blocked_on_the_network():
     camera, hanging, good = Camera(10**9, silent=(5,)), Hanging(), MemorySink(enough=5)
     pipeline = Pipeline(
         camera, Copier(), [Output(hanging), Output(good)], live=LiveRules(),
@@ -201,12 +201,12 @@ def test_a_stop_interrupts_an_output_that_waits_for_the_network():
     assert good.has_enough.wait(WAIT_S)
     pipeline.stop()
     thread.join(WAIT_S)
-    assert result  # no error: it was us who ended it
+    assert result  # no error, as the interruption was ours
     assert len(good.frames) == 5
-    camera.may_go_on.set()
+    camera.may_continue.set()
 
 
-def test_a_stop_does_not_wait_for_an_output_that_blocks_everything():
+def test_stop_does_not_wait_for_an_output_that_blocks_the_denoiser():
     camera, hanging = Camera(10**9), Hanging()
     pipeline = Pipeline(
         camera, Copier(), [Output(hanging)], live=LiveRules(),
@@ -221,12 +221,12 @@ def test_a_stop_does_not_wait_for_an_output_that_blocks_everything():
     assert result
 
 
-def test_frames_that_come_while_the_engine_is_prepared_do_not_wait():
+def test_frames_that_arrive_while_the_engine_is_prepared_are_dropped():
     camera, sink = Camera(104, silent=(100,)), MemorySink()
 
     def prepare() -> None:
         assert camera.is_silent.wait(WAIT_S)
-        camera.may_go_on.set()
+        camera.may_continue.set()
 
     stats = Pipeline(
         camera, Copier(), [Output(sink)], live=LiveRules(prepare=prepare), capacity=4
@@ -242,9 +242,9 @@ def test_pipelines_without_rules_leave_timestamps_alone():
     assert [frame.pts for frame in sink.frames] == [500_000, 503_600, 507_200]
 
 
-def test_what_reconnects_is_recognized():
+def test_sources_and_sinks_that_reconnect_are_recognized():
     def open_session(known: StreamInfo | None) -> Source:
-        raise AssertionError("nobody iterates")
+        raise AssertionError("must not be opened")
 
     again = Reconnect(first=True)
     assert isinstance(

@@ -1,4 +1,4 @@
-"""The queue's rules: order, overflow, errors, and that nobody waits for ever."""
+"""The queue: order, overflow, errors, and no thread that waits forever."""
 
 import threading
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from streamdenoise.pipeline.queue import FrameQueue, Overflow
+from tests.support.clock import Clock
 
 
 def start(target: Callable[[], object]) -> threading.Thread:
@@ -22,7 +23,7 @@ def test_items_come_out_in_order_and_iteration_ends_after_close():
     assert list(queue) == []
 
 
-def test_block_loses_nothing_through_a_tiny_queue():
+def test_blocking_loses_nothing_through_a_tiny_queue():
     queue = FrameQueue[int](capacity=1)
 
     def produce():
@@ -99,7 +100,7 @@ def test_discard_wakes_a_waiting_consumer():
     assert got == []
 
 
-def test_discard_forgets_items_and_error():
+def test_discard_drops_items_and_error():
     queue = FrameQueue[int]()
     queue.put(1)
     queue.close(ValueError("unread"))
@@ -109,7 +110,7 @@ def test_discard_forgets_items_and_error():
 
 
 def test_closing_while_holding_the_lock_does_not_deadlock():
-    # What a signal handler does when it interrupts the main thread inside `put`.
+    # A signal handler does this when it interrupts the main thread inside `put`.
     queue = FrameQueue[int]()
     with queue._changed:
         queue.close(discard=True)
@@ -122,31 +123,31 @@ def test_capacity_must_be_positive():
 
 
 def test_a_burst_after_a_pause_is_kept_for_a_consumer_that_keeps_up():
-    now = [0.0]
-    queue = FrameQueue[int](4, Overflow.DROP_OLDEST, burst=20, clock=lambda: now[0])
+    clock = Clock(0.0)
+    queue = FrameQueue[int](4, Overflow.DROP_OLDEST, burst=20, clock=clock)
     for item in range(15):
         queue.put(item)
     assert [queue.take() for _ in range(15)] == list(range(15))
     assert queue.dropped == 0
-    for item in range(30):  # more than a burst may hold
+    for item in range(30):  # more than a burst may have
         queue.put(item)
     assert queue.dropped == 26
     assert [queue.take() for _ in range(4)] == [26, 27, 28, 29]
 
 
 def test_a_consumer_that_is_behind_gets_no_bursts():
-    now = [0.0]
-    queue = FrameQueue[int](4, Overflow.DROP_OLDEST, burst=20, clock=lambda: now[0])
-    for item in range(200):  # 25 a second come, 12 are taken
+    clock = Clock(0.0)
+    queue = FrameQueue[int](4, Overflow.DROP_OLDEST, burst=20, clock=clock)
+    for item in range(200):  # 25 per second arrive, 12 are taken
         queue.put(item)
-        now[0] += 0.04
+        clock.now += 0.04
         if item % 2:
             queue.take()
-        if now[0] > 1.5:
+        if clock.now > 1.5:
             assert len(queue) <= 4
     assert queue.dropped == 200 - 100 - len(queue)
     while len(queue):
         queue.take()
-    for item in range(10):  # it has caught up: it is trusted again
+    for item in range(10):  # it has caught up, so bursts are allowed again
         queue.put(item)
     assert len(queue) == 10

@@ -1,7 +1,7 @@
-"""Check what samples/demo.sh left: ``check_demo.py FOLDER``.
+"""Check the results of samples/demo.sh: ``check_demo.py FOLDER``.
 
-The clean video must be as long as the sample, of the same size and frame count, and
-really less noisy; and on the clip with a known clean original, PSNR must rise.
+The denoised video must have the length, size and frame count of the sample, and less
+noise; and on the clip with a known clean original the PSNR must rise.
 """
 
 import sys
@@ -32,20 +32,20 @@ def lumas(path: Path, limit: int = 1000) -> tuple[list[np.ndarray], list[float]]
 
 
 def flicker(planes: list[np.ndarray]) -> float:
-    """Median absolute change between frames, in levels: mostly noise."""
+    """Mean absolute change between frames in levels, which is mostly noise."""
     changes = [np.abs(a.astype(int) - b) for a, b in pairwise(planes)]
     return float(np.mean([change.mean() for change in changes]))
 
 
 def main(folder: Path) -> None:
-    """Exit with a message when anything is not as it should be."""
+    """Raise an AssertionError with a message if a check fails."""
     before, times = lumas(NOISY)
     after, new_times = lumas(folder / "clean.mp4")
     assert len(before) == len(after), f"{len(before)} frames in, {len(after)} out"
     assert np.allclose(times, new_times, atol=1e-3), "timestamps changed"
     assert before[0].shape == after[0].shape, "size changed"
     ratio = flicker(after) / flicker(before)
-    assert ratio < 0.75, f"flicker went to {ratio:.2f} of what it was, not below 0.75"
+    assert ratio < 0.75, f"flicker is {ratio:.2f} times the input's, not below 0.75"
     for name in ("before_after.mp4", "before_after.png"):
         assert (folder / name).stat().st_size > 10_000, f"{name} is missing or empty"
 

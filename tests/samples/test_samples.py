@@ -1,4 +1,4 @@
-"""The scripts of samples/ do their job, each as a process of its own."""
+"""The scripts in samples/ work, each in a process of its own."""
 
 import os
 import re
@@ -18,8 +18,8 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.measure.clips import read_clip
+from tests.support.command import SAMPLES
 
-SAMPLES = Path(__file__).parents[2] / "samples"
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)
 
@@ -48,7 +48,7 @@ def noisy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(script: str, *arguments: object) -> str:
-    """Run a script as a reader of the README would, and return what it printed."""
+    """Run a script as a reader of the README would; return its output."""
     paths = [str(SAMPLES.parent), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, str(SAMPLES / script), *map(str, arguments)],
@@ -71,15 +71,15 @@ def assert_cleaner(output: Path, noisy: Path, frames: int) -> None:
 
 def test_opencv_loop(noisy_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "clean.mp4"
-    said = run("opencv_loop.py", noisy_file, "-o", out, "--no-window", "--frames", 4)
-    assert said.startswith("4 frames, backend ")
+    output = run("opencv_loop.py", noisy_file, "-o", out, "--no-window", "--frames", 4)
+    assert output.startswith("4 frames, backend ")
     assert_cleaner(out, noisy_file, 4)
 
 
 def test_pyav_loop(noisy_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "clean.mp4"
-    said = run("pyav_loop.py", noisy_file, out)
-    assert said.startswith("5 frames, backend ")
+    output = run("pyav_loop.py", noisy_file, out)
+    assert output.startswith("5 frames, backend ")
     assert_cleaner(out, noisy_file, 5)
     with av.open(str(out)) as container:
         context = container.streams.video[0].codec_context
@@ -88,13 +88,13 @@ def test_pyav_loop(noisy_file: Path, tmp_path: Path) -> None:
 
 def test_folder_watcher(noisy_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "outbox"
-    said = run("folder_watcher.py", noisy_file.parent, out, "--once")
-    assert "noisy.mkv" in said
+    output = run("folder_watcher.py", noisy_file.parent, out, "--once")
+    assert "noisy.mkv" in output
     assert_cleaner(out / "noisy.mp4", noisy_file, 5)
     assert run("folder_watcher.py", noisy_file.parent, out, "--once") == ""
 
 
-def test_folder_watcher_goes_on_after_a_broken_video(
+def test_folder_watcher_continues_after_a_broken_video(
     noisy_file: Path, tmp_path: Path
 ) -> None:
     inbox, out = tmp_path / "inbox", tmp_path / "outbox"
@@ -106,19 +106,19 @@ def test_folder_watcher_goes_on_after_a_broken_video(
     assert [path.name for path in out.iterdir()] == ["b_good.mp4"]
 
 
-def test_make_pictures(tmp_path: Path) -> None:
-    said = run("make_pictures.py", "-o", tmp_path, "--frames", 3)
-    match = re.search(r"PSNR-Y ([\d.]+) -> ([\d.]+) dB", said)
+def test_make_images(tmp_path: Path) -> None:
+    output = run("make_images.py", "-o", tmp_path, "--frames", 3)
+    match = re.search(r"PSNR-Y ([\d.]+) -> ([\d.]+) dB", output)
     assert match
     before, after = map(float, match.groups())
     assert after > before + 3
     for name, count in (("night_street.png", 2), ("cctv.png", 3)):
-        picture = cv2.imread(str(tmp_path / name))
-        assert picture is not None
-        assert picture.shape[1] > count * 400
+        image = cv2.imread(str(tmp_path / name))
+        assert image is not None
+        assert image.shape[1] > count * 400
 
 
-def test_the_sample_clips_are_what_their_readme_says() -> None:
+def test_the_sample_clips_match_their_readme() -> None:
     for name, size, frames in (
         ("night_street.mp4", (1280, 720), 45),
         ("cctv.mp4", (384, 216), 90),

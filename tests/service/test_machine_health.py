@@ -11,16 +11,17 @@ from streamdenoise.service.machine_health import (
     HealthMeter,
 )
 from tests.conftest import skip_or_fail
+from tests.support.clock import Clock
 
 
 def test_sensors_are_read_at_most_once_a_second():
-    now = [0.0]
-    meter = HealthMeter(clock=lambda: now[0])
+    clock = Clock(0.0)
+    meter = HealthMeter(clock=clock)
     first = meter.health()
     assert first.rss_bytes > 1e6
     assert first.threads >= 1
     assert meter.health() is first
-    now[0] = 1.0
+    clock.now = 1.0
     assert meter.health() is not first
     assert meter.health().cpu_s >= first.cpu_s
     meter.close()

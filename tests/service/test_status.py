@@ -146,16 +146,8 @@ def test_addresses_are_parsed(text: str, place: tuple[str, int]):
     "text",
     [
         *("", "9090", "host", "host:", "host:http", "host:65536", "host:-1", "h:+80"),
-        *(
-            "::1:80",
-            "[::1]",
-            "[::1:80",
-            "[h]:80",
-            "http://host:80",
-            "a b:80",
-            "h:٣",
-            "\0:80",
-        ),
+        *("::1:80", "[::1]", "[::1:80", "[h]:80", "http://host:80", "a b:80"),
+        *("h:٣", "\0:80"),
     ],
 )
 def test_invalid_addresses(text: str):

@@ -10,6 +10,7 @@ import pytest
 
 from streamdenoise.jobs.live import while_building
 from streamdenoise.service.systemd import MAX_STATUS, Notifier
+from tests.support.clock import Clock
 
 
 class Manager:
@@ -67,19 +68,19 @@ def test_an_abstract_socket():
 
 
 def test_the_watchdog_is_notified_twice_a_period(manager: Manager, path: str):
-    now = [0.0]
+    clock = Clock(0.0)
     environ = {
         "NOTIFY_SOCKET": path,
         "WATCHDOG_USEC": "10000000",
         "WATCHDOG_PID": str(os.getpid()),
     }
-    notifier = Notifier.from_environment(environ, clock=lambda: now[0])
+    notifier = Notifier.from_environment(environ, clock=clock)
     notified_at = []
     for tick in range(80):
-        now[0] = tick / 4
+        clock.now = tick / 4
         notifier.watchdog()
         if manager.received() == ["WATCHDOG=1"]:
-            notified_at.append(now[0])
+            notified_at.append(clock.now)
     assert notified_at == [0.0, 5.0, 10.0, 15.0]
 
 
@@ -144,8 +145,8 @@ def test_a_missing_socket_raises_nothing(address: str):
 
 
 def test_lost_messages_are_sent_again(path: str):
-    now = [0.0]
-    notifier = Notifier(path, watchdog_s=10.0, clock=lambda: now[0])
+    clock = Clock(0.0)
+    notifier = Notifier(path, watchdog_s=10.0, clock=clock)
     send_everything(notifier)
     manager = Manager(path)
     send_everything(notifier)

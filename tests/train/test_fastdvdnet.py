@@ -13,7 +13,7 @@ from train.fastdvdnet import KMAC_PER_PIXEL, FastDvdNet, train_fastdvdnet
 from train.recipe import Recipe
 
 
-def test_it_is_as_large_as_published() -> None:
+def test_its_size_is_the_published_one() -> None:
     net = FastDvdNet().eval()
     assert sum(p.numel() for p in net.parameters()) == 2_479_096
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:

@@ -69,7 +69,7 @@ def test_loss_is_log_mse() -> None:
     assert float(loss) == pytest.approx(math.log(0.01), abs=1e-2)
 
 
-def test_charbonnier_is_the_size_of_large_errors_and_a_square_of_small_ones() -> None:
+def test_charbonnier_is_linear_for_large_errors_and_quadratic_for_small_ones() -> None:
     clean = torch.zeros(1, 2, 4, 4, 24)
     assert float(charbonnier_loss(clean + 0.1, clean, 16, 0.5)) == pytest.approx(
         1.5 * 0.1, rel=1e-3
@@ -97,7 +97,7 @@ def tiny_net() -> RecurrentDenoiser:
 
 
 def gradients(data: Path, clips: Batch, truncate: int) -> tuple[float, torch.Tensor]:
-    """The loss and all gradients, one after the other."""
+    """The loss and all gradients, flattened."""
     net = tiny_net()
     plain = recipe(data, "gradients", bf16=False)
     loss = backward(UnrolledLoss(net, plain), clips, truncate)
@@ -117,7 +117,9 @@ def test_truncated_gradients(data: Path, clips: Batch) -> None:
     assert not torch.allclose(grads, whole, rtol=1e-3)
 
 
-def test_truncation_frees_what_earlier_chunks_held(data: Path, clips: Batch) -> None:
+def test_truncation_frees_the_memory_of_earlier_chunks(
+    data: Path, clips: Batch
+) -> None:
     peaks = {}
     for truncate in (0, 2):
         live, peak = 0, 0
@@ -152,7 +154,7 @@ def randomized_branches() -> RecurrentDenoiser:
     return net
 
 
-def test_branches_start_as_the_same_function_and_merge_to_one(
+def test_branches_start_as_the_same_function_and_merge_into_one(
     clips: Batch, tmp_path: Path
 ) -> None:
     plain = tiny_net()
@@ -169,7 +171,7 @@ def test_branches_start_as_the_same_function_and_merge_to_one(
         torch.testing.assert_close(
             unroll(single, clips)[0], expected, atol=1e-5, rtol=0
         )
-        # The one with branches goes on learning.
+        # The network with branches continues to learn.
         torch.testing.assert_close(unroll(net, clips)[0], expected)
     path = tmp_path / "merged.safetensors"
     save_checkpoint(path, single, {})
@@ -179,7 +181,7 @@ def test_branches_start_as_the_same_function_and_merge_to_one(
         assert torch.equal(tensor, single.state_dict()[name])
 
 
-def test_rounding_is_that_of_eight_bits() -> None:
+def test_rounding_is_to_eight_bits() -> None:
     weight = torch.randn(5, 3, 3, 3) * torch.logspace(-3, 1, 5)[:, None, None, None]
     steps = weight.abs().flatten(1).amax(1)[:, None, None, None] / 127
     levels = round_weight(weight) / steps
@@ -197,7 +199,7 @@ def test_rounding_is_that_of_eight_bits() -> None:
     torch.testing.assert_close(x.grad, torch.ones_like(x))
 
 
-def test_a_network_that_rounds_is_nearly_the_same_function(clips: Batch) -> None:
+def test_rounding_hardly_changes_the_output(clips: Batch) -> None:
     net = tiny_net()
     plain, _ = unroll(net, clips)
     round_while_learning(net)
@@ -238,7 +240,7 @@ def test_resumed_training_gives_the_same_weights(data: Path, everything: bool) -
             "workers": 2,
         }
     whole = load_checkpoint(train(recipe(data, "whole", **changes)))[0].state_dict()
-    # A run that was killed after its first save goes on from there.
+    # A run that was killed after its first save resumes there.
     halted = recipe(data, "halted", **changes)
     with pytest.raises(KeyboardInterrupt):
         _train_until(halted, 6)
@@ -247,7 +249,7 @@ def test_resumed_training_gives_the_same_weights(data: Path, everything: bool) -
         torch.testing.assert_close(resumed[name], tensor, atol=0, rtol=0)
 
 
-def test_a_run_keeps_a_log_whatever_logs_already(data: Path) -> None:
+def test_a_run_writes_its_log_even_if_logging_is_configured(data: Path) -> None:
     toml, run = training_toml(data, "run"), data / "runs" / "run"
     main(str(toml))
     assert "kMAC/px, from step 0 of 1" in (run / "log.txt").read_text()
@@ -280,7 +282,7 @@ def _train_until(
         train(halted)
 
 
-def test_a_loss_that_is_no_number_leaves_the_last_checkpoint(data: Path) -> None:
+def test_a_loss_of_nan_keeps_the_last_checkpoint(data: Path) -> None:
     broken = recipe(data, "broken")
     kept: dict[Path, bytes] = {}
 
@@ -296,7 +298,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_checkpoint(data: Path) -> None
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """No file can grow beyond `size` bytes."""
+    """Let no file grow beyond `size` bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -328,7 +330,7 @@ def test_a_full_disk_is_one_error_and_keeps_the_last_checkpoint(data: Path) -> N
 
 
 @pytest.mark.parametrize("fails", ["save_last", "save_checkpoint"])
-def test_a_run_whose_last_save_failed_ends_with_its_checkpoint(
+def test_a_run_whose_last_save_failed_still_ends_with_a_checkpoint(
     data: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     def full(*_: object) -> None:
@@ -343,7 +345,7 @@ def test_a_run_whose_last_save_failed_ends_with_its_checkpoint(
     assert provenance["steps"] == 1
 
 
-def test_what_does_not_fit_is_said_at_the_start(data: Path) -> None:
+def test_mismatches_are_reported_at_the_start(data: Path) -> None:
     odd = data / "odd.safetensors"
     save_checkpoint(odd, RecurrentDenoiser(replace(TINY, width=16)), {})
     with pytest.raises(
@@ -385,7 +387,7 @@ def test_a_run_starts_from_the_mean_of_two_checkpoints(data: Path) -> None:
 @pytest.mark.parametrize(
     "noise", [Awgn(), Camera(jpeg=0, h264=1)], ids=["awgn", "h264"]
 )
-def test_rgb_goes_on_from_yuv420(data: Path, noise: NoiseRecipe) -> None:
+def test_rgb_starts_from_yuv420(data: Path, noise: NoiseRecipe) -> None:
     start = data / "yuv420.safetensors"
     save_checkpoint(start, RecurrentDenoiser(TINY), {})
     spec = replace(TINY, layout="rgb", noise_map=4)
@@ -400,7 +402,7 @@ def test_rgb_goes_on_from_yuv420(data: Path, noise: NoiseRecipe) -> None:
     torch.testing.assert_close(thresholds, first.threshold.weight, atol=0.02, rtol=0)
 
 
-def test_a_run_of_another_model_is_not_gone_on_with(data: Path) -> None:
+def test_a_run_of_another_model_is_not_resumed(data: Path) -> None:
     run = train(recipe(data, "run", stages=(Stage(1, 2, 1, 32),))).parent
     for changes in ({"spec": replace(TINY, width=16)}, {"reparam": True}):
         with pytest.raises(ConfigError, match=r"cannot resume from .*last\.pt"):
@@ -410,7 +412,7 @@ def test_a_run_of_another_model_is_not_gone_on_with(data: Path) -> None:
         train(recipe(data, "run"))
 
 
-def test_curves_and_pictures_for_tensorboard(data: Path) -> None:
+def test_curves_and_images_for_tensorboard(data: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = train(recipe(data, "curves", val_every=4)).parent
@@ -423,7 +425,7 @@ def test_curves_and_pictures_for_tensorboard(data: Path) -> None:
     assert (strip.width, strip.height) == (4 * 64, 64)
 
 
-def test_training_goes_on_without_tensorboard(
+def test_training_works_without_tensorboard(
     data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
@@ -432,7 +434,7 @@ def test_training_goes_on_without_tensorboard(
     assert caplog.text.count("tensorboard is missing") == 1
 
 
-def test_a_terminal_sees_a_bar_and_the_log_beside_it(
+def test_a_terminal_shows_a_bar_and_the_log(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = io.StringIO()
@@ -446,7 +448,7 @@ def test_a_terminal_sees_a_bar_and_the_log_beside_it(
     assert " \r20" in shown[shown.index("1/1") :]
 
 
-def test_recipes_of_the_repository_are_readable(tmp_path: Path) -> None:
+def test_all_built_in_recipes_are_valid(tmp_path: Path) -> None:
     recipes = {p.stem: Recipe.read(p) for p in Path("train/recipes").glob("*.toml")}
     assert all(recipe.steps >= 600 for recipe in recipes.values())
     most = {"nano": 10, "small": 35, "base": 110}
@@ -510,7 +512,7 @@ through_h264((), 20)
     )
 
 
-def test_the_rate_warms_up_where_asked_to(data: Path) -> None:
+def test_the_learning_rate_warms_up(data: Path) -> None:
     rates = [recipe(data, "lr", warmup=warmup).lr_at(0) for warmup in (0, 1, 4)]
     assert rates == pytest.approx([1e-3, 1e-3, 0.25e-3])
 
@@ -526,7 +528,7 @@ def test_checkpoint_keeps_spec_and_provenance(tmp_path: Path) -> None:
         assert torch.equal(a, b)
 
 
-def test_foreign_and_broken_checkpoints_are_refused(tmp_path: Path) -> None:
+def test_foreign_and_broken_checkpoints_are_rejected(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     with pytest.raises(CheckpointError, match="cannot read"):

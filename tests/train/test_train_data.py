@@ -96,7 +96,7 @@ def test_camera_noise_grows_with_light_and_can_be_absent() -> None:
     assert float(levels.max()) < 1 / 255
 
 
-def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
+def test_h264_removes_some_noise_and_keeps_the_image() -> None:
     ramp = torch.linspace(0.2, 0.8, 64).expand(6, 3, 64, 64)
     reference = Yuv420().planes(ramp)
     left = []
@@ -117,7 +117,7 @@ def test_h264_takes_a_part_of_the_noise_and_keeps_the_picture() -> None:
     assert 0.1 < np.median(left) < 0.97
 
 
-def test_smeared_noise_keeps_the_power_of_light_and_at_most_that_of_color() -> None:
+def test_smeared_noise_keeps_the_power_of_luma_and_at_most_that_of_color() -> None:
     generator = torch.Generator().manual_seed(0)
     white = torch.empty(8, 3, 64, 64).normal_(generator=generator)
     weakened = 0
@@ -131,10 +131,10 @@ def test_smeared_noise_keeps_the_power_of_light_and_at_most_that_of_color() -> N
     assert 0 < weakened < 12
 
 
-def test_a_filter_takes_fine_grain_first_and_keeps_the_picture() -> None:
+def test_a_filter_removes_fine_grain_first_and_keeps_the_image() -> None:
     rng = torch.Generator().manual_seed(0)
-    picture = torch.rand(1, 3, 8, 8, generator=rng).repeat_interleave(8, 2)
-    clean = picture.repeat_interleave(8, 3).expand(4, 3, 64, 64)
+    image = torch.rand(1, 3, 8, 8, generator=rng).repeat_interleave(8, 2)
+    clean = image.repeat_interleave(8, 3).expand(4, 3, 64, 64)
     torch.testing.assert_close(filter_noise(clean, clean, 0.05, rng), clean)
     noise = 0.05 * torch.empty(clean.shape).normal_(generator=rng)
     fine, coarse = [], []
@@ -176,7 +176,7 @@ def test_a_gray_camera_adds_no_color_noise() -> None:
 
 
 @pytest.mark.parametrize("noise", [Awgn(estimated=0), Camera(clean=0, too_low=0)])
-def test_jittered_levels_are_off_in_each_plane_by_itself(
+def test_jittered_levels_are_off_independently_in_each_plane(
     noise: Awgn | Camera,
 ) -> None:
     clean = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -222,7 +222,7 @@ def test_a_share_of_clips_is_gray(data: Path) -> None:
     assert 4 < sum(gray) < 16
 
 
-def test_a_share_of_clips_is_soft(data: Path) -> None:
+def test_a_share_of_clips_is_blurred(data: Path) -> None:
     videos = cached(data / "video", data / "cache" / "v", 32)
     stills = cached(data / "stills", data / "cache" / "s", 32)
     sharp, soft = (
@@ -267,7 +267,7 @@ STILL = {"video_share": 0.0, "occluded_stills": 0.0, "exposure": 0.0, "cuts": 0.
         (STILL | {"static_stills": 1.0, "cuts": 1.0}, {False}),
     ],
 )
-def test_only_what_does_not_change_is_called_static(
+def test_only_unchanging_clips_are_static(
     shares: dict[str, float], expected: set[bool]
 ) -> None:
     rng = np.random.default_rng(0)
@@ -283,7 +283,7 @@ def test_only_what_does_not_change_is_called_static(
     assert found == expected
 
 
-def test_near_things_pass_faster_than_far_ones() -> None:
+def test_near_layers_move_faster_than_far_ones() -> None:
     # Red grows to the right and green downwards, so they tell where a pixel is from,
     # and blue tells of which layer.
     down, right = np.mgrid[60:188, 60:188].astype(np.uint8)
@@ -310,7 +310,7 @@ def test_exposure_is_a_smooth_gain() -> None:
         assert levels.max() <= 142
 
 
-def test_a_cut_has_both_scenes() -> None:
+def test_a_cut_shows_both_scenes() -> None:
     before, after = (hold(np.full((4, 4, 3), v, np.uint8), 5) for v in (10, 90))
     for seed in range(20):
         levels = cut(before, after, np.random.default_rng(seed))[:, 0, 0, 0]
@@ -330,19 +330,19 @@ def test_unreadable_files_are_named_and_skipped(
     (data / "empty" / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(ConfigError, match="no readable video"):
         validation_clips(data / "empty")
-    assert "not validated on broken.mp4" in caplog.text
+    assert "left out of the validation, unreadable: broken.mp4" in caplog.text
 
 
-def test_cache_knows_a_file_that_changed_from_another(data: Path) -> None:
-    def pictures() -> list[float]:
+def test_the_cache_notices_changed_files(data: Path) -> None:
+    def brightness() -> list[float]:
         return [float(x.mean()) for x in cached(data / "stills", data / "cache", 32)]
 
     for name in ("one", "two"):
         (data / "stills" / name).mkdir()
         gray = np.full((64, 64, 3), 10 * len(name) + ord(name[0]) % 7, np.uint8)
         cv2.imwrite(str(data / "stills" / name / "same.png"), gray)
-    before = pictures()
-    assert len(set(before)) == 3  # b and c are the same picture
-    assert pictures() == before
+    before = brightness()
+    assert len(set(before)) == 3  # b and c are the same image
+    assert brightness() == before
     cv2.imwrite(str(data / "stills" / "b.png"), np.full((80, 80, 3), 200, np.uint8))
-    assert 200 in pictures()
+    assert 200 in brightness()

@@ -21,7 +21,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def test_processes_share_the_clips_of_one(data: Path) -> None:
+def test_processes_share_the_clips_of_a_step(data: Path) -> None:
     recipe = Recipe.read(training_toml(data, "share"))
     sampler = ClipSampler.read(data, data / "cache", 32)
     (whole,) = batches(recipe, sampler, 0)
@@ -36,7 +36,7 @@ def test_processes_share_the_clips_of_one(data: Path) -> None:
 
 # Three interpreters import PyTorch.
 @pytest.mark.timeout(300)
-def test_two_processes_learn_what_one_does(data: Path) -> None:
+def test_two_processes_learn_the_same_as_one(data: Path) -> None:
     keys = "bf16 = false\nwarmup = 1\nlr = 1e-4\nreparam = true\nsave_every = 1"
     runs = {run: training_toml(data, run, keys, "truncate = 2", 3) for run in "ab"}
 

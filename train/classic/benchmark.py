@@ -1,14 +1,15 @@
-"""The textbook networks on the usual benchmarks, beside published figures.
+"""The textbook networks on common benchmarks, next to published figures.
 
     python -m train.classic.benchmark digits --minutes 10 -o train/runs/digits
     python -m train.classic.benchmark photos --minutes 60 -o train/runs/photos
 
-`digits`: MNIST with noise of std 0.5 clipped to [0, 1], 80:20, batches of 32; every
-network, and the autoencoders by a second loss. `photos`: trained on photographs with
-noise of sigma 0 to 55, tested on whole pictures of Set12 and Kodak24, noise neither
-clipped nor rounded; gray, and `nano` in RGB too. Every run gets the same CPU minutes. A
-run that was stopped goes on when started again; one that is done is only measured. With
-``--readme README.md`` the table is put into that file, between its marks.
+`digits`: MNIST with noise of std 0.5 clipped to [0, 1], split 80:20, batches of 32;
+every network, and the autoencoders with a second loss. `photos`: trained on photographs
+with noise of sigma 0 to 55, tested on whole images of Set12 and Kodak24 with noise that
+is neither clipped nor rounded; gray, and `nano` in RGB too. Every run gets the same CPU
+minutes. A run that was stopped continues when started again; a completed one is only
+measured. With ``--readme FILE`` the table is put into that Markdown file, between its
+marks.
 """
 
 import argparse
@@ -35,7 +36,7 @@ AUTOENCODERS = ("autoencoder_pool", "autoencoder_strided", "autoencoder_mnist")
 DENOISERS = ("dncnn", "ffdnet", "unet", "nano")
 SIGMAS = (15, 25, 50)
 COURSE_PSNR = 17.74
-"""What a well-known course project has for its pooled autoencoder, in dB."""
+"""PSNR in dB of the pooled autoencoder of a well-known course project."""
 
 PUBLISHED = {
     ("Set12", "DnCNN-S"): (32.86, 30.44, 27.18),
@@ -45,14 +46,14 @@ PUBLISHED = {
     ("Kodak24", "FFDNet, RGB"): (34.63, 32.13, 28.98),
     ("Kodak24", "DRUNet, RGB"): (35.31, 32.89, 29.86),
 }
-"""PSNR in dB at `SIGMAS`, as Zhang et al. print them in the papers of DnCNN (TIP 2017),
-FFDNet (TIP 2018) and DRUNet (PAMI 2021). Of gray Kodak24 none is known to us."""
+"""PSNR in dB at `SIGMAS`, from the papers of Zhang et al. on DnCNN (TIP 2017), FFDNet
+(TIP 2018) and DRUNet (PAMI 2021). We know of no published figures on gray Kodak24."""
 
 Row = tuple[str, ...]
 
 
 def digits(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
-    """Train on MNIST and score; the table, its header first."""
+    """Train and test on MNIST; return the table, with a header."""
     shared = ClassicConfig(
         networks=tuple(NETWORKS),
         output=output / "mse",
@@ -80,7 +81,7 @@ def digits(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
 
 
 def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
-    """Train on photographs, score on Set12 and Kodak24; the table, its header first."""
+    """Train on photographs, test on Set12 and Kodak24; return the table."""
     gray = ClassicConfig(
         networks=DENOISERS,
         output=output / "gray",
@@ -105,7 +106,7 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
             name, *cost = _about(result)
             tell(f"scoring {name}")
             figures = [
-                # Set12 is gray, and has nothing to show a network for color.
+                # Set12 is gray and says nothing about a network for color.
                 _db(
                     _psnr(result, data / "test" / "images" / each, sigma)
                     if is_gray or each == "Kodak24"
@@ -124,10 +125,10 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
 
 
 def _psnr(result: Result, folder: Path, sigma: int) -> float:
-    """Mean over the pictures of a folder, gray for a network of gray, in dB."""
+    """Mean PSNR in dB over the images of a folder, in gray for a network for gray."""
     noise = ImageNoise("gaussian", (sigma, sigma), clip=False)
-    pictures = read_images(str(folder), result.run.spec.channels)
-    held = with_noise(pictures, noise, sigma)
+    images = read_images(str(folder), result.run.spec.channels)
+    held = with_noise(images, noise, sigma)
     return means(scores(result.net, held)).psnr
 
 
@@ -145,16 +146,16 @@ def _about(result: Result) -> Row:
 
 
 def markdown(rows: list[Row]) -> str:
-    """A table; its first column is text, the others numbers."""
+    """A Markdown table; its first column is text, the others are numbers."""
     header, *body = rows
     return "\n".join(markdown_table(header, body, numbers_from=1)) + "\n"
 
 
 def write_readme(name: str, table: str, readme: Path) -> None:
-    """Put a table between the two marks of its name.
+    """Replace the table between the two comments with its name.
 
     Raises:
-        ConfigError: the marks are not there.
+        ConfigError: the comments are not there.
     """
     first, last = (f"<!-- {name}: {word} -->\n" for word in ("begin", "end"))
     before, begin, rest = readme.read_text().partition(first)
@@ -166,7 +167,7 @@ def write_readme(name: str, table: str, readme: Path) -> None:
 
 
 def tell(line: str) -> None:
-    """A line of progress, beside what goes to stdout."""
+    """Print a line of progress to stderr."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -19,10 +19,10 @@ from .networks.registry import NetworkSpec
 def save_network(
     path: Path, net: ImageNetwork, spec: NetworkSpec, provenance: dict[str, Any]
 ) -> None:
-    """Write `net` and where it comes from.
+    """Write a network, its spec and its provenance.
 
     Raises:
-        SinkError: it cannot be written; a file that was there is untouched.
+        SinkError: it cannot be written; an existing file is left as it was.
     """
     tensors = {name: value.contiguous() for name, value in net.state_dict().items()}
     about = {
@@ -40,7 +40,7 @@ def load_network(path: Path) -> tuple[ImageNetwork, NetworkSpec, dict[str, Any]]
         The network, its spec and the provenance.
 
     Raises:
-        CheckpointError: the file is missing, damaged or of another architecture.
+        CheckpointError: the file is missing or damaged, or has another architecture.
     """
     try:
         with safe_open(path, "pt") as file:

@@ -1,4 +1,4 @@
-"""What is trained: the networks, the data, the noise, and every choice of a grid.
+"""Options of `train classic`: the networks, the data, the noise, and the grid.
 
 Nothing here needs PyTorch until a `ClassicConfig` is made.
 """
@@ -128,11 +128,10 @@ class ClassicConfig:
     data: Annotated[
         str,
         Option(
-            "mnist (in data/mnist), an IDX file, or a folder of images.",
-            Panel.INPUT,
+            "mnist (in data/mnist), an IDX file, or a folder of images.", Panel.INPUT
         ),
     ] = "mnist"
-    """See `train.classic.data.read_pictures`."""
+    """See `train.classic.data.read_images`."""
     color: Annotated[
         bool, Option("Train networks for RGB, not for gray.", Panel.INPUT)
     ] = False
@@ -215,8 +214,7 @@ class ClassicConfig:
         ),
     ] = 0
     crop: Annotated[
-        int,
-        Option("Training crop size in pixels; 0 uses whole images.", Panel.INPUT),
+        int, Option("Training crop size in pixels; 0 uses whole images.", Panel.INPUT)
     ] = 64
     crops: Annotated[
         int, Option("Crops of each photograph in an epoch.", Panel.INPUT)

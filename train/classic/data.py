@@ -1,4 +1,4 @@
-"""Clean pictures to learn from and to be tested on."""
+"""Clean images for training and testing."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ from streamdenoise.io.sources.image import is_cut_short, read_image
 from .idx import is_idx, read_idx
 
 MNIST = Path("data/mnist")
-"""Where ``--data mnist`` looks, from the working directory."""
+"""Folder of ``--data mnist``, in the working directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +27,29 @@ class Images:
     """Images as they were read."""
 
     arrays: list[np.ndarray]
-    """Each ``(H, W, C)``, of 1 or 3 channels (RGB): ``uint8``, or floats that are
+    """Each ``(H, W, C)`` with 1 or 3 channels (RGB): ``uint8``, or floats that are
     nominally in [0, 1]."""
     are_photos: bool
-    """Whether they are files of their own, rather than an IDX file's small ones."""
+    """Whether each is a file of its own, and not a small image of an IDX file."""
     notes: list[str] = field(default_factory=list)
-    """What the user should know: what was left out, or converted."""
+    """Remarks for the user, such as what was left out or converted."""
 
     def pick(self, indices: np.ndarray) -> "Images":
-        """Some of them."""
+        """A selection of the images."""
         return Images([self.arrays[i] for i in indices], self.are_photos)
 
     def cropped(self, side: int) -> "Images":
-        """The middle of each, `side` pixels at most."""
+        """The middle of each image, of at most `side` pixels a side."""
         return Images([_middle(array, side) for array in self.arrays], self.are_photos)
 
     @property
     def smallest(self) -> int:
-        """The shortest side of all."""
+        """The shortest side of all images, in pixels."""
         return min(min(array.shape[:2]) for array in self.arrays)
 
     @property
     def digest(self) -> str:
-        """Another one for other pictures, or another order."""
+        """A hash of the images and their order."""
         digest = hashlib.sha256()
         for array in self.arrays:
             digest.update(f"{array.shape} {array.dtype}".encode())
@@ -58,7 +58,7 @@ class Images:
 
     @property
     def is_nominal(self) -> bool:
-        """Whether all samples are in [0, 1], as the networks see them."""
+        """Whether all samples are in [0, 1] after scaling ``uint8`` to it."""
         return all(
             array.dtype == np.uint8 or (array.min() >= 0 and array.max() <= 1)
             for array in self.arrays
@@ -66,53 +66,53 @@ class Images:
 
 
 def read_images(data: str, channels: int, *, resize: int = 0, least: int = 1) -> Images:
-    """Read all pictures of a folder, or of IDX files; copies are left out.
+    """Read the images of a folder or of IDX files; duplicates are left out.
 
     Args:
-        data: ``mnist``, an IDX file, a folder of those, or one of pictures.
+        data: ``mnist``, an IDX file, a folder of IDX files, or a folder of images.
         channels: 1 for gray, to which color is converted, or 3.
-        resize: make all squares of this side, in pixels; 0 leaves them.
-        least: smaller pictures of a folder are left out.
+        resize: side in pixels of the squares that all are resized to; 0 for none.
+        least: smaller images in a folder are left out.
 
     Raises:
         SourceOpenError: an IDX file cannot be used.
-        ConfigError: there is nothing to read, or IDX files do not go together.
+        ConfigError: there are no images, or IDX files do not match.
     """
     path = MNIST if data == "mnist" else Path(data)
     if not path.exists():
         hint = (
             "; put t10k-images-idx3-ubyte.gz there, or name another folder"
             if data == "mnist"
-            else "; give mnist, an IDX file, or a folder of pictures"
+            else "; give mnist, an IDX file, or a folder of images"
         )
-        raise ConfigError(f"there are no pictures at {path}{hint}")
+        raise ConfigError(f"there are no images at {path}{hint}")
     files = _files(path)
     photos = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     others = [file for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
     tables = [file for file in others if _seems_idx(file) or file == path]
     if tables:
-        pictures = _read_tables(tables, channels, resize)
+        images = _read_tables(tables, channels, resize)
         if photos:
-            pictures.notes.append(
+            images.notes.append(
                 f"{len(photos)} files beside the IDX files of {path} are left out"
             )
-        return _each_once(pictures)
-    pictures = _read_photos(photos, channels, resize, least)
-    if not pictures.arrays:
+        return _each_once(images)
+    images = _read_photos(photos, channels, resize, least)
+    if not images.arrays:
         raise ConfigError(
-            f"no picture in {path} can be used: "
-            f"{'; '.join(pictures.notes) or 'it has none'}; give a folder of "
+            f"no image in {path} can be used: "
+            f"{'; '.join(images.notes) or 'it has none'}; give a folder of "
             f"{', '.join(sorted(IMAGE_SUFFIXES))} files of {least} pixels a side or "
             "more"
         )
-    return _each_once(pictures)
+    return _each_once(images)
 
 
 def _files(path: Path) -> list[Path]:
-    """The file itself, or all files of a folder and its folders.
+    """The file itself, or all files of a folder and its subfolders.
 
     Raises:
-        ConfigError: a folder cannot be looked into.
+        ConfigError: a folder cannot be read.
     """
 
     def refuse(exc: OSError) -> None:
@@ -129,15 +129,15 @@ def _files(path: Path) -> list[Path]:
 
 
 def _seems_idx(file: Path) -> bool:
-    """By its name too: a spoilt one is to be named, not passed over."""
+    """Whether it is an IDX file; by its name too, so that a damaged one is reported."""
     return ("-images" in file.name and "idx" in file.name) or is_idx(file)
 
 
 def _read_tables(files: list[Path], channels: int, resize: int) -> Images:
-    arrays = [picture for file in files for picture in read_idx(file)]
+    arrays = [image for file in files for image in read_idx(file)]
     if len({(array.shape, array.dtype) for array in arrays}) > 1:
         raise ConfigError(
-            f"the IDX files of {files[0].parent} have pictures of several sizes or "
+            f"the IDX files of {files[0].parent} have images of several sizes or "
             "types; name one of them"
         )
     notes = []
@@ -149,15 +149,15 @@ def _read_tables(files: list[Path], channels: int, resize: int) -> Images:
     return Images([_resized(array, resize) for array in arrays], False, notes)
 
 
-def _each_once(pictures: Images) -> Images:
-    """Without copies, as one could be learned from and the other tested on."""
+def _each_once(images: Images) -> Images:
+    """Remove duplicates: one could be trained on and the other tested on."""
     kept: dict[str, np.ndarray] = {}
-    for array in pictures.arrays:
-        kept.setdefault(Images([array], pictures.are_photos).digest, array)
+    for array in images.arrays:
+        kept.setdefault(Images([array], images.are_photos).digest, array)
     arrays = list(kept.values())
-    copies = len(pictures.arrays) - len(arrays)
-    notes = [f"left out, as copies of others: {copies}"] if copies else []
-    return Images(arrays, pictures.are_photos, [*pictures.notes, *notes])
+    copies = len(images.arrays) - len(arrays)
+    notes = [f"left out as duplicates: {copies}"] if copies else []
+    return Images(arrays, images.are_photos, [*images.notes, *notes])
 
 
 def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> Images:
@@ -165,84 +165,79 @@ def _read_photos(files: list[Path], channels: int, resize: int, least: int) -> I
     broken, small, colored = [], [], 0
     for file in files:
         try:
-            picture, _ = read_image(file)
+            image, _ = read_image(file)
         except SourceOpenError:
-            picture = None
-        if picture is None or is_cut_short(file.read_bytes()):
+            image = None
+        if image is None or is_cut_short(file.read_bytes()):
             broken.append(file.name)
             continue
         if channels == 1:
-            colored += bool((picture != picture[..., :1]).any())
-            picture = rgb_to_gray(picture)[..., None]
-        picture = _resized(picture, resize)
-        if min(picture.shape[:2]) < least:
+            colored += bool((image != image[..., :1]).any())
+            image = rgb_to_gray(image)[..., None]
+        image = _resized(image, resize)
+        if min(image.shape[:2]) < least:
             small.append(file.name)
             continue
-        arrays.append(picture)
+        arrays.append(image)
     notes = [
         f"{len(names)} {what}, left out: {', '.join(names[:5])}"
         + (" ..." if len(names) > 5 else "")
         for names, what in (
-            (broken, "cannot be read as pictures"),
+            (broken, "cannot be read as images"),
             (small, f"smaller than {least} pixels"),
         )
         if names
     ]
     if colored:
-        notes.append(f"{colored} color pictures were converted to gray")
+        notes.append(f"{colored} color images were converted to gray")
     return Images(arrays, True, notes)
 
 
 def split(
-    pictures: Images, train_share: float, seed: int
+    images: Images, train_share: float, seed: int
 ) -> tuple[Images, Images, Images]:
-    """Images to train on, to choose by, and to test on.
+    """Split images into those for training, for validation, and for testing.
 
-    A tenth of the training part is kept apart to stop early by: what is tested on is
-    never chosen by.
+    A tenth of the training part becomes the validation part, which decides when to stop
+    early; the test part decides nothing.
 
     Raises:
-        ConfigError: there are too few.
+        ConfigError: there are too few images.
     """
-    count = len(pictures.arrays)
+    count = len(images.arrays)
     order = np.random.default_rng(seed).permutation(count)
     last = round(count * train_share)
     first = last - max(1, last // 10)
     if first < 1 or last >= count:
         raise ConfigError(
-            f"{count} pictures cannot be split {train_share:.0%} to train and the rest "
-            "to test; give more of them, or another --split"
+            f"{count} images cannot be split into {train_share:.0%} for training and "
+            "the rest for testing; give more images, or another --split"
         )
     parts = (order[:first], order[first:last], order[last:])
-    train, validation, test = (pictures.pick(part) for part in parts)
+    train, validation, test = (images.pick(part) for part in parts)
     return train, validation, test
 
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Batches of clean crops to learn from, the same for a seed and an epoch."""
+    """Batches of clean crops for training, fixed by the seed and the epoch."""
 
-    pictures: Images
+    images: Images
     batch: int
     crop: int
-    """Side of the crops in pixels; 0 takes whole pictures, which must be of one size.
-    """
+    """Side of the crops in pixels; 0 uses whole images, which must be of one size."""
     crops: int
-    """Of each picture in an epoch."""
+    """Number of crops of each image in an epoch."""
     augment: bool
-    """Flip, turn and scale."""
+    """Whether to flip, rotate and scale."""
     seed: int
 
     def epoch(self, number: int) -> Iterator[Tensor]:
-        """Tensors ``(N, C, H, W)``."""
+        """Yield the batches of an epoch, ``(N, C, H, W)`` in [0, 1]."""
         rng = np.random.default_rng((self.seed, number))
-        order = rng.permutation(
-            np.tile(np.arange(len(self.pictures.arrays)), self.crops)
-        )
+        order = rng.permutation(np.tile(np.arange(len(self.images.arrays)), self.crops))
         for start in range(0, len(order), self.batch):
-            chosen = (
-                self.pictures.arrays[i] for i in order[start : start + self.batch]
-            )
+            chosen = (self.images.arrays[i] for i in order[start : start + self.batch])
             yield stacked([self._example(array, rng) for array in chosen])
 
     def _example(self, array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -259,7 +254,7 @@ class Batches:
     def _window(
         self, array: np.ndarray, target: tuple[int, int], rng: np.random.Generator
     ) -> np.ndarray:
-        """A part of the picture, scaled: down where there is room, else up a little."""
+        """A part of the image: downscaled if possible, else upscaled a little."""
         scale = 1.0
         if self.augment:
             room = min(n / t for n, t in zip(array.shape[:2], target, strict=True))
@@ -275,16 +270,16 @@ class Batches:
 
 
 def stacked(arrays: list[np.ndarray]) -> Tensor:
-    """Images of one size as ``(N, C, H, W)`` float32."""
+    """Images of one size as ``(N, C, H, W)`` float32 in [0, 1]."""
     whole = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
     whole = whole.contiguous()
     return whole.float() / 255 if whole.dtype == torch.uint8 else whole
 
 
-def by_shape(pictures: Images, pixels: int = 1 << 17) -> Iterator[Tensor]:
-    """All pictures in order, neighbors of one size together, `pixels` at most."""
+def by_shape(images: Images, pixels: int = 1 << 17) -> Iterator[Tensor]:
+    """Yield all images in order, stacking neighbors of one size up to `pixels`."""
     group: list[np.ndarray] = []
-    for array in pictures.arrays:
+    for array in images.arrays:
         full = len(group) * array.shape[0] * array.shape[1] >= pixels
         if group and (full or array.shape != group[0].shape):
             yield stacked(group)

@@ -1,4 +1,4 @@
-"""From a checkpoint of a textbook network to a model that backends run."""
+"""Exports a checkpoint of a textbook network to a model that backends run."""
 
 import copy
 import hashlib
@@ -19,7 +19,7 @@ from .networks.registry import kmac_per_pixel, parameters
 
 
 class ImageGraph(nn.Module):
-    """Like `streamdenoise.network.model.DeployedGraph`, without a state."""
+    """`streamdenoise.network.model.DeployedGraph` for networks without a state."""
 
     input_names = ("pixels", "peak", "sigma", "strength")
 
@@ -28,7 +28,7 @@ class ImageGraph(nn.Module):
         self.net, self.layout = net, layout
 
     def initial_state(self, height: int, width: int) -> tuple[Tensor, ...]:
-        """None: pictures have no past."""
+        """No state: images have no past."""
         return ()
 
     def forward(
@@ -39,12 +39,12 @@ class ImageGraph(nn.Module):
         Args:
             pixels: ``(N, H/4, W/4, C)`` in 0 to peak.
             peak: ``(1, 1, 1, 1)``, 255 or 1023.
-            sigma: of each plane, ``(N, P)`` in [0, 1].
-            strength: ``(N, 1, 1, 1)``; a factor on the noise level, or, where that is
-                not told to the network, the share of its result, 1 at most.
+            sigma: noise std of each plane, ``(N, P)`` in [0, 1].
+            strength: ``(N, 1, 1, 1)``; a factor on the noise level, or, if the network
+                does not take that, the share of its result, at most 1.
 
         Returns:
-            The pixels denoised, rounded and clipped to [0, peak].
+            The denoised pixels, rounded and clipped to [0, peak].
         """
         (noisy,) = blocks_to_planes(pixels * (1.0 / peak), self.layout)
         noise_std = sigma.mean(1)[:, None, None, None]
@@ -59,24 +59,24 @@ class ImageGraph(nn.Module):
 
 
 def export_network(path: Path, out_dir: Path, calibration: Path | None = None) -> Path:
-    """Compile a checkpoint of a textbook network; the model has the name of the file.
+    """Export a checkpoint of a textbook network; the model gets the name of the file.
 
     Args:
-        path: what `streamdenoise train classic` wrote.
+        path: a checkpoint of `streamdenoise train classic`.
         out_dir: where the files go.
-        calibration: must be None, as these networks have no INT8.
+        calibration: must be None, because these networks have no INT8.
 
     Returns:
         Path of the manifest.
 
     Raises:
-        CheckpointError: `path` is not a checkpoint.
-        ConfigError: calibration was asked for.
+        CheckpointError: `path` is not such a checkpoint.
+        ConfigError: `calibration` is given.
         SinkError: the files cannot be written.
     """
     if calibration is not None:
         raise ConfigError(
-            f"{path} is a textbook network, which is not compiled to INT8; leave out "
+            f"{path} is a textbook network, which has no INT8 version; leave out "
             "--calibration"
         )
     net, spec, provenance = load_network(path)
@@ -116,7 +116,7 @@ def _export_onnx(
     """See `streamdenoise.export.export.export_onnx`."""
     channels = 48 if graph.layout == "rgb" else 16
     blocks = multiple // 4
-    count = 2 if batches else 1  # one would be taken for a constant
+    count = 2 if batches else 1  # the exporter would take 1 for a constant
     inputs = (
         torch.full((count, 2 * blocks, 3 * blocks, channels), 128.0),
         torch.full((1, 1, 1, 1), 255.0),
@@ -125,7 +125,7 @@ def _export_onnx(
     )
     high = torch.export.Dim("high", min=1, max=4096)
     wide = torch.export.Dim("wide", min=1, max=4096)
-    each = {0: torch.export.Dim("pictures", min=1, max=256)} if batches else {}
+    each = {0: torch.export.Dim("images", min=1, max=256)} if batches else {}
     shapes = (each | {1: blocks * high, 2: blocks * wide}, None, each, each)
     names: list[str] = list(graph.input_names)
     trace_onnx(graph, inputs, shapes, names, ["pixels_out"], path)

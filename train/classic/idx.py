@@ -3,30 +3,30 @@
 import gzip
 import math
 import zlib
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from streamdenoise.errors import SourceOpenError
 
 _TYPES = {0x08: ">u1", 0x0D: ">f4", 0x0E: ">f8"}
-"""Codes of what samples can be; others hold no pictures."""
+"""Codes of the sample types that images can have."""
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read the pictures of an IDX file, gzipped or not.
+    """Read the images of an IDX file, gzipped or not.
 
     The header is two zero bytes, the type, the number of dimensions, then each of them
-    as four bytes, the highest first (LeCun et al., "The MNIST database").
+    as a big-endian 32-bit number (LeCun et al., "The MNIST database").
 
     Returns:
-        ``(N, H, W, C)`` with C 1 or 3 (RGB), ``uint8`` in 0 to 255, or ``float32`` as
-        they are.
+        ``(N, H, W, C)`` with 1 or 3 channels (RGB): ``uint8``, or ``float32`` with the
+        values of the file.
 
     Raises:
-        SourceOpenError: it cannot be read, is no IDX file of pictures, has none, or is
-            longer or shorter than it says.
+        SourceOpenError: it cannot be read, is not an IDX file of images, has no images,
+            or is longer or shorter than its header promises.
     """
     try:
         with _opened(path) as file:
@@ -38,9 +38,10 @@ def read_idx(path: Path) -> np.ndarray:
     magic = data[:4].hex(" ")
     if not _is_magic(data):
         raise SourceOpenError(
-            f"{path} is no IDX file of pictures: its magic number is "
-            f"{magic or 'missing'}, not 00 00 08 03 (bytes; 0d and 0e are floats; 04 "
-            "has colors); give a file such as t10k-images-idx3-ubyte.gz"
+            f"{path} is not an IDX file of images: its magic number is "
+            f"{magic or 'missing'}, not 00 00 08 03 (08 for bytes, 0d or 0e for "
+            "floats; 03 for gray, 04 for color); give a file such as "
+            "t10k-images-idx3-ubyte.gz"
         )
     first = 4 + 4 * data[3]
     shape = tuple(np.frombuffer(data[4:first].ljust(first - 4, b"\0"), ">u4").tolist())
@@ -55,7 +56,7 @@ def read_idx(path: Path) -> np.ndarray:
         shape = (*shape, 1)
     if not math.prod(shape) or shape[3] not in (1, 3):
         raise SourceOpenError(
-            f"{path} has no pictures of 1 or 3 channels: its samples are "
+            f"{path} has no images of 1 or 3 channels: its samples are "
             f"{'x'.join(map(str, shape))}; give another file"
         )
     samples = np.frombuffer(data, dtype, offset=first).reshape(shape)
@@ -63,7 +64,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def is_idx(path: Path) -> bool:
-    """Whether a file begins as IDX files of pictures do."""
+    """Whether a file has the header of an IDX file of images."""
     try:
         with _opened(path) as file:
             return _is_magic(file.read(4))
@@ -71,7 +72,7 @@ def is_idx(path: Path) -> bool:
         return False
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
     with path.open("rb") as file:
         is_packed = file.read(2) == b"\x1f\x8b"
     return gzip.open(path) if is_packed else path.open("rb")

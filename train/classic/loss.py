@@ -1,4 +1,4 @@
-"""What a network of pictures can learn by; all are means over samples."""
+"""Losses of the textbook networks, all means over samples."""
 
 from collections.abc import Callable
 
@@ -19,5 +19,4 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": F.l1_loss,
     "charbonnier": _charbonnier,
 }
-"""By the name that ``--loss`` takes. Networks that learn by ``bce`` end in a sigmoid.
-"""
+"""Losses by their names in ``--loss``. With ``bce`` networks end in a sigmoid."""

@@ -1,4 +1,4 @@
-"""Noise for single pictures, with an explicit ``torch.Generator``."""
+"""Noise on still images, with an explicit ``torch.Generator``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ..degradation.noise import Camera, normal
 from ..degradation.planes import Rgb
 
 _CAMERA_BLOCK = 4
-"""`Camera` makes coarse grain at a quarter of the size."""
+"""`Camera` makes coarse grain at a quarter of the size, so sides are multiples of 4."""
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -30,7 +30,7 @@ def poisson(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def salt_pepper(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
-    """Black or white pixels, all channels of one alike; `level` is their share."""
+    """Pixels that turn black or white in all channels; `level` is their share."""
     shape = (len(clean), 1, *clean.shape[2:])
     drawn = torch.rand(shape, generator=generator)
     noisy = torch.where(drawn < level / 2, torch.zeros(()), clean)
@@ -38,29 +38,28 @@ def salt_pepper(clean: Tensor, level: Tensor, generator: torch.Generator) -> Ten
 
 
 def speckle(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
-    """Multiplied noise: its std is `level` times the brightness."""
+    """Multiplicative noise: its std is `level` times the brightness."""
     return clean * (1 + level * normal(clean.shape, generator))
 
 
 def camera(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
-    """Noise of `train.degradation.noise.Camera`, up to `level` at middle gray."""
-    pictures = []
-    for picture, one in zip(clean, level.flatten().tolist(), strict=True):
-        # Video compression needs more than a picture; without noise there is nothing
-        # to be measured.
+    """Noise of `train.degradation.noise.Camera`, of at most `level` at middle gray."""
+    images = []
+    for image, one in zip(clean, level.flatten().tolist(), strict=True):
+        # H.264 needs more than one frame; without noise there is nothing to measure.
         recipe = Camera(sigma_max=255 * one, h264=0.0, clean=0.0)
-        height, width = picture.shape[1:]
+        height, width = image.shape[1:]
         padding = (0, -width % _CAMERA_BLOCK, 0, -height % _CAMERA_BLOCK)
-        padded = F.pad(picture[None], padding, mode="replicate")
+        padded = F.pad(image[None], padding, mode="replicate")
         rgb = padded.expand(1, 3, *padded.shape[2:]).clone()
         ((noisy,), _) = recipe(rgb, Rgb(), generator)
         noisy = noisy[0, :, :height, :width]
-        pictures.append(noisy if len(picture) == 3 else _gray(noisy))
-    return torch.stack(pictures)
+        images.append(noisy if len(image) == 3 else _gray(noisy))
+    return torch.stack(images)
 
 
 def _gray(rgb: Tensor) -> Tensor:
-    """``(3, H, W)`` to ``(1, H, W)``, by the function that made the clean ones gray."""
+    """``(3, H, W)`` to ``(1, H, W)``, as clean images are converted."""
     return torch.from_numpy(rgb_to_gray(rgb.permute(1, 2, 0).numpy()))[None]
 
 
@@ -71,51 +70,51 @@ NOISES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
     "speckle": speckle,
     "camera": camera,
 }
-"""By the name that ``--noise`` takes; each gets levels ``(N, 1, 1, 1)`` in [0, 1]."""
+"""Noise by its name in ``--noise``; levels are ``(N, 1, 1, 1)`` in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageNoise:
-    """Which noise, and how much."""
+    """The kind of noise and its level."""
 
     kind: str = "gaussian"
     sigma: tuple[float, float] = (25.0, 25.0)
-    """Lowest and highest level in 8-bit levels; each picture's is drawn between."""
+    """Lowest and highest level in 8-bit levels; that of each image is drawn between."""
     clip: bool = True
-    """Clip to [0, 1], as files do; published figures are without."""
+    """Clip to [0, 1], as in files; published figures are without clipping."""
 
     def __post_init__(self) -> None:
         if self.kind not in NOISES:
             raise ConfigError(
-                f"no noise is named {self.kind!r}: choose {', '.join(NOISES)}"
+                f"there is no noise {self.kind!r}; choose from {', '.join(NOISES)}"
             )
         low, high = self.sigma
         if not 0 <= low <= high <= 255 or high == 0:
             raise ConfigError(
-                f"sigma {low:g}-{high:g} is no range in 0 to 255 (8-bit levels); give "
-                "--sigma 25, or 0-55; a std of 0.5 of full scale is 127.5"
+                f"sigma {low:g}-{high:g} is not a range within 0 to 255 (8-bit "
+                "levels); give --sigma 25, or 0-55; a std of 0.5 of full scale is 127.5"
             )
 
     @property
     def is_varied(self) -> bool:
-        """Whether pictures have different levels."""
+        """Whether images have different levels."""
         return self.sigma[0] < self.sigma[1] or self.kind == "camera"
 
     def describe(self) -> str:
-        """In words, for the report."""
+        """Describe the noise in words, for the report."""
         low, high = self.sigma
         level = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         if self.kind == "camera":
-            return f"camera noise of level {level} at most, as files have it"
+            return f"camera noise of level {level} at most, clipped"
         return (
             f"{self.kind} noise of level {level}, {'' if self.clip else 'not '}clipped"
         )
 
     def spread(self, first: int, count: int) -> Tensor:
-        """Levels of pictures to be tested on, ``(N, 1, 1, 1)`` in [0, 1].
+        """Levels of test images, ``(N, 1, 1, 1)`` in [0, 1].
 
-        Over any run of pictures they are spread evenly (multiples of the golden ratio,
-        Weyl 1916), so that means do not hang on luck.
+        They are evenly spread over any run of images (multiples of the golden ratio,
+        Weyl 1916), so that means do not depend on luck.
         """
         low, high = (sigma / 255 for sigma in self.sigma)
         places = (torch.arange(first, first + count).double() + 0.5) * _GOLDEN % 1
@@ -127,16 +126,16 @@ class ImageNoise:
         generator: torch.Generator,
         level: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Add noise to pictures.
+        """Add noise to images.
 
         Args:
             clean: ``(N, C, H, W)``.
             generator: source of all randomness.
-            level: of each picture, see `spread`; None draws them.
+            level: of each image, see `spread`; None draws them.
 
         Returns:
-            The noisy pictures, and the noise std ``(N, 1, 1, 1)`` that networks are
-            told: that of Gaussian noise, else of what was added.
+            The noisy images, and the noise std ``(N, 1, 1, 1)`` for networks that take
+            it: the level of Gaussian noise, or the measured std of other noise.
         """
         if level is None:
             low, high = (sigma / 255 for sigma in self.sigma)

@@ -1,4 +1,4 @@
-"""The report of a comparison: one page that needs nothing else, and its pictures."""
+"""The report of a comparison: one self-contained page, and its images."""
 
 import base64
 import html
@@ -17,9 +17,9 @@ from .train import Comparison, Result, train_classic
 from .trainer import OnEpoch
 
 _SHOWN, _SHOWN_LARGE = 6, 3
-"""Test pictures that are shown of each network, small ones and photographs."""
+"""Number of test images that are shown for each network: small ones, photographs."""
 _LEAST_SIDE = 112
-"""Small pictures are enlarged to this, pixel by pixel."""
+"""Small images are enlarged to about this side, pixel by pixel."""
 _ERROR_GAIN = 2.0
 
 _STYLE = """
@@ -37,7 +37,8 @@ def train_and_report(config: ClassicConfig, on_progress: OnEpoch) -> str:
     """Train all runs and write the report; see `train_classic` for the errors.
 
     Returns:
-        The table of networks, for the terminal, and where the report is.
+        Text for the terminal: the table of networks, and the paths of checkpoints and
+        report.
     """
     comparison = train_classic(config, on_progress)
     page = write_report(comparison, config.folder)
@@ -50,10 +51,10 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     """Write ``report.html`` and its PNGs: ``NAME.png``, ``NAME-curves.png``.
 
     Returns:
-        The page, which has the pictures in it.
+        Path of the page, which includes the images.
 
     Raises:
-        SinkError: the folder cannot be written to.
+        SinkError: the folder is not writable.
     """
     parts = [_table(comparison.results)]
     large = comparison.test[0].clean.shape[-1] > _LEAST_SIDE
@@ -68,15 +69,14 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         parts += [
             f"<h2>{html.escape(result.run.name)}</h2>",
             f"<img alt='loss curves' src='{_data_uri(curves.read_bytes())}'>",
-            "<p>original | noisy | denoised | error, denoised less original "
+            "<p>original | noisy | denoised | error, denoised minus original "
             f"({_ERROR_GAIN:g} times, on middle gray)</p>",
             *(
-                f"<figure><img alt='test picture' src='{_data_uri(_png(strip))}'>"
+                f"<figure><img alt='test image' src='{_data_uri(_png(strip))}'>"
                 f"<figcaption><small>{caption}</small></figcaption></figure>"
                 for strip, caption in strips
             ),
-            f"<p>Mean of {len(result.scores)} test pictures: "
-            f"{_caption(result.mean)}</p>",
+            f"<p>Mean of {len(result.scores)} test images: {_caption(result.mean)}</p>",
         ]
     config = comparison.config
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in comparison.notes)
@@ -87,8 +87,8 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         f"<style>{_STYLE}</style>"
         f"<h1>Denoisers on {html.escape(config.data)}</h1>"
         f"<p>{config.noise.describe()} (8-bit levels); loss {config.loss}; "
-        f"{config.split:.0%} of the pictures to train, seed {config.seed}. PSNR in dB "
-        "of each picture, then the mean.</p>"
+        f"{config.split:.0%} of the images for training, seed {config.seed}. PSNR in "
+        "dB of each image, then the mean.</p>"
         f"<ul>{notes}</ul>{''.join(parts)}</html>\n"
     )
     path = folder / "report.html"
@@ -98,7 +98,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
 
 
 def table_rows(results: list[Result]) -> list[tuple[str, ...]]:
-    """The table of networks, its header first."""
+    """The table of networks, with a header."""
     header = ("network", "parameters", "kMAC/px", "epochs", "CPU s")
     rows: list[tuple[str, ...]] = [(*header, "MSE", "PSNR noisy", "PSNR", "SSIM")]
     for result in results:
@@ -132,7 +132,7 @@ def _caption(score: Score) -> str:
 def _strip(
     comparison: Comparison, result: Result, index: int
 ) -> tuple[np.ndarray, str]:
-    """A test picture's four views, ``(H, W, 3)`` uint8, and its caption."""
+    """Four views of a test image, ``(H, W, 3)`` uint8, and a caption."""
     caption = _caption(result.scores[index])
     for group in comparison.test:
         if index < len(group.clean):
@@ -153,7 +153,7 @@ def _strip(
 
 
 def _same_width(strips: list[np.ndarray]) -> list[np.ndarray]:
-    """White beside the narrower ones, and a little below each."""
+    """Pad with white to one width, and a little below each."""
     width = max(strip.shape[1] for strip in strips)
     return [
         np.pad(
@@ -176,7 +176,7 @@ def _draw_curves(result: Result, path: Path) -> None:
     losses.legend()
     values = [point.test_psnr for point in result.points]
     psnr.plot(epochs, values, color="tab:green", marker=marker)
-    psnr.set_ylabel("PSNR of test (middles), dB")
+    psnr.set_ylabel("test PSNR (middle parts), dB")
     for axes in (losses, psnr):
         axes.set_xlabel("epoch")
         axes.locator_params("x", integer=True)
@@ -185,13 +185,13 @@ def _draw_curves(result: Result, path: Path) -> None:
         figure.savefig(partial, dpi=100, format="png")
 
 
-def _png(picture: np.ndarray) -> bytes:
-    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+def _png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def _write(path: Path, picture: np.ndarray) -> None:
+def _write(path: Path, image: np.ndarray) -> None:
     with replaced_whole(path) as partial:
-        partial.write_bytes(_png(picture))
+        partial.write_bytes(_png(image))
 
 
 def _data_uri(png: bytes) -> str:

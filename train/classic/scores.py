@@ -1,4 +1,4 @@
-"""How good a network is on pictures that it has not seen."""
+"""Scores of a network on images that it has not seen."""
 
 import csv
 import io
@@ -20,10 +20,10 @@ from .noise import ImageNoise
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:
-    """Write dataclasses of one type, a line each; the header has their fields.
+    """Write dataclasses of one type as CSV; the header has their fields.
 
     Raises:
-        SinkError: it could not be written; what was there is untouched.
+        SinkError: it cannot be written; an existing file is left as it was.
     """
     table = io.StringIO()
     written = [asdict(row) for row in rows]
@@ -36,23 +36,23 @@ def write_rows(path: Path, rows: Sequence[Any]) -> None:
 
 _LEAST_FOR_SSIM = 11
 MOST_DB = 100.0
-"""PSNR of a picture without any error, so that means stay numbers."""
+"""PSNR of an image without any error, so that means stay finite."""
 
 
 class Noisy(NamedTuple):
-    """Images of one size, with noise that stays the same."""
+    """Images of one size, with fixed noise."""
 
     clean: Tensor
     noisy: Tensor
     noise_std: Tensor
 
 
-def with_noise(pictures: Images, noise: ImageNoise, seed: int) -> list[Noisy]:
-    """Draw the noise of pictures to be tested on, once; levels are spread evenly."""
+def with_noise(images: Images, noise: ImageNoise, seed: int) -> list[Noisy]:
+    """Draw the noise of test images once; their levels are evenly spread."""
     generator = torch.Generator().manual_seed(seed)
     held: list[Noisy] = []
     done = 0
-    for clean in by_shape(pictures):
+    for clean in by_shape(images):
         noise_std = noise.spread(done, len(clean))
         held.append(Noisy(clean, *noise.add(clean, generator, noise_std)))
         done += len(clean)
@@ -61,26 +61,26 @@ def with_noise(pictures: Images, noise: ImageNoise, seed: int) -> list[Noisy]:
 
 @torch.inference_mode()
 def denoised(net: ImageNetwork, held: Noisy) -> Tensor:
-    """What the network makes of it, clipped to [0, 1]."""
+    """The network's output, clipped to [0, 1]."""
     return net(held.noisy, held.noise_std).clamp(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One picture, with noise and without, on samples in [0, 1]."""
+    """Scores of one image, with samples in [0, 1]."""
 
     mse: float
     psnr_noisy: float
-    """Of the input, in dB, `MOST_DB` at most."""
+    """PSNR of the input in dB, at most `MOST_DB`."""
     psnr: float
-    """Of the output, the same."""
+    """PSNR of the output in dB, at most `MOST_DB`."""
     ssim: float | None
-    """Of luma or of the mean of R, G and B; None for pictures smaller than 11x11."""
+    """SSIM of gray or of the mean of R, G and B; None for images below 11x11."""
 
     @classmethod
     def of(cls, clean: Tensor, noisy: Tensor, out: Tensor) -> "Score":
-        """Score ``(C, H, W)`` each."""
-        a, b, c = (picture.double().numpy() for picture in (clean, noisy, out))
+        """Score one image; all are ``(C, H, W)``."""
+        a, b, c = (image.double().numpy() for image in (clean, noisy, out))
         large = min(a.shape[1:]) >= _LEAST_FOR_SSIM
         return cls(
             mse=float(np.square(c - a).mean()),
@@ -91,7 +91,7 @@ class Score:
 
 
 def scores(net: ImageNetwork, held: list[Noisy]) -> list[Score]:
-    """Score every picture, in order."""
+    """Score every image, in order."""
     found = []
     for group in held:
         for each in zip(group.clean, group.noisy, denoised(net, group), strict=True):
@@ -100,7 +100,7 @@ def scores(net: ImageNetwork, held: list[Noisy]) -> list[Score]:
 
 
 def means(all_scores: list[Score]) -> Score:
-    """The mean of each figure; dB are averaged as dB, pictures without one left out."""
+    """The mean of each score; dB are averaged as dB, and missing SSIM is left out."""
     known = [score.ssim for score in all_scores if score.ssim is not None]
     return Score(
         *(

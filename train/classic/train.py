@@ -1,4 +1,4 @@
-"""Train networks on the same pictures and noise, and compare them."""
+"""Trains networks on the same images and noise, and compares them."""
 
 import json
 import tempfile
@@ -28,40 +28,40 @@ from .trainer import OnEpoch, Point, Trainer
 
 _RESULTS = "results.json"
 _TEST_SIDE = 256
-"""Of larger test pictures the middle is scored, and the same is shown."""
+"""Only the middle of larger test images is scored and shown."""
 _CURVES_SIDE = 96
-"""After every epoch less is enough."""
+"""The same after every epoch, for the curves."""
 _LEAST_SIDE = 4
-"""Batch normalization wants more than one sample a channel, in any batch."""
+"""Batch normalization needs more than one sample per channel in every batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A run that is done."""
+    """A completed run."""
 
     run: Run
     net: ImageNetwork
-    """Its best weights."""
+    """The network with its best weights."""
     checkpoint: Path
     params: int
     kmac: float
     """Thousands of multiply-accumulates per pixel."""
     points: list[Point]
     scores: list[Score]
-    """Of all test pictures, in order."""
+    """Scores of all test images, in order."""
 
     @property
     def mean(self) -> Score:
-        """Over the test pictures."""
+        """Mean scores of the test images."""
         return means(self.scores)
 
     @property
     def cpu_s(self) -> float:
-        """CPU time of the training."""
+        """CPU time of the training in seconds."""
         return self.points[-1].cpu_s
 
     def about(self) -> dict[str, Any]:
-        """What ``results.json`` says of it."""
+        """The entry in ``results.json``."""
         return {
             "name": self.run.name,
             **asdict(self.run.spec),
@@ -71,14 +71,14 @@ class Result:
             "kmac_per_px": round(self.kmac, 2),
             "epochs": len(self.points),
             "cpu_s": round(self.cpu_s, 1),
-            "pictures": len(self.scores),
+            "images": len(self.scores),
             **asdict(self.mean),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All runs of a call, and what they were tested on."""
+    """The results of all runs, and the test images."""
 
     config: ClassicConfig
     results: list[Result]
@@ -90,39 +90,39 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
     """Train every run, one after the other.
 
     Args:
-        config: what to train.
-        on_progress: told of notes and epochs, a line each.
+        config: the networks, the data and the options.
+        on_progress: called with a line for each note and epoch.
 
     Returns:
-        What they achieve on the test pictures; also written to ``results.json``, and
-        picture by picture to each run's ``scores.csv``. Runs that diverge are left out,
-        with a note.
+        The results on the test images. They are also written to ``results.json``, and
+        for each image to the ``scores.csv`` of each run. Runs that diverge are left
+        out, with a note.
 
     Raises:
-        ConfigError: the data does not fit, or a run is there already.
+        ConfigError: the data does not fit, or a run exists already.
         SourceOpenError: an IDX file cannot be used.
         DivergedError: the losses of all runs became NaN.
-        SinkError: the folder cannot be written to.
+        SinkError: the folder is not writable.
     """
-    figure_type()  # that no training ends without its report
+    figure_type()  # raises now if the report could not be drawn later
     _keep_others(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     cv2.setNumThreads(1)
-    pictures = read_images(
+    images = read_images(
         config.data,
         config.channels,
         resize=config.resize,
         least=config.crop or 1,
     )
-    notes = [*pictures.notes, *_check(config, pictures)]
+    notes = [*images.notes, *_check(config, images)]
     for note in notes:
         on_progress(f"note: {note}")
-    learned, validation, test = split(pictures, config.split, config.seed)
+    learned, validation, test = split(images, config.split, config.seed)
     chosen_by = with_noise(validation.cropped(_CURVES_SIDE), config.noise, 1)
     watched = with_noise(test.cropped(_CURVES_SIDE), config.noise, 2)
     tested = with_noise(test.cropped(_TEST_SIDE), config.noise, 3)
-    # All of them first: a folder that cannot be used ends no long training.
+    # All of them first, so that an unusable folder does not end a long training.
     trainers = [_trainer(run, config, learned) for run in config.runs]
     results, diverged = [], []
     for trainer in trainers:
@@ -135,7 +135,7 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
             on_progress(f"note: {exc}")
             continue
         except KeyboardInterrupt:
-            on_progress(f"{trainer.run.name} was stopped; add --resume to go on")
+            on_progress(f"{trainer.run.name} was stopped; add --resume to continue it")
             raise
         net, _, _ = load_network(trainer.checkpoint)
         run = trainer.run
@@ -155,7 +155,7 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
 
 
 def _keep_others(config: ClassicConfig) -> None:
-    """Raises: ConfigError: the report would lose runs that it has."""
+    """Raise ConfigError if the report would lose runs that it has."""
     path = config.folder / _RESULTS
     try:
         known = [about["name"] for about in json.loads(path.read_text())]
@@ -165,12 +165,12 @@ def _keep_others(config: ClassicConfig) -> None:
     if lost:
         raise ConfigError(
             f"the report in {config.folder} has {', '.join(sorted(lost))}, which this "
-            "call leaves out: name them too and add --resume, or give another -o"
+            "command leaves out: name them too and add --resume, or give another -o"
         )
 
 
 def _trainer(run: Run, config: ClassicConfig, learned: Images) -> Trainer:
-    """Raises: ConfigError: its folder cannot be used."""
+    """A trainer for one run; raises ConfigError if its folder is not writable."""
     photos = learned.are_photos
     batches = Batches(
         learned,
@@ -191,27 +191,30 @@ def _trainer(run: Run, config: ClassicConfig, learned: Images) -> Trainer:
     return Trainer(run, config, batches, folder)
 
 
-def _check(config: ClassicConfig, pictures: Images) -> list[str]:
-    """Notes on what fits badly.
+def _check(config: ClassicConfig, images: Images) -> list[str]:
+    """Check that the images fit the options.
+
+    Returns:
+        Notes on problems that do not prevent training.
 
     Raises:
-        ConfigError: it does not fit at all.
+        ConfigError: the images do not fit.
     """
-    if not pictures.is_nominal:
+    if not images.is_nominal:
         raise ConfigError(
-            f"the noise and --loss {config.loss} need samples in 0 to 1, and those of "
+            f"the noise and --loss {config.loss} need samples in 0 to 1, but those of "
             f"{config.data} are outside; scale them"
         )
-    shapes = {array.shape for array in pictures.arrays}
-    if pictures.are_photos and not config.crop and len(shapes) > 1:
+    shapes = {array.shape for array in images.arrays}
+    if images.are_photos and not config.crop and len(shapes) > 1:
         raise ConfigError(
-            f"--crop 0 takes whole pictures, and those of {config.data} have "
+            f"--crop 0 uses whole images, but those of {config.data} have "
             f"{len(shapes)} sizes; add --resize 256, or give --crop 64"
         )
-    seen = config.crop if pictures.are_photos and config.crop else pictures.smallest
+    seen = config.crop if images.are_photos and config.crop else images.smallest
     if seen < _LEAST_SIDE:
         raise ConfigError(
-            f"{seen} pixels a side are too few to learn from: give pictures, and "
+            f"{seen} pixels a side are too few to learn from: give images, and "
             f"--crop, of {_LEAST_SIDE} or more"
         )
     specs = {run.spec.name: run.spec for run in config.runs}
@@ -220,10 +223,12 @@ def _check(config: ClassicConfig, pictures: Images) -> list[str]:
         field = receptive_field(spec)
         if field > seen:
             notes.append(
-                f"{name} looks at {field} pixels a side, more than the {seen} that it "
-                "learns from: beyond the border it sees zeros"
+                f"the receptive field of {name} is {field} pixels a side, larger than "
+                f"the {seen} of the training images: it sees zeros beyond their borders"
             )
     blind = [n for n in specs if not NETWORKS[n].takes_sigma]
     if blind and config.noise.is_varied:
-        notes.append(f"{', '.join(blind)} must guess the level of the noise")
+        notes.append(
+            f"the noise level varies, but is not an input of {', '.join(blind)}"
+        )
     return notes

@@ -1,4 +1,4 @@
-"""One run: epochs of batches, curves, early stopping, and going on after a stop."""
+"""One run: epochs of batches, curves, early stopping, resuming."""
 
 import math
 import time
@@ -13,60 +13,59 @@ from torch import Tensor
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.files import replaced_whole
 
+from ..layers.channels_last import channels_last
 from ..run.board import Board
 from ..run.saving import commit, read_last
 from .checkpoint import save_network
 from .config import ClassicConfig, Run
 from .data import Batches
 from .loss import LOSSES
-from .networks.network import ImageNetwork
 from .scores import MOST_DB, Noisy, write_rows
 
 OnEpoch = Callable[[str], None]
 
 _WARMUP = 50
-"""Steps in which the learning rate rises."""
+"""Number of steps in which the learning rate rises."""
 _FIRST_SEED = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of the curves: the state after an epoch."""
+    """A point of the curves, after an epoch."""
 
     epoch: int
     cpu_s: float
-    """CPU time until then, of all threads."""
+    """CPU time so far in seconds, of all threads."""
     lr: float
     train_loss: float
-    """Mean over the epoch's batches, while the weights changed."""
+    """Mean over the epoch's batches, between which the weights change."""
     validation_loss: float
     test_loss: float
     test_psnr: float
-    """In dB, mean over pictures."""
+    """Mean over images in dB."""
 
 
 class Trainer:
-    """A network that learns, and how far it is."""
+    """A network in training, and the curves so far."""
 
     def __init__(
         self, run: Run, config: ClassicConfig, batches: Batches, folder: Path
     ) -> None:
-        """Start, or go on from the folder's ``last.pt``.
+        """Start, or resume from the folder's ``last.pt``.
 
         Raises:
-            ConfigError: there is one and it shall not be gone on from, or it was
-                trained otherwise.
+            ConfigError: there is one, but `config.resume` is not set or it was trained
+                with other options.
         """
         self.run, self.config, self.folder = run, config, folder
         self._batches = batches
         self._about = {
             **config.describe(run),
-            "set of pictures": batches.pictures.digest,
+            "set of images": batches.images.digest,
         }
         self._last = folder / "last.pt"
         torch.manual_seed(config.seed)
-        self.net: ImageNetwork = run.spec.build()
-        self.net.to(memory_format=torch.channels_last)  # pyright: ignore
+        self.net = channels_last(run.spec.build())
         self._optimizer = torch.optim.Adam(self.net.parameters(), run.lr)
         self._loss = LOSSES[config.loss]
         self.points: list[Point] = []
@@ -75,19 +74,19 @@ class Trainer:
         self._spent_s = 0.0
         saved = read_last(self._last)
         if saved is not None:
-            self._go_on(saved)
+            self._resume(saved)
 
     @property
     def checkpoint(self) -> Path:
-        """Of the best weights so far, by the loss on the validation pictures."""
+        """Checkpoint of the weights with the lowest validation loss so far."""
         return self.folder / f"{self.run.name}.safetensors"
 
     @property
     def is_done(self) -> bool:
-        """Whether the epochs or the time are over, or it stopped early."""
+        """Whether the epochs or the time are over, or training stopped early."""
         config, done = self.config, len(self.points)
-        tired = 0 < config.patience <= done - self._best_epoch and not config.minutes
-        return tired or self._progress >= 1
+        stalled = 0 < config.patience <= done - self._best_epoch and not config.minutes
+        return stalled or self._progress >= 1
 
     @property
     def _progress(self) -> float:
@@ -100,11 +99,11 @@ class Trainer:
     def train(
         self, validation: list[Noisy], test: list[Noisy], on_epoch: OnEpoch
     ) -> None:
-        """Learn until `is_done`; every epoch is saved.
+        """Train until `is_done`; every epoch is saved.
 
         Raises:
-            DivergedError: the loss is no number any more; what was saved stays.
-            SinkError: the folder cannot be written to.
+            DivergedError: the loss is not finite any more; saved files are kept.
+            SinkError: the folder is not writable.
         """
         with Board(self.folder / "tensorboard", len(self.points) + 1) as board:
             while not self.is_done:
@@ -131,7 +130,7 @@ class Trainer:
 
     def _epoch(self, validation: list[Noisy], test: list[Noisy]) -> Point:
         number = len(self.points)
-        # Apart from the seeds of validation and test, which are a few small numbers.
+        # Different from the seeds of validation and test, which are small numbers.
         seed = (self.config.seed << 20) + _FIRST_SEED + number
         generator = torch.Generator().manual_seed(seed)
         before, started = self._spent_s, time.process_time()
@@ -177,7 +176,7 @@ class Trainer:
 
     def _diverged(self, what: str, epoch: int) -> DivergedError:
         left = (
-            f"{self.folder} is as epoch {len(self.points)} left it"
+            f"{self.folder} has the state after epoch {len(self.points)}"
             if self.points
             else "nothing was saved"
         )
@@ -226,18 +225,18 @@ class Trainer:
                 partial,
             )
 
-    def _go_on(self, saved: dict[str, Any]) -> None:
+    def _resume(self, saved: dict[str, Any]) -> None:
         if not self.config.resume:
             raise ConfigError(
-                f"{self.folder} has a run already; add --resume to go on with it, or "
+                f"{self.folder} already has a run; add --resume to continue it, or "
                 "give another -o"
             )
         about, wanted = saved.get("about", {}), self._about
         other = [key for key, value in wanted.items() if about.get(key) != value]
         if other:
             raise ConfigError(
-                f"{self.folder} was trained with another {', '.join(other)}: cannot go "
-                "on from it; give the same options, or another -o"
+                f"cannot resume {self.folder}, which was trained with another "
+                f"{', '.join(other)}; give the same options, or another -o"
             )
         self.net.load_state_dict(saved["net"])
         self._optimizer.load_state_dict(saved["optimizer"])

@@ -68,7 +68,7 @@ _MOST_OFF = 0.5
 
 
 def _misjudge(levels: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Multiply each level of ``(3,)`` by a random factor, in a share of the clips."""
+    """Multiply each of the levels ``(3,)`` by a random factor in a share of clips."""
     if not share or _uniform(generator, 0, 1) >= share:
         return levels
     off = [_uniform(generator, -_MOST_OFF, _MOST_OFF) for _ in levels]

@@ -15,6 +15,8 @@ from torch.nn.utils import parametrize
 
 from streamdenoise.network.model import RecurrentDenoiser
 
+from .channels_last import channels_last
+
 
 class _Branches(nn.Module):
     """Adds a 1x1 and, where shapes allow, a scaled identity branch to a 3x3 weight.
@@ -50,7 +52,7 @@ def merged(net: RecurrentDenoiser) -> RecurrentDenoiser:
     class, which `net` shares with its copies.
     """
     device = next(net.parameters()).device
-    plain = RecurrentDenoiser(net.spec).to(device, memory_format=torch.channels_last)
+    plain = channels_last(RecurrentDenoiser(net.spec), device)
     with torch.no_grad():
         plain.load_state_dict({key: attrgetter(key)(net) for key in plain.state_dict()})
     return plain

@@ -61,13 +61,12 @@ class SegmentNames:
         """The folder that contains all recordings and dated folders."""
         self._parts = parts[fixed:]
         *folders, name = self._parts
-        ending = Path(name).suffix
+        suffix = Path(name).suffix
         self._folders = [re.compile(_regex(part)) for part in folders]
         self._name = re.compile(
-            _regex(name.removesuffix(ending))
+            _regex(name.removesuffix(suffix))
             + r"(?:-\d+)?(?:\.part\d*)?"
-            # Not removed with `Path.stem`: `.mkv` alone counts as a hidden file's name.
-            + re.escape(ending)
+            + re.escape(suffix)
         )
 
     def free_path(self, moment: datetime) -> Path:

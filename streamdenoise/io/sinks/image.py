@@ -90,7 +90,10 @@ class ImageSink(Closing):
             partial.path.write_bytes(data.tobytes())
         except OSError as exc:
             partial.discard()
-            raise SinkError(f"{path} cannot be written: {reason(exc)}") from exc
+            raise SinkError(
+                f"{path} cannot be written: {reason(exc)}; check the folder and its "
+                "free space"
+            ) from exc
         partial.commit()
         self._frames += 1
 

@@ -1,6 +1,7 @@
 """Output files that keep a temporary name until they are complete."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from streamdenoise.errors import SinkError
@@ -72,21 +73,14 @@ class PartialFile:
                 f"the result is kept as {self.path}"
             ) from exc
 
-    def commit_unless_replacing(self) -> Path:
+    def commit_unless_replacing(self) -> None:
         """Give the file its final name only if that is free.
 
         An incomplete result never replaces an older file.
-
-        Returns:
-            The current path of the file.
         """
-        if self._target.exists():
-            return self.path
-        try:
-            os.replace(self.path, self._target)
-        except OSError:
-            return self.path
-        return self._target
+        if not self._target.exists():
+            with suppress(OSError):
+                os.replace(self.path, self._target)
 
     def discard(self) -> None:
         """Remove the temporary file."""

@@ -34,7 +34,7 @@ class StreamNotes:
         Args:
             hwaccel: The choice of the user.
             why: The reason.
-            began: Whether the GPU had given frames before.
+            began: Whether the GPU had decoded frames before.
         """
         if began:
             self.add(
@@ -75,10 +75,8 @@ class StreamNotes:
                 f"scaled {converter.rescaled} frames of another size to "
                 f"{converter.width}x{converter.height}"
             )
-        if timestamps.straightened:
-            self.add(
-                f"corrected {timestamps.straightened} timestamps that ran backwards"
-            )
+        if timestamps.corrected:
+            self.add(f"corrected {timestamps.corrected} timestamps that ran backwards")
 
     def early_end(
         self, stream: av.VideoStream, last: Fraction, rate: Fraction | None

@@ -51,7 +51,7 @@ class TimestampRepair:
         self._from_zero = from_zero
         self._offset = 0
         self._last: int | None = None
-        self.straightened = 0
+        self.corrected = 0
         """Timestamps that did not increase."""
 
     def __call__(self, frames: Iterable[_TimedT]) -> Iterator[_TimedT]:
@@ -82,7 +82,7 @@ class TimestampRepair:
         else:
             pts = frame.pts + self._offset
         if last is not None and pts <= last:
-            self.straightened += 1
+            self.corrected += 1
             if last - pts < self._glitch:
                 pts = last + 1
             else:

@@ -20,30 +20,33 @@ _REAL_TIME = re.compile(r"\brtime=([0-9.]+)s")
 
 @dataclass(frozen=True, slots=True)
 class FFmpegPeer:
-    """A filter, and the options to search, the first value of each being the start."""
+    """A filter and the options to search; the search starts at the first values."""
 
     name: str
     scales: Mapping[str, Sequence[float]]
     """Options that grow with the noise: factors on the std of the luma noise."""
     choices: Mapping[str, Sequence[float | str]]
-    """Options that do not."""
+    """Options that do not depend on the noise."""
     limits: tuple[float, float] = (0.0, float("inf"))
-    """Range that the filter allows for the scaled options."""
+    """Allowed range of the scaled options."""
     max_frames: int | None = None
-    """Fewer frames for the slow ones; None takes all."""
+    """Most frames to search on, for slow filters; None uses all."""
     graph: str | None = None
-    """When it is not ``name=options``: ``{o}`` stands for these, ``{key}`` for one."""
+    """Filter graph, if it is not ``name=options``: ``{o}`` stands for the options,
+    ``{key}`` for one value."""
 
     @property
     def clock(self) -> str:
-        return "FFmpeg's own: raw frames in, filter, raw frames out, without its start"
+        return (
+            "FFmpeg's own: raw frames in, filter, raw frames out, without its startup"
+        )
 
     def axes(self, luma_sigma: float) -> Axes:
         """Values to try for each option; `luma_sigma` is in 8-bit levels."""
         return scaled_axes(self.scales, self.choices, luma_sigma, self.limits)
 
     def filter(self, options: Options) -> str:
-        """The filter graph as FFmpeg reads it."""
+        """The filter graph in FFmpeg's syntax."""
         text = ":".join(f"{key}={value}" for key, value in options.items())
         graph = (self.graph or f"{self.name}={{o}}").replace("{o}", text)
         for key, value in options.items():
@@ -101,8 +104,8 @@ FFMPEG_PEERS: tuple[FFmpegPeer, ...] = (
         limits=(1.0, 30.0),
         max_frames=10,
     ),
-    # Groups of similar blocks (group > 1) gained nothing here and cost ten times more,
-    # and the second ("final") step lost quality: one block at a time is its best use.
+    # Groups of similar blocks (group > 1) gain nothing and take ten times as long, and
+    # the second ("final") step loses quality: one block at a time works best.
     FFmpegPeer(
         "bm3d",
         {"sigma": (4.0, 2.0, 3.0, 5.5, 7.0)},
@@ -124,18 +127,18 @@ FFMPEG_PEERS: tuple[FFmpegPeer, ...] = (
         max_frames=4,
     ),
 )
-"""Factors of the scales were laid around the optima at sigma 10, 30 and 50 on real
-clips."""
+"""The factors of the scales lie around the optima at sigma 10, 30 and 50 on real clips.
+"""
 
 TOO_SLOW_TO_BENCH = ("owdenoise", "dctdnoiz")
-"""A second a frame and more at 720p, for less than others give."""
+"""These take more than a second a frame at 720p, for less quality than others."""
 
 
 def ffmpeg_exe() -> str:
-    """Path of the FFmpeg binary.
+    """Path of the FFmpeg binary of imageio-ffmpeg.
 
     Raises:
-        ConfigError: the package that brings it is missing.
+        ConfigError: The package is missing.
     """
     try:
         import imageio_ffmpeg
@@ -143,16 +146,16 @@ def ffmpeg_exe() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError) as exc:
         raise ConfigError(
-            f"FFmpeg's denoisers need the imageio-ffmpeg binary, which is not here "
+            f"FFmpeg's denoisers need the imageio-ffmpeg binary, which is missing "
             f"({exc}); pip install 'streamdenoise[bench]'"
         ) from exc
 
 
 def ffmpeg_filters() -> frozenset[str]:
-    """Names of the filters that this build of FFmpeg has.
+    """Names of the filters in this build of FFmpeg.
 
     Raises:
-        ConfigError: the binary is missing or cannot be run.
+        ConfigError: The binary is missing or cannot be run.
     """
     command = [ffmpeg_exe(), "-hide_banner", "-filters"]
     try:
@@ -162,7 +165,7 @@ def ffmpeg_filters() -> frozenset[str]:
             f"FFmpeg at {command[0]} cannot be run: {exc.strerror}; check "
             "IMAGEIO_FFMPEG_EXE"
         ) from exc
-    # Flags, name, inputs and outputs, what it does.
+    # Columns: flags, name, inputs and outputs, description.
     lines = (line.split(maxsplit=2) for line in done.stdout.splitlines())
     return frozenset(line[1] for line in lines if len(line) == 3)
 
@@ -171,9 +174,9 @@ def run_filter(graph: str, clip: StoredClip, threads: int | None) -> Filtered:
     """Filter a clip with FFmpeg and read the result back.
 
     Args:
-        graph: filter graph.
-        clip: the noisy frames; they give format, size and timestamps.
-        threads: for the filter; None takes one for each core.
+        graph: Filter graph.
+        clip: The noisy frames, whose format, size and timestamps are kept.
+        threads: For the filter; None uses one per core.
 
     Raises:
         ConfigError: FFmpeg refused the graph.
@@ -184,7 +187,7 @@ def run_filter(graph: str, clip: StoredClip, threads: int | None) -> Filtered:
         *("-loglevel", "level+info"),
         *raw_input(clip),
         *("-frames:v", str(len(clip.frames))),
-        *("-filter_complex_threads", str(threads or 0)),  # FFmpeg's 0 is one a core
+        *("-filter_complex_threads", str(threads or 0)),  # 0: one per core
         *("-lavfi", graph, "-f", "rawvideo", "-pix_fmt", first.pix_fmt, "-"),
     ]
     done = subprocess.run(command, capture_output=True, check=False)
@@ -195,15 +198,15 @@ def run_filter(graph: str, clip: StoredClip, threads: int | None) -> Filtered:
         errors = [line for line in log.splitlines() if re.search("error|fatal", line)]
         reason = " ".join(" ".join(errors).split())[-300:]
         raise ConfigError(
-            f"FFmpeg gave {exc} for -lavfi {graph!r}: {reason or 'no message'}; check "
-            "that this build has it"
+            f"FFmpeg returned {exc} for -lavfi {graph!r}: {reason or 'no message'}; "
+            "check that this build has the filter"
         ) from exc
     clock = _REAL_TIME.search(log)
     return Filtered(frames, float(clock[1]) if clock else float("nan"))
 
 
 def raw_input(clip: StoredClip) -> list[str]:
-    """Options that make a stored clip an input."""
+    """FFmpeg's options for a stored clip as an input."""
     first = clip.frames[0]
     return [
         *("-f", "rawvideo", "-pix_fmt", first.pix_fmt),

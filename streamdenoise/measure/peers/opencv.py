@@ -1,4 +1,4 @@
-"""OpenCV's non-local means, each plane of each frame by itself."""
+"""OpenCV's non-local means, on each plane of each frame by itself."""
 
 import time
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ class OpenCVNonLocalMeans:
     """`cv2.fastNlMeansDenoising`, whose ``h`` follows the noise of each plane."""
 
     name: str = "opencv-nlmeans"
-    clock: str = "the calls of the filter alone"
+    clock: str = "calls of the filter alone"
     max_frames: int | None = 2
 
     def axes(self, luma_sigma: float) -> Axes:
-        """Values to try; ``h`` is that of luma."""
+        """Values to try; ``h`` is the strength for luma."""
         return scaled_axes(
             {"h": (1.1, 0.7, 0.9, 1.35, 1.7)},
             {"template": (7, 5), "search": (21,)},

@@ -1,8 +1,7 @@
-"""Other denoisers to compare with, all behind one small protocol.
+"""The protocol of other denoisers to compare with.
 
 Every peer gets the same noisy planes as the model, and the options that suit the noise
-best (`streamdenoise.measure.peers.search`). Their packages are imported when one is
-named.
+best (`streamdenoise.measure.peers.search`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,23 +20,23 @@ Axes = dict[str, tuple[float | str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class StoredClip:
-    """Frames in memory, and the same planes in a raw file for other programs."""
+    """Frames in memory, with the same planes in a raw file for other programs."""
 
     frames: tuple[Frame, ...]
     raw: Path
 
     def first(self, count: int | None) -> "StoredClip":
-        """The beginning; the raw file keeps them all. None takes the whole clip."""
+        """The first `count` frames, or all if None; the raw file is the same."""
         return replace(self, frames=self.frames[:count])
 
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """What a peer made of a clip."""
+    """A clip denoised by a peer."""
 
     frames: list[Frame]
     seconds: float
-    """What it took, by the peer's `Peer.clock`."""
+    """Time taken, by the peer's `Peer.clock`."""
 
 
 class Peer(Protocol):
@@ -48,12 +47,12 @@ class Peer(Protocol):
 
     @property
     def clock(self) -> str:
-        """What `Filtered.seconds` covers, for the report."""
+        """Which work `Filtered.seconds` covers, for the report."""
         ...
 
     @property
     def max_frames(self) -> int | None:
-        """So many frames of a clip are searched at most, for the slow ones."""
+        """Most frames of a clip to search on, for slow peers; None uses all."""
         ...
 
     def axes(self, luma_sigma: float) -> Axes:
@@ -64,12 +63,12 @@ class Peer(Protocol):
         """Denoise a clip.
 
         Args:
-            options: one value for each of `axes`.
+            options: One value for each of `axes`.
             clip: 8-bit yuv420p.
-            threads: None takes one for each core.
+            threads: None uses one per core.
 
         Raises:
-            ConfigError: what the peer needs is not here, or it failed.
+            ConfigError: A program that the peer needs is missing, or it failed.
         """
         ...
 
@@ -84,10 +83,10 @@ def store(frames: Sequence[Frame], path: Path) -> StoredClip:
 
 
 def from_raw(data: bytes, frames: Sequence[Frame]) -> list[Frame]:
-    """`frames` with the planes that a peer wrote, the inverse of `store`.
+    """`frames` with the planes that a peer wrote; the inverse of `store`.
 
     Raises:
-        ValueError: there are not as many samples as `frames` have.
+        ValueError: The number of samples differs from that of `frames`.
     """
     first = frames[0]
     dtype = np.uint8 if bit_depth(first.pix_fmt) == 8 else np.uint16
@@ -101,11 +100,11 @@ def from_raw(data: bytes, frames: Sequence[Frame]) -> list[Frame]:
             tuple(
                 part.reshape(shape)
                 for part, shape in zip(
-                    np.split(picture, np.cumsum(sizes)[:-1]), shapes, strict=True
+                    np.split(values, np.cumsum(sizes)[:-1]), shapes, strict=True
                 )
             )
         )
-        for frame, picture in zip(frames, samples.reshape(len(frames), -1), strict=True)
+        for frame, values in zip(frames, samples.reshape(len(frames), -1), strict=True)
     ]
 
 
@@ -118,10 +117,10 @@ def scaled_axes(
     """Axes of options that grow with the noise, and of options that do not.
 
     Args:
-        scales: option -> factors on `luma_sigma`.
-        choices: option -> values.
-        luma_sigma: std of the noise in luma, in 8-bit levels.
-        limits: range that is allowed for the scaled options.
+        scales: Option -> factors on `luma_sigma`.
+        choices: Option -> values.
+        luma_sigma: Std of the noise in luma, in 8-bit levels.
+        limits: Allowed range of the scaled options.
     """
     low, high = limits
     scaled = {

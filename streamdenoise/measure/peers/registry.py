@@ -1,4 +1,4 @@
-"""Peers by name."""
+"""Peers by name; their packages are imported when one is used."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +13,16 @@ def find_peers(
     """The peers with these names, each once.
 
     Args:
-        names: names of peers; ``all`` stands for every one that can run.
-        vapoursynth: a Python that has VapourSynth; adds V-BM3D, named or not.
+        names: Names of peers; ``all`` stands for every one that can run.
+        vapoursynth: A Python that has VapourSynth; adds V-BM3D, named or not.
 
     Returns:
-        The peers, and which of ``all`` cannot run and why.
+        The peers; and which of ``all`` cannot run, and why.
 
     Raises:
-        ConfigError: there is no peer of that name, or V-BM3D is named without
-            `vapoursynth`, or that Python does not have it; or FFmpeg is missing, or
-            its build lacks a filter that is named.
+        ConfigError: There is no peer of that name; V-BM3D is named without
+            `vapoursynth`, or that Python lacks it; FFmpeg is missing, or its build
+            lacks a filter that is named.
     """
     from streamdenoise.measure.peers.ffmpeg import (
         FFMPEG_PEERS,

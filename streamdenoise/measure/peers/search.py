@@ -1,7 +1,7 @@
-"""The options that suit a peer best at a noise level.
+"""Finds the options that suit a peer best at a noise level.
 
-Searched on the clip that is then measured, they flatter the peer, as no real use has
-the clean clip; searched on other clips, they are what a careful user would choose.
+Options searched on the measured clip itself flatter the peer, as nobody has the clean
+clip in real use; options searched on other clips are a careful user's choice.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,21 +16,22 @@ from streamdenoise.measure.clips import find_clips, read_clip
 from streamdenoise.measure.peers.peer import Options, Peer, StoredClip, store
 
 Case = tuple[Sequence[Frame], StoredClip]
-"""A clean clip and the same one with noise."""
+"""A clean clip, and the same one with noise."""
 
 TUNING_CLIPS, TUNING_FRAMES = 4, 6
-"""So many clips of a folder, evenly spread over its names, and frames of each."""
+"""Number of clips used of a folder, evenly spread over its names, and frames of each.
+"""
 
 
 def search(
     peer: Peer, luma_sigma: float, score: Callable[[Options], float]
 ) -> tuple[dict[str, float | str], float]:
-    """Best options of a peer: one option after the other, all of them twice.
+    """Optimize the options of a peer one after the other, twice.
 
     Args:
-        peer: what to search.
-        luma_sigma: std of the luma noise in 8-bit levels.
-        score: higher is better (PSNR-Y in dB).
+        peer: Its axes are searched.
+        luma_sigma: Std of the luma noise in 8-bit levels.
+        score: Rates options; higher is better (PSNR-Y in dB).
 
     Returns:
         The options and their score.
@@ -57,13 +58,13 @@ def best_options(
     """Options with the best PSNR-Y, averaged over clips.
 
     Args:
-        peer: what to search.
-        sigma: std of the noise in RGB, in 8-bit levels.
-        cases: clips; of each, the frames that `peer` allows are looked at.
-        threads: see `Peer.run`.
+        peer: Its axes are searched.
+        sigma: Std of the noise in RGB, in 8-bit levels.
+        cases: Clips, used up to `Peer.max_frames`.
+        threads: See `Peer.run`.
 
     Raises:
-        ConfigError: the peer failed.
+        ConfigError: The peer failed.
     """
 
     def measure(options: Options) -> float:
@@ -83,14 +84,14 @@ def tuning_cases(folder: Path, sigma: float, scratch: Path, seed: int) -> list[C
     """The beginnings of a few clips of a folder, with noise.
 
     Args:
-        folder: clean clips, other ones than those that are measured.
-        sigma: std of the noise in RGB, in 8-bit levels.
-        scratch: an empty folder for the raw files, which must outlive the result.
-        seed: of the noise.
+        folder: Clean clips, none of which is measured.
+        sigma: Std of the noise in RGB, in 8-bit levels.
+        scratch: Folder for the raw files, which must outlive the result.
+        seed: Random seed of the noise.
 
     Raises:
-        ConfigError: there is no clip.
-        SourceError: one does not decode.
+        ConfigError: There is no clip.
+        SourceError: One does not decode.
     """
     paths = find_clips(folder)
     spread = np.linspace(0, len(paths) - 1, min(len(paths), TUNING_CLIPS))

@@ -29,16 +29,16 @@ class VBM3D:
     vapoursynth==79 vapoursynth-bm3dcpu numpy`` in an environment of Python 3.12.
 
     Attributes:
-        python: interpreter that has it.
+        python: The interpreter of that environment.
     """
 
     python: Path
     name: str = NAME
-    clock: str = "from the first frame asked for to the last one written"
+    clock: str = "from the request for the first frame to the last write"
     max_frames: int | None = 5
 
     def axes(self, luma_sigma: float) -> Axes:
-        """Values to try; ``sigma`` is that of luma in 8-bit levels."""
+        """Values to try; ``sigma`` is the noise of luma in 8-bit levels."""
         return scaled_axes(
             {"sigma": (1.5, 1.0, 1.25, 1.8, 2.2)},
             {"radius": (2, 1), "block_step": (4,), "bm_range": (12,)},
@@ -62,12 +62,16 @@ class VBM3D:
         try:
             frames = from_raw(data, clip.frames)
         except ValueError as exc:
-            raise ConfigError(f"{NAME} gave {exc}: {log}; see its message") from exc
+            raise ConfigError(f"{NAME} returned {exc}: {log}; see its message") from exc
         clock = _SECONDS.search(log)
         return Filtered(frames, float(clock[1]) if clock else float("nan"))
 
     def check(self) -> None:
-        """Raise `ConfigError` unless the interpreter has all that is needed."""
+        """Check that the interpreter has everything needed.
+
+        Raises:
+            ConfigError: It has not.
+        """
         needs = "import numpy, vapoursynth; vapoursynth.core.bm3dcpu.BM3Dv2"
         self._run([str(self.python), "-P", "-c", needs])
 

@@ -1,10 +1,10 @@
-"""Run by a Python that has VapourSynth: raw yuv420p in, V-BM3D, raw yuv420p out.
+"""Denoises raw yuv420p with V-BM3D, in a Python that has VapourSynth.
 
     python vbm3d_script.py RAW WIDTH HEIGHT FRAMES THREADS RADIUS BLOCK_STEP BM_RANGE
         SIGMA_Y SIGMA_U SIGMA_V
 
-The sigmas are in 8-bit levels of the planes. The time it took goes to stderr. Nothing
-of streamdenoise is imported here: that Python does not have it.
+The result goes to stdout, the time taken to stderr. The sigmas are in 8-bit levels of
+the planes. This file imports nothing of streamdenoise, which that Python may lack.
 """
 
 import sys
@@ -34,7 +34,7 @@ def main(
     shapes = [(height, width), half, half]
     ends = np.cumsum([rows * columns for rows, columns in shapes])
     clip = np.memmap(raw, np.uint8, "r")[: frames * ends[-1]].reshape(frames, -1)
-    # Odd sizes do not exist in VapourSynth's 4:2:0: an edge is repeated.
+    # VapourSynth's 4:2:0 has no odd sizes: an edge is repeated.
     whole = [(2 * half[0], 2 * half[1]), half, half]
 
     def fill(n: int, f: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Figures from papers to draw beside ours: DAVIS, published protocol, and their cost.
+"""Published figures to draw beside ours: PSNR on DAVIS and cost.
 
-PSNR of RGB in dB on the 30 clips of the DAVIS 2017 test set at 480p, sigma told, mean
-over frames and clips. Other clips than those measured here: they give the scale, not a
-ranking.
+PSNR of RGB in dB on the 30 clips of the DAVIS 2017 test set at 480p with known sigma,
+mean over frames and clips. The clips differ from those measured here, so the figures
+give a scale, not a ranking.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Anchor:
     """At each of `SIGMAS`."""
 
 
-# Costs: FastDVDnet is counted on its released code (638 k, of which 318 k when the
-# first stage's results are kept from frame to frame); the others are the GFLOPs at
-# 256x256 of a table in the repository dasongli1/Shift-Net (figures/comparison2.png).
+# Costs: FastDVDnet is counted on its released code (638 k, or 318 k when the results
+# of the first stage are kept from frame to frame); the others are the GFLOPs at 256x256
+# of a table in the repository dasongli1/Shift-Net (figures/comparison2.png).
 ANCHORS = (
-    # Released weights, re-run: issues 13 and 18 of m-tassano/fastdvdnet.
+    # Released weights, run again: issues 13 and 18 of m-tassano/fastdvdnet.
     Anchor("FastDVDnet", 638, (39.24, 36.10, 34.30, 33.02, 32.03)),
     # PSNR of the rest: the same table of Shift-Net; VRT: assets of JingyunLiang/VRT.
     Anchor("Shift-Net-s", 720, (40.55, 37.84, 36.25, 35.11, 34.20)),

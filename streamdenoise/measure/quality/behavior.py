@@ -1,6 +1,6 @@
-"""What a mean PSNR hides: still scenes, what moves through them, flicker, clean input.
+"""Behavior that a mean PSNR hides: still scenes, ghosts, flicker, clean input.
 
-All with the noise of the video protocol, on luma.
+All of it is measured on luma, with the noise of the video protocol.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,78 +17,81 @@ from streamdenoise.measure.config import EvalConfig
 from streamdenoise.measure.quality.video import run_model
 
 Denoise = Callable[[Sequence[Frame]], Sequence[Frame]]
-"""From a fresh start, frame by frame."""
+"""Denoises a clip from a fresh start."""
 
 STATIC_FRAMES = 36
 SETTLED = 10
-"""Frames after which flicker is measured, and over which a rise is averaged."""
+"""Number of frames before flicker is measured, and of those that a rise averages."""
 GHOST_FRAMES = 20
 _GHOSTS_FROM = 6
-"""Frames before the object is old enough to leave ghosts."""
+"""Index of the first frame in which ghosts are measured."""
 _BAND_FRAMES = 2
-"""The band behind the object is what it left within so many frames."""
+"""The band behind the object was uncovered within this many frames."""
 MIN_WIDTH = 42
-"""Of pictures in pixels: the band stays inside for all of `GHOST_FRAMES`."""
+"""Least width of a frame in pixels: the band stays inside for `GHOST_FRAMES`."""
 _LEAST = 1e-3
-"""Error in 8-bit levels below which all is equal."""
+"""Error in 8-bit levels below which nothing is compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class StaticScene:
-    """One picture, again and again, with fresh noise; the sigma is told."""
+    """One frame, repeated with fresh noise of known sigma."""
 
     clip: str
     sigma: float
     psnr_y: tuple[float, ...]
     """Of each output frame, in dB."""
     flicker_in: float
-    """Std over time of the error of the input, in 8-bit levels: root of the mean over
-    the pixels of their variance, from frame `SETTLED` on."""
+    """Std over time of the input's error, in 8-bit levels: the root of the variance,
+    averaged over the pixels, from frame `SETTLED` on."""
     flicker_out: float
-    """The same of the output."""
+    """The same for the output."""
 
     @property
     def gain_db(self) -> float:
-        """Frame 30 over frame 1."""
+        """PSNR of frame 30 over that of frame 1."""
         return _rise(self.psnr_y[:1], self.psnr_y[29:30])
 
     @property
     def late_rise_db(self) -> float:
-        """The last `SETTLED` frames over as many before; above 0 it still rises."""
+        """PSNR of the last `SETTLED` frames over the same number before them.
+
+        Above 0 it still rises.
+        """
         return _rise(self.psnr_y[-2 * SETTLED : -SETTLED], self.psnr_y[-SETTLED:])
 
     @property
     def flicker_db(self) -> float:
-        """Variance over time of the output's error against the input's."""
+        """Variance over time of the output's error, compared with the input's."""
         out, in_ = max(self.flicker_out, _LEAST), max(self.flicker_in, _LEAST)
         return 20 * float(np.log10(out / in_))
 
 
 @dataclass(frozen=True, slots=True)
 class Ghosting:
-    """A textured object moving over a still picture: the band just behind it."""
+    """The band just behind a textured object that moves over a still frame."""
 
     clip: str
-    """Where the still picture is from."""
+    """The clip of the still frame."""
     object_clip: str
-    """Where the object is from."""
+    """The clip that the object was cut from."""
     sigma: float
     mse: float
-    """Of luma in the band, in squared 8-bit levels."""
+    """Luma MSE in the band, in squared 8-bit levels."""
     mse_static: float
-    """Of the same pixels at the same time, with the same noise, had nothing moved."""
+    """MSE of the same pixels with the same noise if nothing had moved."""
     mse_fresh: float
-    """Of the same pixels in the very first frame, which has no past to use."""
+    """MSE of the same pixels in the first frame, which has no past to use."""
     residue: float
-    """Share of the object that still shows there: the error, projected on the
-    difference between what was there and what is there now. 0 is no ghost; noise and
-    blur alone do not move it."""
+    """Fraction of the object that still shows: the error, projected on the difference
+    between the object and the scene behind it. 0 is no ghost; noise and blur alone do
+    not change it."""
 
     @property
     def excess_db(self) -> float:
-        """How much worse the band is for having been covered.
+        """How much worse the band is because it was covered.
 
-        What was covered has no past to use: `mse_fresh` is what that alone explains.
+        Covered pixels have no past to use; `mse_fresh` shows the effect of that alone.
         """
         mse, mse_static = max(self.mse, _LEAST**2), max(self.mse_static, _LEAST**2)
         return 10 * float(np.log10(mse / mse_static))
@@ -96,19 +99,19 @@ class Ghosting:
 
 @dataclass(frozen=True, slots=True)
 class CleanInput:
-    """The model left to its own estimate on a clip without noise."""
+    """The model with estimated sigma on a clip without noise."""
 
     clip: str
     psnr_y: float
-    """Output against input, in dB, mean over the frames that differ; ``inf`` when none
-    does."""
+    """PSNR of the output against the input in dB, mean over the frames that differ;
+    ``inf`` if none does."""
     sigma_estimated: float
     """At the last frame, in 8-bit levels of RGB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Behavior:
-    """All of it, over all clips and levels."""
+    """Results for all clips and levels."""
 
     static: list[StaticScene] = field(default_factory=list)
     ghosts: list[Ghosting] = field(default_factory=list)
@@ -121,17 +124,17 @@ def measure_behavior(
     sigmas: Sequence[float],
     tell: Callable[[str], None],
 ) -> Behavior:
-    """Measure it on every clip at every level.
+    """Measure every clip at every level.
 
     Args:
-        config: model, frames, seed.
-        paths: clean clips, `MIN_WIDTH` wide at least; an object of each moves over the
-            picture before it.
-        sigmas: noise levels in 8-bit levels of RGB.
-        tell: told what is being measured.
+        config: Model, frames, seed.
+        paths: Clean clips, at least `MIN_WIDTH` wide; an object cut from each one moves
+            over a frame of the one before it.
+        sigmas: Noise levels in 8-bit levels of RGB.
+        tell: Called with progress messages.
 
     Raises:
-        SourceError: a clip does not decode.
+        SourceError: A clip does not decode.
     """
     found = Behavior()
     stills = []
@@ -180,12 +183,12 @@ def static_scene(
     """Denoise a still scene.
 
     Args:
-        name: of the clip.
-        still: the clean picture, yuv420p.
-        sigma: std of the noise in RGB, in 8-bit levels.
-        denoise: the method.
-        seed: of the noise.
-        frames: 30 at least.
+        name: Name of the clip.
+        still: The clean frame, yuv420p.
+        sigma: Std of the noise in RGB, in 8-bit levels.
+        denoise: The method.
+        seed: Random seed of the noise.
+        frames: Length of the scene, at least 30.
     """
     noisy = _with_noise([still] * frames, sigma, seed)
     output = denoise(noisy)
@@ -207,19 +210,19 @@ def ghosting(
     seed: int = 0,
     frames: int = GHOST_FRAMES,
 ) -> Ghosting:
-    """Denoise an object that moves to the right over a still picture.
+    """Denoise an object that moves to the right over a still frame.
 
     It is cut from the middle of `other`, a third as high and a quarter as wide as the
-    picture, and moves by a hundredth of its width each frame.
+    still frame, and moves by a hundredth of the frame's width each time.
 
     Args:
-        names: of the two clips.
-        still: the clean picture, yuv420p.
-        other: where the object is cut from, yuv420p.
-        sigma: std of the noise in RGB, in 8-bit levels.
-        denoise: the method.
-        seed: of the noise.
-        frames: how long it moves.
+        names: Names of the two clips.
+        still: The clean frame, yuv420p.
+        other: The frame that the object is cut from, yuv420p.
+        sigma: Std of the noise in RGB, in 8-bit levels.
+        denoise: The method.
+        seed: Random seed of the noise.
+        frames: Number of frames in which it moves.
     """
     speed = max(2, _even(still.width // 100))
     height = _even(min(still.height // 3, other.height))
@@ -255,7 +258,7 @@ def ghosting(
 
 
 def _rise(before: Sequence[float], after: Sequence[float]) -> float:
-    """Between means in dB, which may be infinite."""
+    """Difference of the means in dB, which may be infinite."""
     first, last = float(np.mean(before)), float(np.mean(after))
     return 0.0 if first == last else last - first
 

@@ -1,8 +1,8 @@
-"""Quality, measured: two protocols, how the model behaves over time, and real noise.
+"""Measures quality: two protocols, behavior over time, and real noise.
 
-One run gives one report. ``video`` compares the model and other denoisers on the same
-noisy 8-bit planes, ``published`` follows the tables of papers; `behavior` looks at
-what a mean PSNR hides; `pairs` measures noise that no formula made.
+One run makes one report. `video` compares the model and other denoisers on the same
+noisy 8-bit planes; `published` follows the tables of papers; `behavior` measures what a
+mean PSNR hides; `pairs` and `footage` have the noise of real cameras.
 """
 
 import json
@@ -34,7 +34,7 @@ from streamdenoise.measure.quality.vmaf import why_no_vmaf
 VIDEO_SIGMAS = (10.0, 30.0, 50.0)
 PUBLISHED_SIGMAS = (10.0, 20.0, 30.0, 40.0, 50.0)
 MIN_SIZE = 32
-"""Of pictures of the video protocol in pixels, for VMAF's scales and SSIM's window."""
+"""Least side in pixels in the video protocol, for VMAF's scales and SSIM's window."""
 
 
 def evaluate(
@@ -43,21 +43,21 @@ def evaluate(
     """Measure a model, and the named peers, and write the report.
 
     Args:
-        config: what to measure on what.
-        on_progress: told what is being measured.
+        config: What to measure, and on which clips.
+        on_progress: Called with progress messages.
 
     Returns:
-        The report, which was also written to `EvalConfig.output`, if any.
+        The report, which is also written to `EvalConfig.output`, if given.
 
     Raises:
-        ConfigError: no clip is there, or one that cannot be measured or is tuned on
-            too, a peer has no such name or cannot run, a package is missing, or the
-            output cannot be written.
-        BackendUnavailableError: the published protocol has no ONNX Runtime.
-        SourceError: a clip does not decode.
+        ConfigError: There is no clip, or one that cannot be measured or is also tuned
+            on; a peer is unknown or cannot run; a package is missing; or the output
+            cannot be written.
+        BackendUnavailableError: ONNX Runtime, for the published protocol, is missing.
+        SourceError: A clip does not decode.
     """
     tell = on_progress or (lambda _: None)
-    # All that may be missing is looked for before hours of measuring.
+    # Anything that may be missing is checked before hours of measuring.
     artifact = open_artifact(config.model)
     peers, left_out = find_peers(
         config.peers, Path(config.vapoursynth) if config.vapoursynth else None
@@ -69,7 +69,7 @@ def evaluate(
         _check_tuning(tuning, paths)
     real = find_clips(Path(config.real)) if config.real is not None else []
     _check_names(real)
-    pictures = find_pairs(Path(config.pairs)) if config.pairs is not None else []
+    pairs = find_pairs(Path(config.pairs)) if config.pairs is not None else []
     published = bool(paths) and config.protocol is not NoiseProtocol.VIDEO
     video = bool(paths) and config.protocol is not NoiseProtocol.PUBLISHED
     if published:
@@ -112,8 +112,8 @@ def evaluate(
     if published:
         sigmas = config.sigmas or PUBLISHED_SIGMAS
         report.published += measure_published(config, artifact, paths, sigmas, tell)
-    if pictures:
-        report.pairs += measure_pairs(config, pictures, tell)
+    if pairs:
+        report.pairs += measure_pairs(config, pairs, tell)
     if real and config.output is not None:
         report.footage += measure_footage(config, real, Path(config.output), tell)
     if config.output is not None:
@@ -146,13 +146,13 @@ def _plain(value: Any) -> Any:
 
 
 def _check_names(paths: Sequence[Path]) -> None:
-    """Clips go by their names without the suffix."""
+    """Check that names without the suffix, which reports show, are unique."""
     known: dict[str, Path] = {}
     for path in paths:
         other = known.setdefault(path.stem, path)
         if other is not path:
             raise ConfigError(
-                f"{other} and {path.name} would have one name in the report; rename one"
+                f"{other} and {path.name} have the same name in the report; rename one"
             )
 
 
@@ -171,11 +171,11 @@ def _check_sizes(paths: Sequence[Path], behavior: bool) -> None:
         first = read_clip(path, 1)[0]
         if min(first.width, first.height) < MIN_SIZE:
             raise ConfigError(
-                f"{path} is {first.width}x{first.height}; give pictures of at least "
+                f"{path} is {first.width}x{first.height}; give clips of at least "
                 f"{MIN_SIZE}x{MIN_SIZE}"
             )
         if behavior and first.width < MIN_WIDTH:
             raise ConfigError(
-                f"{path} is {first.width} wide, too narrow to move an object over; "
-                f"give pictures of {MIN_WIDTH} or more, or --no-behavior"
+                f"{path} is {first.width} pixels wide, too narrow to move an object "
+                f"over; give clips of {MIN_WIDTH} or more, or --no-behavior"
             )

@@ -1,7 +1,7 @@
-"""Real noise: pictures of one scene, one as the camera took it, one averaged of many.
+"""Real noise: pairs of images of one scene, a single shot and the mean of many.
 
-Such as the PolyU set (Xu and others, "Real-world noisy image denoising: a new
-benchmark", 2018), whose files are named ``..._real.JPG`` and ``..._mean.JPG``.
+The PolyU set (Xu and others, "Real-world noisy image denoising: a new benchmark", 2018)
+has such pairs; its files are named ``..._real.JPG`` and ``..._mean.JPG``.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,13 +20,13 @@ _NOISY, _CLEAN = "_real", "_mean"
 
 @dataclass(frozen=True, slots=True)
 class PairScore:
-    """One picture, the sigma left to the estimate."""
+    """One image, denoised with estimated sigma."""
 
     name: str
     psnr_noisy: float
-    """RGB PSNR of the noisy picture against the mean, in dB."""
+    """RGB PSNR of the noisy image against the mean, in dB."""
     psnr: float
-    """RGB PSNR of the denoised one."""
+    """RGB PSNR of the denoised image against the mean, in dB."""
     sigma_estimated: float
     """In 8-bit levels of RGB."""
 
@@ -36,10 +36,10 @@ class PairScore:
 
 
 def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """Noisy and clean pictures of the same scene, sorted by name.
+    """Noisy and clean images of the same scenes, sorted by name.
 
     Raises:
-        ConfigError: there is none, or one lacks its clean picture.
+        ConfigError: There is none, or one lacks its clean image.
     """
     noisy = (
         sorted(
@@ -52,7 +52,7 @@ def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
     )
     if not noisy:
         raise ConfigError(
-            f"{folder} holds no pairs; give a folder of pictures named *{_NOISY} and "
+            f"{folder} holds no pairs; give a folder of images named *{_NOISY} and "
             f"*{_CLEAN}"
         )
     pairs = [
@@ -61,7 +61,7 @@ def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
     ]
     for path, clean in pairs:
         if not clean.is_file():
-            raise ConfigError(f"{path} has no clean picture {clean.name} beside it")
+            raise ConfigError(f"{path} has no clean image {clean.name} beside it")
     return pairs
 
 
@@ -70,18 +70,18 @@ def measure_pairs(
     pairs: Sequence[tuple[Path, Path]],
     tell: Callable[[str], None],
 ) -> list[PairScore]:
-    """Denoise each picture by itself, as `streamdenoise image` does.
+    """Denoise each image by itself, as `streamdenoise image` does.
 
     Args:
-        config: model, backend, threads.
-        pairs: noisy and clean pictures.
-        tell: told what is being measured.
+        config: Model, backend, threads.
+        pairs: Noisy and clean images.
+        tell: Called with progress messages.
 
     Raises:
-        ConfigError: the pictures of a pair differ in size.
-        SourceError: one cannot be read.
+        ConfigError: The images of a pair differ in size.
+        SourceError: One cannot be read.
     """
-    tell(f"{len(pairs)} pairs of pictures")
+    tell(f"{len(pairs)} pairs of images")
     scores = []
     with Denoiser.load(
         config.model, backend=config.backend, threads=config.threads
@@ -90,7 +90,7 @@ def measure_pairs(
             (noisy, _), (clean, _) = read_image(path), read_image(clean_path)
             if noisy.shape != clean.shape:
                 raise ConfigError(
-                    f"{path} and {clean_path.name} differ in size; they must show the "
+                    f"{path} and {clean_path.name} differ in size; give images of the "
                     "same scene"
                 )
             denoiser.reset()

@@ -12,7 +12,7 @@ from streamdenoise.measure.quality.video import NOISY
 
 
 def draw_plots(report: EvalReport, folder: Path) -> list[Path]:
-    """Draw what was measured: ``fps.png``, ``static.png``, ``cost.png``.
+    """Draw ``fps.png``, ``static.png`` and ``cost.png``, if they were measured.
 
     Args:
         report: Any of its sections may be empty.

@@ -1,16 +1,15 @@
-"""The published protocol: noise as papers add it, RGB in float, neither clipped nor
-rounded.
+"""The published protocol: noise in floating-point RGB, neither clipped nor rounded.
 
-Tassano and others, "FastDVDnet: toward real-time deep video denoising without flow
-estimation", CVPR 2020, and those after it: white Gaussian noise of a known sigma in R,
-G and B, drawn once for the whole clip, independent for each frame; MSE of a frame over
-R, G and B, dB of each frame, mean over the frames, then over the clips.
+It is that of Tassano and others, "FastDVDnet: toward real-time deep video denoising
+without flow estimation", CVPR 2020, and of later papers: white Gaussian noise of a
+known sigma in R, G and B, independent for each frame; MSE of each frame over R, G and
+B; PSNR of each frame; mean over the frames, then over the clips.
 
-Models for RGB take the noisy frames as they are. For models of yuv420 they become
-full-range BT.709 planes, in float, neither clipped nor rounded; the model's ONNX graph
-takes these as they are; back in RGB at full size, the chroma detail that 4:2:0 cannot
-hold is put back, as `Denoiser` does with pictures. The graph itself rounds its planes
-to 8 bits, which costs what rounding costs (about 0.02 dB at 37 dB).
+Models for RGB take the noisy frames as they are. For models for yuv420 the frames are
+converted to full-range BT.709 planes in floating point, neither clipped nor rounded,
+which the model's ONNX graph takes. After the way back to RGB at full size, the chroma
+detail that 4:2:0 cannot hold is restored, as `Denoiser` does for images. The graph
+itself rounds its planes to 8 bits, which costs about 0.02 dB at 37 dB.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +41,7 @@ _PEAK = 255
 
 @dataclass(frozen=True, slots=True)
 class PublishedScore:
-    """The model, told sigma, on one clip."""
+    """The model with known sigma on one clip."""
 
     clip: str
     sigma: float
@@ -56,14 +55,14 @@ class PublishedScore:
 def add_unclipped_noise(
     rgb: np.ndarray, sigma: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """White Gaussian noise of std `sigma`, in float, beyond black and white too.
+    """Add white Gaussian noise without clipping to [0, 255].
 
-    Every call draws anew: call it once for each frame of a clip, with one generator.
+    Call it once for each frame of a clip, with one generator.
 
     Args:
         rgb: ``(H, W, 3)`` ``uint8``.
-        sigma: in 8-bit levels.
-        rng: source of all randomness.
+        sigma: Std of the noise in 8-bit levels.
+        rng: Source of all randomness.
 
     Returns:
         ``(H, W, 3)`` ``float32`` in 8-bit levels.
@@ -74,11 +73,11 @@ def add_unclipped_noise(
 def open_published(
     artifact: Artifact, height: int, width: int, threads: int | None
 ) -> Any:
-    """ONNX Runtime's backend, the one that takes planes in float.
+    """Load the ONNX Runtime backend, the only one that takes planes in floating point.
 
     Raises:
-        ConfigError: the model works on gray.
-        BackendUnavailableError: ONNX Runtime is missing, or the model's ONNX file.
+        ConfigError: The model works on gray.
+        BackendUnavailableError: ONNX Runtime or the model's ONNX file is missing.
     """
     if artifact.layout == "gray":
         raise ConfigError(
@@ -91,9 +90,9 @@ def open_published(
 
 
 class FloatDenoiser:
-    """A model on the RGB frames of one clip, in float; the sigma is told.
+    """A model with known sigma on the floating-point RGB frames of one clip.
 
-    It follows motion as `Denoiser` does, and looks for no scene cuts.
+    It follows motion as `Denoiser` does, but does not detect scene cuts.
     """
 
     def __init__(
@@ -107,15 +106,15 @@ class FloatDenoiser:
         """Load it.
 
         Args:
-            artifact: a yuv420 or rgb model.
-            height: of the frames; any size.
-            width: of the frames.
-            sigma: std of the noise in RGB, in 8-bit levels.
-            threads: of the runtime; None lets it choose.
+            artifact: A yuv420 or rgb model.
+            height: Of the frames, in pixels; any size.
+            width: Of the frames, in pixels; any size.
+            sigma: Std of the noise in RGB, in 8-bit levels.
+            threads: Of the runtime; None lets it choose.
 
         Raises:
-            ConfigError: see `open_published`.
-            BackendUnavailableError: see `open_published`.
+            ConfigError: See `open_published`.
+            BackendUnavailableError: See `open_published`.
         """
         multiple = artifact.multiple
         self._missing = ((0, -height % multiple), (0, -width % multiple), (0, 0))
@@ -125,10 +124,10 @@ class FloatDenoiser:
         self._motion = MotionFollower()
         self._sigma = sigma
         self._is_rgb = artifact.layout == "rgb"
-        told = (
+        sigmas = (
             3 * (sigma,) if self._is_rgb else plane_sigmas(sigma, _COLOR, width, height)
         )
-        self._sigmas = np.array(told, np.float32) / _PEAK
+        self._noise_std = np.array(sigmas, np.float32) / _PEAK
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Denoise the next frame.
@@ -137,7 +136,7 @@ class FloatDenoiser:
             rgb: ``(H, W, 3)`` ``float32`` in 8-bit levels, of any value.
 
         Returns:
-            The same shape and type, clipped to 0 to 255.
+            An array of the same shape and type, clipped to [0, 255].
         """
         height, width, _ = rgb.shape
         rgb = np.pad(rgb, self._missing, mode="edge")
@@ -153,16 +152,16 @@ class FloatDenoiser:
         return restored[:height, :width].clip(0, _PEAK)
 
     def _step(self, planes: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-        held = [plane.round().clip(0, _PEAK).astype(np.uint8) for plane in planes]
-        flow = self._motion.flow(held, _PEAK)
+        rounded = [plane.round().clip(0, _PEAK).astype(np.uint8) for plane in planes]
+        flow = self._motion.flow(rounded, _PEAK)
         if flow is not None:
             self._engine.warp(flow)
-        cleaned = self._engine.step(planes, self._sigmas)
+        cleaned = self._engine.step(planes, self._noise_std)
         self._motion.remember(cleaned)
         return cleaned
 
     def close(self) -> None:
-        """Free the runtime; may be called again."""
+        """Free the runtime; may be called any number of times."""
         self._engine.close()
 
 
@@ -173,18 +172,18 @@ def measure_published(
     sigmas: Sequence[float],
     tell: Callable[[str], None],
 ) -> list[PublishedScore]:
-    """The model on every clip at every level.
+    """Measure the model on every clip at every level.
 
     Args:
-        config: frames, threads, seed.
-        artifact: a yuv420 or rgb model.
-        paths: clean clips, read as RGB.
-        sigmas: noise levels in 8-bit levels.
-        tell: told what is being measured.
+        config: Frames, threads, seed.
+        artifact: A yuv420 or rgb model.
+        paths: Clean clips, read as RGB.
+        sigmas: Noise levels in 8-bit levels.
+        tell: Called with progress messages.
 
     Raises:
-        BackendUnavailableError: see `open_published`.
-        SourceError: a clip does not decode.
+        BackendUnavailableError: See `open_published`.
+        SourceError: A clip does not decode.
     """
     scores = []
     for path in paths:

@@ -24,21 +24,21 @@ class EvalReport:
     """Name of the folder on whose clips the peers' options were searched; None if it
     was each measured clip itself."""
     clocks: dict[str, str] = field(default_factory=dict)
-    """What the seconds of each peer cover."""
+    """The work that the seconds of each peer cover."""
     scores: list[Score] = field(default_factory=list)
     behavior: Behavior | None = None
     published: list[PublishedScore] = field(default_factory=list)
     pairs: list[PairScore] = field(default_factory=list)
     footage: list[Footage] = field(default_factory=list)
     not_measured: list[str] = field(default_factory=list)
-    """What was left out, and why."""
+    """Everything that was left out, and why."""
 
     def methods(self) -> list[str]:
         """Names of the video protocol's methods, in the order measured."""
         return list(dict.fromkeys(score.method for score in self.scores))
 
     def wins(self) -> dict[str, tuple[int, int]]:
-        """Cases in which the model with estimated sigma beats each peer, of how many."""
+        """Cases that the model with estimated sigma wins against each peer, and all."""
         by_case = {(s.clip, s.sigma, s.method): s.psnr_y for s in self.scores}
         ours = f"{self.model} {AUTO}"
         peers = [

@@ -1,7 +1,7 @@
-"""The video protocol: noise as an 8-bit file holds it, and everyone on the same frames.
+"""The video protocol: all methods denoise the same frames, as an 8-bit file holds them.
 
-White Gaussian noise in RGB, clipped and rounded to 8 bits, in yuv420p
-(`streamdenoise.imaging.noise`), drawn once a clip, independent for each frame.
+The noise is white and Gaussian in RGB, clipped and rounded to 8 bits, in yuv420p
+(`streamdenoise.imaging.noise`), and independent for each frame.
 """
 
 import tempfile
@@ -24,7 +24,7 @@ from streamdenoise.measure.quality.vmaf import vmaf
 
 NOISY = "noisy input"
 KNOWN, AUTO = "(known sigma)", "(auto)"
-"""What follows the model's name: whether sigma is given or estimated."""
+"""Suffixes of the model's name: whether sigma is given or estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,41 +39,41 @@ class Score:
     psnr_uv: float
     ssim_y: float
     psnr_yuv: float = float("nan")
-    """Planes weighed 6:1:1."""
+    """Mean of the planes, weighted 6:1:1."""
     vmaf: float | None = None
-    """None where it was not measured."""
+    """None if it was not measured."""
     fps: float | None = None
-    """Frames per second, by the method's own clock; None for what takes no time."""
+    """Frames per second by the method's own clock; None for the noisy input."""
     options: Mapping[str, float | str] = field(default_factory=dict)
-    """What a peer was given."""
+    """Options of a peer."""
     sigma_estimated: float | None = None
-    """Noise at the last frame as the product estimated it, in 8-bit levels of RGB."""
+    """Noise level estimated at the last frame, in 8-bit levels of RGB."""
     psnr_estimated: float | None = None
-    """PSNR-Y of the output that the product would show without a reference, in dB."""
+    """PSNR-Y of the output that is shown without a reference, in dB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the model made of a clip."""
+    """A clip denoised by the model."""
 
     model: str
-    """Its name."""
+    """Name of the model."""
     frames: list[Frame]
     fps: float
-    """Of `Denoiser.process`, start and first compilation left out."""
+    """Of `Denoiser.process`, without start and first compilation."""
     sigma: float
-    """At the last frame, told or estimated, in 8-bit levels of RGB."""
+    """Given or estimated noise level at the last frame, in 8-bit levels of RGB."""
     psnr_estimate: float | None
-    """PSNR-Y without a reference, in dB."""
+    """Estimated PSNR-Y without a reference, in dB."""
 
 
 def run_model(config: EvalConfig, noisy: Sequence[Frame], sigma: float | str) -> Run:
     """Denoise a clip from a fresh start.
 
     Args:
-        config: names model, backend and threads.
-        noisy: frames of one format and size.
-        sigma: noise level in 8-bit levels of RGB, or ``auto``.
+        config: Model, backend and threads.
+        noisy: Frames of one format and size.
+        sigma: Noise level in 8-bit levels of RGB, or ``auto``.
     """
     first = noisy[0]
     with Denoiser.load(
@@ -106,21 +106,21 @@ def measure_video(
     with_vmaf: bool,
     tell: Callable[[str], None],
 ) -> list[Score]:
-    """The noisy input, the model told the level, the model alone, and each peer.
+    """Measure the noisy input, the model with known and estimated sigma, and peers.
 
     Args:
-        config: model, frames, threads, seed.
-        paths: clean clips.
-        sigmas: noise levels in 8-bit levels of RGB.
-        peers: what to compare with.
-        tuning: folder of clips to search the peers' options on; None searches them on
+        config: Model, frames, threads, seed.
+        paths: Clean clips.
+        sigmas: Noise levels in 8-bit levels of RGB.
+        peers: Denoisers to compare with.
+        tuning: Folder of clips to search the peers' options on; None searches them on
             every measured clip itself.
-        with_vmaf: also measure VMAF.
-        tell: told what is being measured.
+        with_vmaf: Whether to measure VMAF.
+        tell: Called with progress messages.
 
     Raises:
-        ConfigError: a peer or VMAF failed.
-        SourceError: a clip does not decode.
+        ConfigError: A peer or VMAF failed.
+        SourceError: A clip does not decode.
     """
     scores: list[Score] = []
     with tempfile.TemporaryDirectory(prefix="streamdenoise-eval-") as scratch:
@@ -219,10 +219,10 @@ def _tuned(
     scratch: Path,
     tell: Callable[[str], None],
 ) -> dict[str, dict[str, float | str]]:
-    """Options by peer, from other clips than the measured ones; none without these."""
+    """Options of each peer, tuned on clips that are not measured; none without them."""
     if tuning is None or not peers:
         return {}
-    # Other noise than that of the measured clips.
+    # A seed of its own: the measured clips have other noise.
     cases = tuning_cases(tuning, sigma, scratch, config.seed + 1)
     found = {}
     for peer in peers:

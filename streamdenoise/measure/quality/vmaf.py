@@ -1,4 +1,4 @@
-"""VMAF through the `imageio-ffmpeg` binary, where its build has libvmaf."""
+"""VMAF, measured by the `imageio-ffmpeg` binary if its build has libvmaf."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from streamdenoise.measure.peers.peer import StoredClip
 
 
 def why_no_vmaf() -> str | None:
-    """Why VMAF cannot be measured here; None if it can."""
+    """The reason why VMAF cannot be measured here; None if it can."""
     try:
         found = "libvmaf" in ffmpeg_filters()
     except ConfigError as exc:
@@ -19,18 +19,18 @@ def why_no_vmaf() -> str | None:
 
 
 def vmaf(reference: StoredClip, test: StoredClip, threads: int | None) -> float:
-    """Mean over the frames of VMAF (its default model), 0 to 100.
+    """VMAF with its default model, mean over the frames, in [0, 100].
 
     Args:
-        reference: clean frames, stored alone in a folder that can be written.
-        test: as many frames, of the same size and format.
-        threads: None takes one.
+        reference: Clean frames, stored in a writable folder.
+        test: The same number of frames, of the same size and format.
+        threads: None uses one.
 
     Raises:
         ConfigError: FFmpeg failed.
     """
     log = reference.raw.with_suffix(".vmaf.json")
-    # A path in a filter's option must not hold FFmpeg's own separators.
+    # Only the name, as a path could have FFmpeg's separators in it.
     options = f"log_fmt=json:log_path={log.name}:n_threads={threads or 1}"
     graph = f"[0:v][1:v]libvmaf={options}"
     command = [

@@ -1,9 +1,9 @@
-"""Where the milliseconds of an INT8 step go, and how far it is from the peak.
+"""Times the layers of an INT8 step, and compares its convolutions with the peak.
 
 ``python -m streamdenoise.measure.speed.layers --model nano --size 720p`` prints a table
 of OpenVINO's own counters. The peak is a large matrix product in the same runtime and
-process (`streamdenoise.measure.speed.roofline`), in turn with the steps, so that both
-see the same clock and neighbors.
+process (`streamdenoise.measure.speed.roofline`), which takes turns with the steps, so
+that both see the same clock and the same other work.
 """
 
 import argparse
@@ -18,9 +18,8 @@ from streamdenoise.console.table import markdown_table
 from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backends import openvino
-from streamdenoise.inference.backends.openvino import ov
 from streamdenoise.inference.step_request import StepRequest
-from streamdenoise.machine import cpu_name, usable_cores
+from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.measure.speed.roofline import PeakMeter
 from streamdenoise.units import parse_size
 
@@ -34,7 +33,7 @@ _NOISE_STD = 0.05
 
 
 def group_of(kind: str, kernel: str) -> str:
-    """Which row of the table a layer belongs to, by OpenVINO's names for both."""
+    """The row of the table for a layer, by OpenVINO's names of its kind and kernel."""
     if kind == "Convolution":
         return _CONVOLUTIONS[0 if kernel.endswith("I8") else 1]
     if kind.startswith(_PRODUCTS):
@@ -46,22 +45,22 @@ def group_of(kind: str, kernel: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LayerProfile:
-    """Medians over the steps, in milliseconds if not said otherwise."""
+    """Medians over the steps, in milliseconds unless stated otherwise."""
 
     model: str
     height: int
     width: int
     threads: int
     step_ms: float
-    """Planes in, planes out, without the counters' cost."""
+    """From planes to planes, without the cost of the counters."""
     blocks_ms: float
-    """Of that, pixels to blocks and back, in numpy."""
+    """The part of it that NumPy takes, from pixels to blocks and back."""
     layers: dict[str, tuple[str, float]] = field(repr=False)
     """Name -> group and time."""
     conv_gmac: float
-    """Thousand million multiply-accumulates of the convolutions in a step."""
+    """10^9 multiply-accumulates of the convolutions in a step."""
     peak_int8: float
-    """GMAC/s of a large matrix product, in its best run."""
+    """GMAC/s of a large matrix product in its best run."""
     peak_fp32: float
 
     @property
@@ -82,20 +81,20 @@ class LayerProfile:
 
     @property
     def outside_share(self) -> float:
-        """Of the layers' time and that of the blocks, what is no convolution."""
+        """Fraction of the time of layers and blocks outside the convolutions."""
         return 1 - self.conv_ms / (self.layers_ms + self.blocks_ms)
 
     @property
     def conv_gmac_s(self) -> float:
         return self.conv_gmac / self.conv_ms * 1e3
 
-    def table(self, longest: int = 0) -> str:
-        """Markdown; with the layers that take longest, if wanted."""
+    def markdown(self, longest: int = 0) -> str:
+        """The page in Markdown, with the `longest` slowest layers."""
         share = self.conv_gmac_s / self.peak_int8
         title = f"{self.model}, {self.width}x{self.height}, {self.threads} threads"
         rows = [
             *((group, f"{ms:.2f}") for group, ms in self.groups.items()),
-            ("pixels to blocks and back (numpy)", f"{self.blocks_ms:.2f}"),
+            ("pixels to blocks and back (NumPy)", f"{self.blocks_ms:.2f}"),
             ("**sum**", f"**{self.layers_ms + self.blocks_ms:.2f}**"),
             ("a step without the counters", f"{self.step_ms:.2f}"),
         ]
@@ -126,15 +125,15 @@ def profile_layers(
     """Time the layers of a model's INT8 step, and the machine's peak.
 
     Args:
-        model: name or manifest of the model.
-        size: see `parse_size`; cut to a multiple of the model's.
-        steps: how many are timed.
-        threads: of OpenVINO; None takes one for each core.
-        peak_side: of the matrix product, see `PeakMeter`.
+        model: Name or manifest of the model.
+        size: See `parse_size`; rounded down to a multiple of the model's.
+        steps: Number of steps to time.
+        threads: Of OpenVINO; None uses one per core.
+        peak_side: Of the matrix product, see `PeakMeter`.
 
     Raises:
-        ConfigError: no such model or size.
-        BackendUnavailableError: the model has no INT8 file.
+        ConfigError: There is no such model or size.
+        BackendUnavailableError: The model has no INT8 file.
     """
     artifact = open_artifact(model)
     width, height = (
@@ -145,18 +144,18 @@ def profile_layers(
     counted, plain = (
         openvino.load(request, profile=profile) for profile in (True, False)
     )
-    frames = noisy_planes(artifact, height, width, count=4)
-    sigma = np.full(artifact.sigmas, _NOISE_STD, np.float32)
+    frames = _noisy_frames(artifact, height, width, count=4)
+    noise_std = np.full(artifact.sigmas, _NOISE_STD, np.float32)
     runtimes = ("openvino", "openvino-fp32")
     meter = PeakMeter(runtimes, threads, peak_side, copy_bytes=1 << 16)
     times: dict[str, list[float]] = {"step": [], "blocks": []}
     layers: dict[str, tuple[str, list[float]]] = {}
     for i in range(_WARMUP + steps):
         planes = frames[i % len(frames)]
-        counted.step(planes, sigma)
+        counted.step(planes, noise_std)
         measured = {
-            "step": time_ms(plain.step, planes, sigma),
-            "blocks": time_ms(_through_blocks, artifact, planes),
+            "step": _time_ms(plain.step, planes, noise_std),
+            "blocks": _time_ms(_through_blocks, artifact, planes),
         }
         for runtime in runtimes:
             meter.turn(runtime, seconds=0)
@@ -183,13 +182,13 @@ def profile_layers(
     )
 
 
-def noisy_planes(
+def _noisy_frames(
     artifact: Artifact, height: int, width: int, count: int
 ) -> list[list[np.ndarray]]:
-    """Pictures of waves with noise, as 8-bit planes of the model's layout."""
+    """Frames of waves with noise, as 8-bit planes of the model's layout."""
     rng = np.random.default_rng(0)
     blocks = np.empty(artifact.state_shapes(height, width)[0][1:], np.uint8)
-    pictures = []
+    frames = []
     for _ in range(count):
         planes = []
         for shape in plane_shapes_of(blocks):
@@ -197,19 +196,19 @@ def noisy_planes(
             clean = 0.5 + 0.25 * np.sin(rows / 50) * np.cos(columns / 70)
             noisy = clean + rng.normal(0, _NOISE_STD, shape)
             planes.append((255 * noisy).round().clip(0, 255).astype(np.uint8))
-        pictures.append(planes)
-    return pictures
+        frames.append(planes)
+    return frames
 
 
 def _through_blocks(artifact: Artifact, planes: list[np.ndarray]) -> None:
-    """What a step does in numpy."""
+    """The part of a step that NumPy does."""
     height, width = planes[0].shape
     blocks = np.empty(artifact.state_shapes(height, width)[0][1:], np.uint8)
     gather_blocks(planes, blocks)
     scatter_blocks(blocks, [np.empty_like(plane) for plane in planes])
 
 
-def time_ms(call: Callable[..., object], *args: object) -> float:
+def _time_ms(call: Callable[..., object], *args: object) -> float:
     """Milliseconds of one call."""
     begin = time.perf_counter()
     call(*args)
@@ -217,17 +216,17 @@ def time_ms(call: Callable[..., object], *args: object) -> float:
 
 
 def main() -> None:
-    """Read the command line, measure, print."""
+    """Measure as the command line says, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--size", default="720p")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--longest", type=int, default=0, help="layers to list")
-    told = parser.parse_args()
-    profile = profile_layers(told.model, told.size, told.steps, told.threads)
-    print(f"{cpu_name()}, OpenVINO {ov.__version__}\n")
-    print(profile.table(told.longest))
+    parser.add_argument("--longest", type=int, default=0, help="slowest layers to list")
+    args = parser.parse_args()
+    profile = profile_layers(args.model, args.size, args.steps, args.threads)
+    print(f"{cpu_name()}, OpenVINO {package_versions()['openvino']}\n")
+    print(profile.markdown(args.longest))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 By the roofline model (Williams, Waterman and Patterson, "Roofline", CACM 52(4), 2009)
 a step takes at least as long as its arithmetic at the machine's peak rate, and as its
 traffic at the peak bandwidth. Both peaks are measured here, in the runtime and the
-precision of a backend: makers' figures hold for clocks and memory that a shared machine
-does not have.
+precision of a backend: data sheets assume clocks and memory that a shared machine does
+not have.
 """
 
 import time
@@ -12,11 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from streamdenoise.inference.artifact import Artifact
+from streamdenoise.inference.backends.kernels import (
+    Kernel,
+    cuda_copy,
+    cuda_product,
+    host_copy,
+    onnxruntime_product,
+    openvino_product,
+    torch_product,
+)
 from streamdenoise.inference.registry import BACKENDS
 
 BYTES_PER_WEIGHT = {"int8": 1, "fp16": 2, "fp32": 4}
@@ -24,21 +32,21 @@ BYTES_PER_WEIGHT = {"int8": 1, "fp16": 2, "fp32": 4}
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """What a machine reaches at best."""
+    """The limits of a machine."""
 
     precision: str
     """Of the product: a key of `BYTES_PER_WEIGHT`."""
     device: str
     """``cpu`` or ``cuda``."""
     tflops: float
-    """10^12 operations a second of a large matrix product; a MAC is two."""
+    """10^12 operations per second of a large matrix product; a MAC is two."""
     gb_per_s: float
-    """10^9 bytes a second of a large copy, each byte read and written."""
+    """10^9 bytes per second of a large copy, each byte read and written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one step cannot do without."""
+    """The least work of one step."""
 
     flops: float
     """Two for each multiply-accumulate of the convolutions."""
@@ -48,13 +56,13 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How near to the limits a step comes."""
+    """How close a step comes to the limits."""
 
     tflops: float
     gb_per_s: float
     fraction_of_compute: float
     fraction_of_bandwidth: float
-    """May pass 1, where caches hold what goes from step to step."""
+    """May exceed 1 where caches hold the state between steps."""
 
     @property
     def fraction_of_roofline(self) -> float:
@@ -69,16 +77,6 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
-    """Something to be timed."""
-
-    run: Callable[[], object]
-    """Does it once and returns when it is done."""
-    amount: float
-    """Operations or bytes of one run."""
-
-
-@dataclass(frozen=True, slots=True)
 class PeakEntry:
     """A row of the table: how the limits of a backend are measured."""
 
@@ -89,9 +87,9 @@ class PeakEntry:
     copy: Callable[[int, int], Kernel]
     """Copy: ``copy(num_bytes, threads)``."""
     side: int = 1536
-    """Enough to keep all cores busy for 10 ms or so: long runs are disturbed more."""
+    """Keeps all cores busy for about 10 ms; longer runs are disturbed more."""
     copy_bytes: int = 1 << 28
-    """Many times what caches hold."""
+    """Many times the size of caches."""
 
 
 def work_of_step(
@@ -101,18 +99,18 @@ def work_of_step(
     planes: Sequence[np.ndarray],
     held_bytes: int,
 ) -> Work:
-    """What one step must compute and move, however it is programmed.
+    """The arithmetic and traffic that no implementation of a step can avoid.
 
     Its traffic is the pixels in and out, the state in and out, and the weights once,
-    in the precision of the products. What goes to memory between layers is not in it:
-    a perfect program would keep that in caches.
+    in the precision of the products. Traffic between layers does not count: a perfect
+    program would keep it in caches.
 
     Args:
-        kmac_per_px: thousands of multiply-accumulates for each luma pixel.
-        params: number of weights.
-        precision: a key of `BYTES_PER_WEIGHT`.
-        planes: of one frame, as the step takes them; luma first.
-        held_bytes: what the backend holds of the past, see `state_bytes`.
+        kmac_per_px: Thousands of multiply-accumulates for each luma pixel.
+        params: Number of weights.
+        precision: A key of `BYTES_PER_WEIGHT`.
+        planes: Of one frame, as the step takes them; luma first.
+        held_bytes: Size of the state, see `state_bytes`.
     """
     moved = sum(plane.nbytes for plane in planes) + held_bytes
     return Work(
@@ -122,17 +120,17 @@ def work_of_step(
 
 
 def state_bytes(artifact: Artifact, height: int, width: int, precision: str) -> int:
-    """What a backend holds of one stream's past, in bytes.
+    """Size of the state that a backend holds for one stream, in bytes.
 
-    `Backend.state` would not tell: it gives all of it in float32. Engines in FP16 hold
-    the features that their convolutions make as they make them
-    (`streamdenoise.network.half_precision`); the rest is float32 in every precision.
+    `Backend.state` does not show it, as it converts everything to float32. FP16 engines
+    hold features in FP16 (`streamdenoise.network.half_precision`); the rest is float32
+    in every precision.
 
     Args:
-        artifact: the model.
-        height: luma height in pixels.
-        width: the same.
-        precision: a key of `BYTES_PER_WEIGHT`.
+        artifact: The model.
+        height: Luma height in pixels.
+        width: Luma width in pixels.
+        precision: A key of `BYTES_PER_WEIGHT`.
     """
     shapes = artifact.state_shapes(height, width)
     return sum(
@@ -142,7 +140,7 @@ def state_bytes(artifact: Artifact, height: int, width: int, precision: str) -> 
 
 
 def reached(work: Work, seconds: float, peak: Peak) -> Reached:
-    """How near a step that took `seconds` comes to the limits."""
+    """How close a step that took `seconds` comes to the limits."""
     tflops, gb_per_s = work.flops / seconds / 1e12, work.bytes / seconds / 1e9
     return Reached(tflops, gb_per_s, tflops / peak.tflops, gb_per_s / peak.gb_per_s)
 
@@ -150,9 +148,9 @@ def reached(work: Work, seconds: float, peak: Peak) -> Reached:
 class PeakMeter:
     """Measures the limits of this machine for some backends, a turn at a time.
 
-    The best run of all turns counts, not the median: a limit that others on the machine
-    pushed down would flatter the step. So turns should lie between those of the steps,
-    and be several. Backends of one device share its copy.
+    The best run of all turns counts, not the median: a limit lowered by other work on
+    the machine would flatter the step. So there should be several turns, between those
+    of the steps. Backends of one device share its copy.
     """
 
     def __init__(
@@ -165,10 +163,10 @@ class PeakMeter:
         """Compile the products and allocate the copies.
 
         Args:
-            backends: keys of `PEAKS`, whose runtimes must be installed.
-            threads: of the CPU; on another device they make no difference.
-            side: of the square matrices; None takes what suits the device.
-            copy_bytes: size of the copy, the same.
+            backends: Keys of `PEAKS`, whose runtimes must be installed.
+            threads: Of the CPU; on another device they make no difference.
+            side: Of the square matrices; None suits the device.
+            copy_bytes: Size of the copy; None suits the device.
         """
         self._products: dict[str, _Timer] = {}
         self._copies: dict[str, _Timer] = {}
@@ -180,12 +178,12 @@ class PeakMeter:
                 self._copies[entry.device] = _Timer(copy)
 
     def turn(self, backend: str, seconds: float) -> None:
-        """Repeat product and copy for so long each, three times at least."""
+        """Repeat product and copy for `seconds` each, at least three times."""
         self._products[backend].turn(seconds)
         self._copies[PEAKS[backend].device].turn(seconds)
 
     def peak(self, backend: str) -> Peak:
-        """What all turns found, of which there must have been one."""
+        """The best of all turns; there must have been one."""
         entry = PEAKS[backend]
         return Peak(
             entry.precision,
@@ -229,158 +227,30 @@ class _Timer:
 
     @property
     def rate(self) -> float:
-        """Operations or bytes a second."""
+        """Operations or bytes per second."""
         return self._kernel.amount / self._best_s
 
 
-def openvino_product(side: int, threads: int, precision: str) -> tuple[Any, float]:
-    """Matrix products as 1x1 convolutions, which take OpenVINO's fastest 8-bit code.
-
-    A `MatMul` of constants runs at two thirds of their speed.
-
-    Args:
-        side: pixels, and channels in and out.
-        threads: of the CPU.
-        precision: ``int8`` or ``fp32``.
-
-    Returns:
-        The infer request, with profiling on, and its operations.
-    """
-    # Imported there, OpenVINO does not report its use.
-    from streamdenoise.inference.backends.openvino import ov
-
-    ops: Any = ov.opset13
-    rng = np.random.default_rng(0)
-    pixels = ops.parameter([1, 1, side, side], np.float32)
-    x: Any = ops.transpose(pixels, [0, 3, 1, 2])
-    # Several in a row, so that the cast of what enters the first hardly counts.
-    products = 4 if precision == "int8" else 1
-    for _ in range(products):
-        weights: Any = rng.uniform(-1, 1, (side, side, 1, 1)).astype(np.float32)
-        if precision == "int8":
-            x = ops.fake_quantize(x, 0.0, 255.0, 0.0, 255.0, 256)
-            weights = ops.fake_quantize(weights, -1.0, 1.0, -1.0, 1.0, 255)
-        x = ops.convolution(x, weights, [1, 1], [0, 0], [0, 0], [1, 1])
-    # The type stubs have two classes of this name.
-    graph = ov.Model(  # pyright: ignore[reportGeneralTypeIssues]
-        [ops.transpose(x, [0, 2, 3, 1])], [pixels]
-    )
-    config = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",  # or it would be bfloat16 on some chips
-        "INFERENCE_NUM_THREADS": str(threads),
-        "PERF_COUNT": "YES",
-    }
-    compiled = ov.Core().compile_model(graph, "CPU", config)
-    request = compiled.create_infer_request()
-    values = 255 * rng.random((1, 1, side, side), np.float32)
-    request.set_input_tensor(ov.Tensor(values))
-    return request, 2.0 * products * side**3
-
-
-def _openvino_int8(side: int, threads: int) -> Kernel:
-    request, flops = openvino_product(side, threads, "int8")
-    return Kernel(request.infer, flops)
-
-
-def _openvino_fp32(side: int, threads: int) -> Kernel:
-    request, flops = openvino_product(side, threads, "fp32")
-    return Kernel(request.infer, flops)
-
-
-ONNX_PRODUCT = (
-    b'\x08\n:=\n\x11\n\x01a\n\x01b\x12\x01y"\x06MatMul\x12\x07productZ\t\n\x01a\x12\x04'
-    b"\n\x02\x08\x01Z\t\n\x01b\x12\x04\n\x02\x08\x01b\t\n\x01y\x12\x04\n\x02\x08\x01"
-    b"B\x04\n\x00\x10\x12"
-)
-"""An ONNX file, y = MatMul(a, b) in float32 of any shape: the package that writes such
-files does not come with ONNX Runtime."""
-
-
-def _onnxruntime_fp32(side: int, threads: int) -> Kernel:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    session = ort.InferenceSession(
-        ONNX_PRODUCT, options, providers=["CPUExecutionProvider"]
-    )
-    matrix = np.random.default_rng(0).random((side, side), np.float32)
-    feed = {"a": matrix, "b": matrix}
-    return Kernel(lambda: session.run(None, feed), 2.0 * side**3)
-
-
-def torch_product(
-    side: int, threads: int, device: str = "cpu", precision: str = "fp32"
-) -> Kernel:
-    """Matrix product in PyTorch: FP32 on the CPU, FP32 or FP16 on a CUDA device."""
-    import torch
-
-    if device != "cpu":
-        dtype = torch.float16 if precision == "fp16" else torch.float32
-        left, right = (
-            torch.rand((side, side), device=device, dtype=dtype) for _ in range(2)
-        )
-
-        def multiply() -> None:
-            torch.mm(left, right)
-            torch.cuda.synchronize(device)
-
-        return Kernel(multiply, 2.0 * side**3)
-    torch.set_num_threads(threads)
-    # Not `mm`: that is another library's, half as fast on some chips.
-    last = torch.channels_last
-    pixels = torch.rand(1, side, 1, side).to(memory_format=last)
-    weights = torch.rand(side, side, 1, 1).to(memory_format=last)
-
-    @torch.inference_mode()
-    def convolve() -> None:
-        torch.conv2d(pixels, weights)
-
-    return Kernel(convolve, 2.0 * side**3)
-
-
-def host_copy(num_bytes: int, threads: int) -> Kernel:
-    """Copy between two arrays in main memory, a part for each thread."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    source, target = np.ones(num_bytes, np.uint8), np.zeros(num_bytes, np.uint8)
-    parts = [np.array_split(array, threads) for array in (target, source)]
-
-    def copy() -> None:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(np.copyto, *parts))
-
-    return Kernel(copy, 2.0 * num_bytes)
-
-
-def torch_copy(num_bytes: int, threads: int, device: str = "cuda") -> Kernel:
-    """Copy within the memory of a CUDA device."""
-    import torch
-
-    source = torch.ones(num_bytes, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-
-    def copy() -> None:
-        target.copy_(source)
-        torch.cuda.synchronize(device)
-
-    return Kernel(copy, 2.0 * num_bytes)
-
-
 def _on_cuda(precision: str) -> PeakEntry:
-    """Larger matrices; TF32 stays off, so that FP32 engines that use it may pass 1."""
-    product = partial(torch_product, device="cuda", precision=precision)
+    """Larger matrices and copies for a GPU."""
     return PeakEntry(
-        *(precision, "cuda", product, torch_copy), side=8192, copy_bytes=1 << 30
+        precision=precision,
+        device="cuda",
+        product=partial(cuda_product, precision=precision),
+        copy=cuda_copy,
+        side=8192,
+        copy_bytes=1 << 30,
     )
 
 
 PEAKS: dict[str, PeakEntry] = {
-    "openvino": PeakEntry("int8", "cpu", _openvino_int8, host_copy),
-    "openvino-fp32": PeakEntry("fp32", "cpu", _openvino_fp32, host_copy),
-    "onnxruntime": PeakEntry("fp32", "cpu", _onnxruntime_fp32, host_copy),
+    "openvino": PeakEntry(
+        "int8", "cpu", partial(openvino_product, precision="int8"), host_copy
+    ),
+    "openvino-fp32": PeakEntry(
+        "fp32", "cpu", partial(openvino_product, precision="fp32"), host_copy
+    ),
+    "onnxruntime": PeakEntry("fp32", "cpu", onnxruntime_product, host_copy),
     "eager": PeakEntry("fp32", "cpu", torch_product, host_copy),
     **{
         name: _on_cuda(entry.precision)
@@ -388,5 +258,5 @@ PEAKS: dict[str, PeakEntry] = {
         if entry.needs_cuda
     },
 }
-"""A row for each backend whose limits can be measured; those of GPUs that only ONNX
-Runtime reaches cannot."""
+"""A row for each backend whose limits can be measured. For GPUs that only ONNX Runtime
+reaches, they cannot."""

@@ -1,9 +1,9 @@
-"""The engine step alone: how fast each backend runs it, and how near to the limits.
+"""The engine step alone: how fast each backend runs it, and how close to the limits.
 
-A step is one frame from planes to planes, with the state beside it, without the search
-for motion, the estimate of the noise, decoders and encoders. Backends take turns,
-several times over, and the machine's limits (`streamdenoise.measure.speed.roofline`)
-are measured between those turns: what else the machine is doing slows all alike.
+A step takes the planes of one frame and the state, and returns both; motion search,
+noise estimation, decoding and encoding are not in it. Backends take turns, several
+times, and the machine's limits (`streamdenoise.measure.speed.roofline`) are measured
+between those turns, so that other work on the machine slows all of them alike.
 """
 
 import itertools
@@ -65,14 +65,14 @@ def bench_steps(
     """Measure the step of backends, beside the limits of this machine.
 
     Args:
-        config: what to measure.
-        on_progress: told what is being measured.
+        config: What to measure.
+        on_progress: Called with progress messages.
 
     Raises:
-        ConfigError: a backend, a size, the model or the clip does not exist.
-        BackendError: a backend that was named does not work here, or none does; what
-            ``all`` alone stands for is left out then.
-        CheckpointError: the manifest does not say what a step costs.
+        ConfigError: A backend, a size, the model or the clip does not exist.
+        BackendError: A backend that was named does not work here, or none does. Those
+            that only ``all`` stands for are left out instead.
+        CheckpointError: The manifest does not give the cost of a step.
     """
     tell = on_progress or (lambda _: None)
     quick = config.quick
@@ -86,8 +86,8 @@ def bench_steps(
     shapes = {size: fitting_size(size, artifact) for size in sizes}
     if not {"kmac_per_px", "params"} <= artifact.manifest.keys():
         raise CheckpointError(
-            f"the manifest of {artifact.name} does not say what a step costs; export "
-            "the checkpoint again"
+            f"the manifest of {artifact.name} does not give the cost of a step; "
+            "export the checkpoint again"
         )
     path, clip_name = clean_clip_path(config.clip)
     source = read_clip(path, _CLIP_FRAMES, _PIX_FMTS[artifact.layout])
@@ -130,7 +130,7 @@ def fitting_size(text: str, artifact: Artifact) -> tuple[int, int]:
     """Width and height in pixels of a size, see `parse_size`.
 
     Raises:
-        ConfigError: there is no such size, or the model cannot take it.
+        ConfigError: There is no such size, or it does not suit the model.
     """
     width, height = parse_size(text)
     multiple = artifact.multiple
@@ -143,7 +143,7 @@ def fitting_size(text: str, artifact: Artifact) -> tuple[int, int]:
 
 
 def _named(backends: Sequence[str]) -> list[str]:
-    """Each backend that was asked for, once, in the table's order."""
+    """Each requested backend once, in the table's order."""
     for name in backends:
         if name != ALL and name not in BACKENDS:
             raise ConfigError(
@@ -155,10 +155,10 @@ def _named(backends: Sequence[str]) -> list[str]:
 def _usable(
     names: Sequence[str], asked: Sequence[str], artifact: Artifact
 ) -> tuple[list[str], dict[str, str]]:
-    """Those that work here, and why the others do not.
+    """The backends that work here, and why the others do not.
 
     Raises:
-        BackendError: one that is `asked` for by name does not work; or none does.
+        BackendError: One that is in `asked` by name does not work, or none does.
     """
     usable, left_out = [], {}
     for name in names:
@@ -188,12 +188,12 @@ def _nothing_works(artifact: Artifact, left_out: dict[str, str]) -> BackendError
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """What was measured of one backend at one size."""
+    """The times of one backend at one size."""
 
     backend: str
     size: str
     planes: Planes
-    """Of a frame."""
+    """Of one frame."""
     times_ms: list[float] = field(default_factory=list)
 
 
@@ -206,19 +206,19 @@ def _measure(
     meter: PeakMeter,
     tell: Callable[[str], None],
 ) -> tuple[list[_Steps], dict[str, str]]:
-    """All backends at the size of a clip, in turns, each before its limits.
+    """Time all backends at the size of a clip, in turns, each before its limits.
 
     Returns:
-        What was measured; and why backends could not be loaded, that were not asked for
-        by name.
+        The times; and, for backends not requested by name, why they cannot be loaded.
     """
     noisy = [_engine_planes(frame) for frame in noisy_clip(clean, config.sigma)]
-    # There and back, so that the picture never jumps.
+    # There and back, so that the scene never jumps.
     frames = itertools.cycle(noisy + noisy[-2:0:-1])
     height, width = noisy[0][0].shape
-    told = plane_sigmas(config.sigma, clean[0].color, width, height, clean[0].pix_fmt)
-    level = np.array(told, np.float32) / 255
-    sigma = np.broadcast_to(level, (artifact.sigmas,))  # RGB has one for all
+    sigmas = plane_sigmas(config.sigma, clean[0].color, width, height, clean[0].pix_fmt)
+    # One level for all planes of RGB.
+    noise_std = np.array(sigmas, np.float32) / 255
+    noise_std = np.broadcast_to(noise_std, (artifact.sigmas,))
     with ExitStack() as stack:
         runs, missing = [], {}
         for name in names:
@@ -238,30 +238,30 @@ def _measure(
             for engine, steps in runs:
                 tell(f"{size}: {steps.backend}: turn {turn + 1} of {config.repeat}")
                 seconds = 0.0 if config.quick else _TURN_S
-                steps.times_ms.extend(_turn(engine, frames, sigma, seconds))
+                steps.times_ms.extend(_turn(engine, frames, noise_std, seconds))
                 meter.turn(steps.backend, seconds / 5)
     return [steps for _, steps in runs], missing
 
 
 def _engine_planes(frame: Frame) -> Planes:
-    """Its planes as `Backend.step` takes them: RGB as three."""
+    """The planes of a frame as `Backend.step` takes them: RGB as three."""
     if frame.pix_fmt != "rgb24":
         return frame.planes
     return tuple(map(np.ascontiguousarray, np.moveaxis(frame.planes[0], -1, 0)))
 
 
 def _turn(
-    engine: Backend, frames: Iterator[Planes], sigma: np.ndarray, seconds: float
+    engine: Backend, frames: Iterator[Planes], noise_std: np.ndarray, seconds: float
 ) -> list[float]:
-    """Time of each step in ms, for so long, after some to warm up."""
+    """Time of each step in ms, for `seconds` after a few to warm up."""
     for planes in itertools.islice(frames, _WARMUP_STEPS):
-        engine.step(planes, sigma)
+        engine.step(planes, noise_std)
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < _MIN_STEPS or time.perf_counter() < end:
         planes = next(frames)
         start = time.perf_counter()
-        engine.step(planes, sigma)
+        engine.step(planes, noise_std)
         times.append(1e3 * (time.perf_counter() - start))
     return times
 

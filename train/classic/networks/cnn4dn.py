@@ -10,9 +10,9 @@ from .network import ImageNetwork, convolution
 class Cnn4Dn(ImageNetwork):
     """3x3 convolutions of 8, 16, 8 and 4 channels with ReLU, then a linear one.
 
-    With these layers it is known from courses, not from a paper; the first plain CNN
-    that denoised was that of Jain and Seung, "Natural image denoising with
-    convolutional networks", NIPS 2008.
+    These layers are known from courses, not from a paper. The first plain CNN for
+    denoising was that of Jain and Seung, "Natural image denoising with convolutional
+    networks", NIPS 2008.
     """
 
     default_width = 8

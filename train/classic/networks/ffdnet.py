@@ -12,8 +12,8 @@ class FfdNet(ImageNetwork):
 
     Zhang et al., "FFDNet: toward a fast and flexible solution for CNN-based image
     denoising", TIP 2018, section III and figure 1; 64 channels for gray there, 96 for
-    color. As in their final networks, batch normalization is merged into the
-    convolutions, here from the start.
+    color. As in the published weights, there is no batch normalization; they merged it
+    into the convolutions.
     """
 
     takes_sigma = True

@@ -1,4 +1,4 @@
-"""Our own network, for one picture."""
+"""Our own network, for still images."""
 
 from torch import Tensor
 
@@ -9,10 +9,10 @@ from .network import ImageNetwork
 
 
 class Nano(ImageNetwork):
-    """The video network's first step: no past, so a picture by itself.
+    """The first step of the video network, which has no past.
 
-    `streamdenoise.network.model`, with the widths of the shipped models. Its motion
-    gate has nothing to do.
+    It is `streamdenoise.network.model` with the widths of the shipped models. Its
+    motion gate has nothing to do.
     """
 
     multiple = MULTIPLE

@@ -1,4 +1,4 @@
-"""What all textbook networks share: any size comes in, the same size goes out."""
+"""The base of all textbook networks, which take images of any size."""
 
 from abc import ABC, abstractmethod
 
@@ -8,27 +8,27 @@ from torch.nn import functional as F
 
 
 class ImageNetwork(nn.Module, ABC):
-    """A denoiser of single pictures.
+    """A denoiser of still images.
 
     Attributes:
-        squashed: whether the output goes through a sigmoid, as binary cross entropy
-            needs it.
+        squashed: whether the output goes through a sigmoid, which binary cross entropy
+            needs.
     """
 
     multiple = 4
-    """Sides that `denoise` takes are multiples of this; `forward` pads and crops. Never
-    less than 4: backends take blocks of 4x4 pixels, and pad as training does."""
+    """Sides in `denoise` are multiples of this; `forward` pads and crops. At least 4:
+    backends take blocks of 4x4 pixels, and pad as training does."""
     takes_sigma = False
     """Whether the noise level is an input."""
     default_width = 32
-    """Channels that a network's other widths are multiples of."""
+    """Channels inside, of which a network's other widths are multiples."""
 
     def __init__(self) -> None:
         super().__init__()
         self.squashed = False
 
     def forward(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
-        """Denoise pictures of any size.
+        """Denoise images of any size.
 
         Args:
             noisy: ``(N, C, H, W)``, nominally in [0, 1].
@@ -43,13 +43,13 @@ class ImageNetwork(nn.Module, ABC):
         return self.whole(padded, noise_std)[..., :height, :width]
 
     def whole(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
-        """The same for sides that are multiples of `multiple`."""
+        """Denoise images whose sides are multiples of `multiple`."""
         denoised = self.denoise(noisy, noise_std)
         return torch.sigmoid(denoised) if self.squashed else denoised
 
     @abstractmethod
     def denoise(self, noisy: Tensor, noise_std: Tensor) -> Tensor:
-        """What a network is: see `forward`, for sides that are multiples."""
+        """The network itself: as `whole`, before the sigmoid."""
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -58,7 +58,7 @@ def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 def start_like_he(net: nn.Module) -> None:
-    """Draw the weights of convolutions as for ReLU: He et al., ICCV 2015, eq. 10."""
+    """Draw initial weights of convolutions for ReLU (He et al., ICCV 2015, eq. 10)."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)

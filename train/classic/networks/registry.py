@@ -1,4 +1,4 @@
-"""The table of networks, and what they cost."""
+"""The table of networks, and measures of their cost."""
 
 from dataclasses import dataclass, replace
 
@@ -29,26 +29,26 @@ NETWORKS: dict[str, type[ImageNetwork]] = {
     "ffdnet": FfdNet,
     "nano": Nano,
 }
-"""All that `streamdenoise train classic` can train; each takes 1 or 3 channels."""
+"""The networks of `streamdenoise train classic`; each takes 1 or 3 channels."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """Everything that is needed to build a network; travels with its weights."""
+    """Everything that is needed to build a network; stored with its weights."""
 
     name: str
     """A key of `NETWORKS`."""
     channels: int = 1
     """1 for gray, 3 for color."""
     width: int = 0
-    """Channels inside, see `ImageNetwork.default_width`; 0 for that."""
+    """Channels inside; 0 for `ImageNetwork.default_width`."""
     squashed: bool = False
     """See `ImageNetwork`."""
 
     def __post_init__(self) -> None:
         if self.name not in NETWORKS:
             raise ConfigError(
-                f"no network is named {self.name!r}: choose {', '.join(NETWORKS)}"
+                f"there is no network {self.name!r}; choose from {', '.join(NETWORKS)}"
             )
         if self.width < 0 or 0 < self.width < 4:
             raise ConfigError(f"width must be 4 channels or more, got {self.width}")
@@ -59,7 +59,7 @@ class NetworkSpec:
         return "gray" if self.channels == 1 else "rgb"
 
     def build(self) -> ImageNetwork:
-        """A network with weights drawn by PyTorch's generator."""
+        """Build the network; PyTorch's global generator draws its weights."""
         kind = NETWORKS[self.name]
         net = kind(self.channels, self.width or kind.default_width)  # type: ignore[call-arg]
         net.squashed = self.squashed
@@ -67,7 +67,7 @@ class NetworkSpec:
 
 
 def parameters(net: nn.Module) -> int:
-    """How many numbers a network has learned."""
+    """Number of parameters of a network."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 
@@ -91,10 +91,11 @@ def kmac_per_pixel(spec: NetworkSpec) -> float:
 
 
 def receptive_field(spec: NetworkSpec, side: int = 96, draws: int = 3) -> int:
-    """Side in pixels of what one output pixel depends on, `side` at most.
+    """Side in pixels of the area that one output pixel depends on, at most `side`.
 
-    Found by the gradient of the middle pixel in networks with random weights; several
-    are drawn, as units that are off hide what is behind them. Narrow ones see as far.
+    Measured by the gradient of the middle pixel in networks with random weights.
+    Several are drawn, because inactive units hide what is behind them; narrow networks
+    have the same receptive field.
     """
     middle = side // 2
     touched = torch.zeros(side, side, dtype=torch.bool)

@@ -17,8 +17,8 @@ class UNet(ImageNetwork):
     """Four scales with skip connections; it predicts the noise.
 
     Ronneberger et al., "U-Net: convolutional networks for biomedical image
-    segmentation", MICCAI 2015; smaller, padded, and told the noise level in a channel
-    of its own, as in Zhang et al., "Plug-and-play image restoration with deep denoiser
+    segmentation", MICCAI 2015; smaller, padded, and with the noise level as an input
+    channel, as in Zhang et al., "Plug-and-play image restoration with deep denoiser
     prior" (DRUNet), PAMI 2021.
     """
 

@@ -1,4 +1,4 @@
-"""Make the README's before/after pictures by running the product on the samples."""
+"""Make the before/after images of the README from the sample clips."""
 
 import argparse
 from itertools import islice

@@ -1,6 +1,7 @@
-"""Save one frame of a video as a picture: ``picture_of.py VIDEO PICTURE [INDEX]``.
+"""Save one frame of a video as an image: ``save_frame.py VIDEO IMAGE [INDEX]``.
 
-The last frame by default: by then a recurrent denoiser has seen the whole clip.
+The default is the last frame, before which a recurrent denoiser has seen the whole
+clip.
 """
 
 import sys
@@ -11,14 +12,14 @@ from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import ReadOptions
 
 
-def main(video: str, picture: str, index: int | None = None) -> None:
-    """Write frame `index` of `video` (the last one when None) to `picture`."""
+def main(video: str, image: str, index: int | None = None) -> None:
+    """Write frame `index` of a video, or the last one if None, to an image file."""
     with open_source(video, ReadOptions(pix_fmt="rgb24")) as source:
         frames = iter(source) if index is None else islice(source, index, index + 1)
         last = deque(frames, maxlen=1)
         if not last:
             sys.exit(f"error: {video} has no frame {index}")
-        with open_sink(picture, source.info, overwrite=True) as sink:
+        with open_sink(image, source.info, overwrite=True) as sink:
             sink.write(last[0])
 
 

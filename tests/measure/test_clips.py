@@ -1,0 +1,76 @@
+"""Clips to measure with: where they come from and how they are brought to a size."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.measure.clips import clean_clip_path, find_clips, fit
+from tests.measure.waves import textured
+from tests.support.command import ROOT, SAMPLES, command, environment
+
+
+def test_a_checkout_has_the_sample() -> None:
+    path, name = clean_clip_path(None)
+    assert path == SAMPLES / "cctv.mp4"
+    assert path.is_file()
+    assert name == "cctv.mp4 (among the training clips)"
+
+
+def test_a_clip_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"no\.mp4 is not there; give one with --cl"):
+        clean_clip_path(Path("no.mp4"))
+
+
+@pytest.fixture(scope="module")
+def site_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package alone, laid out as a wheel installs it."""
+    folder = tmp_path_factory.mktemp("site-packages")
+    caches = shutil.ignore_patterns("__pycache__")
+    package = folder / "streamdenoise"
+    shutil.copytree(ROOT / "streamdenoise", package, ignore=caches)
+    shutil.copytree(ROOT / "train", package / "train", ignore=caches)
+    return folder
+
+
+@pytest.mark.parametrize("options", [[], ["--backend", "openvino"]])
+def test_an_installed_package_asks_for_a_clip(
+    site_packages: Path, options: list[str]
+) -> None:
+    done = subprocess.run(
+        command("bench", *options),
+        cwd=site_packages.parent,
+        env=environment(PYTHONPATH=str(site_packages)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == (
+        "error: no clip is given, and the sample cctv.mp4 comes only with a checkout; "
+        "give a clean video with --clip"
+    )
+
+
+def test_a_folder_without_clips_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a clip")
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ConfigError, match="holds no clean clips"):
+            find_clips(path)
+
+
+def test_fit_mirrors_small_frames_and_crops_large_ones() -> None:
+    frame = textured(0, 96, 64)
+    tiled = fit(frame, 256, 160)
+    assert tiled.planes[0].shape == (160, 256)
+    np.testing.assert_array_equal(tiled.planes[0][:64, :96], frame.planes[0])
+    np.testing.assert_array_equal(
+        tiled.planes[0][:64, 96:192], frame.planes[0][:, ::-1]
+    )
+    np.testing.assert_array_equal(tiled.planes[1][32:64, :48], frame.planes[1][::-1])
+    cropped = fit(frame, 64, 32)
+    np.testing.assert_array_equal(cropped.planes[0], frame.planes[0][16:48, 16:80])
+    np.testing.assert_array_equal(cropped.planes[1], frame.planes[1][8:24, 8:40])

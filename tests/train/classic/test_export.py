@@ -1,0 +1,246 @@
+"""Exported image networks: the same results, in every format."""
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from streamdenoise.denoisers.picture import PictureDenoiser
+from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.inference.artifact import Artifact, open_artifact
+from tests.conftest import Clip
+from tests.support.command import run
+from tests.train.classic.material import checkpoint, imread
+from train.classic.checkpoint import load_network, save_network
+from train.classic.data import stacked
+from train.classic.export import export_network
+from train.classic.networks.registry import (
+    NETWORKS,
+    NetworkSpec,
+)
+
+Exported = Callable[[str, int], Path]
+
+
+def noise_frame(pix_fmt: str, width: int = 64, height: int = 48) -> Frame:
+    """Independent noise in every plane and channel."""
+    rng = np.random.default_rng(0)
+    peak = (1 << bit_depth(pix_fmt)) - 1
+    planes = tuple(
+        rng.integers(0, peak, shape).astype(np.uint8 if peak == 255 else np.uint16)
+        for shape in plane_shapes(pix_fmt, width, height)
+    )
+    return Frame(planes, pix_fmt, ColorInfo(), 0, Fraction(1, 25), 0, 0)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Exports a network by name and channels, once, and returns the manifest."""
+
+    @cache
+    def made(name: str, channels: int) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        path = checkpoint(folder / "mine.safetensors", name, channels)
+        return export_network(path, folder)
+
+    return made
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_exported_model_computes_the_same_as_the_network(
+    exported: Exported, name: str
+) -> None:
+    manifest = exported(name, 3)
+    frame = noise_frame("rgb24", width=61, height=38)  # not multiples of anything
+    net, _, _ = load_network(manifest.with_suffix(".safetensors"))
+    with torch.inference_mode():
+        expected = net(stacked(list(frame.planes)), torch.full((1, 1, 1, 1), 0.1))
+    with PictureDenoiser.load(str(manifest), sigma=25.5, threads=1) as denoiser:
+        (clean,) = denoiser.process(frame)
+    difference = 255 * expected[0].clamp(0, 1).permute(1, 2, 0).numpy()
+    assert np.abs(difference - clean.planes[0]).max() <= 0.51
+    assert_same_in_half_precision(open_artifact(str(manifest)))
+
+
+def assert_same_in_half_precision(artifact: Artifact) -> None:
+    """Also in batches."""
+    rng = np.random.default_rng(0)
+    shape = (2, *artifact.pixels_shape(64, 96)[1:])
+    inputs = {
+        "pixels": rng.integers(0, 256, shape).astype(np.float32),
+        "peak": np.full((1, 1, 1, 1), 255, np.float32),
+        "sigma": np.full((2, 3), 0.1, np.float32),
+        "strength": np.ones((2, 1, 1, 1), np.float32),
+    }
+
+    def run_graph(kind: str, images: slice) -> np.ndarray:
+        session = onnxruntime.InferenceSession(str(artifact.file(kind)))
+        given = {
+            put.name: inputs[put.name]
+            if put.name == "peak"
+            else inputs[put.name][images]
+            for put in session.get_inputs()
+        }
+        (pixels,) = session.run(None, given)
+        assert isinstance(pixels, np.ndarray)
+        return pixels
+
+    both = run_graph("onnx_fp16", slice(2))
+    each = [run_graph("onnx", slice(i, i + 1)) for i in range(2)]
+    difference = np.abs(both - np.concatenate(each))
+    assert difference.max() <= 1
+    assert difference.mean() < 0.2
+
+
+def test_the_command_denoises_images_with_a_gray_network(
+    photos: Path, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "mine.safetensors", "resnet", 1)
+    more = ("--model", path, "--sigma", "25", "--overwrite", "--threads", "1")
+    result = run("image", photos / "a.png", "-o", tmp_path / "clean.png", *more)
+    assert result.exit_code == 0, result.output
+    assert f"exporting {path}" in result.stderr
+    assert "note: mine works on gray: color was converted to gray" in result.stderr
+    assert "note: mine is told no noise level: --sigma is ignored" in result.stderr
+    result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
+    assert result.exit_code == 0, result.output
+    assert "exporting" not in result.stderr
+    assert "converted" not in result.stderr
+    gray = imread(photos / "gray.png")[..., 0]
+    net, _, _ = load_network(path)
+    with torch.inference_mode():
+        expected = net(stacked([gray[..., None]]), torch.ones(1, 1, 1, 1))
+    clean = imread(tmp_path / "clean.png")
+    assert (clean == clean[..., :1]).all()
+    difference = 255 * expected[0, 0].clamp(0, 1).numpy() - clean[..., 0]
+    assert np.abs(difference).max() <= 0.51
+    # New weights of the same name are exported again.
+    torch.manual_seed(2)
+    spec = NetworkSpec("resnet", 1, 8)
+    save_network(path, spec.build(), spec, {})
+    result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
+    assert f"exporting {path}" in result.stderr
+
+
+def test_the_command_denoises_video_with_a_color_network(
+    odd_clip: Clip, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "ours.safetensors", "resnet", 3)
+    result = run("export", path, "-o", tmp_path / "made")
+    assert result.exit_code == 0, result.output
+    manifest = Path(result.stdout.strip())
+    about = json.loads(manifest.read_text())
+    assert (about["network"], about["layout"], about["state"]) == ("resnet", "rgb", {})
+    more = ("--sigma", "30", "--threads", "1", "--model", manifest)
+    output = tmp_path / "clean.mkv"
+    result = run("file", odd_clip.path, "-o", output, "--codec", "ffv1", *more)
+    assert result.exit_code == 0, result.output
+    assert "converted" not in result.stderr
+    with av.open(str(output)) as container:
+        frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    assert len(frames) == len(odd_clip.frames)
+    assert {frame.shape for frame in frames} == {(47, 65, 3)}
+    assert frames[0].std() > 5
+    result = run("export", path, "--calibration", tmp_path)
+    assert result.exit_code == 1
+    assert "has no INT8 version" in result.stderr
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "gray10le", "rgb24"])
+def test_frames_use_the_engine_that_was_prepared(
+    exported: Exported, pix_fmt: str, channels: int
+) -> None:
+    manifest = exported("resnet", channels)
+    with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
+        denoiser.prepare(64, 48, pix_fmt)
+        prepared = denoiser._engine
+        (clean,) = denoiser.process(noise_frame(pix_fmt))
+        assert denoiser._engine is prepared is not None
+        # These networks have no INT8 version, which is no reason for a note.
+        assert not any("openvino" in note for note in denoiser.backend_notes)
+    assert (clean.pix_fmt, clean.width, clean.height) == (pix_fmt, 64, 48)
+
+
+def test_a_network_may_return_black(tmp_path: Path) -> None:
+    spec = NetworkSpec("cnn4dn", 1, 8)
+    net = spec.build()
+    for parameter in net.parameters():
+        torch.nn.init.zeros_(parameter)
+    save_network(tmp_path / "dark.safetensors", net, spec, {})
+    manifest = export_network(tmp_path / "dark.safetensors", tmp_path)
+    with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
+        (clean,) = denoiser.process(noise_frame("gray"))
+    assert not clean.planes[0].any()
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "factor"),
+    # Independent noise in R, G and B is weaker in luma, by BT.601 for images and for
+    # small untagged video.
+    [("gray", 1.0), ("rgb24", 0.669), ("yuv420p", 0.669)],
+)
+def test_a_gray_network_gets_the_noise_level_of_luma(
+    exported: Exported, pix_fmt: str, factor: float
+) -> None:
+    model = str(exported("unet", 1))
+    with PictureDenoiser.load(model, sigma=40.0, threads=1) as denoiser:
+        denoiser.process(noise_frame(pix_fmt))
+        assert denoiser.sigma == pytest.approx(40 * factor, rel=0.01)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_gray_networks_get_video_in_full_range(
+    exported: Exported, pix_fmt: str
+) -> None:
+    model = str(exported("resnet", 1))
+    image = noise_frame("gray")
+    video = noise_frame(pix_fmt)
+    step = 1 << (bit_depth(pix_fmt) - 8)
+    luma = np.round(step * (16 + image.planes[0] * (219 / 255)))
+    planes = (luma.astype(video.planes[0].dtype), *video.planes[1:])
+    with PictureDenoiser.load(model, threads=1) as denoiser:
+        (expected,) = denoiser.process(image)
+        (clean,) = denoiser.process(video.with_planes(planes))
+    difference = clean.planes[0] / step - (16 + expected.planes[0] * (219 / 255))
+    assert np.abs(difference).max() <= 4  # rounding to full range and back
+
+
+def test_an_image_network_runs_live(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "mine.safetensors", "cnn4dn", 1)
+    output = tmp_path / "clean.mkv"
+    result = run(
+        *("live", "testsrc:64x48@10", "--no-window", "--duration", "1"),
+        *("-o", output, "--model", path, "--sigma", "127.5", "--threads", "1"),
+    )
+    assert result.exit_code == 0, result.output
+    with av.open(str(output)) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 5
+
+
+def test_an_export_never_overwrites_other_files(photos: Path, tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "mine.safetensors", "cnn4dn", 1)
+    command = ("image", photos / "a.png", "-o", tmp_path / "clean.png", "--model", path)
+    for name, text in (("mine.json", '{"my": "notes"}'), ("mine.onnx", "a network")):
+        (tmp_path / name).write_text(text)
+        result = run(*command)
+        assert result.exit_code == 1
+        assert f"exported over {tmp_path / name}" in result.stderr
+        assert "streamdenoise export" in result.stderr
+        assert (tmp_path / name).read_text() == text
+        (tmp_path / name).unlink()
+    (tmp_path / "mine-guard.npz").mkdir()  # cannot be overwritten
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "cannot be exported to its folder" in result.stderr
+    assert f"streamdenoise export {path} -o DIR" in result.stderr
+    result = run(*command[:-1], tmp_path / "none.safetensors")
+    assert result.exit_code == 1
+    assert "there is no such file" in result.stderr
