@@ -34,8 +34,9 @@ if [ -z "$fast" ]; then
   command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 else
   echo "Running the fast tests, in about two minutes on two cores. Left out: windows," \
-    "servers and networks (tests/io, tests/faults), export and training (tests/export," \
-    "tests/train), reports (tests/measure), sample scripts (tests/samples), GPUs."
+    "servers and networks (tests/io, tests/faults), engines (most of tests/inference)," \
+    "export and training (tests/export, tests/train), reports (tests/measure), sample" \
+    "scripts (tests/samples), GPUs."
 fi
 if [ ${#packages[@]} -gt 0 ]; then
   if [ -z "$fast" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -58,8 +59,9 @@ fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive
 options=(-n 2 --dist loadfile --max-worker-restart=0)
 if [ -n "$fast" ]; then
-  exec "$venv/bin/python" -m pytest "${options[@]}" -m 'not slow and not needs_display' \
-    tests/{cli,console,denoisers,docs,imaging,inference,jobs,network,pipeline,service} "$@"
+  exec "$venv/bin/python" -m pytest "${options[@]}" -m 'not needs_display' \
+    tests/{cli,console,denoisers,docs,imaging,jobs,network,pipeline,service} \
+    tests/inference/test_{backends,numerics}.py --ignore tests/cli/test_live_cli.py "$@"
 fi
 export STREAMDENOISE_REQUIRE=display,rtsp,ffmpeg,gstreamer,chromium
 exec "$venv/bin/python" -m pytest "${options[@]}" "$@"

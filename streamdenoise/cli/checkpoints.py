@@ -41,10 +41,10 @@ def exported_model(model: str) -> str:
         return model
     if not path.is_file():
         raise ConfigError(f"--model {model}: there is no such file; check the name")
-    from streamdenoise.inference.artifact import is_compiled, is_manifest
+    from streamdenoise.inference.artifact import is_exported, is_manifest
 
     manifest = path.with_suffix(".json")
-    if is_compiled(path):
+    if is_exported(path):
         return str(manifest)
     elsewhere = f"run `streamdenoise export {model} -o DIR`, and give the .json there"
     others = [

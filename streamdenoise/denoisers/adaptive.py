@@ -1,13 +1,13 @@
-"""A denoiser that leaves out more and more while frames come too late."""
+"""A denoiser that reduces quality while frames are late."""
 
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from streamdenoise.contexts import Closing
 from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.denoisers.half_size import HalfSizeDenoiser
 from streamdenoise.denoisers.load_governor import LoadGovernor
 from streamdenoise.frame import Frame
 from streamdenoise.inference.artifact import open_artifact, shipped_models
@@ -15,15 +15,19 @@ from streamdenoise.inference.artifact import open_artifact, shipped_models
 log = logging.getLogger(__name__)
 
 _WORTH = 0.7
-"""A model that needs more than this share of another's work is no relief."""
+"""A smaller model has to need less than this share of the work."""
 
-OpenDenoiser = Callable[[type[Denoiser], str], Denoiser]
-"""Loads a model, by its name, into a denoiser of a kind, with the user's options:
-``lambda kind, model: kind.load(model, ...)``."""
+
+class OpenDenoiser(Protocol):
+    """Loads a model by its name, with the user's options."""
+
+    def __call__(self, model: str, *, half_size: bool) -> Denoiser:
+        """Open a denoiser; see `Denoiser` for `half_size`."""
+        ...
 
 
 def smaller_model(model: str) -> str | None:
-    """The next smaller shipped model for the same pictures and noise, if there is one.
+    """The next smaller shipped model for the same frames and noise, if there is one.
 
     Args:
         model: as for `open_artifact`.
@@ -45,24 +49,24 @@ def smaller_model(model: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A rung of the ladder."""
+    """A step of the ladder."""
 
     name: str
     denoiser: Denoiser | None
     """None passes frames as they are."""
     every: int = 1
-    """Of so many frames, one comes out."""
+    """Only every so-many-th frame comes out."""
 
 
 class AdaptiveDenoiser(Closing):
-    """Cleans a stream frame by frame within a limit of lag; not thread-safe.
+    """Denoises a stream frame by frame within a limit of lag; not thread-safe.
 
-    The steps, each on top of those before it: a smaller model, if one is shipped; half
-    size; every second frame; frames as they are. `LoadGovernor` chooses among them.
+    To keep up it takes these steps, one on top of the other: a smaller model, if one is
+    shipped; half size; every second frame; frames as they are. `LoadGovernor` chooses.
 
     Attributes:
-        model: name of the model at full load.
-        shed: frames that were left out on purpose.
+        model: name of the model at full quality.
+        shed: number of frames that were left out on purpose.
     """
 
     def __init__(
@@ -75,13 +79,13 @@ class AdaptiveDenoiser(Closing):
         """Open the denoisers of all steps.
 
         Args:
-            open_denoiser: opens one; `sigma` is that of whole frames for each of them.
-            model: that of full load: a shipped one, or path of a ``.json``.
-            max_lag_ms: how long after its capture a frame may come out.
-            clock: seconds, comparable with `Frame.captured_at`.
+            open_denoiser: opens a denoiser; its `sigma` is that of whole frames.
+            model: the model at full quality: a shipped one, or path of a ``.json``.
+            max_lag_ms: longest time from the capture of a frame to its output.
+            clock: returns seconds, comparable with `Frame.captured_at`.
 
         Raises:
-            StreamDenoiseError: what `open_denoiser` raises.
+            StreamDenoiseError: raised by `open_denoiser`.
         """
         self._denoisers: list[Denoiser] = []
         try:
@@ -100,16 +104,16 @@ class AdaptiveDenoiser(Closing):
         self._since_last = 0
 
     def _open_steps(self, open_denoiser: OpenDenoiser, model: str) -> list[_Step]:
-        def opened(kind: type[Denoiser], model: str) -> Denoiser:
-            self._denoisers.append(open_denoiser(kind, model))
+        def opened(model: str, *, half_size: bool = False) -> Denoiser:
+            self._denoisers.append(open_denoiser(model, half_size=half_size))
             return self._denoisers[-1]
 
-        steps = [_Step("", opened(Denoiser, model))]
+        steps = [_Step("", opened(model))]
         name = "half size"
         if (smaller := smaller_model(model)) is not None:
             model, name = smaller, f"model {smaller}, half size"
-            steps.append(_Step(f"model {smaller}", opened(Denoiser, smaller)))
-        half = opened(HalfSizeDenoiser, model)
+            steps.append(_Step(f"model {smaller}", opened(smaller)))
+        half = opened(model, half_size=True)
         return [
             *steps,
             _Step(name, half),
@@ -119,7 +123,7 @@ class AdaptiveDenoiser(Closing):
 
     @property
     def load_step(self) -> str:
-        """What is switched off now; empty at full load."""
+        """How quality is reduced at present; empty at full quality."""
         return self._step.name
 
     @property
@@ -134,7 +138,7 @@ class AdaptiveDenoiser(Closing):
 
     @property
     def sigma(self) -> float:
-        """See `Denoiser`; the last one known while frames pass as they are."""
+        """See `Denoiser`; the last known level while frames pass unchanged."""
         return self._denoiser.sigma
 
     @property
@@ -162,13 +166,13 @@ class AdaptiveDenoiser(Closing):
         self._prepared = None
 
     def prepare(self, width: int, height: int, pix_fmt: str) -> None:
-        """Make the engines of all steps ready; see `Denoiser.prepare`."""
+        """Load the engines of all steps; see `Denoiser.prepare`."""
         for denoiser in self._denoisers:
             denoiser.prepare(width, height, pix_fmt)
         self._prepared = (width, height, pix_fmt)
 
     def reset(self) -> None:
-        """Forget the stream; the step stays."""
+        """Forget the stream, but not the step."""
         self._denoiser.reset()
 
     def flush(self) -> list[Frame]:
@@ -176,19 +180,19 @@ class AdaptiveDenoiser(Closing):
         return []
 
     def process(self, frame: Frame) -> list[Frame]:
-        """Denoise one frame as well as there is time for.
+        """Denoise one frame as well as time allows.
 
         Args:
             frame: see `Denoiser.process`.
 
         Returns:
-            The frame, or nothing where only every second one comes out.
+            The frame, or nothing if it is left out.
 
         Raises:
             ConfigError: see `Denoiser.process`.
         """
         if self._prepared != (frame.width, frame.height, frame.pix_fmt):
-            # All at once: a switch must not have to wait for an engine.
+            # All of them now: a switch must not wait for an engine.
             self.prepare(frame.width, frame.height, frame.pix_fmt)
         self._since_last += 1
         if self._since_last < self._step.every:
@@ -210,15 +214,14 @@ class AdaptiveDenoiser(Closing):
         lag_ms = self._governor.lag_ms
         if self._steps.index(step) > self._steps.index(self._step):
             log.warning(
-                "frames come out %.0f ms after their capture, more than %g ms: "
-                "the load goes down to %s",
+                "latency is %.0f ms, above the limit of %g ms: reducing quality to %s",
                 *(lag_ms, self._max_lag_ms, step.name),
             )
         else:
             log.info(
-                "frames come out %.0f ms after their capture: the load goes up to %s",
+                "latency is %.0f ms: raising quality to %s",
                 *(lag_ms, step.name or "full size and every frame"),
             )
         if step.denoiser is not None and step.denoiser is not self._step.denoiser:
-            step.denoiser.reset()  # what it remembers is of another time
+            step.denoiser.reset()  # its state is outdated
         self._step = step

@@ -1,14 +1,14 @@
-"""Several streams of one size through one engine, each in a thread of its own.
+"""Several streams of one size through one engine, each from a thread of its own.
 
-GPUs are filled better by a batch. Frames that arrive together are denoised in one call;
-one that is late is not waited for any longer than `WAIT_S`, and the state of a stream
-that gives no frame stays as it is.
+GPUs are used better by a batch. Frames that arrive together are denoised in one call.
+A batch waits at most `WAIT_S` for late frames; the state of a stream without a frame
+does not change.
 """
 
 import time
 from collections.abc import Sequence
 from threading import Condition
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 
 WAIT_S = 0.004
-"""How long the first frame of a batch waits for those of other streams."""
+"""Longest time that the first frame of a batch waits for other streams, in seconds."""
 
 
 class StreamBatch(Closing):
-    """Denoisers that share an engine.
+    """Denoisers that share an engine, one for each stream.
 
-    Each may be used by another thread. A context manager: the engine is freed at its
-    end, after all threads are done.
+    Each may be used by another thread. The batch is a context manager, which frees the
+    engine: leave it after all threads have ended.
+
+    Attributes:
+        denoisers: one for each stream.
+        calls: number of steps that the engine has run.
     """
 
     def __init__(
@@ -44,24 +48,26 @@ class StreamBatch(Closing):
         pix_fmt: str = "yuv420p",
         model: str = "nano",
         backend: str = "auto",
+        sigma: float | str = "auto",
+        strength: float = 1.0,
         wait_s: float = WAIT_S,
-        **options: Any,
     ) -> None:
         """Load the engine.
 
         Args:
-            streams: how many.
-            width: of the pictures of all streams, in pixels.
-            height: of the pictures.
-            pix_fmt: of the pictures.
+            streams: number of streams, 1 or more.
+            width: of the frames of all streams, in pixels.
+            height: of the frames, in pixels.
+            pix_fmt: of the frames, one of `PIX_FMTS`.
             model: see `Denoiser.load`.
             backend: one that takes batches, or ``auto``.
+            sigma: see `Denoiser.load`.
+            strength: see `Denoiser.load`.
             wait_s: see `WAIT_S`.
-            options: further ones of `Denoiser.load`: ``sigma``, ``strength``.
 
         Raises:
             ConfigError: an option cannot be used.
-            BackendUnavailableError: no backend takes batches here.
+            BackendUnavailableError: no backend that takes batches works here.
             BackendError: see `load_backend`.
         """
         if streams < 1:
@@ -75,12 +81,11 @@ class StreamBatch(Closing):
         self._given: dict[int, LaneInput] = {}
         self._begun_s = 0.0
         self._results: dict[int, tuple[np.ndarray, ...] | BaseException] = {}
-        # Those that are being denoised: the others are not waited for.
+        # Streams currently in use; a batch waits only for these.
         self._open: set[int] = set()
         self.calls = 0
-        """How many steps the engine has done."""
         self.denoisers = [
-            Denoiser(artifact, loader=_LaneLoader(self, i), **options)
+            Denoiser(artifact, _LaneLoader(self, i), sigma=sigma, strength=strength)
             for i in range(streams)
         ]
         loader = EngineLoader(artifact, backend=backend, streams=streams)
@@ -91,21 +96,21 @@ class StreamBatch(Closing):
         self._engine.close()
 
     def lane(self, index: int, height: int, width: int, depth: int) -> "_SharedLane":
-        """The engine as stream `index` sees it.
+        """The engine for stream `index`.
 
         Raises:
-            ConfigError: its pictures are of another size than those of the batch.
+            ConfigError: its frames have another size or depth than the batch.
         """
         if (height, width, depth) != self._key:
             batch = f"{self._key[1]}x{self._key[0]}, {self._key[2]} bit"
             raise ConfigError(
-                f"stream {index} has pictures of {width}x{height}, {depth} bit, the "
-                f"batch is for {batch}; give it a denoiser of its own"
+                f"stream {index} has frames of {width}x{height}, {depth} bit, but the "
+                f"batch is for {batch}; use a denoiser of its own for it"
             )
-        return _SharedLane(self, index)
+        return _SharedLane(self, index, self._engine.lane(index), self._changed)
 
     def step(self, index: int, given: LaneInput) -> tuple[np.ndarray, ...]:
-        """Hand in a frame, and wait for the batch that has it."""
+        """Add a frame, and wait for the batch that contains it."""
         with self._changed:
             if not self._given:
                 self._begun_s = time.monotonic()
@@ -119,8 +124,8 @@ class StreamBatch(Closing):
                         self._changed.wait(left)
                 result = self._results[index]
             finally:
-                # Also where this thread was interrupted: or the next frame would get
-                # the result of this one.
+                # Even if this thread was interrupted: otherwise the next frame would
+                # get the result of this one.
                 self._given.pop(index, None)
                 self._results.pop(index, None)
         if isinstance(result, BaseException):
@@ -128,14 +133,14 @@ class StreamBatch(Closing):
         return result
 
     def _run(self) -> None:
-        """Denoise what there is; the other streams wait for the lock meanwhile."""
+        """Denoise the frames that have arrived; other streams wait for the lock."""
         given, self._given = self._given, {}
         try:
             with explained(self._engine.name):
                 self._results |= self._engine.step_lanes(given)
             self.calls += 1
         except Exception as exc:
-            # Every stream of the batch has to know.
+            # Every stream of the batch gets the error.
             self._results |= dict.fromkeys(given, exc)
         except BaseException:
             stopped = BackendError("the batch was interrupted by one of its streams")
@@ -145,7 +150,7 @@ class StreamBatch(Closing):
             self._changed.notify_all()
 
     def leave(self, index: int) -> None:
-        """Wait for this stream no longer."""
+        """No longer wait for this stream."""
         with self._changed:
             self._open.discard(index)
             self._changed.notify_all()
@@ -157,13 +162,16 @@ class StreamBatch(Closing):
 
 
 class _SharedLane:
-    """A `Backend` for one stream, which never touches the engine during a step."""
+    """A `Backend` for one stream that never touches the engine during a step."""
 
-    def __init__(self, batch: StreamBatch, index: int) -> None:
+    def __init__(
+        self, batch: StreamBatch, index: int, lane: Backend, lock: Condition
+    ) -> None:
         self._batch = batch
         self._index = index
-        self._lane = batch._engine.lane(index)
-        self.name = self._lane.name
+        self._lane = lane
+        self._lock = lock
+        self.name = lane.name
         self.reset()
         batch.join(index)
 
@@ -173,19 +181,19 @@ class _SharedLane:
         return self._batch.step(self._index, LaneInput(planes, sigma, strength))
 
     def warp(self, flow: np.ndarray) -> None:
-        with self._batch._changed:
+        with self._lock:
             self._lane.warp(flow)
 
     def reset(self) -> None:
-        with self._batch._changed:
+        with self._lock:
             self._lane.reset()
 
     def state(self) -> tuple[np.ndarray, ...]:
-        with self._batch._changed:
+        with self._lock:
             return tuple(array.copy() for array in self._lane.state())
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        with self._batch._changed:
+        with self._lock:
             self._lane.set_state(state)
 
     def close(self) -> None:
@@ -193,7 +201,7 @@ class _SharedLane:
 
 
 class _LaneLoader:
-    """Gives a denoiser its part of the batch, in place of an engine of its own."""
+    """Supplies a denoiser with its part of the batch, instead of an engine."""
 
     notes: tuple[str, ...] = ()
 
@@ -205,7 +213,7 @@ class _LaneLoader:
         return self._batch.lane(self._index, height, width, depth)
 
     def better(self) -> None:
-        """There is no other one."""
+        """Do nothing: the batch keeps its engine."""
 
     def close(self) -> None:
-        """There is nothing of its own."""
+        """Do nothing: the batch owns the engine."""

@@ -1,4 +1,4 @@
-"""How much to leave out on a machine that is too slow, decided from lags alone."""
+"""Decides from lags alone how much work to save on a machine that is too slow."""
 
 import time
 from collections import deque
@@ -8,25 +8,25 @@ from statistics import median_low
 _WINDOW_S = 1.0
 """Lags are judged over this time."""
 _SPAN_S = 0.5
-"""And not before the frames that are judged span this one."""
+"""They are not judged before they span at least this time."""
 _WAIT_S, _LONGEST_WAIT_S = 10.0, 300.0
-"""How long a step is held before a better one is tried: at first, and at most."""
+"""How long a step is kept before a better one is tried: at first, and at most."""
 _PROVEN_S = 60.0
-"""A better step that fails sooner is waited for twice as long the next time."""
+"""If a better step fails sooner, the next wait for it is twice as long."""
 _QUIET_S = 600.0
-"""A step that holds so long is waited for as briefly as at first."""
+"""After a step has held this long, the waits for it are as at first."""
 
 
 class LoadGovernor:
-    """Chooses a step on a ladder of ever lower load; steps count from 0, full load.
+    """Chooses a step on a ladder of decreasing load; step 0 is full load.
 
-    It goes down while frames come late, and up again, one step at a time, once there
-    was no trouble for a while. Not thread-safe.
+    It goes down while frames are late, and up again, one step at a time, after they
+    have been in time for a while. Not thread-safe.
 
     Attributes:
         step: the step to use now.
-        lag_ms: median lag of about the last second, of frames captured since the last
-            switch.
+        lag_ms: median lag of the frames of about the last second that were captured
+            since the last switch.
     """
 
     def __init__(
@@ -38,12 +38,15 @@ class LoadGovernor:
         """Start at full load.
 
         Args:
-            steps: how many there are, the last of which is always fast enough.
-            max_lag_ms: the lag that frames may have, more than 0.
-            clock: seconds.
+            steps: number of steps; the last has to be fast enough in any case.
+            max_lag_ms: limit of the lag, more than 0.
+            clock: returns seconds.
         """
         if steps < 1 or not max_lag_ms > 0:
-            raise ValueError(f"no ladder: {steps} steps, {max_lag_ms} ms")
+            raise ValueError(
+                f"steps must be 1 or more and max_lag_ms above 0, got {steps} and "
+                f"{max_lag_ms}"
+            )
         self.step = 0
         self.lag_ms = 0.0
         self._max_lag_ms = max_lag_ms
@@ -54,30 +57,30 @@ class LoadGovernor:
         self._went_up = False
 
     def update(self, lag_ms: float) -> int:
-        """Take in how late a frame came out and say what to do with the next ones.
+        """Take in the lag of a frame.
 
         Args:
-            lag_ms: from its capture until now.
+            lag_ms: time from its capture until now.
 
         Returns:
-            The step to use, 0 to ``steps - 1``.
+            The step to use for the next frames, 0 to ``steps - 1``.
         """
         now = self._clock()
         if now - lag_ms / 1000 < self._switched_at:
-            return self.step  # it waited in the queue while another step was in use
+            return self.step  # the frame was queued while another step was in use
         lags = self._lags
         lags.append((now, lag_ms))
-        # Two are kept of a stream that has fewer than one frame in a second.
+        # A stream with less than one frame a second keeps two.
         while len(lags) > 2 and lags[0][0] < now - _WINDOW_S:
             lags.popleft()
-        # The lower one of two, as a single late frame is no trouble yet.
+        # The lower of two, as a single late frame does not count.
         self.lag_ms = median_low(lag for _, lag in lags)
         held_s = now - self._switched_at
         if held_s >= _QUIET_S:
             self._waits_s[self.step :] = [_WAIT_S] * (len(self._waits_s) - self.step)
         if self.lag_ms > self._max_lag_ms:
             self._trouble_at = now
-            # What was late before the switch may still have to catch up.
+            # Frames may still be catching up after a switch.
             soon_ms = 2 * lag_ms - lags[0][1]
             is_clear = now - lags[0][0] >= _SPAN_S and soon_ms > self._max_lag_ms
             if is_clear and self.step + 1 < len(self._waits_s):

@@ -28,10 +28,10 @@ from streamdenoise.imaging.blocks import (
 )
 from streamdenoise.imaging.motion import MotionFollower, StateWarper
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
-from streamdenoise.inference.guard import (
+from streamdenoise.inference.self_test import (
     FRAMES,
+    NOISE_STD,
     SIDE,
-    SIGMA,
     compared_corners,
     known_frame,
 )
@@ -230,7 +230,7 @@ def calibration_inputs(
 
 
 def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, Path]:
-    """Write what needs the weights only: the FP16 graph, and the guard's reference.
+    """Write the files that need only the weights: FP16 graph and self-test reference.
 
     Args:
         net: left as it is.
@@ -242,12 +242,12 @@ def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, P
     """
     files = {
         "onnx_fp16": folder / f"{name}-fp16.onnx",
-        "guard": folder / f"{name}-guard.npz",
+        "self_test": folder / f"{name}-self-test.npz",
     }
     half = copy.deepcopy(net)
     convolve_in_half(half)
     export_onnx(half, files["onnx_fp16"], batches=True)
-    np.savez_compressed(files["guard"], *guard_reference(DeployedGraph(net)))
+    np.savez_compressed(files["self_test"], *self_test_reference(DeployedGraph(net)))
     return files
 
 
@@ -264,7 +264,7 @@ def write_onnx_int8(
 
 
 class Graph(Protocol):
-    """What `guard_reference` runs: `DeployedGraph`, or the like for pictures."""
+    """What `self_test_reference` runs: `DeployedGraph`, or the like for pictures."""
 
     layout: str
 
@@ -275,14 +275,14 @@ class Graph(Protocol):
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]: ...
 
 
-def guard_reference(graph: Graph) -> list[np.ndarray]:
-    """What FP32 makes of the known clip, see `streamdenoise.inference.guard`."""
+def self_test_reference(graph: Graph) -> list[np.ndarray]:
+    """The FP32 result for the known clip, see `streamdenoise.inference.self_test`."""
     graph.eval()
     shapes = layout_shapes(graph.layout, SIDE, SIDE)
     channels = LAYOUT_CHANNELS[graph.layout]
     state = graph.initial_state(SIDE, SIDE)
     peak = torch.full((1, 1, 1, 1), 255.0)
-    sigma = torch.full((1, len(shapes)), SIGMA)
+    sigma = torch.full((1, len(shapes)), NOISE_STD)
     frames = []
     for t in range(FRAMES):
         blocks = np.empty((SIDE // 4, SIDE // 4, channels), np.uint8)

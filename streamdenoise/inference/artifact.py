@@ -1,4 +1,4 @@
-"""Compiled models: a JSON manifest and the files that backends load."""
+"""Exported models: a JSON manifest and the files that backends load."""
 
 import hashlib
 import json
@@ -20,10 +20,11 @@ class Artifact:
     folder: Path
     manifest: dict[str, Any]
     path: Path | None = None
-    """Of the manifest, where it lies in a file."""
+    """The manifest's file, if it comes from one."""
 
     @property
     def name(self) -> str:
+        """Name of the model."""
         return self.manifest["name"]
 
     @property
@@ -48,7 +49,7 @@ class Artifact:
 
     @property
     def takes_sigma(self) -> bool:
-        """Whether the noise level is told to the network; else it finds it itself."""
+        """Whether the network takes the noise level as an input."""
         return self.manifest.get("takes_sigma", True)
 
     @property
@@ -58,7 +59,7 @@ class Artifact:
 
     @property
     def sigmas(self) -> int:
-        """How many noise levels a step is told: one a plane."""
+        """Number of noise levels that a step takes: one for each plane."""
         return {"yuv420": 3, "rgb": 3, "gray": 1}[self.layout]
 
     def pixels_shape(self, height: int, width: int) -> tuple[int, ...]:
@@ -67,14 +68,14 @@ class Artifact:
         return 1, height // 4, width // 4, channels
 
     def state_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
-        """Shapes of the state of one stream; models of pictures have none."""
+        """Shapes of the state of one stream; models of single images have none."""
         return [
             (1, height // scale, width // scale, channels)
             for channels, scale in self.manifest["state"].values()
         ]
 
     def has(self, kind: str) -> bool:
-        """Whether it was compiled with a file of a kind, see `file`."""
+        """Whether it was exported with a file of a kind, see `file`."""
         return kind in self.manifest["files"]
 
     def file(self, kind: str) -> Path | None:
@@ -84,13 +85,13 @@ class Artifact:
         return path if path is not None and path.is_file() else None
 
     def digest(self, kind: str) -> str:
-        """SHA-256 of the files of a kind, as compiled; empty where it is not known."""
+        """SHA-256 of the files of a kind as exported; empty if it is not known."""
         known = self.manifest.get("sha256", {})
         names = (self.manifest["files"].get(key) for key in (kind, f"{kind}_weights"))
         return "-".join(known.get(name, "")[:32] for name in names if name)
 
     def verify(self, kind: str) -> None:
-        """Check that the files of a kind are those that were compiled together.
+        """Check that the files of a kind are those that were exported together.
 
         Raises:
             EngineMismatchError: one is not.
@@ -120,8 +121,8 @@ def is_manifest(path: Path) -> bool:
         return False
 
 
-def is_compiled(checkpoint: Path) -> bool:
-    """Whether a manifest beside a checkpoint, of its name, is of these very weights."""
+def is_exported(checkpoint: Path) -> bool:
+    """Whether the model beside a checkpoint was exported from these very weights."""
     try:
         manifest = json.loads(checkpoint.with_suffix(".json").read_text())
         digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
@@ -132,7 +133,7 @@ def is_compiled(checkpoint: Path) -> bool:
 
 
 def open_artifact(model: str) -> Artifact:
-    """Open a shipped model by name, or a compiled one by its manifest's path.
+    """Open a shipped model by name, or an exported one by its manifest's path.
 
     Raises:
         ConfigError: there is no such model.

@@ -1,4 +1,4 @@
-"""What a backend is, and what it is asked for."""
+"""The protocol of backends, and the types in it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,22 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How an engine is built; what a backend cannot do it refuses."""
+    """How an engine is built; backends reject options that they do not support."""
 
     compute_capabilities: tuple[str, ...] = ()
-    """GPUs to build for, such as ``8.9``, where the runtime can; empty is this one."""
+    """Compute capabilities of the GPUs to build for, such as ``8.9``; empty is the GPU
+    of this machine."""
     version_compatible: bool = False
-    """Also for later versions of the runtime, at some cost of speed."""
+    """The engine also runs on later versions of the runtime, but more slowly."""
     hardware_compatible: bool = False
-    """Also for other GPUs from Ampere on, at some cost of speed."""
+    """The engine also runs on other GPUs from Ampere on, but more slowly."""
     dynamic: bool = False
-    """One engine for all sizes up to the one that is asked for."""
+    """The engine takes all sizes up to its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneInput:
-    """What one stream of a batch gives to a step; see `Backend.step`."""
+    """Input of one stream of a batch to a step; see `Backend.step`."""
 
     planes: Sequence[np.ndarray]
     sigma: np.ndarray
@@ -31,14 +32,15 @@ class LaneInput:
 
 
 OnBuild = Callable[[str, int, int], bool]
-"""Told the phase of a build, the step in it, and its steps; False stops the build."""
+"""Called with the phase of a build, the step in it, and its number of steps; returns
+whether to go on."""
 
 
 class Backend(Protocol):
-    """A compiled step for one frame size and bit depth, with its state beside it.
+    """A compiled step for one frame size and bit depth, with its state.
 
-    The state stays in the backend and is never copied between frames; `warp` moves it
-    there, `state` and `set_state` carry it over to another backend.
+    The state stays in the backend and is never copied between frames. `warp` aligns it
+    with the next frame; `state` and `set_state` hand it over to another backend.
     """
 
     name: str
@@ -52,8 +54,8 @@ class Backend(Protocol):
             planes: contiguous ``uint8`` or ``uint16`` planes of the size that the
                 backend was loaded for (yuv420: ``(H, W)``, ``(H/2, W/2)`` twice).
             sigma: ``(P,)`` float32 noise std of each plane in [0, 1].
-            strength: factor on the level that the model works with, which may be
-                another than `sigma` where it corrects that.
+            strength: factor on the level that the model works with, which differs
+                from `sigma` where the model corrects it.
 
         Returns:
             New planes of the same shapes and dtype, owned by the caller.
@@ -61,7 +63,7 @@ class Backend(Protocol):
         ...
 
     def warp(self, flow: np.ndarray) -> None:
-        """Bring the state to where the next picture is.
+        """Move the state along with the motion, to align it with the next frame.
 
         Args:
             flow: as `FlowEstimator.flow` returns it.
@@ -75,14 +77,15 @@ class Backend(Protocol):
     def state(self) -> tuple[np.ndarray, ...]:
         """The state, contiguous float32, in the order of the model's state names.
 
-        May share memory with the backend: it is good until the next `step` or `warp`.
+        It may share memory with the backend, and is valid until the next `step` or
+        `warp`.
         """
         ...
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         """Replace the state by arrays as `state` gives them.
 
-        They are read, not copied, by the next `step`, and let go after it.
+        The next `step` reads them without a copy; they must not change before.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from threading import Thread
 
@@ -9,25 +10,48 @@ from streamdenoise.errors import BackendError
 from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_store import EngineStore
+from streamdenoise.inference.step_request import StepRequest
+
+PROGRAM = (sys.executable, "-m", "streamdenoise")
+"""Runs the command line, which builds the engine."""
 
 _PATIENCE_S = 2.0
-"""How long a build may take to end by itself; the store survives that it is killed."""
+"""How long a build may take to end by itself; the store survives a build that is
+killed."""
 
 
-class _BackgroundBuild(Thread):
-    """Builds an engine in a process of its own, which may be stopped, then loads it."""
+class BackgroundBuild(Thread):
+    """Builds an engine in a process that can be stopped, then loads it.
+
+    Attributes:
+        engine: the loaded engine, once the thread has ended; None if it failed.
+        error: why it failed, once the thread has ended.
+    """
 
     def __init__(
-        self, command: list[str], store: EngineStore, load: Callable[[], Backend]
+        self, request: StepRequest, store: EngineStore, load: Callable[[], Backend]
     ) -> None:
+        """Start the process; `start` waits for it in a thread.
+
+        Args:
+            request: what the engine is for.
+            store: where it is kept.
+            load: loads it, afterward.
+        """
         super().__init__(name="build-engine", daemon=True)
         self.engine: Backend | None = None
         self.error: BackendError | None = None
         self._load = load
-        environment = {**os.environ, FOLDER_VARIABLE: str(store.folder)}
-        self._process = subprocess.Popen(
+        artifact = request.artifact
+        command = [
+            *(*PROGRAM, "compile", str(artifact.path or artifact.name)),
+            *("--size", f"{request.width}x{request.height}"),
+            *("--depth", str(request.depth)),
+            *("--backend", request.backend, "--quiet"),
+        ]
+        self.process = subprocess.Popen(
             command,
-            env=environment,
+            env={**os.environ, FOLDER_VARIABLE: str(store.folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -36,26 +60,28 @@ class _BackgroundBuild(Thread):
         self._stopped = False
 
     def run(self) -> None:
-        _, errors = self._process.communicate()
+        """Wait for the process, then load the engine."""
+        _, errors = self.process.communicate()
         if self._stopped:
             return
-        if self._process.returncode:
-            last = (errors.strip().splitlines() or ["it does not say why"])[-1]
+        if self.process.returncode:
+            last = (errors.strip().splitlines() or ["no reason was given"])[-1]
             self.error = BackendError(f"no engine was built: {last}")
             return
         try:
             self.engine = self._load()
         except BackendError as exc:
             self.error = exc
-        except Exception as exc:  # or nobody would hear of it
+        except Exception as exc:  # or it would be lost with the thread
             self.error = BackendError(f"the new engine does not work: {exc!r}")
 
     def stop(self) -> None:
+        """End the process and free the engine."""
         self._stopped = True
-        self._process.terminate()
+        self.process.terminate()
         self.join(_PATIENCE_S)
         if self.is_alive():
-            self._process.kill()
+            self.process.kill()
             self.join()
         if self.engine is not None:
             self.engine.close()

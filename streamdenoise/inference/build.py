@@ -1,4 +1,4 @@
-"""Building one engine."""
+"""Builds the engine that `compile` asks for."""
 
 import hashlib
 import time
@@ -14,12 +14,7 @@ from streamdenoise.inference.backend import EngineOptions, OnBuild
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_store import EngineStore
 from streamdenoise.inference.load import build_engine, check_backend
-from streamdenoise.inference.registry import (
-    BACKENDS,
-    Engines,
-    backend_for,
-    usual_backends,
-)
+from streamdenoise.inference.registry import BACKENDS, backend_for, usual_backends
 from streamdenoise.inference.step_request import StepRequest
 
 
@@ -33,20 +28,20 @@ def make_engine(
     options: EngineOptions,
     on_build: OnBuild | None = None,
 ) -> str:
-    """Build an engine, unless there is one that fits.
+    """Build an engine, unless one that fits is in the store.
 
     Args:
-        model: name of a shipped model, or the path of a compiled one's ``.json``.
-        backend: a name of `BACKENDS`, or ``auto`` for the first with engines here.
+        model: name of a shipped model, or path of an exported one's ``.json``.
+        backend: a name of `BACKENDS`, or ``auto`` for the first that works here.
         precision: ``fp32``, ``fp16``, ``int8``, or None for the backend's own.
-        width: of the pictures, in pixels.
-        height: of the pictures.
+        width: of the frames, in pixels.
+        height: of the frames, in pixels.
         depth: bits per sample, 8 or 10.
         options: see `EngineOptions`.
-        on_build: told how far it is; may stop it.
+        on_build: reports the progress, and may stop the build.
 
     Returns:
-        A line that says what there is now, for people.
+        The outcome, as a line for people.
 
     Raises:
         ConfigError: an option cannot be used.
@@ -55,8 +50,16 @@ def make_engine(
     if depth not in (8, 10):
         raise ConfigError(f"--depth {depth} cannot be used; give 8 or 10")
     artifact = open_artifact(model)
-    name = _first_with_engines(model) if backend == "auto" else backend
+    name = _first(model) if backend == "auto" else backend
     name = backend_for(name, precision)
+    if not BACKENDS[name].needs_engine:
+        if options != EngineOptions():
+            raise ConfigError(
+                f"{name} has no engines: leave out --compute-capability, "
+                "--version-compatible, --hardware-compatible and --dynamic, or choose "
+                "a --backend of TensorRT"
+            )
+        return f"{name} runs {artifact.name} at any size: no engine has to be built"
     multiple = artifact.multiple
     request = StepRequest(
         backend=name,
@@ -82,18 +85,15 @@ def make_engine(
     )
 
 
-def _first_with_engines(model: str) -> str:
+def _first(model: str) -> str:
+    """The backend that ``auto`` would take here, if it does not have to build first."""
     artifact = open_artifact(model)
-    reasons = []
+    reasons: list[str] = []
     for name in usual_backends():
-        if BACKENDS[name].engines is Engines.NONE:
-            continue
         try:
             check_backend(name, artifact)
         except BackendError as exc:
             reasons.append(str(exc))
             continue
         return name
-    raise BackendUnavailableError(
-        f"no backend builds engines here: {'; '.join(reasons)}"
-    )
+    raise BackendUnavailableError(f"no backend works here: {'; '.join(reasons)}")

@@ -1,4 +1,4 @@
-"""The folders that engines are kept in."""
+"""The folders that engines are stored in."""
 
 import os
 from pathlib import Path
@@ -8,40 +8,44 @@ FOLDER_VARIABLE = "STREAMDENOISE_ENGINES"
 
 
 def default_folder() -> Path:
-    """Where engines go.
+    """The folder that new engines are written to.
 
-    The folder that `FOLDER_VARIABLE` names; else ``engines`` in the present folder, if
-    it is there; else, or if that one cannot be written, the user's cache. A store finds
-    engines in all of these that come into question, but beside a named folder that can
-    be written in no other.
+    It is the folder that `FOLDER_VARIABLE` names; otherwise ``engines`` in the current
+    folder, if that exists; otherwise, or if that is not writable, the user's cache.
     """
-    return _first_writable(_search_path(None))
+    return first_writable(search_path(None))
 
 
-def _search_path(folder: Path | None) -> tuple[Path, ...]:
-    """`folder`, or what is meant without one, and the user's cache if it may matter."""
+def search_path(folder: Path | None) -> tuple[Path, ...]:
+    """Folders to look for engines in, in this order.
+
+    A writable folder that was named is the only one; others are followed by the user's
+    cache.
+    """
     named = os.environ.get(FOLDER_VARIABLE)
     if folder is None and named:
         folder = Path(named)
-    if folder is not None and _can_write(folder):
+    if folder is not None and can_write(folder):
         return (folder,)
-    here, cache = Path("engines"), _cache_folder()
+    here, cache = Path("engines"), cache_folder()
     first = folder or (here if here.is_dir() else cache)
     return tuple(dict.fromkeys((first, cache)))
 
 
-def _first_writable(folders: tuple[Path, ...]) -> Path:
-    return next(filter(_can_write, folders), folders[0])
+def first_writable(folders: tuple[Path, ...]) -> Path:
+    """The first folder that files can be written to, or the first of all."""
+    return next(filter(can_write, folders), folders[0])
 
 
-def _can_write(folder: Path) -> bool:
-    """Whether it takes files, or could be made."""
+def can_write(folder: Path) -> bool:
+    """Whether files can be written to a folder, which may have to be created first."""
     parents = folder.absolute().parents
     there = next(filter(os.path.exists, (folder, *parents)), folder)
     return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Folder for engines in the user's cache."""
     from platformdirs import user_cache_path
 
     return user_cache_path("streamdenoise", appauthor=False) / "engines"

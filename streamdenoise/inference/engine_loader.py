@@ -1,7 +1,6 @@
-"""Which engine runs: the best one that works, and a better one once it is built."""
+"""Chooses the best backend that works, and a better one once its engine is built."""
 
 import logging
-import sys
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,17 +16,16 @@ from streamdenoise.errors import (
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend, OnBuild
 from streamdenoise.inference.backends.tiled import TiledBackend, tile_for
-from streamdenoise.inference.background_build import _BackgroundBuild
+from streamdenoise.inference.background_build import BackgroundBuild
 from streamdenoise.inference.engine_store import EngineStore
-from streamdenoise.inference.guard import check_engine
-from streamdenoise.inference.load import load_backend, refuse_engine
+from streamdenoise.inference.load import check_backend, load_backend, refuse_engine
 from streamdenoise.inference.registry import (
     BACKENDS,
-    Engines,
     explained,
     require_batches,
     usual_backends,
 )
+from streamdenoise.inference.self_test import self_test
 from streamdenoise.inference.step_request import StepRequest
 
 log = logging.getLogger(__name__)
@@ -36,29 +34,29 @@ _SMALLEST_TILE = 256
 
 
 class Loader(Protocol):
-    """Where a denoiser has its engines from."""
+    """Supplies engines to a denoiser."""
 
     notes: tuple[str, ...]
-    """Why other engines do not run."""
+    """Why other backends do not run."""
 
     def load(self, height: int, width: int, depth: int) -> Backend:
-        """An engine for a size, which the caller closes."""
+        """Load an engine for a size; the caller closes it."""
         ...
 
     def better(self) -> Backend | None:
-        """An engine that has become ready since `load`, once."""
+        """Return an engine that has become ready since `load`, once."""
         ...
 
     def close(self) -> None:
-        """Stop what is going on; may be called again."""
+        """Stop a build in progress; may be called again."""
         ...
 
 
 class EngineLoader:
-    """Loads guarded engines for one model.
+    """Loads engines of one model, which have to pass the self-test.
 
     Attributes:
-        notes: why backends that were tried first do not run.
+        notes: why backends that ``auto`` tried first do not run.
     """
 
     def __init__(
@@ -73,20 +71,21 @@ class EngineLoader:
         store: EngineStore | None = None,
         on_build: OnBuild | None = None,
     ) -> None:
-        """Say what is wanted; nothing is loaded yet.
+        """Configure the loader; nothing is loaded yet.
 
         Args:
             artifact: the model.
-            backend: a name of `BACKENDS`, which is then the only one, or ``auto``.
+            backend: a name of `BACKENDS`, then the only one, or ``auto``.
             threads: CPU threads; None leaves the choice to the runtime.
-            tile: largest side of what is denoised at once, in pixels; None takes the
-                whole picture, or tiles where it does not fit into memory.
-            streams: number of streams that one call advances, by a backend that takes
-                batches; None is for one stream, by any backend.
-            wait: build engines that are missing first. Otherwise ``auto`` starts on
-                the best backend that is ready and builds the other meanwhile.
-            store: where engines are; None takes the usual one.
-            on_build: told how far a build is that is waited for; may stop it.
+            tile: largest side of tiles, in pixels; None processes whole frames, or
+                tiles where these do not fit into memory.
+            streams: number of streams that one call advances, with a backend that
+                takes batches; None is one stream, with any backend.
+            wait: whether to build a missing engine first. Otherwise ``auto`` starts
+                with the best backend that is ready, and builds it meanwhile.
+            store: where engines are kept; None takes the usual one.
+            on_build: reports the progress of a build that `load` waits for, and may
+                stop it.
 
         Raises:
             ConfigError: the tile is too small, or no multiple of 8.
@@ -105,14 +104,23 @@ class EngineLoader:
         self._wait = wait
         self._store = store or EngineStore()
         self._on_build = on_build
-        self._builder: _BackgroundBuild | None = None
+        self._builder: BackgroundBuild | None = None
+
+    def check(self) -> None:
+        """Raise now, not at the first frame, if a named backend does not work here.
+
+        Raises:
+            StreamDenoiseError: see `check_backend`.
+        """
+        if self._backend != "auto":
+            check_backend(self._backend, self._artifact)
 
     def load(self, height: int, width: int, depth: int) -> Backend:
         """Load an engine for a size; see `load_backend`.
 
         Raises:
-            BackendUnavailableError: no backend works here; says why for each.
-            EngineRefusedError: the named one computes something else.
+            BackendUnavailableError: no backend works here; gives the reason for each.
+            EngineRefusedError: the named backend fails the self-test.
             BackendError: see `load_backend`.
         """
         self.close()
@@ -126,12 +134,12 @@ class EngineLoader:
             if self._streams is not None and not entry.takes_batches:
                 continue
             if not self._artifact.has(entry.needs):
-                continue  # as it was compiled: nothing that could be mended
+                continue  # by the choice of whoever exported it: not worth a note
             request = self._request(name, height, width, depth)
             try:
                 engine = self._load(request, may_build=self._wait)
             except EngineMissingError as exc:
-                if self._builder is None:  # else a faster one is on its way
+                if self._builder is None:  # otherwise a faster one is being built
                     self._build(request, exc.size)
                     reasons.append(f"{name} is being built and takes over when ready")
                 continue
@@ -153,7 +161,7 @@ class EngineLoader:
         kind = "backend" if self._streams is None else "backend that takes batches"
         raise BackendUnavailableError(
             f"no {kind} works here for model {self._artifact.name}: "
-            f"{'; '.join(reasons) or 'it was compiled for none'}"
+            f"{'; '.join(reasons) or 'it was exported for none'}"
         )
 
     def _request(self, name: str, height: int, width: int, depth: int) -> StepRequest:
@@ -168,7 +176,10 @@ class EngineLoader:
         )
 
     def better(self) -> Backend | None:
-        """An engine that has become ready since `load`, once; the caller closes it."""
+        """Return an engine that has become ready since `load`, once.
+
+        The caller closes it.
+        """
         builder = self._builder
         if builder is None or builder.is_alive():
             return None
@@ -179,35 +190,30 @@ class EngineLoader:
         return builder.engine
 
     def close(self) -> None:
-        """Stop what is being built; may be called again."""
+        """Stop a build in progress; may be called again."""
         builder, self._builder = self._builder, None
         if builder is not None:
             builder.stop()
 
     def _build(self, request: StepRequest, missing: tuple[int, int]) -> None:
-        """Build the engine for `missing`, a tile's size perhaps, and load it whole."""
-        name = request.backend
-        log.warning("the engine of %s is being built; this takes a while", name)
-        command = [
-            *(sys.executable, "-m", "streamdenoise", "compile"),
-            str(self._artifact.path or self._artifact.name),
-            *("--size", f"{missing[1]}x{missing[0]}", "--depth", str(request.depth)),
-            *("--backend", name, "--quiet"),
-        ]
-        self._builder = _BackgroundBuild(
-            command, self._store, lambda: self._load(request, may_build=False)
+        """Build the engine that is missing, perhaps that of a tile, then load it."""
+        log.warning("building the engine of %s; this may take minutes", request.backend)
+        self._builder = BackgroundBuild(
+            replace(request, height=missing[0], width=missing[1]),
+            self._store,
+            lambda: self._load(request, may_build=False),
         )
         self._builder.start()
 
     def _load(self, request: StepRequest, *, may_build: bool = True) -> Backend:
-        """Whole, or in tiles as large as fit into memory."""
+        """Load an engine for whole frames, or for tiles as large as fit into memory."""
         height, width = request.height, request.width
         tile = self._tile
         while True:
             size = (height, width) if tile is None else tile_for(height, width, tile)
             part = replace(request, height=size[0], width=size[1])
             try:
-                engine = self._load_guarded(part, may_build)
+                engine = self._load_tested(part, may_build)
             except DeviceMemoryError as exc:
                 smaller = (tile or max(height, width)) // 16 * 8
                 is_fixed = self._tile is not None or self._streams is not None
@@ -218,10 +224,10 @@ class EngineLoader:
                 continue
             return engine if part == request else TiledBackend(request, engine, size)
 
-    def _load_guarded(self, request: StepRequest, may_build: bool) -> Backend:
-        """An engine that has shown on the known clip that it is sound.
+    def _load_tested(self, request: StepRequest, may_build: bool) -> Backend:
+        """Load an engine and run the self-test.
 
-        One that is stored and is not gets a second chance, built anew.
+        A stored engine that fails is built again, once.
         """
 
         def load(rebuild: bool) -> Backend:
@@ -232,39 +238,23 @@ class EngineLoader:
                 may_build=may_build,
                 on_build=self._on_build,
             )
-            return guarded(engine, request)
+            try:
+                with explained(request.backend):
+                    psnr = self_test(engine, request)
+            except BaseException:
+                engine.close()
+                raise
+            log.info("%s has %.1f dB in the self-test", engine.name, psnr)
+            return engine
 
-        engines = request.entry.engines
         try:
             return load(rebuild=False)
         except EngineRefusedError as exc:
-            if engines is Engines.NONE or exc.is_known:
+            if not request.entry.needs_engine or exc.is_known:
                 raise
             log.warning("%s; it is not used again", exc)
         try:
             return load(rebuild=True)
         except EngineRefusedError as exc:
-            if engines is Engines.REQUIRED:
-                refuse_engine(request, self._store, str(exc))
+            refuse_engine(request, self._store, str(exc))
             raise
-
-
-def guarded(engine: Backend, request: StepRequest) -> Backend:
-    """The engine, after it has shown on the known clip that it is sound.
-
-    Args:
-        engine: fresh; closed if it is not sound.
-        request: what it was loaded for.
-
-    Raises:
-        EngineRefusedError: its pictures are wrong.
-        BackendError: it does not run.
-    """
-    try:
-        with explained(request.backend):
-            psnr = check_engine(engine, request)
-    except BaseException:
-        engine.close()
-        raise
-    log.info("%s has %.1f dB against the model on the known clip", engine.name, psnr)
-    return engine

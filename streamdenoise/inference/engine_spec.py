@@ -1,46 +1,47 @@
-"""What an engine was built for."""
+"""What an engine was built from and for."""
 
 import hashlib
 import re
 from dataclasses import dataclass
 
 SMALLEST_DYNAMIC_SIDE = 64
-"""Of the pictures that engines for many sizes take, in pixels."""
+"""Smallest side of the frames that engines for many sizes take, in pixels."""
 
 _AMPERE = 80
-"""Compute capability from which on engines may be for any GPU."""
+"""First compute capability, times 10, of engines that run on any GPU from there on."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """What decides whether an engine fits."""
+    """Decides whether an engine fits a request on this machine."""
 
     model: str
     weights_sha256: str
-    """Of the file that it is built from."""
+    """Digest of the file that it is built from, see `Artifact.digest`."""
     backend: str
     precision: str
     """``fp32``, ``fp16`` or ``int8``."""
     width: int
-    """Of the luma plane, in pixels, padded to the model's multiple."""
+    """Luma width in pixels, padded to the model's multiple."""
     height: int
+    """Luma height in pixels, padded to the model's multiple."""
     depth: int
     """Bits per sample."""
     runtime: str
     """Name and version, such as ``OpenVINO 2026.4.1``."""
     device: str
-    """Name of the processor; of a GPU the compute capability, such as ``sm_89``."""
+    """Name of the processor, or the compute capability of a GPU, such as ``sm_89``."""
     streams: int = 1
-    """That one call advances."""
+    """Number of streams that one call advances."""
     portable: tuple[str, ...] = ()
     """What the engine does not depend on: ``runtime``, ``device``, or ``size`` if it
     takes all sizes up to its own."""
 
     @property
     def file_name(self) -> str:
-        """Stem of the files; engines that may replace each other share it.
+        """Stem of the files; engines that can replace each other share it.
 
-        Those of other weights do not: models of one's own may be named like others.
+        Engines of other weights do not, as users' models may share a name.
         """
         weights = hashlib.sha256(self.weights_sha256.encode()).hexdigest()[:8]
         parts = (
@@ -54,9 +55,9 @@ class EngineSpec:
         """Why an engine of this spec cannot serve as `wanted`; empty if it can."""
         for name in ("model", "backend", "precision", "depth", "streams"):
             if getattr(self, name) != getattr(wanted, name):
-                return f"it has another {name}"
+                return f"its {name} is different"
         if self.weights_sha256 != wanted.weights_sha256:
-            return "it is of other weights"
+            return "it was built from other weights"
         lost = {*wanted.portable} - {*self.portable}
         if lost:
             return f"it is for one {' and '.join(sorted(lost))} only"
@@ -84,12 +85,12 @@ class EngineSpec:
 
 
 def _version(runtime: str) -> tuple[str, tuple[int, ...]]:
-    """Name and version; the last one, which is TensorRT's, of Torch-TensorRT."""
+    """Name and version; of several versions the last, as of Torch-TensorRT."""
     name, *versions = runtime.split() or [""]
     return name, tuple(map(int, re.findall(r"\d{1,9}", "".join(versions[-1:]))))
 
 
 def _is_ampere(device: str) -> bool:
-    """Whether all GPUs that a device names are of that generation or later."""
+    """Whether all GPUs that a device names are Ampere or later."""
     found = [int(number) for number in re.findall(r"\bsm_(\d{1,9})\b", device)]
     return bool(found) and min(found) >= _AMPERE

@@ -1,9 +1,10 @@
-"""Engines on disk: what a runtime compiled for one machine, and what it was made of.
+"""Engines on disk: what a runtime compiled for one machine.
 
-An engine is a file and a JSON manifest beside it. It is used only if the manifest says
-that it was built of these weights, for this size and device, by this runtime, and if
-the file is whole; all else is explained and built again. Writers hold a lock, so that
-two processes do not build the same engine, and files appear whole or not at all.
+An engine is a file with a JSON manifest beside it. It is used only if the manifest says
+that it was built from these weights, for this size and device, by this runtime, and if
+the file is whole; otherwise the reason is logged and the engine built again. Writers
+hold a lock, so that two processes do not build the same engine, and files appear whole
+or not at all.
 """
 
 import hashlib
@@ -24,23 +25,23 @@ from streamdenoise.errors import BuildStoppedError, ConfigError, EngineBuildErro
 from streamdenoise.files import replaced_whole
 from streamdenoise.inference.engine_folders import (
     FOLDER_VARIABLE,
-    _cache_folder,
-    _can_write,
-    _first_writable,
-    _search_path,
+    cache_folder,
+    can_write,
+    first_writable,
+    search_path,
 )
 from streamdenoise.inference.engine_spec import EngineSpec
 
 log = logging.getLogger(__name__)
 
 MANIFEST_VERSION = 1
-"""Raised whenever an older program would misread what a newer one wrote."""
+"""Increases whenever an older program would misread a newer manifest."""
 
 _SUFFIX = ".engine.json"
 _REFUSED = ".refused"
 _LOCK_POLL_S = 0.2
 _ABANDONED_S = 3600.0
-"""A part file of this age is what a killed build left."""
+"""A part file of this age was left behind by a build that was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +49,28 @@ class StoredEngine:
     """An engine of the store as its manifest describes it."""
 
     path: Path
-    """Of the manifest."""
+    """Path of the manifest."""
     spec: EngineSpec | None
     """None if the manifest cannot be used; `fault` says why."""
     fault: str = ""
     size: int = 0
-    """Bytes of the engine's file."""
+    """Size of the engine's file in bytes."""
     sha256: str = ""
     build_s: float = 0.0
     built_at: str = ""
     about: dict[str, str] = field(default_factory=dict)
-    """For people: driver, name of the GPU, version of streamdenoise."""
+    """Facts for people: driver, name of the GPU, version of streamdenoise."""
 
     @property
     def engine_path(self) -> Path:
+        """Path of the engine's file."""
         return self.path.with_suffix("")
 
     def read(self) -> bytes:
-        """The engine.
+        """Read the engine.
 
         Raises:
-            ValueError: it is not whole, or not what was written; says which.
+            ValueError: it is unreadable, truncated or corrupt; says which.
         """
         try:
             data = self.engine_path.read_bytes()
@@ -77,11 +79,11 @@ class StoredEngine:
         if len(data) != self.size:
             raise ValueError(f"it is truncated: {len(data)} of {self.size} bytes")
         if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise ValueError("it is corrupt: its checksum is another one")
+            raise ValueError("it is corrupt: checksum mismatch")
         return data
 
     def check(self) -> str:
-        """What is wrong with it; empty if it is whole."""
+        """Describe the fault; empty if there is none."""
         if self.fault:
             return self.fault
         try:
@@ -92,25 +94,25 @@ class StoredEngine:
 
 
 class EngineStore:
-    """The engines of one folder, or of two; safe to share between processes.
+    """The engines of one or two folders; safe to share between processes.
 
     Attributes:
-        folders: where engines are looked for, in this order.
-        folder: where they go, the first of these that can be written.
+        folders: searched for engines, in this order.
+        folder: new engines are written here: the first of these that is writable.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         """Open a store; nothing is written yet.
 
         Args:
-            folder: where engines are, and nowhere else if it can be written; None
-                takes those that `default_folder` tells of.
+            folder: the only folder, if it is writable; None takes those of
+                `default_folder`.
         """
-        self.folders = _search_path(folder)
-        self.folder = _first_writable(self.folders)
+        self.folders = search_path(folder)
+        self.folder = first_writable(self.folders)
 
     def engines(self) -> list[StoredEngine]:
-        """Everything in the store, folder by folder and by name; none raises."""
+        """All engines, folder by folder and by name, those with faults included."""
         return [
             _read_manifest(path)
             for folder in self.folders
@@ -118,7 +120,10 @@ class EngineStore:
         ]
 
     def find(self, wanted: EngineSpec) -> bytes | None:
-        """An engine that fits and is whole; if none, a misfit of its name is told."""
+        """Return an engine that fits and is whole; None if there is none.
+
+        Logs why an engine of this name is not used.
+        """
         data, fault = self._search(wanted)
         if fault:
             name = f"{wanted.file_name}{_SUFFIX}"
@@ -126,8 +131,8 @@ class EngineStore:
         return data
 
     def _search(self, wanted: EngineSpec) -> tuple[bytes | None, str]:
-        """The same, and why an engine of that name is not used."""
-        told = ""
+        """An engine that fits, and why one of that name is not used."""
+        reason = ""
         for stored in self._candidates(wanted):
             fault = stored.fault
             if stored.spec is not None:
@@ -138,11 +143,11 @@ class EngineStore:
                 except ValueError as exc:
                     fault = str(exc)
             if stored.path.name == f"{wanted.file_name}{_SUFFIX}":
-                told = fault
-        return None, told
+                reason = fault
+        return None, reason
 
     def _candidates(self, wanted: EngineSpec) -> list[StoredEngine]:
-        """The engine of the very name first, then all that may be more portable."""
+        """The engine of this name first, then others, which may be more portable."""
         name = f"{wanted.file_name}{_SUFFIX}"
         return sorted(self.engines(), key=lambda stored: stored.path.name != name)
 
@@ -153,18 +158,18 @@ class EngineStore:
         about: dict[str, str] | None = None,
         stopped: Callable[[], bool] | None = None,
     ) -> bytes:
-        """The engine, built and kept if there is none that fits.
+        """Return the engine; build and keep it if none fits.
 
-        If another process builds it at the moment, this waits for that one.
+        Waits while another process is building it.
 
         Args:
-            spec: what is wanted.
-            build: makes the engine; what it raises is raised here, and nothing is kept.
-            about: facts for people that the manifest shall hold.
-            stopped: asked while this waits; ends that when it says so.
+            spec: of the engine.
+            build: builds it; its exceptions are raised here, and nothing is kept.
+            about: facts for people, for the manifest.
+            stopped: called while this waits; True ends the wait.
 
         Raises:
-            EngineBuildError: what was built is empty.
+            EngineBuildError: the build returned nothing.
             BuildStoppedError: waiting was stopped.
         """
         found = self.find(spec)
@@ -187,16 +192,16 @@ class EngineStore:
             return data
 
     def _make_folder(self) -> None:
-        """Make the folder where engines go, or the user's cache in its place.
+        """Create the folder for engines, or the user's cache in its place.
 
         Raises:
             ConfigError: neither can be written.
         """
-        first, tried = self.folders[0], dict.fromkeys((*self.folders, _cache_folder()))
+        first, tried = self.folders[0], dict.fromkeys((*self.folders, cache_folder()))
         for folder in tried:
             with suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
-            if not (os.path.isdir(folder) and _can_write(folder)):
+            if not (os.path.isdir(folder) and can_write(folder)):
                 continue
             if folder != first:
                 log.warning("%s cannot be written: engines go to %s", first, folder)
@@ -231,14 +236,14 @@ class EngineStore:
                 partial.write_text(json.dumps(manifest, indent=2) + "\n")
             (self.folder / f"{spec.file_name}{_REFUSED}").unlink(missing_ok=True)
         except OSError as exc:
-            # It can be used all the same, this time.
+            # It can still be used this time.
             log.warning("the engine is not kept and will be built again: %s", exc)
 
     def discard(self, wanted: EngineSpec) -> None:
-        """Delete every engine that `find` would take: the next one is built anew.
+        """Delete every engine that `find` would return, so that the next is built.
 
-        For those that proved to be no good, though they are whole. What another process
-        is building, or what cannot be deleted, stays.
+        This is for engines that are whole but wrong. Those that another process is
+        building, or that cannot be deleted, stay.
         """
 
         def serves(stored: StoredEngine) -> bool:
@@ -249,14 +254,14 @@ class EngineStore:
                 _delete_engine(stored.path, serves)
 
     def refuse(self, spec: EngineSpec, reason: str) -> None:
-        """Remember that even a new engine is no good, until another one is built."""
+        """Remember that a new engine failed too, until another one is built."""
         with suppress(OSError):
             (self.folder / f"{spec.file_name}{_REFUSED}").write_text(
                 f"{spec.runtime}\n{reason}"
             )
 
     def refusal(self, spec: EngineSpec) -> str:
-        """Why a new engine of this runtime was no good; empty if none was refused."""
+        """Why a new engine of this runtime failed; empty if none did."""
         with suppress(OSError):
             text = (self.folder / f"{spec.file_name}{_REFUSED}").read_text()
             runtime, _, reason = text.partition("\n")
@@ -264,21 +269,22 @@ class EngineStore:
         return ""
 
     def verify(self) -> list[tuple[StoredEngine, str]]:
-        """Read every engine; beside each what is wrong with it, or nothing."""
+        """Read every engine; returns each with its fault, or with nothing."""
         return [(stored, stored.check()) for stored in self.engines()]
 
     def prune(
         self, is_unwanted: Callable[[StoredEngine], bool] = lambda stored: False
     ) -> list[Path]:
-        """Delete broken engines, what killed builds left, and what is not wanted.
+        """Delete broken and unwanted engines, and the remains of killed builds.
 
-        What another process is building, or what cannot be deleted, is told and stays.
+        Engines that another process is building, or that cannot be deleted, stay, with
+        a warning.
 
         Args:
-            is_unwanted: says of an engine that is whole whether to delete it too.
+            is_unwanted: whether to delete an engine that is whole.
 
         Returns:
-            What was deleted.
+            Paths of the deleted files.
         """
 
         def is_bad(stored: StoredEngine) -> bool:
@@ -302,7 +308,7 @@ class EngineStore:
 def _delete_engine(
     manifest: Path, is_bad: Callable[[StoredEngine], bool]
 ) -> list[Path]:
-    """Delete a manifest and its engine, if still bad under the lock; returns what."""
+    """Delete a manifest and its engine if still bad under the lock; returns both."""
     engine = manifest.with_suffix("")
     try:
         with FileLock(engine.with_suffix(".lock")).acquire(timeout=0):
@@ -310,7 +316,7 @@ def _delete_engine(
             if is_bad(_read_manifest(manifest)):
                 return list(filter(_delete, (manifest, engine)))
     except Timeout:
-        log.warning("%s stays: another process builds it", engine.name)
+        log.warning("%s stays: another process is building it", engine.name)
     except OSError as exc:
         log.warning("%s cannot be deleted (%s)", engine, exc.strerror)
     return []
@@ -318,24 +324,25 @@ def _delete_engine(
 
 @contextmanager
 def _locked(path: Path, stopped: Callable[[], bool] | None) -> Iterator[None]:
-    """Hold a lock that the system takes away from a process that dies.
+    """Hold a lock that the system releases when the process dies.
 
     Raises:
-        BuildStoppedError: `stopped` said so while another process held it.
+        BuildStoppedError: `stopped` returned True while another process held it.
     """
     lock = FileLock(path)
-    told = False
+    is_logged = False
     while True:
         try:
             lock.acquire(timeout=0)
             break
         except Timeout:
-            if not told:
-                log.warning("another process builds %s: waiting for it", path.stem)
-                told = True
+            if not is_logged:
+                log.warning("another process is building %s: waiting for it", path.stem)
+                is_logged = True
         if stopped is not None and stopped():
             raise BuildStoppedError(
-                f"stopped while another process builds {path.stem}; nothing was kept"
+                f"stopped while another process was building {path.stem}; nothing was "
+                "kept"
             )
         time.sleep(_LOCK_POLL_S)
     try:
@@ -345,7 +352,7 @@ def _locked(path: Path, stopped: Callable[[], bool] | None) -> Iterator[None]:
 
 
 def _abandoned(folder: Path) -> Iterator[Path]:
-    """What killed builds left."""
+    """Part files that killed builds left behind."""
     now = time.time()
     for path in folder.glob(".*.part"):
         with suppress(FileNotFoundError):
@@ -354,7 +361,7 @@ def _abandoned(folder: Path) -> Iterator[Path]:
 
 
 def _delete(path: Path) -> bool:
-    """Whether it was there and is gone; tells why it stays."""
+    """Delete a file; returns whether it was there and is gone, logs why it is not."""
     try:
         path.unlink()
     except FileNotFoundError:
@@ -366,7 +373,7 @@ def _delete(path: Path) -> bool:
 
 
 def _read_manifest(path: Path) -> StoredEngine:
-    """An engine, or why it cannot be used."""
+    """Read an engine's manifest; `fault` says why it cannot be used."""
     try:
         manifest = json.loads(path.read_bytes())
         if _typed(manifest, "manifest_version", int) > MANIFEST_VERSION:
@@ -405,7 +412,7 @@ def _read_spec(table: dict[str, Any]) -> EngineSpec:
 
 
 def _typed(table: dict[str, Any], name: str, kind: Any) -> Any:
-    """A value of a manifest, which may be anything."""
+    """A value of a manifest, checked for its type, as the file may hold anything."""
     value = table[name]
     if type(value) is not kind:
         raise TypeError(f"{name} is {value!r}")

@@ -1,7 +1,7 @@
-"""Backends: one small protocol, one table.
+"""Loads backends, and builds the engines that they need.
 
-A new backend is one module with a `load` function and one row in `BACKENDS`, from
-where the conformance test takes it.
+A new backend is one module with a `load` function and one row in `BACKENDS`; the
+conformance test runs all rows.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend, EngineOptions, OnBuild
 from streamdenoise.inference.engine_spec import EngineSpec
 from streamdenoise.inference.engine_store import EngineStore
-from streamdenoise.inference.registry import BACKENDS, Engines, explained, named_backend
+from streamdenoise.inference.registry import BACKENDS, explained, named_backend
 from streamdenoise.inference.step_request import StepRequest
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def load_backend(
 
     Args:
         request: see `StepRequest`.
-        store: where engines are; None takes the usual one.
+        store: where engines are kept; None takes the usual one.
         rebuild: discard the stored engine, which proved to be wrong.
         may_build: whether a missing engine is built.
         on_build: reports the progress of a build, and may stop it.
@@ -47,15 +47,15 @@ def load_backend(
         EngineMissingError: an engine is missing, and may not be built.
         EngineRefusedError: the last one that was built was refused.
         BackendUnavailableError: its package or the artifact's file is missing.
-        EngineMismatchError: the artifact's file is not the one that was compiled.
-        BackendError: it would not compile the model.
+        EngineMismatchError: the artifact's file is not the one that was exported.
+        BackendError: it cannot run the model.
     """
     request.check()
     entry = request.entry
     store = store or EngineStore()
     with explained(request.backend):
         module = importlib.import_module(entry.module)
-        if entry.engines is Engines.NONE:
+        if not entry.needs_engine:
             return module.load(request, **entry.options)
         spec = spec_of(request)
         if rebuild:
@@ -69,8 +69,6 @@ def load_backend(
             except EngineLoadError as exc:
                 log.warning("%s", exc)
                 store.discard(spec)
-        if entry.engines is Engines.OPTIONAL:
-            return module.load(request, **entry.options)
         if not may_build:
             raise EngineMissingError(
                 f"{request.backend} has no engine for {request.width}x"
@@ -87,8 +85,8 @@ def refuse_engine(request: StepRequest, store: EngineStore, reason: str) -> None
 
     Args:
         request: see `StepRequest`.
-        store: where engines are.
-        reason: for people.
+        store: where engines are kept.
+        reason: shown to people.
     """
     store.refuse(spec_of(request), reason)
 
@@ -102,7 +100,7 @@ def check_backend(name: str, artifact: Artifact) -> None:
     """
     size = 8 * artifact.multiple
     request = StepRequest(name, artifact, size, size)
-    if named_backend(name).engines is not Engines.REQUIRED:
+    if not named_backend(name).needs_engine:
         load_backend(request).close()
         return
     request.check()
@@ -122,7 +120,7 @@ def build_engine(
     Args:
         request: see `StepRequest`.
         options: see `EngineOptions`.
-        store: where engines are; None takes the usual one.
+        store: where engines are kept; None takes the usual one.
         on_build: reports the progress of the build, and may stop it.
 
     Raises:
@@ -131,11 +129,11 @@ def build_engine(
     """
     entry = request.entry
     options = options or EngineOptions()
-    if entry.engines is Engines.NONE:
-        having = [n for n, e in BACKENDS.items() if e.engines is not Engines.NONE]
+    if not entry.needs_engine:
+        having = [n for n, e in BACKENDS.items() if e.needs_engine]
         raise ConfigError(
-            f"{request.backend} needs no engines, it runs models as they are; those "
-            f"with engines are {', '.join(having)}"
+            f"{request.backend} runs models without engines; backends with engines: "
+            f"{', '.join(having)}"
         )
     request.check()
     with explained(request.backend):

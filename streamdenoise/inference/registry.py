@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 
 from streamdenoise.errors import (
     BackendError,
@@ -14,37 +13,29 @@ from streamdenoise.errors import (
 from streamdenoise.machine import has_cuda
 
 
-class Engines(Enum):
-    """What a backend has to do with the engine store."""
-
-    NONE = "none"
-    OPTIONAL = "optional"
-    """It takes an engine that is there, but builds none by itself: that is quick."""
-    REQUIRED = "required"
-    """It runs engines only; building one takes seconds to minutes."""
-
-
 @dataclass(frozen=True, slots=True)
 class BackendEntry:
     """A row of the table."""
 
     module: str
-    """With ``load(request, **options) -> Backend``; if it has engines, `load`
-    takes ``engine`` too, and ``device(options)``, ``build(request, options)`` and
-    ``runtime()`` are there."""
+    """It has ``load(request, **options) -> Backend``; one that needs engines has
+    ``load(request, engine=engine, **options)``, ``build``, ``runtime`` and ``device``
+    as in `streamdenoise.inference.backends.tensorrt`."""
     install: str
-    """What brings it, for messages."""
+    """Package to install, for messages."""
     needs: str
-    """Key of the artifact file that it runs."""
+    """Kind of the artifact's file that it runs, see `Artifact.file`."""
     precision: str = "fp32"
     options: dict[str, str] = field(default_factory=dict)
-    """Further keyword arguments of the module's functions."""
-    engines: Engines = Engines.NONE
+    """Further keyword arguments for the module's functions."""
+    needs_engine: bool = False
+    """Whether it runs only engines that were built for a size, which takes seconds to
+    minutes; others load models as they are."""
     needs_cuda: bool = False
     takes_batches: bool = False
-    """Whether one call may advance several streams."""
+    """Whether one call can advance several streams."""
     is_usual: bool = True
-    """Whether ``auto`` tries it; others are taken by name only."""
+    """Whether ``auto`` tries it; others have to be named."""
 
 
 _TENSORRT = "streamdenoise.inference.backends.tensorrt"
@@ -58,7 +49,7 @@ def _tensorrt(flavor: str, needs: str, precision: str, usual: bool) -> BackendEn
         needs,
         precision,
         {"flavor": flavor},
-        Engines.REQUIRED,
+        needs_engine=True,
         needs_cuda=True,
         takes_batches=needs in ("onnx_fp16", "onnx_int8"),
         is_usual=usual,
@@ -91,13 +82,11 @@ BACKENDS: dict[str, BackendEntry] = {
         "openvino",
         "int8",
         "int8",
-        engines=Engines.OPTIONAL,
     ),
     "openvino-fp32": BackendEntry(
         "streamdenoise.inference.backends.openvino",
         "openvino",
         "onnx",
-        engines=Engines.OPTIONAL,
     ),
     "onnxruntime": BackendEntry(_ONNX, "'streamdenoise[onnx]'", "onnx"),
     "eager": BackendEntry(
@@ -124,14 +113,15 @@ BACKENDS: dict[str, BackendEntry] = {
     "onnxruntime-directml": _provider("onnxruntime-directml", "DmlExecutionProvider"),
     "onnxruntime-coreml": _provider("onnxruntime", "CoreMLExecutionProvider"),
 }
-"""In the order in which `auto` tries them; the others last."""
+"""All backends, in the order in which ``auto`` tries them; those that it does not try
+are last."""
 
 
 def usual_backends() -> list[str]:
     """Backends that ``auto`` tries here, the fastest first.
 
-    Those for GPUs are left out where there is none, without looking further: PyTorch
-    alone takes seconds to import.
+    Without a GPU those that need one are left out unseen: importing PyTorch alone
+    takes seconds.
     """
     cuda = has_cuda()
     return [
@@ -145,7 +135,7 @@ def backend_for(family: str, precision: str | None) -> str:
     """The row of a backend and a precision, such as ``openvino`` and ``fp32``.
 
     Args:
-        family: name of a row, or what it begins with.
+        family: name of a row, or its beginning.
         precision: ``fp32``, ``fp16``, ``int8``, or None for that of the row.
 
     Raises:
@@ -167,7 +157,7 @@ def backend_for(family: str, precision: str | None) -> str:
         }
     )
     raise ConfigError(
-        f"{family} has no engines in {precision}; give --precision {' or '.join(have)}"
+        f"{family} does not run in {precision}; give --precision {' or '.join(have)}"
     )
 
 
@@ -186,7 +176,7 @@ def named_backend(name: str) -> BackendEntry:
 
 
 def require_batches(name: str) -> None:
-    """Check that one call of a backend may advance several streams.
+    """Check that one call of a backend can advance several streams.
 
     Raises:
         ConfigError: no backend has this name, or it takes one stream per call.
@@ -200,7 +190,7 @@ def require_batches(name: str) -> None:
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Turn what the runtime of a backend raises into one sentence."""
+    """Turn errors of a backend's runtime into one sentence."""
     try:
         yield
     except ImportError as exc:
@@ -210,7 +200,7 @@ def explained(name: str) -> Iterator[None]:
     except StreamDenoiseError:
         raise
     except Exception as exc:
-        # Runtimes raise what they like (RuntimeError, Fail, NoSuchFile ...).
+        # Runtimes raise errors of all kinds (RuntimeError, Fail, NoSuchFile ...).
         reason = " ".join(str(exc).split())[:300] or type(exc).__name__
         raise BackendError(
             f"{name} does not work: {reason}; choose another --backend"

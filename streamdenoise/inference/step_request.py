@@ -1,4 +1,4 @@
-"""One step to be loaded or built: by which backend, for which model and frames."""
+"""A step to load or to build: the backend, the model and the frames."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.registry import (
+    BACKENDS,
     BackendEntry,
     named_backend,
     require_batches,
@@ -55,9 +56,15 @@ class StepRequest:
         """
         kind, artifact = self.entry.needs, self.artifact
         if not artifact.has(kind):
+            others = [
+                name
+                for name, entry in BACKENDS.items()
+                if entry.is_usual and not entry.needs_cuda and artifact.has(entry.needs)
+            ]
+            remedy = f"choose --backend {others[0]}" if others else "export it again"
             raise BackendUnavailableError(
-                f"{self.backend} needs the {kind} file of a model, and {artifact.name} "
-                "was exported without it; choose another backend"
+                f"{self.backend} runs the {kind} file of a model, and {artifact.name} "
+                f"has none; {remedy}"
             )
         file = artifact.file(kind)
         if file is None:
@@ -94,7 +101,7 @@ class StepRequest:
         Raises:
             ConfigError: no backend has this name, or it takes no batches.
             BackendUnavailableError: the artifact lacks the file that it runs.
-            EngineMismatchError: that file is not the one that was compiled.
+            EngineMismatchError: that file is not the one that was exported.
         """
         if self.streams > 1:
             require_batches(self.backend)

@@ -5,12 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Protocol
 
-from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.denoisers.options import DenoiseConfig
-from streamdenoise.denoisers.picture import PictureDenoiser
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.inference.artifact import open_artifact
-from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
@@ -56,33 +51,6 @@ class StopSwitch:
     def is_stopped(self) -> bool:
         """Whether `stop` was called."""
         return self._stopped
-
-
-def load_denoiser(
-    config: DenoiseConfig,
-    on_build: OnBuild | None = None,
-    kind: type[Denoiser] = Denoiser,
-) -> Denoiser:
-    """Load the denoiser that `config` describes.
-
-    Args:
-        config: Model, backend and strength.
-        on_build: Gets the steps of an engine's build; returns False to stop it.
-        kind: Class of the denoiser, unless the model is one of images, which needs a
-            class of its own.
-    """
-    if kind is Denoiser and not open_artifact(config.model).state_names:
-        kind = PictureDenoiser
-    return kind.load(
-        config.model,
-        backend=config.backend,
-        sigma=config.sigma,
-        strength=config.strength,
-        threads=config.threads,
-        tile=config.tile,
-        wait_for_engine=config.wait_for_engine,
-        on_build=on_build,
-    )
 
 
 def denoiser_notes(denoiser: FrameDenoiser) -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.image import ImageDenoiser
+from streamdenoise.denoisers.load import load_denoiser, load_video_denoiser
 from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
@@ -20,7 +22,6 @@ from streamdenoise.jobs.job import (
     OnStats,
     StopSwitch,
     denoiser_notes,
-    load_denoiser,
     open_reference,
 )
 from streamdenoise.jobs.live_controls import LiveControls
@@ -32,6 +33,7 @@ from streamdenoise.jobs.live_outputs import (
 )
 from streamdenoise.jobs.overlay import draw_no_signal
 from streamdenoise.jobs.recorder import Recorder
+from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.live_rules import LiveRules
 from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.stats import Stats
@@ -215,9 +217,7 @@ def _open_source(
     return stack.enter_context(reconnecting)
 
 
-def _rules(
-    config: LiveConfig, source: Source, denoiser: Denoiser | AdaptiveDenoiser
-) -> LiveRules:
+def _rules(config: LiveConfig, source: Source, denoiser: FrameDenoiser) -> LiveRules:
     """Rules of the pipeline; only sources that reconnect are held and retimed."""
     info = source.info
     reconnects = isinstance(source, ReconnectingSource)
@@ -231,12 +231,17 @@ def _rules(
 
 def _load_denoiser(
     config: LiveConfig, on_build: OnBuild | None
-) -> Denoiser | AdaptiveDenoiser:
-    chosen = replace(config.denoise, wait_for_engine=config.wait_for_engine)
+) -> Denoiser | ImageDenoiser | AdaptiveDenoiser:
+    chosen, wait = config.denoise, config.wait_for_engine
     if config.max_lag_ms is None:
-        return load_denoiser(chosen, on_build)
-    return AdaptiveDenoiser(
-        lambda kind, model: load_denoiser(replace(chosen, model=model), on_build, kind),
-        chosen.model,
-        config.max_lag_ms,
-    )
+        return load_denoiser(chosen, on_build, wait_for_engine=wait)
+
+    def open_denoiser(model: str, *, half_size: bool) -> Denoiser:
+        return load_video_denoiser(
+            replace(chosen, model=model),
+            on_build,
+            wait_for_engine=wait,
+            half_size=half_size,
+        )
+
+    return AdaptiveDenoiser(open_denoiser, chosen.model, config.max_lag_ms)

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from streamdenoise.denoisers.load import load_denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
@@ -16,7 +17,6 @@ from streamdenoise.jobs.job import (
     OnStats,
     StopSwitch,
     denoiser_notes,
-    load_denoiser,
     open_reference,
     renderer,
     view_info,

@@ -14,9 +14,17 @@ class FrameDenoiser(Protocol):
 
     model: str
     """Name of the model."""
-    strength: float
-    """Factor on the noise level, 0 to 4; 0 passes frames through, 1 is neutral. May be
-    set at any time."""
+
+    @property
+    def strength(self) -> float:
+        """Factor on the noise level, 0 to 4; 0 passes frames through, 1 is neutral.
+
+        May be set at any time.
+        """
+        ...
+
+    @strength.setter
+    def strength(self, strength: float, /) -> None: ...
 
     @property
     def backend(self) -> str:

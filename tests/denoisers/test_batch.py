@@ -1,4 +1,4 @@
-"""Several streams through one engine: each as if it were alone."""
+"""Several streams through one engine, each as if it were alone."""
 
 from collections.abc import Callable
 from threading import Barrier, Thread
@@ -13,8 +13,8 @@ from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.backend import LaneInput
 from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
-from streamdenoise.inference.guard import known_frame
 from streamdenoise.inference.load import load_backend
+from streamdenoise.inference.self_test import known_frame
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import has_cuda
 
@@ -32,7 +32,7 @@ def i420(planes: tuple[np.ndarray, ...]) -> np.ndarray:
     return np.concatenate([plane.reshape(-1) for plane in planes]).reshape(-1, W)
 
 
-def test_a_batch_is_each_stream_alone_also_where_some_give_no_frame() -> None:
+def test_a_batch_equals_each_stream_alone_even_with_frames_missing() -> None:
     artifact = open_artifact("nano")
     batch = load_backend(StepRequest("eager", artifact, H, W, threads=1, streams=3))
     assert isinstance(batch, TorchDeviceBackend)
@@ -63,7 +63,7 @@ def test_a_batch_is_each_stream_alone_also_where_some_give_no_frame() -> None:
 
 
 def run_together(jobs: list[Callable[[], None]]) -> None:
-    """Each in a thread of its own, all at once; raises what one of them raised."""
+    """Run all at once, each in a thread of its own; raises the first exception."""
     errors: list[BaseException] = []
     start = Barrier(len(jobs))
 
@@ -83,7 +83,7 @@ def run_together(jobs: list[Callable[[], None]]) -> None:
         raise errors[0]
 
 
-def test_threads_share_an_engine_and_get_what_they_would_have_alone() -> None:
+def test_threads_share_an_engine_with_the_results_of_their_own() -> None:
     count, frames = 3, 8
     clips = [clip(seed, frames) for seed in range(count)]
     results: list[list[np.ndarray]] = [[] for _ in range(count)]
@@ -95,7 +95,8 @@ def test_threads_share_an_engine_and_get_what_they_would_have_alone() -> None:
                 for number, planes in enumerate(clips[i]):
                     results[i].append(denoiser(i420(planes), "yuv420p"))
                     if number == 0:
-                        all_began.wait(30)  # who has not begun is not waited for
+                        # A batch does not wait for streams that have not begun.
+                        all_began.wait(30)
 
         run_together([lambda i=i: work(i) for i in range(count)])
         # All came together, but perhaps the first frames.
@@ -119,7 +120,7 @@ def test_a_slow_stream_is_not_waited_for() -> None:
         assert fast.backend == "eager"
 
 
-def test_a_stream_that_comes_back_starts_afresh() -> None:
+def test_a_stream_that_comes_back_starts_fresh() -> None:
     first, second, *_, last = clip(0, 8)
     with (
         StreamBatch(1, W, H, backend="eager", sigma=10) as batch,

@@ -1,4 +1,4 @@
-"""The denoiser: formats, sizes, state, strength, arrays."""
+"""The denoiser: formats, sizes, state, strength, motion."""
 
 import time
 from fractions import Fraction
@@ -11,41 +11,14 @@ import pytest
 
 from streamdenoise import Denoiser
 from streamdenoise.errors import ConfigError
-from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.motion import FlowEstimator
+from streamdenoise.inference.artifact import open_artifact
+from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.io.open import open_source
-
-
-def scene(height: int, width: int, shift: float = 0.0) -> np.ndarray:
-    rows, columns = np.indices((height, width))
-    wave = 0.5 + 0.2 * np.sin((rows + shift) / 9) * np.cos(columns / 11)
-    return wave + 0.1 * ((rows // 16 + (columns + int(shift)) // 16) % 2)
-
-
-def make_frame(
-    pix_fmt: str,
-    height: int,
-    width: int,
-    *,
-    sigma: float = 0.0,
-    index: int = 0,
-    shift: float = 0.0,
-    seed: int = 0,
-) -> Frame:
-    """A frame of `scene` with noise of std `sigma` in [0, 1] in every plane."""
-    rng = np.random.default_rng((seed, index))
-    peak = (1 << bit_depth(pix_fmt)) - 1
-    planes = []
-    for shape in plane_shapes(pix_fmt, width, height):
-        clean = scene(*shape[:2], shift)
-        clean = clean[..., None] if len(shape) == 3 else clean
-        noisy = (clean + rng.normal(0, sigma, shape)) * peak
-        dtype = np.uint8 if peak == 255 else np.uint16
-        planes.append(noisy.round().clip(0, peak).astype(dtype))
-    return Frame(
-        tuple(planes), pix_fmt, ColorInfo(), 1000 + 3 * index, Fraction(1, 90), index, 0
-    )
+from tests.denoisers.noisy_scene import noisy_frame, scene
 
 
 @pytest.fixture
@@ -55,10 +28,12 @@ def denoiser() -> Denoiser:
 
 @pytest.mark.parametrize("pix_fmt", list(PIX_FMTS))
 @pytest.mark.parametrize("size", [(64, 96), (47, 65), (1, 1), (9, 2)])
-def test_n_in_n_out_same_pts_at_any_size(
+def test_every_frame_comes_out_with_its_pts_at_any_size(
     denoiser: Denoiser, pix_fmt: str, size: tuple[int, int]
 ) -> None:
-    frames = [make_frame(pix_fmt, *size, sigma=0.1, index=i, shift=i) for i in range(4)]
+    frames = [
+        noisy_frame(pix_fmt, *size, noise_std=0.1, index=i, shift=i) for i in range(4)
+    ]
     out = [clean for frame in frames for clean in denoiser.process(frame)]
     out += denoiser.flush() + denoiser.flush()
     assert [f.pts for f in out] == [f.pts for f in frames]
@@ -72,9 +47,9 @@ def test_n_in_n_out_same_pts_at_any_size(
 @pytest.mark.parametrize("pix_fmt", list(PIX_FMTS))
 def test_noise_goes_down(denoiser: Denoiser, pix_fmt: str) -> None:
     peak = (1 << bit_depth(pix_fmt)) - 1
-    clean = make_frame(pix_fmt, 64, 96)
+    clean = noisy_frame(pix_fmt, 64, 96)
     for i in range(6):
-        noisy = make_frame(pix_fmt, 64, 96, sigma=0.08, index=i)
+        noisy = noisy_frame(pix_fmt, 64, 96, noise_std=0.08, index=i)
         (out,) = denoiser.process(noisy)
     for reference, before, after in zip(
         clean.planes, noisy.planes, out.planes, strict=True
@@ -84,7 +59,7 @@ def test_noise_goes_down(denoiser: Denoiser, pix_fmt: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(128, 160), (47, 65), (1, 1)])
-def test_models_for_rgb_take_pictures(size: tuple[int, int]) -> None:
+def test_models_for_rgb_take_images(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     clean = (255 * scene(*size)[..., None] * (1, 0.8, 0.6)).astype(np.uint8)
     with (
@@ -107,44 +82,44 @@ def test_models_for_rgb_take_pictures(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("sigma", ["auto", 20])
 def test_models_for_rgb_take_gray(sigma: float | str) -> None:
-    clean = make_frame("gray", 64, 96).planes[0]
+    clean = noisy_frame("gray", 64, 96).planes[0]
     with Denoiser.load("nano-rgb-awgn", sigma=sigma, threads=1) as denoiser:
         for i in range(4):
-            (noisy,) = make_frame("gray", 64, 96, sigma=20 / 255, index=i).planes
+            (noisy,) = noisy_frame("gray", 64, 96, noise_std=20 / 255, index=i).planes
             out = denoiser(noisy)
         assert denoiser.sigma == pytest.approx(20, rel=0.1)
         denoiser.reset()
-        picture = denoiser(np.stack(3 * [noisy], 2), "rgb24")
+        image = denoiser(np.stack(3 * [noisy], 2), "rgb24")
         denoiser.reset()
-        np.testing.assert_array_equal(picture[..., 1], denoiser(noisy))
+        np.testing.assert_array_equal(image[..., 1], denoiser(noisy))
     assert psnr_db(clean, out, 255) > psnr_db(clean, noisy, 255) + 6
 
 
 def test_models_for_rgb_refuse_video() -> None:
     with (
         Denoiser.load("nano-rgb-awgn", threads=1) as denoiser,
-        pytest.raises(ConfigError, match="works on RGB pictures, not on yuv420p video"),
+        pytest.raises(ConfigError, match="works on RGB images, not on yuv420p video"),
     ):
-        denoiser.process(make_frame("yuv420p", 64, 96))
+        denoiser.process(noisy_frame("yuv420p", 64, 96))
     with (
         Denoiser.load("nano-rgb-awgn", threads=1) as denoiser,
-        pytest.raises(ConfigError, match="works on RGB pictures, not on yuv420p video"),
+        pytest.raises(ConfigError, match="works on RGB images, not on yuv420p video"),
     ):
         denoiser.prepare(96, 64, "yuv420p")
 
 
 def test_static_scene_keeps_improving(denoiser: Denoiser) -> None:
-    clean = make_frame("yuv420p", 64, 96).planes[0]
+    clean = noisy_frame("yuv420p", 64, 96).planes[0]
     scores = []
     for i in range(31):
-        noisy = make_frame("yuv420p", 64, 96, sigma=0.1, index=i)
+        noisy = noisy_frame("yuv420p", 64, 96, noise_std=0.1, index=i)
         (out,) = denoiser.process(noisy)
         scores.append(psnr_db(clean, out.planes[0], 255))
     assert np.mean(scores[-5:]) > scores[0] + 2
 
 
 def test_strength_zero_is_bit_exact_and_strength_scales(denoiser: Denoiser) -> None:
-    noisy = make_frame("yuv420p", 64, 96, sigma=0.1)
+    noisy = noisy_frame("yuv420p", 64, 96, noise_std=0.1)
     changes = []
     for strength in (0.0, 0.5, 1.0):
         denoiser.strength = strength
@@ -157,17 +132,17 @@ def test_strength_zero_is_bit_exact_and_strength_scales(denoiser: Denoiser) -> N
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "gray", "rgb24"])
-def test_clean_pattern_comes_to_no_harm(denoiser: Denoiser, pix_fmt: str) -> None:
+def test_clean_patterns_stay_as_they_are(denoiser: Denoiser, pix_fmt: str) -> None:
     peak = (1 << bit_depth(pix_fmt)) - 1
     for i in range(5):
-        clean = make_frame(pix_fmt, 128, 160, index=i, shift=2 * i)
+        clean = noisy_frame(pix_fmt, 128, 160, index=i, shift=2 * i)
         (out,) = denoiser.process(clean)
         for a, b in zip(clean.planes, out.planes, strict=True):
             assert psnr_db(a, b, peak) > 45
 
 
 @pytest.mark.parametrize("model", ["nano", "nano-awgn"])
-def test_clean_footage_comes_to_no_harm(model: str) -> None:
+def test_clean_footage_stays_as_it_is(model: str) -> None:
     with (
         open_source("samples/cctv.mp4") as source,
         Denoiser.load(model, threads=1) as denoiser,
@@ -181,17 +156,17 @@ def test_clean_footage_comes_to_no_harm(model: str) -> None:
 
 def test_reset_and_scene_cut_equal_a_fresh_start(denoiser: Denoiser) -> None:
     def other(i: int) -> Frame:
-        frame = make_frame("yuv420p", 64, 96, sigma=0.08, index=i, seed=7)
+        frame = noisy_frame("yuv420p", 64, 96, noise_std=0.08, index=i, seed=7)
         return frame.with_planes((255 - frame.planes[0], *frame.planes[1:]))
 
     fresh = [denoiser.process(other(i))[0] for i in range(3)]
     denoiser.reset()
     for i in range(5):
-        denoiser.process(make_frame("yuv420p", 64, 96, sigma=0.08, index=i))
+        denoiser.process(noisy_frame("yuv420p", 64, 96, noise_std=0.08, index=i))
     denoiser.reset()
     again = [denoiser.process(other(i))[0] for i in range(3)]
     denoiser.reset()
-    dark = make_frame("yuv420p", 64, 96, sigma=0.02, index=0)
+    dark = noisy_frame("yuv420p", 64, 96, noise_std=0.02, index=0)
     dark = dark.with_planes((dark.planes[0] // 4 + 5, *dark.planes[1:]))
     for _ in range(3):
         denoiser.process(dark)
@@ -204,21 +179,21 @@ def test_reset_and_scene_cut_equal_a_fresh_start(denoiser: Denoiser) -> None:
             np.testing.assert_array_equal(x, z)
 
 
-def test_change_of_size_or_format_starts_afresh(denoiser: Denoiser) -> None:
-    small = make_frame("yuv420p", 64, 96, sigma=0.1)
+def test_a_change_of_size_or_format_starts_fresh(denoiser: Denoiser) -> None:
+    small = noisy_frame("yuv420p", 64, 96, noise_std=0.1)
     (expected,) = denoiser.process(small)
     for pix_fmt, height in (("yuv420p10le", 64), ("gray", 64), ("yuv420p", 48)):
-        denoiser.process(make_frame(pix_fmt, height, 96, sigma=0.1))
+        denoiser.process(noisy_frame(pix_fmt, height, 96, noise_std=0.1))
     (again,) = denoiser.process(small)
     np.testing.assert_array_equal(expected.planes[0], again.planes[0])
 
 
-def test_a_quiet_stream_forgets_what_was_before_it_fell_quiet() -> None:
-    noisy = make_frame("yuv420p", 64, 96, sigma=0.08)
+def test_a_stream_forgets_its_past_while_it_is_clean() -> None:
+    noisy = noisy_frame("yuv420p", 64, 96, noise_std=0.08)
     with Denoiser.load(sigma=20, threads=1) as fresh:
         (expected,) = fresh.process(noisy)
     with Denoiser.load(sigma=20, threads=1) as denoiser:
-        denoiser.process(make_frame("yuv420p", 64, 96, index=1, sigma=0.08))
+        denoiser.process(noisy_frame("yuv420p", 64, 96, index=1, noise_std=0.08))
         denoiser.strength = 0.001
         (same,) = denoiser.process(noisy)
         assert same.planes == noisy.planes
@@ -228,29 +203,15 @@ def test_a_quiet_stream_forgets_what_was_before_it_fell_quiet() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("strength", [0, 0.001])
-@pytest.mark.parametrize(
-    ("pix_fmt", "shape"), [("gray", (32, 48)), ("rgb24", (32, 48, 3))]
-)
-def test_the_callers_array_never_comes_back(
-    pix_fmt: str, shape: tuple[int, ...], strength: float
-) -> None:
-    image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
-    with Denoiser.load(sigma=5, strength=strength, threads=1) as denoiser:
-        clean = denoiser(image, pix_fmt)
-    np.testing.assert_array_equal(clean, image)
-    assert not np.shares_memory(clean, image)
-
-
-def test_no_gain_is_claimed_where_nothing_is_done() -> None:
+def test_no_gain_is_estimated_for_unchanged_frames() -> None:
     with Denoiser.load("nano-awgn", sigma=0.2) as denoiser:
-        denoiser.process(make_frame("yuv420p", 64, 96))
+        denoiser.process(noisy_frame("yuv420p", 64, 96))
         before, after = denoiser.psnr_estimate or (0, 1)
     assert before == after
 
 
 def test_ten_bits_equal_eight() -> None:
-    eight = make_frame("yuv420p", 64, 96, sigma=0.08)
+    eight = noisy_frame("yuv420p", 64, 96, noise_std=0.08)
     planes = tuple(
         ((p.astype(np.uint32) * 1023 + 127) // 255).astype(np.uint16)
         for p in eight.planes
@@ -266,60 +227,16 @@ def test_ten_bits_equal_eight() -> None:
     assert difference.mean() < 0.5
 
 
-def test_told_sigma_is_used_and_auto_finds_it(denoiser: Denoiser) -> None:
-    noisy = make_frame("gray", 128, 160, sigma=20 / 255)
-    with Denoiser.load("nano-awgn", sigma=20) as told:
-        told.process(noisy)
-        assert told.sigma == pytest.approx(20)
-        noisy_db, clean_db = told.psnr_estimate or (0, 0)
+def test_a_given_sigma_is_used_and_auto_estimates_it(denoiser: Denoiser) -> None:
+    noisy = noisy_frame("gray", 128, 160, noise_std=20 / 255)
+    with Denoiser.load("nano-awgn", sigma=20) as given:
+        given.process(noisy)
+        assert given.sigma == pytest.approx(20)
+        noisy_db, clean_db = given.psnr_estimate or (0, 0)
         assert noisy_db == pytest.approx(22.1, abs=0.1)
         assert clean_db > noisy_db + 3
     denoiser.process(noisy)
     assert denoiser.sigma == pytest.approx(20, rel=0.1)
-
-
-@pytest.mark.parametrize(
-    ("pix_fmt", "shape"),
-    [
-        ("bgr24", (48, 64, 3)),
-        ("rgb24", (47, 65, 3)),
-        ("gray", (48, 64)),
-        ("yuv420p", (72, 64)),
-    ],
-)
-def test_arrays_in_and_out(
-    denoiser: Denoiser, pix_fmt: str, shape: tuple[int, ...]
-) -> None:
-    rng = np.random.default_rng(0)
-    image = (120 + rng.normal(0, 20, shape)).clip(0, 255).astype(np.uint8)
-    out = denoiser(image, pix_fmt)
-    assert out.shape == image.shape
-    assert out.dtype == np.uint8
-    assert out.std() < 0.7 * image.std()
-    assert out is not image
-
-
-def test_bgr_and_rgb_are_the_same_picture(denoiser: Denoiser) -> None:
-    rng = np.random.default_rng(0)
-    image = (120 + rng.normal(0, 20, (48, 64, 3))).clip(0, 255).astype(np.uint8)
-    bgr = denoiser(image, "bgr24")
-    denoiser.reset()
-    rgb = denoiser(image[..., ::-1], "rgb24")
-    np.testing.assert_array_equal(bgr, rgb[..., ::-1])
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((4, 4, 3), np.float32),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((4,), np.uint8),
-    ],
-    ids=["float", "alpha", "line"],
-)
-def test_wrong_arrays_are_refused(denoiser: Denoiser, image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="image"):
-        denoiser(image)
 
 
 @pytest.mark.parametrize(
@@ -339,8 +256,7 @@ def test_wrong_options_are_refused(options: dict[str, object], message: str) -> 
 
 def test_latency_is_one_call() -> None:
     with Denoiser.load(threads=1) as denoiser:
-        assert denoiser.lookahead == 0
-        frame = make_frame("yuv420p", 64, 96, sigma=0.1)
+        frame = noisy_frame("yuv420p", 64, 96, noise_std=0.1)
         stamped = Frame(
             frame.planes,
             "yuv420p",
@@ -355,45 +271,45 @@ def test_latency_is_one_call() -> None:
 
 
 def panning_frame(index: int, seed: int = 0) -> tuple[Frame, Frame]:
-    """A random texture that a camera pans over: the noisy frame, the clean one."""
+    """A camera pans over a random texture; returns the noisy and the clean frame."""
     noise = np.random.default_rng(seed).normal(0, 1, (200, 300))
-    # Like pictures, it has coarse and fine detail of the same strength.
+    # As in photographs, coarse and fine detail have the same strength.
     scales = (cv2.GaussianBlur(noise, (0, 0), r) * r for r in (0.8, 2, 5))
-    texture = sum(scales) / 1.2
+    texture = np.sum(list(scales), axis=0) / 1.2
     top, left = index, 3 * index
-    pictures = []
-    for sigma in (0.08, 0.0):
+    frames: list[Frame] = []
+    for noise_std in (0.08, 0.0):
         rng = np.random.default_rng((seed, index))
         planes = []
         for n in (1, 2, 2):
             part = 0.5 + 0.4 * texture[top : top + 128, left : left + 192][::n, ::n]
-            noisy = part + rng.normal(0, sigma, part.shape)
+            noisy = part + rng.normal(0, noise_std, part.shape)
             planes.append((noisy * 255).round().clip(0, 255).astype(np.uint8))
-        pictures.append(
+        frames.append(
             Frame(
                 tuple(planes), "yuv420p", ColorInfo(), index, Fraction(1, 25), index, 0
             )
         )
-    return pictures[0], pictures[1]
+    return frames[0], frames[1]
 
 
 def test_a_panning_camera_gains_from_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
     def last_psnr() -> float:
-        with Denoiser.load("nano-awgn", sigma=20, threads=1) as denoiser:
+        with Denoiser.load("nano-awgn", threads=1) as denoiser:
             for index in range(8):
                 noisy, clean = panning_frame(index)
                 (out,) = denoiser.process(noisy)
         return psnr_db(clean.planes[0], out.planes[0], 255)
 
     followed = last_psnr()
-    # The control: the same network, its state left where it was.
+    # The control: the same network without motion compensation.
     monkeypatch.setattr(FlowEstimator, "flow", lambda *_: None)
-    assert followed > last_psnr() + 0.5
+    assert followed > last_psnr() + 2
 
 
 @pytest.fixture
 def flows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray | None]:
-    """What the search for motion found, frame by frame."""
+    """The estimated motion, frame by frame."""
     found: list[np.ndarray | None] = []
     search = FlowEstimator.flow
 
@@ -470,12 +386,20 @@ def test_a_moving_stream_can_be_reset_paused_and_closed(
     assert all(flow is not None for flow in flows)
 
 
-def test_prepared_engine_is_the_one_that_is_used(denoiser: Denoiser) -> None:
-    denoiser.prepare(65, 47, "yuv420p")
-    prepared = denoiser._engine
-    assert denoiser.backend
-    denoiser.process(make_frame("yuv420p", 47, 65, sigma=0.1))
-    assert denoiser._engine is prepared
+def test_the_prepared_engine_is_the_one_that_is_used() -> None:
+    sizes = []
+
+    class Noted(EngineLoader):
+        def load(self, height: int, width: int, depth: int) -> Backend:
+            sizes.append((height, width, depth))
+            return super().load(height, width, depth)
+
+    artifact = open_artifact("nano-awgn")
+    with Denoiser(artifact, Noted(artifact, threads=1)) as denoiser:
+        denoiser.prepare(65, 47, "yuv420p")
+        assert denoiser.backend
+        denoiser.process(noisy_frame("yuv420p", 47, 65, noise_std=0.1))
+    assert sizes == [(48, 72, 8)]
 
 
 @pytest.mark.parametrize(
@@ -487,8 +411,8 @@ def test_prepared_engine_is_the_one_that_is_used(denoiser: Denoiser) -> None:
         ("nano-rgb-awgn", "rgb24"),
     ],
 )
-def test_preparing_leaves_no_trace_in_the_stream(model: str, pix_fmt: str) -> None:
-    frames = [make_frame(pix_fmt, 65, 97, sigma=0.1, index=i) for i in range(3)]
+def test_preparing_has_no_influence_on_the_stream(model: str, pix_fmt: str) -> None:
+    frames = [noisy_frame(pix_fmt, 65, 97, noise_std=0.1, index=i) for i in range(3)]
     denoiser = Denoiser.load(model, threads=1)
     denoiser.prepare(97, 65, pix_fmt)
     prepared = [denoiser.process(frame)[0] for frame in frames]

@@ -1,4 +1,4 @@
-"""The governor of the load, on simulated machines."""
+"""The load governor, on simulated machines."""
 
 import math
 import random
@@ -14,17 +14,17 @@ from streamdenoise.denoisers.load_governor import LoadGovernor
 FRAME_S = 0.04
 QUEUE = 4
 STEPS = 4
-"""Full, half size, half size and every second frame, bypass."""
+"""Steps: full, half size, half size with every second frame, bypass."""
 EVERY_SECOND = 2
 BYPASS = 3
 
 Costs = Callable[[float, int], float]
-"""Seconds that a frame takes at a time and a step."""
+"""Returns the seconds that a frame takes at a time and a step."""
 
 
 @dataclass
 class Machine:
-    """25 frames per second through a queue that drops its oldest, to one worker."""
+    """25 frames per second through a queue that drops the oldest, to one worker."""
 
     cost_s: Costs
     max_lag_ms: float = 120.0
@@ -86,7 +86,7 @@ def fixed(*costs_ms: float) -> Costs:
 
 
 def holds(cost_ms: float, step: int) -> bool:
-    """Whether a machine keeps up at a cost a frame, with some room."""
+    """Whether a machine keeps up at a cost per frame, with some margin."""
     interval_s = FRAME_S * (2 if step == EVERY_SECOND else 1)
     return cost_ms / 1000 < 0.95 * interval_s
 
@@ -103,7 +103,7 @@ def holds(cost_ms: float, step: int) -> bool:
         ((300, 110), 3),
     ],
 )
-def test_a_constant_machine_ends_at_the_best_step_that_holds(
+def test_a_steady_machine_settles_at_the_best_step_it_can_hold(
     costs_ms: tuple[float, float], best: int
 ) -> None:
     by_step = (*costs_ms, costs_ms[1], 0)
@@ -123,7 +123,7 @@ def test_a_constant_machine_ends_at_the_best_step_that_holds(
 
 
 def test_frames_from_before_a_switch_do_not_count() -> None:
-    """They wait in a queue and come out ever later; the step was not theirs."""
+    """They were queued, and are late because of the step before."""
     now = 0.0
     governor = LoadGovernor(STEPS, 100.0, lambda: now)
     while not governor.update(150.0):
@@ -146,7 +146,7 @@ def test_one_step_down_takes_half_a_second_or_more() -> None:
     assert all(b - a >= 0.5 for a, b in pairwise(times))
 
 
-def test_costs_that_vary_do_not_make_it_swing() -> None:
+def test_varying_costs_do_not_make_it_oscillate() -> None:
     rng = random.Random(5)
 
     def cost_s(now: float, step: int) -> float:
@@ -157,7 +157,7 @@ def test_costs_that_vary_do_not_make_it_swing() -> None:
     assert len(machine.switches) < 60
 
 
-def test_a_hiccup_now_and_then_changes_nothing() -> None:
+def test_occasional_late_frames_change_nothing() -> None:
     def cost_s(now: float, step: int) -> float:
         return 0.3 if now % 7 < 0.03 else 0.025
 
@@ -166,8 +166,8 @@ def test_a_hiccup_now_and_then_changes_nothing() -> None:
     assert machine.switches == []
 
 
-def test_throttling_is_answered_within_three_seconds_and_its_end_too() -> None:
-    """Twice as slow after ten minutes, four times after twenty, then as before."""
+def test_it_reacts_to_throttling_and_its_end_within_three_seconds() -> None:
+    """Twice as slow after ten minutes, four times after twenty, then normal."""
 
     def cost_s(now: float, step: int) -> float:
         factor = 1 if now < 600 else 2 if now < 1200 else 4 if now < 1500 else 1
@@ -184,7 +184,7 @@ def test_throttling_is_answered_within_three_seconds_and_its_end_too() -> None:
     assert machine.switches[-1] == (back[-1], 0)
 
 
-def test_it_is_back_at_full_load_soon_when_the_load_was_short() -> None:
+def test_it_is_soon_back_at_full_quality_after_a_short_load() -> None:
     def cost_s(now: float, step: int) -> float:
         return 0.5 if 100 < now < 105 else 0.02
 
@@ -193,8 +193,8 @@ def test_it_is_back_at_full_load_soon_when_the_load_was_short() -> None:
     assert machine.switches[-1][0] < 105 + 35
 
 
-def test_a_machine_that_overheats_is_tried_less_and_less_often() -> None:
-    """Full size for 20 s heats it up; 15 s at less cool it down."""
+def test_an_overheating_machine_is_tried_less_and_less_often() -> None:
+    """Full size for 20 s heats it up; 15 s of less load cool it down."""
     heat = [0.0, 0.0]
 
     def cost_s(now: float, step: int) -> float:
@@ -208,8 +208,8 @@ def test_a_machine_that_overheats_is_tried_less_and_less_often() -> None:
     assert last <= 4 < first
 
 
-def test_a_long_quiet_time_makes_it_forget_the_failures() -> None:
-    """An hour too slow for full size, half an hour well, then one bad second."""
+def test_failures_are_forgotten_after_a_long_quiet_time() -> None:
+    """An hour too slow for full size, half an hour fine, then one bad second."""
 
     def cost_s(now: float, step: int) -> float:
         slow = now < 3600 or 5400 < now < 5401
@@ -222,14 +222,14 @@ def test_a_long_quiet_time_makes_it_forget_the_failures() -> None:
 
 
 @pytest.mark.parametrize("cost_ms", [400, 2500])
-def test_one_frame_in_a_second_is_enough_to_notice(cost_ms: float) -> None:
+def test_one_frame_a_second_is_enough(cost_ms: float) -> None:
     machine = Machine(fixed(cost_ms, 20)).run(40 * cost_ms / 1000)
     assert machine.switches[0][1] == 1
     assert machine.switches[0][0] < 3.1 * cost_ms / 1000
 
 
-def test_nothing_lies_below_the_last_step() -> None:
-    """A source whose frames are old when they come: no step can help."""
+def test_the_last_step_is_the_lowest() -> None:
+    """The source's frames arrive late: no step can help."""
     now = 100.0
     governor = LoadGovernor(STEPS, 50.0, lambda: now)
     steps = []
@@ -241,8 +241,8 @@ def test_nothing_lies_below_the_last_step() -> None:
     assert governor.lag_ms == 500.0
 
 
-def test_a_pause_of_the_source_is_no_trouble() -> None:
-    """After it come a few frames that had waited somewhere."""
+def test_a_pause_of_the_source_changes_nothing() -> None:
+    """A few frames that had been queued follow it."""
     now = 0.0
     governor = LoadGovernor(STEPS, 100.0, lambda: now)
     for pause_s in (0.0, 5.0, 60.0):
@@ -255,7 +255,7 @@ def test_a_pause_of_the_source_is_no_trouble() -> None:
             assert governor.update(40.0) == 0
 
 
-def test_a_ladder_without_steps_or_a_limit_of_nothing_is_a_mistake() -> None:
+def test_no_steps_or_no_lag_is_a_mistake() -> None:
     for steps, max_lag_ms in ((0, 100.0), (4, 0.0), (4, math.nan)):
         with pytest.raises(ValueError, match="no ladder"):
             LoadGovernor(steps, max_lag_ms)

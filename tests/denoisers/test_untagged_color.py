@@ -1,4 +1,4 @@
-"""The noise level of untagged video: that of the matrix that players would take."""
+"""Untagged video has the noise level of the matrix that players use."""
 
 from dataclasses import replace
 

@@ -23,7 +23,7 @@ from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.inference.step_request import StepRequest
 
 HERE = ("openvino", "openvino-fp32", "onnxruntime", "eager")
-"""Rows that run on any CPU; what needs a GPU is tested where there is one."""
+"""Backends that run on any CPU; those for GPUs are tested on machines that have one."""
 
 SIGMA = np.array([0.05, 0.03, 0.03], np.float32)
 H, W = 64, 96
@@ -37,7 +37,7 @@ def clip(
     peak = (1 << depth) - 1
     dtype = np.uint8 if depth == 8 else np.uint16
     rest = (H, W) if layout == "rgb" else (H // 2, W // 2)
-    pictures = []
+    planes_of_frames = []
     for t in range(frames):
         planes = []
         for shape, sigma in zip(((H, W), rest, rest), SIGMA, strict=True):
@@ -45,8 +45,8 @@ def clip(
             clean = 0.5 + 0.25 * np.sin((rows + 2 * t) / 5) * np.cos(columns / 7)
             noisy = clean + rng.normal(0, sigma, shape)
             planes.append((noisy * peak).round().clip(0, peak).astype(dtype))
-        pictures.append(tuple(planes))
-    return pictures
+        planes_of_frames.append(tuple(planes))
+    return planes_of_frames
 
 
 @pytest.fixture(params=shipped_models())
@@ -79,30 +79,30 @@ def test_equals_eager(artifact: Artifact, name: str, depth: int) -> None:
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
+def test_state_round_trips_and_reset_starts_fresh(name: str) -> None:
     artifact = open_artifact(shipped_models()[0])
-    pictures = clip(6, 8)
+    frames = clip(6, 8)
     backend = load_backend(StepRequest(name, artifact, H, W, threads=1))
-    first = backend.step(pictures[0], SIGMA)
-    for planes in pictures[1:3]:
+    first = backend.step(frames[0], SIGMA)
+    for planes in frames[1:3]:
         backend.step(planes, SIGMA)
     saved = [array.copy() for array in backend.state()]
-    expected = [backend.step(planes, SIGMA) for planes in pictures[3:]]
+    expected = [backend.step(planes, SIGMA) for planes in frames[3:]]
     backend.set_state([array.copy() for array in saved])
-    again = [backend.step(planes, SIGMA) for planes in pictures[3:]]
+    again = [backend.step(planes, SIGMA) for planes in frames[3:]]
     for a, b in zip(expected, again, strict=True):
         np.testing.assert_array_equal(a[0], b[0])
-    # As motion does it: the same arrays, filled anew, in every other step.
+    # As `warp` does: the same arrays with new values in every other step.
     zeros = [np.zeros_like(array) for array in saved]
-    for planes in pictures[1:3]:
+    for planes in frames[1:3]:
         backend.set_state(zeros)
         np.testing.assert_array_equal(backend.state()[0], zeros[0])
-        fresh = backend.step(pictures[0], SIGMA)
+        fresh = backend.step(frames[0], SIGMA)
         np.testing.assert_array_equal(fresh[0], first[0])
         backend.step(planes, SIGMA)
     assert not any(array.any() for array in zeros)
     backend.reset()
-    np.testing.assert_array_equal(backend.step(pictures[0], SIGMA)[0], first[0])
+    np.testing.assert_array_equal(backend.step(frames[0], SIGMA)[0], first[0])
     backend.close()
     backend.close()
 
@@ -111,13 +111,13 @@ def test_state_round_trips_and_reset_is_a_fresh_start(name: str) -> None:
 @pytest.mark.parametrize("second", HERE[1:])
 def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
     artifact = open_artifact(shipped_models()[0])
-    pictures = clip(6, 8)
+    frames = clip(6, 8)
     old = load_backend(StepRequest(first, artifact, H, W, threads=1))
-    for planes in pictures[:5]:
+    for planes in frames[:5]:
         old.step(planes, SIGMA)
     new = load_backend(StepRequest(second, artifact, H, W, threads=1))
     new.set_state(old.state())
-    expected, got = (b.step(pictures[5], SIGMA)[0].astype(int) for b in (old, new))
+    expected, got = (b.step(frames[5], SIGMA)[0].astype(int) for b in (old, new))
     # INT8 differs from the others by itself.
     assert np.abs(expected - got).max() <= (8 if first == "openvino" else 1)
 
@@ -140,28 +140,28 @@ def test_int8_state_does_not_drift(tmp_path: object) -> None:
     assert np.mean(losses[-20:]) - np.mean(losses[:20]) < 0.1
 
 
-def test_returned_planes_are_the_callers_own() -> None:
-    pictures = clip(3, 8)
+def test_returned_planes_belong_to_the_caller() -> None:
+    frames = clip(3, 8)
     backend = load_backend(
         StepRequest("openvino", open_artifact("nano"), H, W, threads=1)
     )
-    for plane in pictures[0]:
+    for plane in frames[0]:
         plane.flags.writeable = False  # as decoders lend them
-    first = backend.step(pictures[0], SIGMA)[0]
+    first = backend.step(frames[0], SIGMA)[0]
     kept = first.copy()
-    backend.step(pictures[1], SIGMA)
-    backend.step(pictures[2], SIGMA)
+    backend.step(frames[1], SIGMA)
+    backend.step(frames[2], SIGMA)
     np.testing.assert_array_equal(first, kept)
 
 
 def test_named_backend_never_falls_back() -> None:
     whole = open_artifact("nano")
     without = Artifact(whole.folder, whole.manifest | {"files": {}})
-    with pytest.raises(BackendUnavailableError, match="nano was exported without it"):
+    with pytest.raises(BackendUnavailableError, match="nano has none; export it"):
         load_backend(StepRequest("openvino", without, H, W))
     files = dict.fromkeys(whole.manifest["files"], "gone.xml")
     lost = Artifact(whole.folder, whole.manifest | {"files": files})
-    with pytest.raises(BackendUnavailableError, match="is not there; compile"):
+    with pytest.raises(BackendUnavailableError, match="is not there; export"):
         load_backend(StepRequest("openvino", lost, H, W))
     with pytest.raises(ConfigError, match="no backend is named 'tensor'"):
         load_backend(StepRequest("tensor", whole, H, W))
@@ -190,8 +190,8 @@ def test_unknown_model_and_broken_manifest(tmp_path: object) -> None:
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_a_file_of_another_model_is_refused(tmp_path: Path, name: str) -> None:
-    """The graphs of INT8 models are alike: only the weights' file gives it away."""
+def test_a_file_of_another_model_is_rejected(tmp_path: Path, name: str) -> None:
+    """The graphs of INT8 models are the same: only the file of weights differs."""
     for file in WEIGHTS.glob("nano*"):
         (tmp_path / file.name.replace("nano-awgn", "other")).write_bytes(
             file.read_bytes()

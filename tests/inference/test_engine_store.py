@@ -1,4 +1,4 @@
-"""The engine store: what fits, what does not, what is broken, and who builds."""
+"""The engine store: which engines fit, which are broken, and which process builds."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_an_engine_is_built_once_and_found_again(store: EngineStore) -> None:
 
 CHANGES = [
     ({"runtime": "TensorRT 10.16"}, "built by TensorRT 10.15, this is TensorRT 10.16"),
-    ({"precision": "fp32"}, "another precision"),
+    ({"precision": "fp32"}, "its precision is different"),
 ]
 
 
@@ -87,7 +87,7 @@ def test_models_of_one_name_have_engines_of_their_own(
     assert not caplog.records
 
 
-def test_engines_with_names_of_old_are_found(store: EngineStore) -> None:
+def test_engines_with_old_names_are_found(store: EngineStore) -> None:
     store.find_or_build(SPEC, lambda: b"old")
     for path in store.folder.glob("*.engine*"):
         path.rename(path.with_name(path.name.replace(SPEC.file_name, "nano")))
@@ -201,7 +201,7 @@ def foreign_manifest(store: EngineStore) -> None:
     store.engines()[0].path.write_text('{"manifest_version": 1, "files": []}')
 
 
-Harm = Callable[[EngineStore], None]
+Damage = Callable[[EngineStore], None]
 
 FAULTS = [
     (truncate, "truncated: 4 of 5 bytes"),
@@ -213,12 +213,12 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("harm", "reason"), FAULTS)
+@pytest.mark.parametrize(("damage", "reason"), FAULTS)
 def test_a_broken_engine_is_explained_and_rebuilt(
-    store: EngineStore, harm: Harm, reason: str, caplog: pytest.LogCaptureFixture
+    store: EngineStore, damage: Damage, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.find_or_build(SPEC, lambda: b"whole")
-    harm(store)
+    damage(store)
     ((_, fault),) = store.verify()
     assert reason in fault
     assert store.find_or_build(SPEC, lambda: b"again") == b"again"
@@ -227,17 +227,17 @@ def test_a_broken_engine_is_explained_and_rebuilt(
     assert [fault for _, fault in store.verify()] == [""]
 
 
-@pytest.mark.parametrize(("harm", "reason"), FAULTS)
-def test_prune_takes_what_is_broken_and_nothing_else(
-    store: EngineStore, harm: Harm, reason: str
+@pytest.mark.parametrize(("damage", "reason"), FAULTS)
+def test_prune_deletes_only_broken_engines(
+    store: EngineStore, damage: Damage, reason: str
 ) -> None:
     store.find_or_build(SPEC, lambda: b"whole")
-    harm(store)
+    damage(store)
     good = replace(SPEC, width=640)
     store.find_or_build(good, lambda: b"good")
     abandoned = store.folder / ".x.engine.7.part"
     abandoned.write_bytes(b"half")
-    os.utime(abandoned, (time.time() - 7200,) * 2)
+    os.utime(abandoned, (time.time() - 7200, time.time() - 7200))
     (store.folder / "README.md").write_text("kept")
     deleted = store.prune()
     assert abandoned in deleted
@@ -285,7 +285,7 @@ def spoil(manifest: Path, change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("change", UNTYPED, ids=lambda change: str(change)[:40])
-def test_manifests_of_wrong_types_are_told(
+def test_manifests_with_wrong_types_are_explained(
     store: EngineStore, change: dict[str, object]
 ) -> None:
     store.find_or_build(replace(SPEC, portable=("size",)), lambda: b"whole")
@@ -297,7 +297,9 @@ def test_manifests_of_wrong_types_are_told(
 
 
 @pytest.mark.parametrize("text", ["[]", "7", "null", '"x"', "[" * 9999, "\xff", ""])
-def test_manifests_that_are_no_tables_are_told(store: EngineStore, text: str) -> None:
+def test_manifests_that_are_not_tables_are_explained(
+    store: EngineStore, text: str
+) -> None:
     store.find_or_build(SPEC, lambda: b"whole")
     store.engines()[0].path.write_bytes(text.encode("latin-1"))
     assert store.find(SPEC) is None
@@ -317,7 +319,7 @@ def test_a_failed_build_leaves_nothing(store: EngineStore) -> None:
     assert store.find_or_build(SPEC, lambda: b"now") == b"now"
 
 
-def test_a_discarded_engine_is_built_once_more(
+def test_a_discarded_engine_is_built_again(
     store: EngineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.discard(SPEC)
@@ -370,7 +372,7 @@ def wait_for_mark(marks: Path) -> None:
         time.sleep(0.02)
 
 
-def test_two_processes_do_not_build_the_same(
+def test_two_processes_do_not_build_the_same_engine(
     store: EngineStore, tmp_path: Path
 ) -> None:
     marks = tmp_path / "marks"
@@ -380,7 +382,7 @@ def test_two_processes_do_not_build_the_same(
     assert len(list(marks.iterdir())) == 1
 
 
-def test_a_killed_build_does_not_lock_the_others_out(
+def test_a_killed_build_does_not_block_others(
     store: EngineStore, tmp_path: Path
 ) -> None:
     marks = tmp_path / "marks"
@@ -391,7 +393,7 @@ def test_a_killed_build_does_not_lock_the_others_out(
     assert store.find_or_build(SPEC, lambda: b"mine") == b"mine"
 
 
-def test_prune_leaves_what_another_process_builds(
+def test_prune_leaves_an_engine_that_another_process_builds(
     store: EngineStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = start_builder(store, tmp_path / "marks", 60)
@@ -401,7 +403,7 @@ def test_prune_leaves_what_another_process_builds(
     written.write_bytes(b"whole")
     try:
         assert store.prune() == []
-        assert "another process builds it" in caplog.text
+        assert "another process is building it" in caplog.text
     finally:
         process.kill()
         process.communicate()
@@ -409,7 +411,7 @@ def test_prune_leaves_what_another_process_builds(
 
 
 @pytest.mark.parametrize("name", ["x.engine", "x.engine.json", ".x.engine.7.part"])
-def test_prune_tells_what_it_cannot_delete(
+def test_prune_logs_files_it_cannot_delete(
     store: EngineStore, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (store.folder / name).mkdir(parents=True)
@@ -450,7 +452,7 @@ def test_a_folder_that_cannot_be_written_falls_back_to_the_cache(
     assert store.find(SPEC) == b"x"
 
 
-def test_a_full_disk_costs_the_engine_only_its_keeping(
+def test_an_engine_is_used_even_if_the_disk_is_full(
     store: EngineStore,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -466,7 +468,7 @@ def test_a_full_disk_costs_the_engine_only_its_keeping(
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's, with no folder named and none in the present one."""
+    """The user's cache: no folder is named, and there is none in the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
@@ -474,7 +476,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make_read_only(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Also for root."""
+    """Folders that even root cannot write to."""
     access, locked = os.access, folder.absolute()
 
     def ask(path: Path, mode: int) -> bool:
@@ -483,7 +485,7 @@ def make_read_only(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(os, "access", ask)
 
 
-def test_where_engines_are(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folders_of_engines(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_folder() == cache
     here, mine = Path("engines"), Path("mine").absolute()
     here.mkdir()
@@ -494,7 +496,7 @@ def test_where_engines_are(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert not mine.exists()
 
 
-def test_what_went_to_the_cache_is_found_again(
+def test_engines_in_the_cache_are_found_again(
     cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     Path("file").write_text("in the way")
@@ -510,7 +512,7 @@ def test_what_went_to_the_cache_is_found_again(
     assert [stored.path.parent for stored in EngineStore().engines()] == [cache]
 
 
-def test_engines_that_can_only_be_read_are_used(
+def test_read_only_engines_are_used(
     cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = Path("engines")
@@ -519,7 +521,7 @@ def test_engines_that_can_only_be_read_are_used(
     make_read_only(monkeypatch, here)
     store = EngineStore()
     assert store.find(SPEC) == b"given"
-    # One that does not fit any more is replaced in the cache, and told only then.
+    # One that no longer fits is replaced in the cache, with a warning.
     wanted = replace(SPEC, runtime="TensorRT 10.16")
     assert store.find_or_build(wanted, lambda: b"own") == b"own"
     assert "was built by TensorRT 10.15" in caplog.text
@@ -529,7 +531,7 @@ def test_engines_that_can_only_be_read_are_used(
     assert sorted(p.suffix for p in cache.iterdir()) == [".engine", ".json", ".lock"]
 
 
-def test_the_cache_is_searched_beside_the_present_folder_but_no_named_one(
+def test_the_cache_is_searched_unless_a_folder_is_named(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     EngineStore().find_or_build(SPEC, lambda: b"cached")
@@ -549,7 +551,7 @@ def test_the_cache_is_searched_beside_the_present_folder_but_no_named_one(
     assert {path.parent for path in EngineStore().prune()} == {cache}
 
 
-def test_a_folder_that_cannot_be_made_is_left_for_the_cache(
+def test_a_folder_that_cannot_be_created_falls_back_to_the_cache(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, refused = Path.mkdir, Path("mine")

@@ -1,4 +1,6 @@
-"""Engines on an NVIDIA GPU against the CPU: `pytest -m needs_cuda tests/test_gpu.py`.
+"""Engines on an NVIDIA GPU against the CPU.
+
+Run them with `pytest -m needs_cuda tests/inference/test_gpu.py`.
 
 Needs PyTorch with CUDA and nothing else that plays or shows video. Backends that do not
 work here are skipped with their reason, or fail where ``STREAMDENOISE_REQUIRE``, a list
@@ -22,9 +24,9 @@ from streamdenoise.inference.backends.torch_device import (
     TorchDeviceBackend,
     buffer_bytes,
 )
-from streamdenoise.inference.guard import check_engine, known_frame
 from streamdenoise.inference.load import check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
+from streamdenoise.inference.self_test import known_frame, self_test
 from streamdenoise.inference.step_request import StepRequest
 from tests.conftest import skip_or_fail, skip_or_fail_without_cuda
 
@@ -35,7 +37,7 @@ ON_GPU = [name for name, entry in BACKENDS.items() if entry.needs_cuda]
 
 
 def required_as(name: str) -> str:
-    """The word of a backend in ``STREAMDENOISE_REQUIRE``."""
+    """Name of a backend in ``STREAMDENOISE_REQUIRE``."""
     options = BACKENDS[name].options
     return "cuda" if "device" in options else options.get("flavor", name)
 
@@ -63,7 +65,7 @@ def test_equals_the_cpu(name: str, model: str, depth: int) -> None:
     engine = loaded(name, model, depth=depth)
     artifact = open_artifact(model)
     precision = BACKENDS[name].precision
-    check_engine(engine, StepRequest(name, artifact, H, W, depth))
+    self_test(engine, StepRequest(name, artifact, H, W, depth))
     reference = load_backend(StepRequest("eager", artifact, H, W, depth))
     peak = (1 << depth) - 1
     flow = np.full((H // 8, W // 8, 2), 1.25, np.float32)
@@ -78,17 +80,17 @@ def test_equals_the_cpu(name: str, model: str, depth: int) -> None:
 
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize("name", ON_GPU)
-def test_reset_is_a_fresh_start_and_state_round_trips(name: str) -> None:
+def test_reset_starts_fresh_and_state_round_trips(name: str) -> None:
     engine = loaded(name, "nano")
-    pictures = frames("nano", 4)
-    first = engine.step(pictures[0], SIGMA)[0]
-    engine.step(pictures[1], SIGMA)
+    clip = frames("nano", 4)
+    first = engine.step(clip[0], SIGMA)[0]
+    engine.step(clip[1], SIGMA)
     saved = [array.copy() for array in engine.state()]
-    expected = engine.step(pictures[2], SIGMA)[0]
+    expected = engine.step(clip[2], SIGMA)[0]
     engine.reset()
-    np.testing.assert_array_equal(engine.step(pictures[0], SIGMA)[0], first)
+    np.testing.assert_array_equal(engine.step(clip[0], SIGMA)[0], first)
     engine.set_state(saved)
-    np.testing.assert_array_equal(engine.step(pictures[2], SIGMA)[0], expected)
+    np.testing.assert_array_equal(engine.step(clip[2], SIGMA)[0], expected)
     engine.close()
     engine.close()
 
@@ -100,10 +102,10 @@ def test_memory_stays_over_2000_frames(name: str) -> None:
     engine = loaded(name, "nano")
     import torch
 
-    pictures = frames("nano", 8)
+    clip = frames("nano", 8)
     free = []
     for t in range(2000):
-        engine.step(pictures[t % 8], SIGMA)
+        engine.step(clip[t % 8], SIGMA)
         if t % 500 == 499:
             free.append(torch.cuda.mem_get_info()[0])
     assert min(free[1:]) >= free[0] - (1 << 20)
@@ -114,15 +116,15 @@ def test_memory_stays_over_2000_frames(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in ON_GPU if BACKENDS[name].takes_batches]
 )
-def test_a_batch_is_each_stream_alone(name: str) -> None:
+def test_a_batch_equals_each_stream_alone(name: str) -> None:
     batch = loaded(name, "nano", streams=3)
     assert isinstance(batch, TorchDeviceBackend)
     alone = loaded(name, "nano")
-    pictures = frames("nano", 9)
+    clip = frames("nano", 9)
     for t in range(3):
-        inputs = {i: LaneInput(pictures[3 * i + t], SIGMA) for i in range(3)}
+        inputs = {i: LaneInput(clip[3 * i + t], SIGMA) for i in range(3)}
         got = batch.step_lanes(inputs)
-        expected = alone.step(pictures[3 + t], SIGMA)
+        expected = alone.step(clip[3 + t], SIGMA)
         assert psnr_db(expected[0], got[1][0], 255) > 50
     batch.close()
 
@@ -144,7 +146,7 @@ def test_auto_takes_the_gpu() -> None:
         ("tensorrt-rtx", "tensorrt-rtx-fp32", "cuda"),
     ],
 )
-def test_what_is_required_fails_instead_of_being_skipped(
+def test_required_backends_fail_instead_of_being_skipped(
     monkeypatch: pytest.MonkeyPatch,
     cause: str,
     required: str,

@@ -49,7 +49,7 @@ Step = Callable[[list[np.ndarray]], list[np.ndarray]]
 
 @cache
 def real_clip(layout: str) -> tuple[list[Planes], list[Planes], np.ndarray]:
-    """Clean and noisy planes of the middle of a clip, and what the model is told."""
+    """Clean and noisy planes of the middle of a clip, and the noise std of each."""
     pix_fmt = "rgb24" if layout == "rgb" else "yuv420p"
     rng = np.random.default_rng(3)
     clean, noisy = [], []
@@ -70,9 +70,9 @@ def real_clip(layout: str) -> tuple[list[Planes], list[Planes], np.ndarray]:
                     for p in planes
                 )
             )
-    told = plane_sigmas(LEVEL, frame.color, frame.width, frame.height, pix_fmt)
-    told = np.array(told, np.float32) / 255
-    return clean, noisy, np.resize(told, 3)
+    noise_std = plane_sigmas(LEVEL, frame.color, frame.width, frame.height, pix_fmt)
+    noise_std = np.array(noise_std, np.float32) / 255
+    return clean, noisy, np.resize(noise_std, 3)
 
 
 def graph(name: str) -> Callable[[str, int, int], Backend]:
@@ -103,13 +103,13 @@ LOADERS = {
 @cache
 def reference(model: str) -> tuple[list[Planes], tuple[np.ndarray, ...]]:
     layout = open_artifact(model).layout
-    _, noisy, told = real_clip(layout)
+    _, noisy, noise_std = real_clip(layout)
     eager = backend("eager")(model, H, W)
-    return [eager.step(planes, told) for planes in noisy], eager.state()
+    return [eager.step(planes, noise_std) for planes in noisy], eager.state()
 
 
 def write_without_rounding(artifact: Artifact, path: Path) -> None:
-    """The FP32 graph up to its last node, so that pictures come out unrounded."""
+    """Write the FP32 graph up to its last node, which rounds the result."""
     file = artifact.file("onnx")
     assert file is not None
     whole = onnx.load(file)
@@ -126,7 +126,12 @@ def in_onnxruntime(request: StepRequest, file: Path) -> Step:
     options.intra_op_num_threads = request.threads or 0
     session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     names = request.artifact.input_names
-    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))
+
+    def step(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        feed = dict(zip(names, arrays, strict=True))
+        return [np.asarray(array) for array in session.run(None, feed)]
+
+    return step
 
 
 def in_openvino(request: StepRequest, file: Path) -> Step:
@@ -136,13 +141,13 @@ def in_openvino(request: StepRequest, file: Path) -> Step:
     shapes = [state[0], ones, (1, request.artifact.sigmas), ones, *state]
     names = request.artifact.input_names
     model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))
-    compiled = ov.Core().compile_model(model, "CPU", openvino._config(request))
+    compiled = ov.Core().compile_model(model, "CPU", openvino.config_for(request))
     return lambda arrays: [array.copy() for array in compiled(arrays).values()]
 
 
 @cache
 def unrounded_reference(model: str) -> list[np.ndarray]:
-    """What eager FP32 makes of the clip, before it is rounded."""
+    """Eager FP32 results for the clip, before they are rounded."""
     artifact = open_artifact(model)
     file = artifact.file("eager")
     assert file is not None
@@ -154,22 +159,22 @@ def unrounded_reference(model: str) -> list[np.ndarray]:
             patch.setattr(torch, "round", lambda x: x)
             return [out.numpy() for out in graph(*map(torch.from_numpy, arrays))]
 
-    return unrounded_pictures(run, artifact)
+    return unrounded_images(run, artifact)
 
 
-def unrounded_pictures(run: Step, artifact: Artifact) -> list[np.ndarray]:
-    """Of the noisy clip, as blocks in 0 to `PEAK`; the state goes from step to step."""
-    _, noisy, told = real_clip(artifact.layout)
+def unrounded_images(run: Step, artifact: Artifact) -> list[np.ndarray]:
+    """Results for the noisy clip, as blocks in 0 to `PEAK`; the state is carried on."""
+    _, noisy, noise_std = real_clip(artifact.layout)
     state = [np.zeros(shape, np.float32) for shape in artifact.state_shapes(H, W)]
     blocks = np.empty(state[0].shape, np.uint8)
     ones = np.ones((1, 1, 1, 1), np.float32)
-    pictures = []
+    images = []
     for planes in noisy:
         gather_blocks(planes, blocks[0])
         pixels = blocks.astype(np.float32)
-        picture, *state = run([pixels, PEAK * ones, told[None], ones, *state])
-        pictures.append(picture)
-    return pictures
+        image, *state = run([pixels, PEAK * ones, noise_std[None], ones, *state])
+        images.append(image)
+    return images
 
 
 @cache
@@ -182,8 +187,10 @@ def openvino_saturates() -> bool:
     one = opset13.constant(np.float32(1))
     scaled = opset13.multiply(opset13.convert(filters, np.float32), one)
     total = opset13.convolution(rounded, scaled, [1, 1], [0, 0], [0, 0], [1, 1])
+    # OpenVINO's stubs name the base class in another module.
+    model = ov.Model([total], [pixels])  # pyright: ignore[reportGeneralTypeIssues]
     precise = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = ov.Core().compile_model(ov.Model([total], [pixels]), "CPU", precise)
+    compiled = ov.Core().compile_model(model, "CPU", precise)
     (found,) = compiled([np.full((1, 2, 1, 1), 255, np.float32)])[0].flat
     assert found in (2 * 127 * 255, 2**15 - 1)
     return found == 2**15 - 1
@@ -199,14 +206,14 @@ def loss_bound_db(name: str, precision: str) -> float:
 @pytest.mark.parametrize("model", shipped_models())
 def test_equals_eager_on_a_real_clip(model: str, name: str) -> None:
     load, precision = LOADERS[name]
-    clean, noisy, told = real_clip(open_artifact(model).layout)
+    clean, noisy, noise_std = real_clip(open_artifact(model).layout)
     expected, expected_state = reference(model)
     engine = load(model, H, W)
-    got = [engine.step(planes, told) for planes in noisy]
+    got = [engine.step(planes, noise_std) for planes in noisy]
     loss = mean_psnr(clean, expected) - mean_psnr(clean, got)
     assert loss <= loss_bound_db(name, precision)
     if precision == "fp32":
-        # What the next frame starts from; the running mean is not the picture.
+        # The state that the next frame starts from; the mean is not the image.
         for a, b in zip(expected_state, engine.state(), strict=True):
             scale = max(1.0, float(np.abs(a).max()))
             np.testing.assert_allclose(b / scale, a / scale, atol=1e-4)
@@ -222,7 +229,7 @@ def test_fp32_equals_eager_before_rounding(
     file = tmp_path / f"{model}.onnx"
     write_without_rounding(artifact, file)
     request = StepRequest("onnxruntime", artifact, H, W, threads=2)
-    got = unrounded_pictures(run(request, file), artifact)
+    got = unrounded_images(run(request, file), artifact)
     for a, b in zip(unrounded_reference(model), got, strict=True):
         assert (b != b.round()).any(), "these are rounded"
         np.testing.assert_allclose(b / PEAK, a / PEAK, rtol=0, atol=1e-4)
@@ -234,7 +241,7 @@ def mean_psnr(clean: Sequence[Planes], planes: Sequence[Planes]) -> float:
 
 
 def luma(planes: Planes) -> np.ndarray:
-    """BT.709's of RGB; else the first plane."""
+    """Luma of RGB by BT.709; otherwise the first plane."""
     if planes[0].shape != planes[-1].shape:
         return planes[0]
     return np.tensordot((0.2126, 0.7152, 0.0722), np.stack(planes), 1)
@@ -242,10 +249,10 @@ def luma(planes: Planes) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["openvino", "onnx_int8", "onnx_fp16"])
 def test_the_state_does_not_drift_over_300_frames(name: str) -> None:
-    """A still picture, where the running mean has the longest memory."""
+    """A still image, of which the running mean remembers the most."""
     load, _ = LOADERS[name]
     height, width, model = 64, 96, "nano-awgn"
-    clean, _, told = real_clip("yuv420")
+    clean, _, noise_std = real_clip("yuv420")
     still = tuple(
         np.ascontiguousarray(p[: height * p.shape[0] // H, : width * p.shape[0] // H])
         for p in clean[0]
@@ -256,10 +263,11 @@ def test_the_state_does_not_drift_over_300_frames(name: str) -> None:
     for _ in range(300):
         noisy = tuple(
             (p + rng.normal(0, 255 * s, p.shape)).round().clip(0, 255).astype(np.uint8)
-            for p, s in zip(still, told, strict=True)
+            for p, s in zip(still, noise_std, strict=True)
         )
         whole, half = (
-            psnr_db(still[0], engine.step(noisy, told)[0], 255) for engine in engines
+            psnr_db(still[0], engine.step(noisy, noise_std)[0], 255)
+            for engine in engines
         )
         losses.append(whole - half)
     assert np.mean(losses[-50:]) <= np.mean(losses[50:100]) + 0.02

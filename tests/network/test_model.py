@@ -15,6 +15,7 @@ from streamdenoise import Denoiser
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.motion import FlowEstimator
 from streamdenoise.inference.artifact import Artifact
+from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.network.checkpoint import save_checkpoint
 from streamdenoise.network.model import (
     DeployedGraph,
@@ -236,7 +237,9 @@ def test_the_stream_equals_the_unrolled_training(tmp_path: Path, layout: str) ->
         "files": {"eager": "tiny.safetensors"},
     }
     artifact = Artifact(tmp_path, manifest)
-    with Denoiser(artifact, backend="eager", sigma=5) as denoiser:
+    with Denoiser(
+        artifact, EngineLoader(artifact, backend="eager"), sigma=5
+    ) as denoiser:
         for t in range(5):
             planes = unpack(batch.noisy[:, t])
             levels = [p[0].mul(255).round().byte().numpy() for p in planes]

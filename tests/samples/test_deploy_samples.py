@@ -1,14 +1,12 @@
-"""The files for services and containers fit each other, and the program's options."""
+"""Files for services and containers fit each other and the options of the program."""
 
 import json
-import logging
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -18,26 +16,15 @@ import typer
 import yaml
 
 from streamdenoise import __version__
-from streamdenoise.cli.main import app
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.service.status_server import StatusServer
 from tests.conftest import skip_or_fail
+from tests.support.command import ROOT, SAMPLES, app
 
-ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT / "samples"
 UNIT = SAMPLES / "systemd/streamdenoise@.service"
 DOCKERFILES = [SAMPLES / "docker/Dockerfile", SAMPLES / "docker/Dockerfile.cuda"]
 COMPOSE_FILES = [SAMPLES / "mediamtx/compose.yml", SAMPLES / "frigate/compose.yml"]
-
-
-@pytest.fixture(autouse=True)
-def no_command_changes_the_log() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def check_command(arguments: list[str]) -> dict[str, Any]:
@@ -81,7 +68,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit for one camera, with a program that is there."""
+    """The unit for one camera, with a program that exists."""
     path = tmp_path / "streamdenoise@front-door.service"
     text = UNIT.read_text().replace("/opt/streamdenoise/bin/streamdenoise", "/bin/true")
     path.write_text(text)
@@ -104,7 +91,7 @@ def test_the_unit_is_hardened(unit: Path):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_unit_never_gives_up_and_tells_no_secret():
+def test_the_unit_never_gives_up_and_holds_no_secret():
     unit = dict(unit_lines())
     assert unit["StartLimitIntervalSec"] == "0"
     assert unit["Restart"] == "on-failure"
@@ -119,7 +106,7 @@ def test_the_unit_never_gives_up_and_tells_no_secret():
     assert FOLDER_VARIABLE in " ".join(variables)
 
 
-def test_the_command_of_the_unit_is_one():
+def test_the_command_of_the_unit_parses():
     command = dict(unit_lines())["ExecStart"]
     for name, value in environment_file().items():
         command = command.replace(f"${{{name}}}", value).replace(f"${name}", value)
@@ -148,7 +135,7 @@ def last(dockerfile: Path, name: str) -> str:
 
 
 def is_sent(path: str) -> bool:
-    """Whether .dockerignore lets `path` into the build; the last rule that fits counts.
+    """Whether .dockerignore lets `path` into the build; the last matching rule counts.
 
     Rules of patterns with ``**`` are left out: they are about caches alone.
     """
@@ -161,7 +148,7 @@ def is_sent(path: str) -> bool:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_an_image_is_made_of_what_there_is(dockerfile: Path):
+def test_an_image_copies_what_the_wheel_needs(dockerfile: Path):
     copied = []
     for name, rest in instructions(dockerfile):
         if name == "COPY" and "--from" not in rest:
@@ -172,7 +159,7 @@ def test_an_image_is_made_of_what_there_is(dockerfile: Path):
     assert all(is_sent(source) for source in copied)
     assert not any(is_sent(path) for path in (".git", "data", "tests", "samples"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
     needed = {*wheel, "pyproject.toml", project["project"]["readme"]}
     needed |= set(project["project"]["license-files"])
     assert set(copied) == needed
@@ -182,7 +169,7 @@ def test_an_image_is_made_of_what_there_is(dockerfile: Path):
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_an_image_runs_without_rights_and_is_pinned(dockerfile: Path):
+def test_an_image_runs_unprivileged_and_is_pinned(dockerfile: Path):
     assert last(dockerfile, "USER") not in ("root", "0")
     assert last(dockerfile, "STOPSIGNAL") == "SIGTERM"
     assert FOLDER_VARIABLE in last(dockerfile, "ENV")
@@ -193,7 +180,7 @@ def test_an_image_runs_without_rights_and_is_pinned(dockerfile: Path):
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_the_command_of_an_image_is_one(dockerfile: Path):
+def test_the_entry_point_of_an_image_parses(dockerfile: Path):
     program, *arguments = json.loads(last(dockerfile, "ENTRYPOINT"))
     assert program == "streamdenoise"
     options = check_command([*arguments, "rtsp://camera/1", "-o", "null:"])
@@ -203,7 +190,7 @@ def test_the_command_of_an_image_is_one(dockerfile: Path):
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_the_health_check_tells_well_from_ill(dockerfile: Path):
+def test_the_health_check_reports_healthy_and_unhealthy(dockerfile: Path):
     _, _, command = last(dockerfile, "HEALTHCHECK").partition("CMD ")
     python, *arguments = json.loads(command)
     assert python == "python"

@@ -1,6 +1,5 @@
 """The scripts in samples/ work, each in a process of its own."""
 
-import os
 import re
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.measure.clips import read_clip
-from tests.support.command import SAMPLES
+from tests.support.command import SAMPLES, environment
 
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)
@@ -48,11 +47,10 @@ def noisy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(script: str, *arguments: object) -> str:
-    """Run a script as a reader of the README would; return its output."""
-    paths = [str(SAMPLES.parent), os.environ.get("PYTHONPATH", "")]
+    """Run a script as a reader would, and return its output."""
     done = subprocess.run(
         [sys.executable, str(SAMPLES / script), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=50,
@@ -71,15 +69,15 @@ def assert_cleaner(output: Path, noisy: Path, frames: int) -> None:
 
 def test_opencv_loop(noisy_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "clean.mp4"
-    output = run("opencv_loop.py", noisy_file, "-o", out, "--no-window", "--frames", 4)
-    assert output.startswith("4 frames, backend ")
+    said = run("opencv_loop.py", noisy_file, "-o", out, "--no-window", "--frames", 4)
+    assert said.startswith("4 frames, backend ")
     assert_cleaner(out, noisy_file, 4)
 
 
 def test_pyav_loop(noisy_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "clean.mp4"
-    output = run("pyav_loop.py", noisy_file, out)
-    assert output.startswith("5 frames, backend ")
+    said = run("pyav_loop.py", noisy_file, out)
+    assert said.startswith("5 frames, backend ")
     assert_cleaner(out, noisy_file, 5)
     with av.open(str(out)) as container:
         context = container.streams.video[0].codec_context
@@ -88,8 +86,8 @@ def test_pyav_loop(noisy_file: Path, tmp_path: Path) -> None:
 
 def test_folder_watcher(noisy_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "outbox"
-    output = run("folder_watcher.py", noisy_file.parent, out, "--once")
-    assert "noisy.mkv" in output
+    said = run("folder_watcher.py", noisy_file.parent, out, "--once")
+    assert "noisy.mkv" in said
     assert_cleaner(out / "noisy.mp4", noisy_file, 5)
     assert run("folder_watcher.py", noisy_file.parent, out, "--once") == ""
 
@@ -107,15 +105,15 @@ def test_folder_watcher_continues_after_a_broken_video(
 
 
 def test_make_images(tmp_path: Path) -> None:
-    output = run("make_images.py", "-o", tmp_path, "--frames", 3)
-    match = re.search(r"PSNR-Y ([\d.]+) -> ([\d.]+) dB", output)
+    said = run("make_images.py", "-o", tmp_path, "--frames", 3)
+    match = re.search(r"PSNR-Y ([\d.]+) -> ([\d.]+) dB", said)
     assert match
     before, after = map(float, match.groups())
     assert after > before + 3
     for name, count in (("night_street.png", 2), ("cctv.png", 3)):
-        image = cv2.imread(str(tmp_path / name))
-        assert image is not None
-        assert image.shape[1] > count * 400
+        picture = cv2.imread(str(tmp_path / name))
+        assert picture is not None
+        assert picture.shape[1] > count * 400
 
 
 def test_the_sample_clips_match_their_readme() -> None:

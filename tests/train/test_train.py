@@ -573,6 +573,6 @@ def test_exported_checkpoint_runs_on_every_backend(data: Path) -> None:
         backend = load_backend(StepRequest(name, artifact, 32, 48, threads=1))
         planes = backend.step(gray, np.full(3, 0.05, np.float32))
         assert np.abs(planes[0].astype(int) - 128).max() < 30
-    # Every file that a backend needs is there, and the guard's reference is right.
+    # Every file that a backend needs is there, and the self-test passes.
     assert all(artifact.file(entry.needs) for entry in BACKENDS.values())
     EngineLoader(artifact, backend="openvino-fp32").load(256, 256, 8).close()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.export.export import guard_reference, trace_onnx, write_artifact
+from streamdenoise.export.export import self_test_reference, trace_onnx, write_artifact
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.packing import blocks_to_planes, planes_to_blocks
 
@@ -98,13 +98,13 @@ def export_network(path: Path, out_dir: Path, calibration: Path | None = None) -
         files = {
             "onnx": fresh / f"{path.stem}.onnx",
             "onnx_fp16": fresh / f"{path.stem}-fp16.onnx",
-            "guard": fresh / f"{path.stem}-guard.npz",
+            "self_test": fresh / f"{path.stem}-self-test.npz",
         }
         _export_onnx(graph, about["multiple"], files["onnx"])
         half = copy.deepcopy(graph)
         convolve_in_half(half)
         _export_onnx(half, about["multiple"], files["onnx_fp16"], batches=True)
-        np.savez_compressed(files["guard"], *guard_reference(graph))
+        np.savez_compressed(files["self_test"], *self_test_reference(graph))
         return files
 
     return write_artifact(out_dir, about, write_files)

@@ -1,1 +1,1 @@
-"""One file for each runtime; reached through the table in `registry`."""
+"""One module for each runtime, loaded through the table in `registry`."""

@@ -1,4 +1,4 @@
-"""PyTorch, straight from the checkpoint: the reference that the others must equal."""
+"""PyTorch, straight from the checkpoint: the reference for the other backends."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +18,8 @@ def load(request: StepRequest, device: str = "cpu") -> TorchDeviceBackend:
     """Build the network from its checkpoint, channels last.
 
     Args:
-        request: FP32, or FP16 for GPUs.
-        device: ``cpu`` or ``cuda``, where each step is one CUDA graph.
+        request: in FP32, or FP16 for GPUs.
+        device: ``cpu`` or ``cuda``; on CUDA a step is a CUDA graph.
 
     Raises:
         BackendUnavailableError: this PyTorch cannot use a GPU.
@@ -35,7 +35,7 @@ def load(request: StepRequest, device: str = "cpu") -> TorchDeviceBackend:
     # torch's type stubs lack this overload of `to`.
     net.to(device, memory_format=torch.channels_last)  # pyright: ignore
     if device == "cuda" and request.precision == "fp32":
-        # Left alone, convolutions would keep 10 bits of the mantissa (TF32).
+        # By default, convolutions would keep 10 bits of the mantissa (TF32).
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
     graph: Any = DeployedGraph(net).to(device).eval()

@@ -1,4 +1,4 @@
-"""The state of backends that keep it in the host's memory."""
+"""State in the host's memory."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from streamdenoise.inference.step_request import StepRequest
 
 
 class HostState:
-    """Base of a backend whose state is a list of arrays, `self._state`."""
+    """Base of backends that keep their state in a list of arrays, `self._state`."""
 
     def __init__(self, request: StepRequest) -> None:
         """Start fresh."""
@@ -33,7 +33,7 @@ class HostState:
         self._state = list(state)
 
     def warp(self, flow: np.ndarray) -> None:
-        """See `Backend.warp`; the arrays are the warper's own until the next step."""
+        """See `Backend.warp`; until the next step the arrays belong to the warper."""
         state = dict(zip(self._names, self._state, strict=True))
         self._warper = self._warper or StateWarper(state)
         self.set_state(tuple(self._warper.warp(state, flow).values()))

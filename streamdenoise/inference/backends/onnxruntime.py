@@ -1,4 +1,4 @@
-"""ONNX Runtime: on the CPU the portable one, elsewhere through its providers."""
+"""ONNX Runtime, on the CPU or through the providers of other devices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ _REMEDIES = {
 
 
 class OnnxRuntimeBackend(HostState):
-    """The deployed graph, with the casts from and to integers in numpy."""
+    """The deployed graph; numpy does the casts from and to integers."""
 
     def __init__(self, request: StepRequest, provider: str) -> None:
         options = ort.SessionOptions()
@@ -28,7 +28,7 @@ class OnnxRuntimeBackend(HostState):
         if request.threads is not None:
             options.intra_op_num_threads = request.threads
         if provider == "DmlExecutionProvider":
-            # DirectML takes neither.
+            # DirectML supports neither.
             options.enable_mem_pattern = False
             options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         providers = [provider, "CPUExecutionProvider"]
@@ -41,7 +41,7 @@ class OnnxRuntimeBackend(HostState):
                 "another --backend"
             )
         self._inputs = request.artifact.input_names
-        # Half-precision graphs keep some of their state in it.
+        # Half-precision graphs keep part of their state in half precision.
         halves = [i.name for i in self._session.get_inputs() if "float16" in i.type]
         self._dtypes = [
             np.float16 if name in halves else np.float32
@@ -54,22 +54,22 @@ class OnnxRuntimeBackend(HostState):
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
-        """See `Backend.step`; planes may also be ``float32``, of any value.
+        """See `Backend.step`; planes may also be ``float32`` with any values.
 
-        The result is then rounded and clipped to integers all the same.
+        The result is rounded and clipped to integers in any case.
         """
         pixels = self._pixels
         if planes[0].dtype == np.float32:
             pixels = np.empty(pixels.shape, np.float32)
         gather_blocks(planes, pixels[0])
         pixels = pixels.astype(np.float32, copy=False)
-        told = sigma[None].astype(np.float32)
+        levels = sigma[None].astype(np.float32)
         factor = np.full_like(self._peak, strength)
         state = [
             array.astype(dtype, copy=False)
             for array, dtype in zip(self._state, self._dtypes, strict=True)
         ]
-        values = [pixels, self._peak, told, factor, *state]
+        values = [pixels, self._peak, levels, factor, *state]
         feed = dict(zip(self._inputs, values, strict=True))
         clean, *state = self._session.run(None, feed)
         self._state = [array.astype(np.float32, copy=False) for array in state]

@@ -1,7 +1,7 @@
 """TensorRT and TensorRT-RTX: one API, two libraries.
 
 Building is tested with TensorRT-RTX, whose builder needs no GPU. Running engines, and
-everything of the full TensorRT, has not been measured: no GPU with either was at hand.
+all of the full TensorRT, has not been tested: no GPU was available with either.
 """
 
 import importlib
@@ -32,7 +32,7 @@ _LIBRARIES = {
     "torch-tensorrt": ("tensorrt", "Torch-TensorRT"),
     "tensorrt-rtx": ("tensorrt_rtx", "TensorRT-RTX"),
 }
-"""Flavor -> Python package of the API, and its name for people."""
+"""Flavor -> Python package, and name for people."""
 
 budget_log = logging.getLogger("streamdenoise.budget")
 
@@ -40,7 +40,7 @@ _loggers: dict[str, Any] = {}
 
 
 def runtime(flavor: str) -> str:
-    """Name and version, which engines depend on."""
+    """Name and version of the library, which engines depend on."""
     version = _library(flavor).__version__
     if flavor == "torch-tensorrt":
         torch_tensorrt = importlib.import_module("torch_tensorrt")
@@ -55,8 +55,8 @@ def device(options: EngineOptions, flavor: str) -> str:
     capabilities, with or without a GPU.
 
     Raises:
-        ConfigError: the library cannot build for those that are asked for.
-        BackendUnavailableError: there is no GPU, and none is named.
+        ConfigError: the library cannot build for the requested GPUs.
+        BackendUnavailableError: there is no GPU, and none was requested.
     """
     is_rtx = flavor == "tensorrt-rtx"
     if is_rtx and (options.version_compatible or options.hardware_compatible):
@@ -80,7 +80,7 @@ def device(options: EngineOptions, flavor: str) -> str:
 
 
 def about(flavor: str) -> dict[str, str]:
-    """What people may want to know of an engine later."""
+    """Facts about the machine, for the manifest of an engine."""
     return cuda_facts()
 
 
@@ -93,7 +93,7 @@ def build(
     """Build a serialized engine.
 
     Raises:
-        EngineBuildError: the library refuses the model, or the build was stopped.
+        EngineBuildError: the library rejects the model, or the build was stopped.
     """
     least = SMALLEST_DYNAMIC_SIDE
     if options.dynamic and min(request.height, request.width) < least:
@@ -107,7 +107,7 @@ def build(
     logger = _logger(flavor)
     logger.errors.clear()
     builder = trt.Builder(logger)
-    # Types are those of the ONNX file: FP16 graphs hold their own casts.
+    # Types come from the ONNX file: FP16 graphs contain their casts.
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(typed)
     parser = trt.OnnxParser(network, logger)
@@ -136,9 +136,9 @@ def build(
     cache = _TimingCache(config, flavor) if flavor == "tensorrt" else None
     engine = builder.build_serialized_network(network, config)
     if monitor.stopped:
-        raise BuildStoppedError("the build was stopped; nothing was kept of it")
+        raise BuildStoppedError("the build was stopped; nothing was kept")
     if engine is None:
-        reason = "; ".join(logger.errors[-2:]) or "it does not say why"
+        reason = "; ".join(logger.errors[-2:]) or "no reason was given"
         raise EngineBuildError(
             f"{_LIBRARIES[flavor][1]} could not build {request.file.name} for "
             f"{request.width}x{request.height}: {reason}"
@@ -149,10 +149,10 @@ def build(
 
 
 def load(request: StepRequest, engine: bytes, flavor: str) -> Any:
-    """Run an engine on buffers of PyTorch; not measured.
+    """Load an engine that runs on buffers of PyTorch; not tested.
 
     Raises:
-        BackendError: the library refuses the engine, or memory is short.
+        BackendError: the library rejects the engine, or memory is short.
     """
     _gpu(flavor)
     import torch
@@ -163,7 +163,7 @@ def load(request: StepRequest, engine: bytes, flavor: str) -> Any:
     logger = _logger(flavor)
     logger.errors.clear()
     library = trt.Runtime(logger)
-    # Engines for later versions bring code of their own; the store wrote them.
+    # Engines for later versions contain code; they come from our own store.
     library.engine_host_code_allowed = True
     loaded = library.deserialize_cuda_engine(engine)
     if loaded is None:
@@ -225,21 +225,21 @@ def _gpu(flavor: str) -> tuple[str, str]:
             else "; choose --backend openvino"
         )
         raise BackendUnavailableError(
-            f"{name} needs an NVIDIA GPU, here is none{remedy}"
+            f"{name} needs an NVIDIA GPU, and this machine has none{remedy}"
         )
     import torch
 
     if not torch.cuda.is_available():
         raise BackendUnavailableError(
             f"{name} needs PyTorch with CUDA for its buffers; install it as "
-            "pytorch.org tells"
+            "described on pytorch.org"
         )
     major, minor = torch.cuda.get_device_capability()
     return torch.cuda.get_device_name(), f"sm_{major}{minor}"
 
 
 def _capability(trt: Any, capability: str) -> Any:
-    """The library's own value for a compute capability such as ``8.6``."""
+    """The library's constant for a compute capability such as ``8.6``."""
     known = {
         name: value
         for name, value in trt.ComputeCapability.__members__.items()
@@ -257,7 +257,7 @@ def _capability(trt: Any, capability: str) -> Any:
 
 
 def _profile(builder: Any, network: Any, request: StepRequest, dynamic: bool) -> Any:
-    """Shapes of the inputs that the graph leaves free: one size, or all up to it."""
+    """Shapes of the free inputs of the graph: one size, or all up to it."""
     profile = builder.create_optimization_profile()
     largest = _shapes(request, request.height, request.width)
     smallest = (
@@ -276,7 +276,7 @@ def _profile(builder: Any, network: Any, request: StepRequest, dynamic: bool) ->
 def _shapes(
     request: StepRequest, height: int, width: int
 ) -> dict[str, tuple[int, ...]]:
-    """Of the inputs, for pictures of a size."""
+    """Shapes of the inputs for frames of a size."""
     artifact, streams = request.artifact, request.streams
     pixels, *state = (
         (streams, *shape[1:])
@@ -285,13 +285,13 @@ def _shapes(
             *artifact.state_shapes(height, width),
         )
     )
-    ones, told = (streams, 1, 1, 1), (streams, artifact.sigmas)
-    shapes = (pixels, ones, told, ones, *state)
+    ones, levels = (streams, 1, 1, 1), (streams, artifact.sigmas)
+    shapes = (pixels, ones, levels, ones, *state)
     return dict(zip(artifact.input_names, shapes, strict=True))
 
 
 def _build_with_torch(request: StepRequest, options: EngineOptions) -> bytes:
-    """Straight from the checkpoint, through ``torch.export``; not measured."""
+    """Build from the checkpoint, through ``torch.export``; not tested."""
     import torch
 
     from streamdenoise.network.checkpoint import load_checkpoint
@@ -320,7 +320,7 @@ def _build_with_torch(request: StepRequest, options: EngineOptions) -> bytes:
 
 
 def _logger(flavor: str) -> Any:
-    """The one logger of a library: it hands on to ours, and keeps errors."""
+    """The logger of a library: it passes messages on to ours, and keeps errors."""
     if flavor in _loggers:
         return _loggers[flavor]
     trt = _library(flavor)
@@ -340,7 +340,7 @@ def _logger(flavor: str) -> Any:
 
 
 def _monitor(trt: Any, on_build: OnBuild | None) -> Any:
-    """Tells how far a build is, and stops it when told to."""
+    """Reports the progress of a build, and can stop it."""
 
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
@@ -367,8 +367,8 @@ def _context(trt: Any, loaded: Any, flavor: str) -> Any:
     if flavor != "tensorrt-rtx":
         return loaded.create_execution_context()
     config = loaded.create_runtime_config()
-    # Kernels for these shapes are compiled now: a CUDA graph would keep the slower
-    # ones that otherwise stand in until then.
+    # Compile the kernels for these shapes now: otherwise a CUDA graph would keep slower
+    # ones that are used until then.
     strategies = trt.DynamicShapesKernelSpecializationStrategy
     config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
     return loaded.create_execution_context(config)
@@ -379,7 +379,7 @@ def _tensor_names(
 ) -> tuple[list[str], list[str]]:
     """Names of inputs and outputs in the graph's order.
 
-    Torch-TensorRT has names of its own, in that order.
+    Torch-TensorRT gives them other names, in the same order.
     """
     tensors = [loaded.get_tensor_name(i) for i in range(loaded.num_io_tensors)]
     modes = {t: loaded.get_tensor_mode(t) for t in tensors}
@@ -400,10 +400,10 @@ def _short_of_memory(request: StepRequest) -> DeviceMemoryError:
 
 
 class _TimingCache:
-    """Measured times of kernels on one GPU: the next engine is built sooner."""
+    """Measured times of kernels on one GPU, which make the next build faster."""
 
     def __init__(self, config: Any, flavor: str) -> None:
-        """Give the builder what is known; one of another driver is begun anew."""
+        """Give the builder the cache; one of another driver is discarded."""
         words = " ".join((runtime(flavor), *_gpu(flavor))).split()
         self._path = default_folder() / f"{'-'.join(words)}.timing"
         known = self._path.read_bytes() if self._path.is_file() else b""
@@ -412,7 +412,7 @@ class _TimingCache:
             config.set_timing_cache(config.create_timing_cache(b""), False)
 
     def keep(self, config: Any) -> None:
-        """Write what the build has added; an engine is not lost for it."""
+        """Write what the build has added; failing to do so costs no engine."""
         cache = config.get_timing_cache()
         try:
             if cache is not None:

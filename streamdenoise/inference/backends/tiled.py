@@ -1,4 +1,4 @@
-"""Large pictures through a small engine, tile by tile."""
+"""Runs large frames through a small engine, tile by tile."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from streamdenoise.inference.backends.host_state import HostState
 from streamdenoise.inference.step_request import StepRequest
 
 OVERLAP = 96
-"""Pixels that a tile sees beyond what it writes: no step of the network sees further,
-so the result is that of the whole picture."""
+"""Pixels that a tile sees beyond the area it writes: the network sees no further, so
+the result is that of the whole frame."""
 
 
 class TiledBackend(HostState):
-    """Holds the state of the whole picture; each tile's engine borrows its part."""
+    """Holds the state of the whole frame, and lends each tile its part."""
 
     def __init__(self, request: StepRequest, engine: Backend, tile: "Tile") -> None:
-        """Cut the picture up.
+        """Divide the frame into tiles.
 
         Args:
-            request: of the whole picture.
-            engine: for pictures of the tile's size, which this closes.
+            request: for the whole frame.
+            engine: for frames of the tile's size; `close` closes it.
             tile: see `tile_for`.
         """
         self._engine = engine
@@ -67,7 +67,7 @@ class TiledBackend(HostState):
         return _scaled(window, self._scale(array))
 
     def _scale(self, array: np.ndarray) -> int:
-        """By how much ``(h, w, ...)`` is smaller than luma."""
+        """Factor by which ``(h, w, ...)`` is smaller than luma."""
         return self._size[0] // array.shape[0]
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class TiledBackend(HostState):
 
 
 Tile = tuple[int, int]
-"""Height and width of the engine of a tile, in pixels."""
+"""Height and width of a tile, in pixels."""
 
 
 class _Span:
@@ -90,10 +90,10 @@ class _Span:
 
 
 def tile_for(height: int, width: int, tile: int) -> Tile:
-    """Size of the tiles of a picture: no side longer than `tile`, nor than its own.
+    """Size of the tiles of a frame: no side longer than `tile`, nor than the frame's.
 
     Raises:
-        ValueError: the tile has no middle.
+        ValueError: the tile is too small, or no multiple of 8.
     """
     if tile <= 2 * OVERLAP or tile % 8:
         raise ValueError(
@@ -104,7 +104,7 @@ def tile_for(height: int, width: int, tile: int) -> Tile:
 
 
 def _spans(length: int, tile: int) -> list[_Span]:
-    """Tiles of one size that cover a side; each writes up to the middle of overlaps."""
+    """Tiles of one size that cover a side; each writes to the middle of overlaps."""
     if tile == length:
         return [_Span(0, length, 0, length)]
     step = tile - 2 * OVERLAP

@@ -1,6 +1,6 @@
-"""A step whose buffers and state live on a PyTorch device.
+"""A step whose buffers and state are on a PyTorch device.
 
-What computes it is a function of device tensors: a PyTorch module (`eager`), or a
+It is computed by a function of device tensors: a PyTorch module (`eager`), or a
 TensorRT engine (`tensorrt`) that works on the same memory.
 """
 
@@ -20,24 +20,24 @@ from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.network.warp import warp_channels_last
 
 budget_log = logging.getLogger("streamdenoise.budget")
-"""What is taken of a GPU's memory; shown without being asked for."""
+"""Reports the use of GPU memory; shown by default."""
 
 Launch = Callable[[Sequence[Tensor], Sequence[Tensor]], None]
 """Fills the outputs of the deployed graph from its inputs, on the current stream."""
 
 _WARM_UPS = 3
-"""Launches before a CUDA graph is captured, as PyTorch's manual asks for."""
+"""Launches before a CUDA graph is captured, as PyTorch's manual requires."""
 
 
 class TorchDeviceBackend:
-    """One or more streams of a size; two sets of state are written in turn.
+    """One or more streams of one size; two sets of state are written in turn.
 
     On CUDA, samples go up and come down through pinned memory as integers, packing and
-    casts run on the device, and each of the two directions of the step is one CUDA
-    graph. The calls do not overlap: the motion in the next frame is looked for in the
+    casts run on the device, and a step is one of two CUDA graphs, one for each set of
+    state. Calls do not overlap: the motion in the next frame is estimated from the
     result of this one.
 
-    As a `Backend` it is its first stream; `lane` gives each of them.
+    As a `Backend` it is its first stream; `lane` returns any of them.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class TorchDeviceBackend:
         device: str,
         state_dtypes: Sequence[torch.dtype],
     ) -> None:
-        """Make room on the device and capture the step.
+        """Allocate buffers on the device and capture the step.
 
         Args:
-            request: what for; its `streams` are the batch.
+            request: see `StepRequest`; its `streams` are the batch.
             launch: computes the step.
             device: ``cpu`` or ``cuda``.
-            state_dtypes: of each tensor of the state.
+            state_dtypes: dtype of each tensor of the state.
 
         Raises:
             DeviceMemoryError: there is not enough memory.
@@ -63,14 +63,14 @@ class TorchDeviceBackend:
         self._device = torch.device(device)
         self._launch: Launch | None = launch
         self._names = request.artifact.state_names
-        # PyTorch does little with 16 unsigned bits; ten bits fit the signed ones.
+        # PyTorch has few operations on uint16; ten bits fit int16.
         samples = torch.uint8 if request.depth == 8 else torch.int16
         streams = request.streams
         shapes = [(streams, *shape[1:]) for shape in request.state_shapes]
         sizes = layout_shapes(request.artifact.layout, request.height, request.width)
         is_cuda = self._device.type == "cuda"
         if is_cuda:
-            _tell_budget(request, shapes, state_dtypes)
+            _log_budget(request, shapes, state_dtypes)
         with _memory_errors(request), self._device:
             self._pixels = torch.zeros(shapes[0])
             self._clean = torch.zeros(shapes[0])
@@ -98,7 +98,7 @@ class TorchDeviceBackend:
             lane.reset()
 
     def lane(self, index: int) -> "Lane":
-        """One stream."""
+        """One of the streams."""
         return self._lanes[index]
 
     @torch.inference_mode()
@@ -108,14 +108,13 @@ class TorchDeviceBackend:
         """Denoise a frame of some streams in one call; the others stay as they are.
 
         Args:
-            inputs: stream -> what it gives.
+            inputs: stream -> its input.
 
         Returns:
             Stream -> see `Backend.step`.
         """
         for index, given in inputs.items():
-            told = torch.from_numpy(given.sigma.astype(np.float32))
-            self._sigma[index].copy_(told)
+            self._sigma[index].copy_(torch.from_numpy(given.sigma.astype(np.float32)))
             self._strength[index].fill_(given.strength)
             for plane, host in zip(given.planes, self._host, strict=True):
                 # Copied by numpy: PyTorch warns of arrays that cannot be written.
@@ -147,13 +146,13 @@ class TorchDeviceBackend:
         }
 
     def _run(self, current: int) -> None:
-        """Planes to planes, reading the current set of state and writing the other."""
+        """Run a step on the planes; reads one set of state and writes the other."""
         assert self._launch is not None
         for plane, block in zip(self._planes, _blocks(self._pixels), strict=True):
             block.copy_(_by_block(plane, block.shape[-1]))
-        told = (self._pixels, self._peak, self._sigma, self._strength)
+        inputs = (self._pixels, self._peak, self._sigma, self._strength)
         self._launch(
-            (*told, *self._sets[current]), (self._clean, *self._sets[1 - current])
+            (*inputs, *self._sets[current]), (self._clean, *self._sets[1 - current])
         )
         for plane, block in zip(self._planes, _blocks(self._clean), strict=True):
             _by_block(plane, block.shape[-1]).copy_(block)
@@ -169,7 +168,7 @@ class TorchDeviceBackend:
         torch.cuda.current_stream(self._device).wait_stream(stream)
         for current in (0, 1):
             graph = torch.cuda.CUDAGraph()
-            # Other threads may be at work on the device meanwhile.
+            # Other threads may be using the device meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._run(current)
             graphs.append(graph)
@@ -231,13 +230,13 @@ class Lane:
         held = self._batch.held(self._index)
         device = held["fused"].device
         vectors = torch.from_numpy(flow).to(device).permute(2, 0, 1)[None]
-        # A picture would be blurred a little every time by less than cubics.
+        # Less than cubic interpolation would blur the image a little every time.
         for block in _blocks(held.pop("fused")):
             plane = _plane_of(block)[..., None]
             moved = warp_channels_last(plane, vectors, "bicubic")
             block.copy_(_by_block(moved[..., 0], block.shape[-1]))
         for name, part in held.items():
-            # What comes in at the edges counts as never seen.
+            # Content that enters at the edges counts as never seen.
             padding = "zeros" if name == "frames" else "border"
             part.copy_(warp_channels_last(part.float(), vectors, "bilinear", padding))
 
@@ -261,11 +260,11 @@ class Lane:
             part.copy_(torch.from_numpy(array))
 
     def close(self) -> None:
-        """Nothing of its own to free."""
+        """Do nothing: the batch owns the memory."""
 
 
 def _blocks(pixels: Tensor) -> Iterator[Tensor]:
-    """The part of each plane: views ``(N, h, w, side, side)`` of ``(N, h, w, C)``."""
+    """The blocks of each plane: views ``(N, h, w, side, side)`` of ``(N, h, w, C)``."""
     _, height, width, channels = pixels.shape
     first = 0
     for plane in plane_shapes_of(np.empty((height, width, channels), np.uint8)):
@@ -293,11 +292,11 @@ def buffer_bytes(
     shapes: Sequence[tuple[int, ...]],
     dtypes: Sequence[torch.dtype],
 ) -> int:
-    """Device memory of the pictures and of both sets of state, in bytes.
+    """Device memory of the pixels and of both sets of state, in bytes.
 
     Args:
-        request: what for.
-        shapes: of the state, of all streams.
+        request: see `StepRequest`.
+        shapes: of the state of all streams.
         dtypes: of the state.
     """
     pairs = zip(shapes, dtypes, strict=True)
@@ -307,15 +306,15 @@ def buffer_bytes(
     return 2 * state + 2 * 4 * pixels + pixels * (1 if request.depth == 8 else 2)
 
 
-def _tell_budget(
+def _log_budget(
     request: StepRequest,
     shapes: Sequence[tuple[int, ...]],
     dtypes: Sequence[torch.dtype],
 ) -> None:
     free, total = torch.cuda.mem_get_info()
     budget_log.info(
-        "%s: pictures and state of %d x %dx%d take %.0f MiB of GPU memory, beside the "
-        "network's own; %.0f of %.0f MiB are free",
+        "%s: pixels and state of %d x %dx%d take %.0f MiB of GPU memory, besides that "
+        "of the network; %.0f of %.0f MiB are free",
         request.backend,
         request.streams,
         request.width,
@@ -328,7 +327,7 @@ def _tell_budget(
 
 @contextmanager
 def _memory_errors(request: StepRequest) -> Iterator[None]:
-    """Tell what did not fit, in place of the runtime's error."""
+    """Raise an error that says what did not fit, instead of the runtime's."""
     try:
         yield
     except torch.OutOfMemoryError as exc:

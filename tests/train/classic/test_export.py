@@ -12,9 +12,13 @@ import onnxruntime
 import pytest
 import torch
 
-from streamdenoise.denoisers.picture import PictureDenoiser
+from streamdenoise.denoisers.image import ImageDenoiser
+from streamdenoise.denoisers.load import load_denoiser
+from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.inference.artifact import Artifact, open_artifact
+from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.engine_loader import EngineLoader
 from tests.conftest import Clip
 from tests.support.command import run
 from tests.train.classic.material import checkpoint, imread
@@ -62,7 +66,9 @@ def test_an_exported_model_computes_the_same_as_the_network(
     net, _, _ = load_network(manifest.with_suffix(".safetensors"))
     with torch.inference_mode():
         expected = net(stacked(list(frame.planes)), torch.full((1, 1, 1, 1), 0.1))
-    with PictureDenoiser.load(str(manifest), sigma=25.5, threads=1) as denoiser:
+    with load_denoiser(
+        DenoiseConfig(model=str(manifest), sigma=25.5, threads=1)
+    ) as denoiser:
         (clean,) = denoiser.process(frame)
     difference = 255 * expected[0].clamp(0, 1).permute(1, 2, 0).numpy()
     assert np.abs(difference - clean.planes[0]).max() <= 0.51
@@ -108,7 +114,7 @@ def test_the_command_denoises_images_with_a_gray_network(
     assert result.exit_code == 0, result.output
     assert f"exporting {path}" in result.stderr
     assert "note: mine works on gray: color was converted to gray" in result.stderr
-    assert "note: mine is told no noise level: --sigma is ignored" in result.stderr
+    assert "note: mine takes no noise level: --sigma is ignored" in result.stderr
     result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
     assert result.exit_code == 0, result.output
     assert "exporting" not in result.stderr
@@ -158,12 +164,18 @@ def test_the_command_denoises_video_with_a_color_network(
 def test_frames_use_the_engine_that_was_prepared(
     exported: Exported, pix_fmt: str, channels: int
 ) -> None:
-    manifest = exported("resnet", channels)
-    with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
+    sizes: list[tuple[int, int, int]] = []
+
+    class Noted(EngineLoader):
+        def load(self, height: int, width: int, depth: int) -> Backend:
+            sizes.append((height, width, depth))
+            return super().load(height, width, depth)
+
+    artifact = open_artifact(str(exported("resnet", channels)))
+    with ImageDenoiser(artifact, Noted(artifact, threads=1)) as denoiser:
         denoiser.prepare(64, 48, pix_fmt)
-        prepared = denoiser._engine
         (clean,) = denoiser.process(noise_frame(pix_fmt))
-        assert denoiser._engine is prepared is not None
+        assert len(sizes) == 1
         # These networks have no INT8 version, which is no reason for a note.
         assert not any("openvino" in note for note in denoiser.backend_notes)
     assert (clean.pix_fmt, clean.width, clean.height) == (pix_fmt, 64, 48)
@@ -176,7 +188,7 @@ def test_a_network_may_return_black(tmp_path: Path) -> None:
         torch.nn.init.zeros_(parameter)
     save_network(tmp_path / "dark.safetensors", net, spec, {})
     manifest = export_network(tmp_path / "dark.safetensors", tmp_path)
-    with PictureDenoiser.load(str(manifest), threads=1) as denoiser:
+    with load_denoiser(DenoiseConfig(model=str(manifest), threads=1)) as denoiser:
         (clean,) = denoiser.process(noise_frame("gray"))
     assert not clean.planes[0].any()
 
@@ -191,7 +203,7 @@ def test_a_gray_network_gets_the_noise_level_of_luma(
     exported: Exported, pix_fmt: str, factor: float
 ) -> None:
     model = str(exported("unet", 1))
-    with PictureDenoiser.load(model, sigma=40.0, threads=1) as denoiser:
+    with load_denoiser(DenoiseConfig(model=model, sigma=40.0, threads=1)) as denoiser:
         denoiser.process(noise_frame(pix_fmt))
         assert denoiser.sigma == pytest.approx(40 * factor, rel=0.01)
 
@@ -206,7 +218,7 @@ def test_gray_networks_get_video_in_full_range(
     step = 1 << (bit_depth(pix_fmt) - 8)
     luma = np.round(step * (16 + image.planes[0] * (219 / 255)))
     planes = (luma.astype(video.planes[0].dtype), *video.planes[1:])
-    with PictureDenoiser.load(model, threads=1) as denoiser:
+    with load_denoiser(DenoiseConfig(model=model, threads=1)) as denoiser:
         (expected,) = denoiser.process(image)
         (clean,) = denoiser.process(video.with_planes(planes))
     difference = clean.planes[0] / step - (16 + expected.planes[0] * (219 / 255))

@@ -1,8 +1,8 @@
-"""A known clip that every engine denoises before it may run.
+"""A known clip that every engine has to denoise correctly before it is used.
 
-Runtimes have delivered black pictures, NaN and other people's weights. So two frames
-that are made by arithmetic go through the engine, and a corner of the result is
-compared with what the checkpoint itself made of them, which `compile` kept.
+Runtimes have been seen to return black images, NaN and results of other weights. So two
+frames made by arithmetic go through the engine, and a corner of the result is compared
+with the FP32 result that `export` stored with the model.
 """
 
 from collections.abc import Sequence
@@ -16,25 +16,25 @@ from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.step_request import StepRequest
 
 SIDE = 256
-"""The reference is of pictures of this size, in pixels."""
+"""Side of the frames of the reference, in pixels."""
 
 _COMPARED = 64
-"""Corner that is compared, in pixels: what lies beyond `SIDE` cannot reach it within
-two frames."""
+"""Side of the compared corner, in pixels: pixels beyond `SIDE` have no influence on it
+within two frames."""
 
 FRAMES = 2
 
 LEAST_PSNR_DB = {"fp32": 60.0, "fp16": 50.0, "int8": 42.0}
-"""By precision; see `engines/README.md` for what sound engines have."""
+"""Least PSNR by precision; sound engines have more, see `docs/engines.md`."""
 
-SIGMA = 0.05
-"""Of the noise in the clip, in all planes, in units of full scale."""
+NOISE_STD = 0.05
+"""Noise of the clip in each plane, in [0, 1]."""
 
 
 def known_frame(
     index: int, shapes: list[tuple[int, int]], peak: int
 ) -> tuple[np.ndarray, ...]:
-    """Waves that move, with noise, in a corner of gray; the same whatever the size.
+    """Moving waves with noise in the corner of a gray frame, the same at any size.
 
     Args:
         index: of the frame.
@@ -52,7 +52,7 @@ def known_frame(
         rows, columns = (axis.astype(np.uint64) for axis in np.indices(corner))
         y, x = rows * float(scale), columns * float(scale) + 2.0 * index
         waves = 0.5 + 0.2 * np.sin(x / 9) * np.cos(y / 13) + 0.15 * np.sin((x + y) / 37)
-        noisy = waves + SIGMA * _normal(rows, columns, 4 * index + number)
+        noisy = waves + NOISE_STD * _normal(rows, columns, 4 * index + number)
         dtype = np.uint8 if peak == 255 else np.uint16
         plane = np.full(shape, peak // 2, dtype)
         plane[: corner[0], : corner[1]] = (noisy * peak).round().clip(0, peak)
@@ -61,14 +61,14 @@ def known_frame(
 
 
 def compared_corners(planes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The part of each plane that the reference is of."""
+    """The part of each plane that is compared with the reference."""
     height = planes[0].shape[0]
     sides = (_COMPARED * plane.shape[0] // height for plane in planes)
     return [p[:side, :side] for p, side in zip(planes, sides, strict=True)]
 
 
 def _normal(rows: np.ndarray, columns: np.ndarray, seed: int) -> np.ndarray:
-    """Noise of variance 1: the sum of bytes of a hash of the place."""
+    """Noise of variance 1: sums of the bytes of a hash of each position."""
     with np.errstate(over="ignore"):
         word = rows * np.uint64(0x9E3779B97F4A7C15) ^ columns * np.uint64(
             0xC2B2AE3D27D4EB4F
@@ -85,24 +85,24 @@ def _normal(rows: np.ndarray, columns: np.ndarray, seed: int) -> np.ndarray:
     return (total - 8 * 127.5) / np.sqrt(8 * (256**2 - 1) / 12)
 
 
-def check_engine(backend: Backend, request: StepRequest) -> float:
-    """Let a fresh engine denoise the known clip; its state is reset afterward.
+def self_test(backend: Backend, request: StepRequest) -> float:
+    """Let a fresh engine denoise the known clip; resets its state afterward.
 
     Args:
         backend: fresh.
-        request: what it was loaded for. A model without a reference is checked for
-            sanity only; the precision decides how alike the pictures must be.
+        request: what it was loaded for. Without a reference in the model, only NaN
+            and black images are found; the precision decides the least PSNR.
 
     Returns:
-        PSNR in dB against the reference, of all planes; infinite where there is none,
-        as for pictures smaller than it.
+        Least PSNR of the planes against the reference, in dB; infinite without a
+        reference, and for frames smaller than it.
 
     Raises:
-        EngineRefusedError: the pictures are wrong; says by how much.
+        EngineRefusedError: the result is wrong; says by how much.
     """
     artifact, peak = request.artifact, request.peak
     shapes = layout_shapes(artifact.layout, request.height, request.width)
-    file = artifact.file("guard")
+    file = artifact.file("self_test")
     reference: list[np.ndarray] | None = None
     if file is not None:
         with np.load(file) as arrays:
@@ -118,9 +118,9 @@ def check_engine(backend: Backend, request: StepRequest) -> float:
         ]
         if faults:
             raise _refused(backend, f"state {faults[0]} is not finite")
-        # A network that has learned little may make it black itself.
+        # A network that has learned little may return black itself.
         if not planes[0].any() and (reference is None or reference[0].any()):
-            raise _refused(backend, "the picture is black")
+            raise _refused(backend, "the image is black")
         if reference is None or not is_comparable:
             continue
         corners = compared_corners(planes)
@@ -131,7 +131,7 @@ def check_engine(backend: Backend, request: StepRequest) -> float:
     if worst < least:
         raise _refused(
             backend,
-            f"its pictures have {worst:.1f} dB against the model's own, "
+            f"its result has {worst:.1f} dB against the model's own, "
             f"{request.precision} should have {least:.0f}",
         )
     backend.reset()
@@ -140,13 +140,13 @@ def check_engine(backend: Backend, request: StepRequest) -> float:
 
 def _refused(backend: Backend, fault: str) -> EngineRefusedError:
     return EngineRefusedError(
-        f"{backend.name} is refused: {fault} on the known clip; choose another "
-        "--backend, and `streamdenoise engines prune --all` lets engines be built again"
+        f"{backend.name} failed the self-test: {fault}; choose another --backend, or "
+        "run `streamdenoise engines prune --all` to build engines again"
     )
 
 
 def _step(
     backend: Backend, t: int, shapes: list[tuple[int, int]], peak: int
 ) -> tuple[np.ndarray, ...]:
-    sigma = np.full(1 if len(shapes) == 1 else 3, SIGMA, np.float32)
+    sigma = np.full(1 if len(shapes) == 1 else 3, NOISE_STD, np.float32)
     return backend.step(known_frame(t, shapes, peak), sigma)

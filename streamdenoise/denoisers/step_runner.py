@@ -1,0 +1,152 @@
+"""Runs a model's step on the planes of frames of any size."""
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from streamdenoise.contexts import Closing
+from streamdenoise.imaging.blocks import layout_shapes
+from streamdenoise.imaging.motion import MotionFollower
+from streamdenoise.inference.artifact import Artifact
+from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.engine_loader import Loader
+
+log = logging.getLogger(__name__)
+
+
+class Step(Protocol):
+    """What a denoiser runs on the planes of each frame."""
+
+    loss_db: float
+    """PSNR that this costs compared with the model at full size, in dB."""
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend in use; empty before the first frame."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why other backends do not run."""
+        ...
+
+    def run(
+        self,
+        planes: Sequence[np.ndarray],
+        noise_std: np.ndarray,
+        strength: float,
+        depth: int,
+    ) -> tuple[np.ndarray, ...]:
+        """Denoise the planes of one frame, and advance the state; see `Backend.step`.
+
+        Args:
+            planes: of the model's layout, ``uint8`` or ``uint16``, at any size.
+            noise_std: ``(P,)`` float32 noise std of each plane in [0, 1].
+            strength: factor on the level that the model works with.
+            depth: bits per sample, 8 or 10.
+
+        Returns:
+            New planes of the same shapes and dtype.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget past frames."""
+        ...
+
+    def close(self) -> None:
+        """Free the engine; may be called again."""
+        ...
+
+
+class StepRunner(Closing):
+    """Pads, follows motion, runs the engine and crops; a `Step`."""
+
+    loss_db = 0.0
+
+    def __init__(self, artifact: Artifact, loader: Loader) -> None:
+        """Nothing is loaded before the first frame.
+
+        Args:
+            artifact: the model.
+            loader: supplies engines for it.
+        """
+        self.backend = ""
+        self._artifact = artifact
+        self._loader = loader
+        self._engine: Backend | None = None
+        self._size: tuple[int, int, int] | None = None
+        self._motion = MotionFollower()
+        self._is_fresh = True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `Step`."""
+        return self._loader.notes
+
+    def run(
+        self,
+        planes: Sequence[np.ndarray],
+        noise_std: np.ndarray,
+        strength: float,
+        depth: int,
+    ) -> tuple[np.ndarray, ...]:
+        """See `Step`."""
+        multiple = self._artifact.multiple
+        height, width = (-(-n // multiple) * multiple for n in planes[0].shape)
+        engine = self._engine_for(height, width, depth)
+        shapes = layout_shapes(self._artifact.layout, height, width)
+        padded = [_pad(p, *shape) for p, shape in zip(planes, shapes, strict=True)]
+        self._is_fresh = False
+        if not self._artifact.state_names:
+            cleaned = engine.step(padded, noise_std, strength)
+        else:
+            flow = self._motion.flow(padded, (1 << depth) - 1)
+            if flow is not None:
+                engine.warp(flow)
+            cleaned = engine.step(padded, noise_std, strength)
+            self._motion.remember(cleaned)
+        return tuple(
+            np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])
+            for clean, plane in zip(cleaned, planes, strict=True)
+        )
+
+    def reset(self) -> None:
+        """See `Step`."""
+        if self._engine is not None and not self._is_fresh:
+            self._engine.reset()
+        self._motion.reset()
+        self._is_fresh = True
+
+    def close(self) -> None:
+        """See `Step`."""
+        self._loader.close()
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
+        self._motion = MotionFollower()
+        self._is_fresh = True
+
+    def _engine_for(self, height: int, width: int, depth: int) -> Backend:
+        """The engine for a size, or a better one that has become ready."""
+        size = (height, width, depth)
+        if self._engine is None or size != self._size:
+            self.close()
+            self._engine = self._loader.load(height, width, depth)
+            self._size = size
+        elif (better := self._loader.better()) is not None:
+            log.warning("%s takes over from %s", better.name, self._engine.name)
+            better.set_state(self._engine.state())
+            self._engine.close()
+            self._engine = better
+        self.backend = self._engine.name
+        return self._engine
+
+
+def _pad(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    if plane.shape == (height, width):
+        return plane
+    missing = ((0, height - plane.shape[0]), (0, width - plane.shape[1]))
+    return np.pad(plane, missing, mode="edge")
