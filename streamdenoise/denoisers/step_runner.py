@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Step(Protocol):
-    """What a denoiser runs on the planes of each frame."""
+    """Denoises the planes of one frame after the other."""
 
     loss_db: float
     """PSNR that this costs compared with the model at full size, in dB."""

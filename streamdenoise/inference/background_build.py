@@ -16,8 +16,7 @@ PROGRAM = (sys.executable, "-m", "streamdenoise")
 """Runs the command line, which builds the engine."""
 
 _PATIENCE_S = 2.0
-"""How long a build may take to end by itself; the store survives a build that is
-killed."""
+"""Time in seconds that a build has to end by itself, before it is killed."""
 
 
 class BackgroundBuild(Thread):

@@ -134,7 +134,7 @@ class EngineLoader:
             if self._streams is not None and not entry.takes_batches:
                 continue
             if not self._artifact.has(entry.needs):
-                continue  # by the choice of whoever exported it: not worth a note
+                continue  # it was exported without this file: not worth a note
             request = self._request(name, height, width, depth)
             try:
                 engine = self._load(request, may_build=self._wait)

@@ -1,4 +1,4 @@
-"""What an engine was built from and for."""
+"""Identity of an engine: what it was built from and for."""
 
 import hashlib
 import re
@@ -34,7 +34,7 @@ class EngineSpec:
     streams: int = 1
     """Number of streams that one call advances."""
     portable: tuple[str, ...] = ()
-    """What the engine does not depend on: ``runtime``, ``device``, or ``size`` if it
+    """Properties that need not match: ``runtime``, ``device``, or ``size`` if it
     takes all sizes up to its own."""
 
     @property

@@ -81,7 +81,7 @@ def load_backend(
 
 
 def refuse_engine(request: StepRequest, store: EngineStore, reason: str) -> None:
-    """Remember that a new engine is no good either, so that it is not built again.
+    """Remember that a new engine failed the self-test too, so as not to build it again.
 
     Args:
         request: see `StepRequest`.
