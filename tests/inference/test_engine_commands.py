@@ -73,8 +73,8 @@ def test_the_commands_accept_any_manifest(store: EngineStore, spec: str) -> None
         f'{{"manifest_version": 1, "spec": {spec}}}'
     )
     (store.folder / "b.engine.json").write_text("[]")
-    for command, code in (("list", 0), ("verify", 1), ("prune", 0)):
-        done = run("engines", command)
+    for word, code in (("list", 0), ("verify", 1), ("prune", 0)):
+        done = run("engines", word)
         assert done.exit_code == code, done.output
         assert done.stdout.count("\n") >= 2
     assert not store.engines()
