@@ -80,9 +80,9 @@ def _outdated(stored: StoredEngine) -> str:
     if spec is None:
         return ""
     if spec.backend not in BACKENDS:
-        return f"there is no backend {spec.backend} any more"
+        return f"the backend {spec.backend} no longer exists"
     if not BACKENDS[spec.backend].needs_engine:
-        return f"{spec.backend} uses no engines any more"
+        return f"{spec.backend} no longer uses engines"
     present = _installed(spec.runtime)
     if present and not spec.runs_on(present):
         return f"it was built by {spec.runtime}, but {present} is installed"
@@ -108,6 +108,6 @@ def _remark(stored: StoredEngine) -> str:
     if open_artifact(spec.model).digest(needs) == spec.weights_sha256:
         return "ok"
     return (
-        f"ok, of other weights than those that {spec.model} has here; unless it is of "
+        f"ok, but its weights differ from those of {spec.model}; unless it belongs to "
         "a model of yours, delete it with `streamdenoise engines prune --all`"
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class TrainGroup(PanelGroup):
     """`train RECIPE`, beside `train classic`, which is only made when it is needed.
 
-    Its options are declared in the training code, which may be missing.
+    Its options are declared in the training code, which other commands do not import.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -82,9 +82,6 @@ class DenoiseConfig:
             metavar="SIDE",
         ),
     ] = None
-    wait_for_engine: bool = True
-    """Build a missing engine before the first frame, instead of using another backend
-    meanwhile."""
 
     def __post_init__(self) -> None:
         if isinstance(self.sigma, str):

@@ -15,11 +15,9 @@ import av
 import av.error
 import pytest
 
-from streamdenoise.errors import (
-    ConfigError,
-    mask_credentials,
-)
+from streamdenoise.errors import ConfigError
 from streamdenoise.io.url import Credentials, StreamURL
+from streamdenoise.masking import mask_credentials
 
 pytestmark = pytest.mark.usefixtures("nothing_known")
 

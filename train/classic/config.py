@@ -128,8 +128,7 @@ class ClassicConfig:
     data: Annotated[
         str,
         Option(
-            "mnist (in data/mnist), an IDX file, or a folder of images.",
-            Panel.INPUT,
+            "mnist (in data/mnist), an IDX file, or a folder of images.", Panel.INPUT
         ),
     ] = "mnist"
     """See `train.classic.data.read_images`."""
@@ -215,8 +214,7 @@ class ClassicConfig:
         ),
     ] = 0
     crop: Annotated[
-        int,
-        Option("Training crop size in pixels; 0 uses whole images.", Panel.INPUT),
+        int, Option("Training crop size in pixels; 0 uses whole images.", Panel.INPUT)
     ] = 64
     crops: Annotated[
         int, Option("Crops of each photograph in an epoch.", Panel.INPUT)
