@@ -1,18 +1,27 @@
-"""Clips that tests share, made on the spot; and no thread may stay behind."""
+"""Fixtures that tests share; no test may leave a thread behind."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING
+
+from tests.support.clips import (
+    HEIGHT,
+    WIDTH,
+    Clip,
+    moving_gradient,
+    tag_bt709,
+    video_frame,
+    write_clip,
+)
+from tests.support.skips import skip_or_fail, skip_or_fail_without_cuda
 
 # Before OpenCV, whose X11 libraries PyAV's grabbing of the screen does not survive.
 # Machines for training and engines have no PyAV: what needs it fails there, alone.
@@ -24,11 +33,11 @@ import cv2
 import numpy as np
 import pytest
 
+if TYPE_CHECKING:
+    from av.container.core import Chapter
+    from av.stream import Stream
+
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
-
-WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
-RATE = Fraction(30000, 1001)
-
 
 REPORT = "report"
 """Name of the property of a test with text that is shown after the run."""
@@ -74,86 +83,6 @@ def no_thread_outlives_the_test() -> Iterator[None]:
     left = [each.name for each in set(threading.enumerate()) - before]
     if left:
         pytest.fail(f"threads outlive the test: {', '.join(sorted(left))}")
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A file on disk and what was put into it."""
-
-    path: Path
-    frames: tuple[tuple[np.ndarray, ...], ...]
-    """Planes of each frame, as they went into the encoder."""
-    pts: tuple[int, ...]
-    time_base: Fraction
-
-
-def moving_gradient(
-    width: int, height: int, index: int, depth: int = 8
-) -> tuple[np.ndarray, ...]:
-    """Planes of a slanted gradient that moves two pixels a frame; large ones wrap."""
-    x = np.arange(width) + 2 * index
-    luma = (16 << (depth - 8)) + (x[None] + np.arange(height)[:, None]) * (
-        1 << (depth - 8)
-    )
-    half = ((height + 1) // 2, (width + 1) // 2)
-    middle = 128 << (depth - 8)
-    dtype = np.uint8 if depth == 8 else np.uint16
-    u = np.full(half, middle - 20 + index)
-    v = np.full(half, middle + 20 - index)
-    return tuple((plane % (1 << depth)).astype(dtype) for plane in (luma, u, v))
-
-
-def picture_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:
-    """`planes` as an FFmpeg frame, filled byte by byte."""
-    height, width = planes[0].shape[:2]
-    frame = av.VideoFrame(width, height, pix_fmt)
-    for plane, array in zip(frame.planes, planes, strict=True):
-        rows = np.zeros((array.shape[0], plane.line_size), np.uint8)
-        data = np.ascontiguousarray(array).view(np.uint8).reshape(array.shape[0], -1)
-        rows[:, : data.shape[1]] = data
-        plane.update(rows)
-    return frame
-
-
-def write_clip(
-    path: Path,
-    *,
-    width: int = WIDTH,
-    height: int = HEIGHT,
-    num_frames: int = NUM_FRAMES,
-    pix_fmt: str = "yuv420p",
-    codec: str = "ffv1",
-    time_base: Fraction = Fraction(1, 1000),
-    pts: Callable[[int], int] | None = None,
-    prepare: Callable[[av.VideoStream], None] | None = None,
-) -> Clip:
-    """Encode a moving gradient; `pts` maps frame numbers to ticks of `time_base`."""
-    depth = 10 if pix_fmt.endswith("10le") else 8
-    stamps = pts or (lambda index: round(index / RATE / time_base))
-    frames = []
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-        stream.codec_context.time_base = stream.time_base = time_base
-        if prepare is not None:
-            prepare(stream)
-        for index in range(num_frames):
-            planes = moving_gradient(width, height, index, depth)
-            if pix_fmt.startswith("gray"):
-                planes = planes[:1]
-            picture = picture_of(planes, pix_fmt)
-            picture.pts, picture.time_base = stamps(index), time_base
-            container.mux(stream.encode(picture))
-            frames.append(planes)
-        container.mux(stream.encode(None))
-    return Clip(path, tuple(frames), tuple(map(stamps, range(num_frames))), time_base)
-
-
-def tag_bt709(stream: av.VideoStream) -> None:
-    """BT.709 in limited range: tags that the size of a small clip would not suggest."""
-    context = stream.codec_context
-    context.colorspace, context.color_range = 1, 1
-    context.color_primaries, context.color_trc = 1, 1
 
 
 @pytest.fixture(scope="session")
@@ -225,9 +154,9 @@ def rich_clip(clips: Path) -> Clip:
         rng = np.random.default_rng(7)
         for index in range(num_frames):
             planes = moving_gradient(WIDTH, HEIGHT, index)
-            picture = picture_of(planes, "yuv420p")
-            picture.pts, picture.time_base = index * 40, time_base
-            container.mux(video.encode(picture))
+            frame = video_frame(planes, "yuv420p")
+            frame.pts, frame.time_base = index * 40, time_base
+            container.mux(video.encode(frame))
             noise = rng.uniform(-0.3, 0.3, (2, 1920)).astype(np.float32)
             sound = av.AudioFrame.from_ndarray(noise, "fltp", "stereo")
             sound.sample_rate = 48000
@@ -242,7 +171,7 @@ def rich_clip(clips: Path) -> Clip:
     return Clip(path, tuple(frames), tuple(stamps), time_base)
 
 
-def _chapter(number: int, start: int, end: int, title: str) -> dict:
+def _chapter(number: int, start: int, end: int, title: str) -> Chapter:
     return {
         "id": number,
         "start": start,
@@ -252,22 +181,12 @@ def _chapter(number: int, start: int, end: int, title: str) -> dict:
     }
 
 
-def _subtitle(stream: av.stream.Stream, text: str, pts: int) -> av.Packet:
+def _subtitle(stream: Stream, text: str, pts: int) -> av.Packet:
     packet = av.Packet(text.encode())
     packet.pts = packet.dts = pts
     packet.duration, packet.time_base = 400, Fraction(1, 1000)
     packet.stream = stream
     return packet
-
-
-def skip_or_fail(what: str, reason: str) -> NoReturn:
-    """End a test that needs `what`, which is not here.
-
-    It fails where ``STREAMDENOISE_REQUIRE``, a list with commas, has that word.
-    """
-    if what in os.environ.get("STREAMDENOISE_REQUIRE", "").split(","):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(params=["PATH", "imageio-ffmpeg"])
@@ -288,16 +207,6 @@ def srt_through(
         skip_or_fail("ffmpeg", f"there is no ffmpeg with srt from {request.param}")
     yield
     ffmpeg_with.cache_clear()
-
-
-def skip_or_fail_without_cuda(what: str) -> None:
-    """The same where PyTorch, which holds the buffers of `what`, can use no GPU."""
-    try:
-        import torch
-    except ImportError as exc:
-        skip_or_fail(what, f"PyTorch is not installed: {exc}")
-    if not torch.cuda.is_available():
-        skip_or_fail(what, "PyTorch finds no NVIDIA GPU")
 
 
 @pytest.fixture(scope="session")
@@ -336,34 +245,3 @@ def data(tmp_path: Path) -> Path:
         cv2.imwrite(str(tmp_path / "stills" / name), picture)
     (tmp_path / "stills" / "broken.png").write_bytes(b"no image")
     return tmp_path
-
-
-def training_toml(
-    data: Path, run: str, keys: str = "", stage: str = "", steps: int = 1
-) -> Path:
-    """A recipe for a tiny network, with more keys and keys of its one stage."""
-    path = data / f"{run}.toml"
-    path.write_text(
-        f"""
-        data = "{data}"
-        val = "{data / "val"}"
-        run = "{data / "runs" / run}"
-        {keys}
-        [model]
-        name = "tiny"
-        width = 8
-        width_low = 8
-        hidden = 4
-        hidden_low = 4
-        gate = 4
-        [noise]
-        kind = "awgn"
-        [[stages]]
-        steps = {steps}
-        size = 32
-        length = 4
-        batch = 4
-        {stage}
-        """
-    )
-    return path

@@ -15,8 +15,9 @@ if [ "${1:-}" = --fast ]; then
 fi
 
 packages=()
-ldconfig -p | grep -q 'libGL\.so\.1' || packages+=(libgl1)
-ldconfig -p | grep -q 'libglib-2\.0\.so\.0' || packages+=(libglib2.0-0)
+has_library() { "$python" -c "import ctypes; ctypes.CDLL('$1')" 2>/dev/null; }
+has_library libGL.so.1 || packages+=(libgl1)
+has_library libglib-2.0.so.0 || packages+=(libglib2.0-0)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 if [ -z "$fast" ]; then
   echo "Running all tests, in about five minutes on two cores. Left out: GPUs" \

@@ -1,7 +1,7 @@
-"""What works on this machine, and why the rest does not.
+"""The report of `doctor`: what works on this machine, and why the rest does not.
 
-Every check stands alone and never fails the report: what it raises becomes its answer.
-Nothing private is printed: home folders are shortened to ``~``.
+Checks are independent and never fail the report: an exception becomes the finding.
+Nothing private is printed; home folders are shortened to ``~``.
 """
 
 import importlib
@@ -45,7 +45,7 @@ class Check:
 
 
 def report() -> str:
-    """The table: topic, ``ok`` or ``-``, and what was found."""
+    """Format the checks as a table: topic, ``ok`` or ``-``, and finding."""
     checks = run_checks()
     width = max(len(check.topic) for check in checks)
     return "\n".join(
@@ -55,7 +55,7 @@ def report() -> str:
 
 
 def run_checks() -> list[Check]:
-    """Every check, in the order of the report; none raises."""
+    """Run all checks in the order of the report; raises nothing."""
     checks: list[Check] = []
     for probe in (
         *(_system, _cpu, _memory, _packages, _models, _backends, _gpu),
@@ -75,7 +75,7 @@ def _safely(probe: Callable[[], list[Check]]) -> list[Check]:
 
 
 def _private(text: str) -> str:
-    """One line, without credentials or the user's home."""
+    """`text` on one line, without credentials or the user's home folder."""
     text = mask_credentials(" ".join(text.split()))
     home = str(Path.home())
     return text.replace(home, "~") if len(home) > 1 else text
@@ -96,7 +96,7 @@ def _cpu() -> list[Check]:
         _CPU_FLAGS
     )
     fast = any("vnni" in flag or flag in ("amx_int8", "asimddp") for flag in flags)
-    verdict = "8-bit runs fast" if fast else "no 8-bit dot product: INT8 gains less"
+    verdict = "INT8 runs fast" if fast else "no 8-bit dot product: INT8 gains less"
     return [
         Check("cpu", True, f"{cpu_name()}, {cores} cores usable"),
         Check("cpu flags", fast, f"{known}; {verdict}"),
@@ -130,7 +130,7 @@ def _models() -> list[Check]:
     from streamdenoise.inference.artifact import shipped_models
 
     names = shipped_models()
-    return [Check("models", bool(names), ", ".join(names) or "none: install again")]
+    return [Check("models", bool(names), ", ".join(names) or "none: reinstall")]
 
 
 def _backends() -> list[Check]:
@@ -141,7 +141,7 @@ def _backends() -> list[Check]:
 
     names = shipped_models()
     if not names:
-        return [Check("backend", False, "no model to try the backends with")]
+        return [Check("backend", False, "no model to test the backends with")]
     artifact = open_artifact("nano" if "nano" in names else names[0])
     checks = []
     for name in BACKENDS:
@@ -174,7 +174,7 @@ def _video() -> list[Check]:
 def _encoders() -> list[Check]:
     av = importlib.import_module("av")
     known = [name for name in _ENCODERS if name in av.codecs_available]
-    text = f"{', '.join(known)} (hardware ones only with their device)"
+    text = f"{', '.join(known)} (hardware encoders only with their device)"
     return [Check("encoders", "libx264" in known, text)]
 
 
@@ -201,7 +201,7 @@ def _cameras() -> list[Check]:
     closed = [str(d) for d in devices if not os.access(d, os.R_OK | os.W_OK)]
     if closed:
         names += f"; no permission for {', '.join(closed)}: join the group video"
-    missing = "none in /dev/video*; files, RTSP and testsrc: work without"
+    missing = "none in /dev/video*; files, RTSP and testsrc: need none"
     return [Check("cameras", bool(devices) and not closed, names or missing)]
 
 

@@ -1,4 +1,4 @@
-"""The engines of this machine: make one, list them, check them, clear them away."""
+"""Tables of the engines on this machine: list, check and delete them."""
 
 import re
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ _PACKAGES = {
 
 
 def engines_table() -> str:
-    """All engines of the store, one a line, folder by folder."""
+    """List all engines, one on each line, by folder."""
     store = EngineStore()
     found = store.engines()
     lines = []
@@ -52,7 +52,7 @@ def _row(stored: StoredEngine) -> tuple[str, ...]:
 
 
 def verify_engines() -> tuple[str, bool]:
-    """What each engine's state is, and whether one cannot be used any more."""
+    """Check every engine; returns a report and whether any engine is unusable."""
     lines, broken = [], False
     store = EngineStore()
     for stored, fault in store.verify():
@@ -63,10 +63,10 @@ def verify_engines() -> tuple[str, bool]:
 
 
 def prune_engines(everything: bool = False) -> str:
-    """Delete engines that cannot be used any more, or all; says which.
+    """Delete unusable engines, or `everything`; returns a report.
 
-    Those that are named like a shipped model, but of other weights, count as good: they
-    may be of an older version, but also of a model of the user's own.
+    Engines named like a model of the package but of other weights count as usable: they
+    may be outdated, but may also belong to a model of the user's own.
     """
     store = EngineStore()
     deleted = store.prune(lambda stored: everything or bool(_outdated(stored)))
@@ -75,22 +75,22 @@ def prune_engines(everything: bool = False) -> str:
 
 
 def _outdated(stored: StoredEngine) -> str:
-    """Why nothing here would use an engine any more; empty if something may."""
+    """Why an engine can no longer be used; empty if it can."""
     spec = stored.spec
     if spec is None:
         return ""
     if spec.backend not in BACKENDS:
-        return f"there is no backend {spec.backend} any more"
+        return f"the backend {spec.backend} no longer exists"
     if not BACKENDS[spec.backend].needs_engine:
-        return f"{spec.backend} uses no engines any more"
+        return f"{spec.backend} no longer uses engines"
     present = _installed(spec.runtime)
     if present and not spec.runs_on(present):
-        return f"it was built by {spec.runtime}, this is {present}"
+        return f"it was built by {spec.runtime}, but {present} is installed"
     return ""
 
 
 def _installed(runtime: str) -> str:
-    """Name and present version of a runtime, without importing it; empty if unknown."""
+    """Name and installed version of a runtime, found without importing it, or empty."""
     name = runtime.partition(" ")[0]
     try:
         found = re.match(r"\d+(\.\d+)*", version(_PACKAGES[name]))
@@ -100,7 +100,7 @@ def _installed(runtime: str) -> str:
 
 
 def _remark(stored: StoredEngine) -> str:
-    """What there is to say of an engine that can be used."""
+    """Describe the state of a usable engine."""
     spec = stored.spec
     if spec is None or spec.model not in shipped_models():
         return "ok"
@@ -108,6 +108,6 @@ def _remark(stored: StoredEngine) -> str:
     if open_artifact(spec.model).digest(needs) == spec.weights_sha256:
         return "ok"
     return (
-        f"ok, of other weights than those that {spec.model} has here; if it is not of "
-        "a model of yours, `streamdenoise engines prune --all` deletes it"
+        f"ok, but its weights differ from those of {spec.model}; unless it belongs to "
+        "a model of yours, delete it with `streamdenoise engines prune --all`"
     )

@@ -1,4 +1,4 @@
-"""The table of models that come with the package: what they cost and where from."""
+"""The table of models in the package: their cost, quality and origin."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ HEADER = ("model", "layout", "params", "kMAC/px", "noise", "PSNR", "steps", "fil
 
 
 def models_table() -> str:
-    """All shipped models, one a line, and below each its provenance.
+    """List all models in the package, one on each line, then where each is from.
 
     Raises:
-        CheckpointError: a manifest is unreadable.
+        CheckpointError: A manifest is unreadable.
     """
     manifests = [open_artifact(name).manifest for name in shipped_models()]
     if not manifests:

@@ -39,8 +39,6 @@ Quiet = Annotated[
 LogFormat = Annotated[
     _LogFormat,
     typer.Option(
-        help="Log format on stderr.",
-        callback=_log_as,
-        rich_help_panel=Panel.MONITORING,
+        help="Log format on stderr.", callback=_log_as, rich_help_panel=Panel.MONITORING
     ),
 ]

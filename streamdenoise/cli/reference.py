@@ -39,8 +39,9 @@ def _section(context: Any) -> Iterator[str]:
         yield _escaped(" ".join(paragraph.split()))
         yield ""
     yield from _tables(context)
-    for name in getattr(command, "commands", ()):
-        yield from _section(_context(command.get_command(context, name), context))
+    if hasattr(command, "list_commands"):
+        for name in command.list_commands(context):
+            yield from _section(_context(command.get_command(context, name), context))
 
 
 def _tables(context: Any) -> Iterator[str]:

@@ -58,116 +58,128 @@ def _place(parameter: inspect.Parameter) -> int:
     return _PANELS.index(Panel(declared.rich_help_panel))
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """A field of a config: an option, or a config of its own (`option` is None)."""
-
-    name: str
-    kind: Any
-    option: Argument | Option | None
-    default: Any
-    """`MISSING` if the field must be given."""
-
-    @property
-    def is_tuple(self) -> bool:
-        return get_origin(self.kind) is tuple
-
-    def parameter(self) -> inspect.Parameter:
-        """The parameter that typer reads."""
-        assert self.option is not None
-        kind, default = self.kind, self.default
-        if self.option.parse is not None:
-            kind = list[str] if self.option.repeats else str
-            if default is not MISSING and not isinstance(default, str):
-                default = self.option.shown
-        elif self.is_tuple:
-            kind = list[get_args(kind)[0]]
-            default = default if default is MISSING else None
-        if default is None:
-            kind |= None
-        return inspect.Parameter(
-            self.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if default is MISSING else default,
-            annotation=Annotated[kind, self._info()],
-        )
-
-    def value(self, given: Any) -> Any:
-        """The field's value; `MISSING` for its own default.
-
-        Raises:
-            ConfigError: What was given cannot be parsed.
-        """
-        assert self.option is not None
-        if given is None:
-            return MISSING
-        if self.option.parse is None:
-            return tuple(given) if self.is_tuple else given
-        try:
-            return self.option.parse(given)
-        except ConfigError as exc:
-            name = self._flags()[-1] if isinstance(self.option, Option) else ""
-            if name in str(exc):
-                raise
-            raise ConfigError(f"{name}: {exc}") from exc
-
-    def _info(self) -> Any:
-        option = self.option
-        if isinstance(option, Argument):
-            return typer.Argument(
-                help=option.help, metavar=option.metavar, show_default=False
-            )
-        assert option is not None
-        return typer.Option(
-            *self._flags(),
-            help=option.help,
-            metavar=option.metavar,
-            rich_help_panel=option.panel,
-        )
-
-    def _flags(self) -> tuple[str, ...]:
-        assert isinstance(self.option, Option)
-        if self.option.flags:
-            return self.option.flags
-        flag = self.name.replace("_", "-")
-        has_no_form = bool in (self.kind, *get_args(self.kind)) and (
-            self.default is not False
-        )
-        return (f"--{flag}/--no-{flag}" if has_no_form else f"--{flag}",)
+def _parameters(config: type, example: object = None) -> list[inspect.Parameter]:
+    return [
+        parameter
+        for field in _fields(config, example)
+        for parameter in field.parameters()
+    ]
 
 
-def _fields(config: type, example: object) -> Iterator[_Field]:
-    """Options and configs among the fields of `config`; defaults are of `example`."""
+def _build(config: type, values: Mapping[str, Any], example: Any = None) -> Any:
+    """Build a config from the values of its options, or change those of `example`."""
+    chosen = {field.name: field.value(values) for field in _fields(config, example)}
+    given = {name: value for name, value in chosen.items() if value is not MISSING}
+    return config(**given) if example is None else replace(example, **given)
+
+
+def _fields(config: type, example: object) -> "Iterator[_Declared | _Nested]":
+    """The fields of a config that are options, or configs with options.
+
+    Their defaults are the values of `example`, if there is one.
+    """
     hints = get_type_hints(config, include_extras=True)
     for field in fields(config):
-        hint, option = hints[field.name], None
-        if get_origin(hint) is Annotated:
-            hint, option = get_args(hint)
-        elif not is_dataclass(hint):
-            continue
         default = field.default
         if example is not None:
             default = getattr(example, field.name)
         elif field.default_factory is not MISSING:
             default = field.default_factory()
-        yield _Field(field.name, hint, option, default)
+        hint = hints[field.name]
+        if get_origin(hint) is Annotated:
+            kind, option = get_args(hint)
+            yield _Declared(field.name, kind, option, default)
+        elif is_dataclass(hint):
+            yield _Nested(field.name, hint, default)
 
 
-def _parameters(config: type, example: object = None) -> Iterator[inspect.Parameter]:
-    for field in _fields(config, example):
-        if field.option is None:
-            yield from _parameters(field.kind, field.default)
-        else:
-            yield field.parameter()
+@dataclass(frozen=True, slots=True)
+class _Nested:
+    """A field that is a config of its own."""
+
+    name: str
+    config: Any
+    example: object
+
+    def parameters(self) -> list[inspect.Parameter]:
+        return _parameters(self.config, self.example)
+
+    def value(self, values: Mapping[str, Any]) -> Any:
+        return _build(self.config, values, self.example)
 
 
-def _build(config: type, values: Mapping[str, Any], example: Any = None) -> Any:
-    """The config that `values` of its options make."""
-    given = {}
-    for field in _fields(config, example):
-        if field.option is None:
-            given[field.name] = _build(field.kind, values, field.default)
-        else:
-            given[field.name] = field.value(values[field.name])
-    given = {name: value for name, value in given.items() if value is not MISSING}
-    return config(**given) if example is None else replace(example, **given)
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A field that is an option or an argument."""
+
+    name: str
+    kind: Any
+    option: Argument | Option
+    default: Any
+    """`MISSING` if the field must be given."""
+
+    @property
+    def _is_tuple(self) -> bool:
+        return get_origin(self.kind) is tuple
+
+    def parameters(self) -> list[inspect.Parameter]:
+        """The one parameter that typer reads."""
+        kind, default = self.kind, self.default
+        if self.option.parse is not None:
+            kind = list[str] if self.option.repeats else str
+            if default is not MISSING and not isinstance(default, str):
+                default = self.option.shown
+        elif self._is_tuple:
+            kind = list[get_args(kind)[0]]
+            default = default if default is MISSING else None
+        parameter = inspect.Parameter(
+            self.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if default is MISSING else default,
+            annotation=Annotated[kind | None if default is None else kind, self._info],
+        )
+        return [parameter]
+
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """The field's value; `MISSING` leaves its default.
+
+        Raises:
+            ConfigError: The text that was given cannot be parsed.
+        """
+        given = values[self.name]
+        if given is None:
+            return MISSING
+        if self.option.parse is None:
+            return tuple(given) if self._is_tuple else given
+        try:
+            return self.option.parse(given)
+        except ConfigError as exc:
+            name = self._flags[-1] if isinstance(self.option, Option) else ""
+            if name in str(exc):
+                raise
+            raise ConfigError(f"{name}: {exc}") from exc
+
+    @property
+    def _info(self) -> Any:
+        """How typer shows the parameter."""
+        option = self.option
+        if isinstance(option, Argument):
+            return typer.Argument(
+                help=option.help, metavar=option.metavar, show_default=False
+            )
+        return typer.Option(
+            *self._flags,
+            help=option.help,
+            metavar=option.metavar,
+            rich_help_panel=option.panel,
+        )
+
+    @property
+    def _flags(self) -> tuple[str, ...]:
+        if isinstance(self.option, Option) and self.option.flags:
+            return self.option.flags
+        flag = self.name.replace("_", "-")
+        is_flag = bool in (self.kind, *get_args(self.kind))
+        if is_flag and self.default is not False:
+            return (f"--{flag}/--no-{flag}",)
+        return (f"--{flag}",)

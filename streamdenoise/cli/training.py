@@ -1,6 +1,6 @@
 """The commands that train: train RECIPE, train classic."""
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,23 +14,33 @@ from streamdenoise.cli.training_code import training_module
 
 if TYPE_CHECKING:
     from train.classic.config import ClassicConfig
-else:
-    ClassicConfig = training_module("classic.config").ClassicConfig
 
 
-class RecipeOrCommand(PanelGroup):
-    """`train RECIPE`, beside `train` with a command of its own."""
+class TrainGroup(PanelGroup):
+    """`train RECIPE`, beside `train classic`, which is only made when it is needed.
+
+    Its options are declared in the training code, which other commands do not import.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        names = self.list_commands(ctx)
+        if args and args[0] not in names and not args[0].startswith("-"):
             args = ["recipe", *args]
         return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), "classic"]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name == "classic":
+            return _classic_command()
+        return super().get_command(ctx, cmd_name)
 
 
 train_app = typer.Typer(
     name="train",
-    cls=RecipeOrCommand,
-    help="Train a model: `train RECIPE.toml`, or `train classic NAME`.",
+    cls=TrainGroup,
+    help="Train a model: `train RECIPE`, or `train classic NAMES`.",
     no_args_is_help=True,
 )
 
@@ -53,12 +63,16 @@ def train_recipe(
     training_module("loop").main(str(recipe))
 
 
-def train_classic(config: ClassicConfig) -> None:
-    """Train textbook networks on images and compare them."""
-    report = training_module("classic.report")
-    typer.echo(report.train_and_report(config, tell), nl=False)
+@cache
+def _classic_command() -> Any:
+    def classic(config: "ClassicConfig") -> None:
+        """Train textbook networks on images and compare them."""
+        report = training_module("classic.report")
+        typer.echo(report.train_and_report(config, tell), nl=False)
 
-
-train_app.command("classic", cls=PanelCommand)(
-    flattened(train_classic, before=partial(need_torch, "train classic"))
-)
+    classic.__annotations__["config"] = training_module("classic.config").ClassicConfig
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command("classic", cls=PanelCommand)(
+        flattened(classic, before=partial(need_torch, "train classic"))
+    )
+    return typer.main.get_command(app)

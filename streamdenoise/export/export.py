@@ -264,7 +264,7 @@ def write_onnx_int8(
 
 
 class Graph(Protocol):
-    """What `self_test_reference` runs: `DeployedGraph`, or the like for pictures."""
+    """`DeployedGraph`, or a graph like it for image networks."""
 
     layout: str
 

@@ -126,7 +126,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
-    """What a user may choose of the encoder; the rest follows from the output."""
+    """Encoder options as a user gives them; what is left open suits the output."""
 
     codec: Annotated[
         str | None,

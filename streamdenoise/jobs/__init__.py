@@ -1,4 +1,4 @@
-"""One library call for each job of the command line: file, images, live."""
+"""The jobs of the command line, each as one library call; no parsing, no printing."""
 
 from typing import TYPE_CHECKING
 

@@ -58,8 +58,7 @@ Duration = Annotated[
     ),
 ]
 HwaccelOption = Annotated[
-    Hwaccel,
-    Option("Where to decode video; cuda is an NVIDIA GPU.", Panel.HARDWARE),
+    Hwaccel, Option("Where to decode video; cuda is an NVIDIA GPU.", Panel.HARDWARE)
 ]
 Reference = Annotated[
     str | None,
@@ -157,8 +156,7 @@ class LiveConfig:
     """Becomes the `source` ``camera:N``."""
     window: Annotated[bool, Option("Show a window.", Panel.LIVE)] = True
     overlay: Annotated[
-        bool,
-        Option("Draw the frame rate, noise level and PSNR in it.", Panel.LIVE),
+        bool, Option("Draw the frame rate, noise level and PSNR in it.", Panel.LIVE)
     ] = True
     view: Annotated[View, Option("What the window shows.", Panel.LIVE)] = View.CLEAN
     duration_s: Duration = None
@@ -354,11 +352,7 @@ class CompileConfig:
     ] = None
     depth: Annotated[int, Option("Bits per sample: 8 or 10.", Panel.ENGINE)] = 8
     dynamic: Annotated[
-        bool,
-        Option(
-            "Build one engine for all sizes up to --size.",
-            Panel.ENGINE,
-        ),
+        bool, Option("Build one engine for all sizes up to --size.", Panel.ENGINE)
     ] = False
     version_compatible: Annotated[
         bool,
@@ -368,11 +362,7 @@ class CompileConfig:
         ),
     ] = False
     hardware_compatible: Annotated[
-        bool,
-        Option(
-            "Build for other GPUs too, from Ampere (8.0) on.",
-            Panel.ENGINE,
-        ),
+        bool, Option("Build for other GPUs too, from Ampere (8.0) on.", Panel.ENGINE)
     ] = False
     compute_capabilities: Annotated[
         tuple[str, ...],

@@ -1,4 +1,4 @@
-"""What all jobs share."""
+"""Parts that all jobs share."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,6 +11,7 @@ from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.jobs.config import View
 from streamdenoise.jobs.overlay import compose, draw_stats, view_size
+from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.reader import FindReference
 from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
 from streamdenoise.pipeline.stats import Stats
@@ -21,55 +22,39 @@ OnOpen = Callable[[StreamInfo], None]
 
 
 class Stoppable(Protocol):
-    """What can be ended soon, from any thread or signal handler."""
+    """A part of a job that any thread or signal handler may stop."""
 
     def stop(self) -> None: ...
 
 
-class Reporting(Protocol):
-    """A denoiser, as far as it tells what did the work."""
-
-    model: str
-
-    @property
-    def backend(self) -> str: ...
-
-    @property
-    def backend_notes(self) -> tuple[str, ...]: ...
-
-
 class StopSwitch:
-    """Stops a job from any thread or signal handler, also before it has begun."""
+    """Stops a job from any thread or signal handler, even before it starts."""
 
     def __init__(self) -> None:
         self._stopped = False
         self._parts: list[Stoppable] = []
         self.signum: int | None = None
-        """The signal that asked for the stop, if one did: it decides the exit code."""
+        """The signal that caused the stop, if one did; it decides the exit code."""
 
     def attach(self, part: Stoppable) -> None:
-        """Make `part` one to stop: at once, if `stop` was called before."""
+        """Stop `part` when `stop` is called, or now if it was called before."""
         self._parts.append(part)
         if self._stopped:
             part.stop()
 
     def stop(self) -> None:
-        """End the job soon, with complete outputs; any number of times."""
+        """End the job soon, with complete outputs; may be called again."""
         self._stopped = True
         for part in self._parts:
             part.stop()
 
-    @property
-    def stopped(self) -> bool:
-        return self._stopped
-
     def is_stopped(self) -> bool:
-        """The same, for those who ask again and again."""
+        """Whether `stop` was called."""
         return self._stopped
 
 
-def denoiser_notes(denoiser: Reporting) -> list[str]:
-    """Which backend did the work, and why not another."""
+def denoiser_notes(denoiser: FrameDenoiser) -> list[str]:
+    """Which backend was used, and why others were not."""
     used = [f"{denoiser.model} on {denoiser.backend}"] if denoiser.backend else []
     return [*used, *denoiser.backend_notes]
 
@@ -83,7 +68,7 @@ def open_reference(
     start_s: float = 0.0,
     duration_s: float | None = None,
 ) -> FindReference | None:
-    """What the PSNR is measured against, if the user gave something."""
+    """Open what the PSNR is measured against: added noise, or a clean `reference`."""
     if add_noise is not None:
         return NoiseAdder(add_noise)
     if reference is None:
@@ -98,18 +83,18 @@ def open_reference(
 
 
 def renderer(view: View, overlay: bool) -> Render | None:
-    """How the output's picture is made; None for the clean picture alone."""
+    """Make a function that composes output frames; None if they stay as they are."""
     if view is View.CLEAN and not overlay:
         return None
 
     def render(before: Frame, after: Frame, stats: Stats) -> Frame:
-        picture = compose(view, before, after)
-        return draw_stats(picture, stats) if overlay else picture
+        frame = compose(view, before, after)
+        return draw_stats(frame, stats) if overlay else frame
 
     return render
 
 
 def view_info(info: StreamInfo, view: View) -> StreamInfo:
-    """The stream that a sink gets when `view` is written."""
+    """The stream that a sink gets if `view` is written."""
     width, height = view_size(view, info.width, info.height)
     return replace(info, width=width, height=height)

@@ -1,4 +1,4 @@
-"""The live job: a camera, stream or paced file, to a window and other outputs."""
+"""The live job: a camera, stream or paced file to a window and other outputs."""
 
 import time
 from contextlib import ExitStack
@@ -52,23 +52,23 @@ def denoise_live(
 ) -> Stats:
     """Denoise a live source until it ends, the window is closed, or it is stopped.
 
-    The view and the figures are for the window; recordings and published streams get
-    the clean picture alone. Cameras and networks that are lost are sought again, as
+    Only the window shows the view and the figures; recordings and published streams
+    get the denoised frames alone. Lost cameras and streams are reconnected as
     `LiveConfig.reconnect` says; an output that fails is left out while others work.
 
     Args:
-        config: What the user wants.
-        on_open: Gets what is known of the source before its first frame.
+        config: Source, outputs and options.
+        on_open: Gets the properties of the source before its first frame.
         on_stats: See `Pipeline.run`.
-        on_build: Told how far the build of an engine is; may stop it.
-        switch: Stops the job with complete outputs.
+        on_build: Gets the steps of an engine's build; returns False to stop it.
+        switch: Stops the job, which leaves complete outputs.
 
     Returns:
         The figures of the run.
 
     Raises:
-        StreamDenoiseError: The source, all sinks or the model cannot be used, or
-            failed for good.
+        StreamDenoiseError: The source, all outputs or the model cannot be used, or
+            failed permanently.
     """
     switch = switch or StopSwitch()
     check_targets(config)
@@ -83,7 +83,7 @@ def denoise_live(
         first = config.outputs[0] if config.outputs else ""
         encoder, notes = usable_encoder(config.encoder.for_output(first), info)
         together = stack.enter_context(ClosedTogether())
-        outputs = []
+        outputs: list[Output] = []
         opening = Opening()
         switch.attach(opening)
         for target in config.outputs:
@@ -104,7 +104,7 @@ def denoise_live(
             duration_s=config.duration_s,
         )
         if config.window:
-            # Late: the window needs a display, and OpenCV's child takes its time.
+            # Imported late: it needs a display, and its process takes time to start.
             from streamdenoise.io.sinks.window import WindowSink
 
             recorder = stack.enter_context(Recorder(info, encoder))
@@ -133,7 +133,7 @@ def denoise_live(
 
 
 def while_building(on_build: OnBuild | None, notifier: Notifier) -> OnBuild:
-    """`on_build` that also keeps systemd patient: a build may take many minutes."""
+    """`on_build` that also feeds systemd's watchdog, as a build may take minutes."""
 
     def step(phase: str, number: int, steps: int) -> bool:
         notifier.watchdog()
@@ -145,13 +145,13 @@ def while_building(on_build: OnBuild | None, notifier: Notifier) -> OnBuild:
 def _watchers(
     stack: ExitStack, config: LiveConfig, on_stats: OnStats | None, notifier: Notifier
 ) -> OnStats:
-    """Everyone who wants to know how it goes: the caller, the network, systemd."""
+    """Start reporting; returns what passes figures to the caller and the services."""
     watchers = [] if on_stats is None else [on_stats]
     if config.status is not None:
         name = str(StreamURL.parse(config.source))
         server = StatusServer(config.status, name, stall_s=max(5.0, config.timeout_s))
         watchers.append(stack.enter_context(server).update)
-    # A camera that is not there yet is no reason to start this service again.
+    # Ready before the source: a missing camera is no reason to restart this service.
     notifier.ready()
     stack.callback(notifier.stopping)
 
@@ -170,9 +170,9 @@ def _open_source(
     switch: StopSwitch,
     watch: OnStats,
 ) -> Source:
-    """A camera or stream that is sought again when it is lost; or a file, at its pace.
+    """Open a camera or stream that reconnects, or a file at its own pace.
 
-    Only the former waits for its first picture, and may be stopped in that.
+    `switch` can stop the wait for the first frame of a camera or stream.
     """
     uri = config.source
     is_camera = uri.startswith("camera:")
@@ -218,7 +218,7 @@ def _open_source(
 
 
 def _rules(config: LiveConfig, source: Source, denoiser: FrameDenoiser) -> LiveRules:
-    """How the pipeline goes on; only what can be lost is held and set to our clock."""
+    """Rules of the pipeline; only sources that reconnect are held and retimed."""
     info = source.info
     reconnects = isinstance(source, ReconnectingSource)
     holds = reconnects and config.on_loss is OnLoss.HOLD

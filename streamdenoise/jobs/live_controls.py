@@ -1,4 +1,4 @@
-"""What keys do in the window of a live stream, and the picture that it shows."""
+"""Keys of the window of a live stream, and the frame that it shows."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -14,7 +14,7 @@ MAX_STRENGTH = 4.0
 
 
 class Adjustable(Protocol):
-    """A denoiser, as far as keys change it."""
+    """A denoiser whose strength keys change."""
 
     @property
     def strength(self) -> float: ...
@@ -24,7 +24,7 @@ class Adjustable(Protocol):
 
 
 class LiveControls:
-    """What the keys change, and the picture that the window shows of it."""
+    """Acts on keys, and composes the frame for the window."""
 
     def __init__(
         self,
@@ -48,18 +48,18 @@ class LiveControls:
         }
 
     def press(self, key: str) -> None:
-        """Do what `key` stands for; an unknown one does nothing."""
+        """Perform the action of `key`; unknown keys do nothing."""
         action = self._actions.get(key)
         if action is not None:
             action()
 
     def render(self, before: Frame, after: Frame, stats: Stats) -> Frame:
-        """The picture for the window."""
-        picture = compose(self.view, before, after)
+        """Compose the frame for the window."""
+        frame = compose(self.view, before, after)
         items = stats_items(stats) if self._overlay else ()
         if self._recorder.is_recording:
             items = ("REC", *items)
-        return draw_text(picture, items) if items else picture
+        return draw_text(frame, items) if items else frame
 
     def _switch_view(self) -> None:
         self.view = View.CLEAN if self.view is self._compared else self._compared

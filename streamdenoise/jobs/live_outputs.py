@@ -1,10 +1,10 @@
-"""The outputs of a live stream, by their targets; each fails and recovers alone."""
+"""Opening the outputs of a live stream; each one fails and recovers alone."""
 
 import re
+from collections.abc import Callable
 from threading import Thread
-from types import TracebackType
-from typing import Self
 
+from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
@@ -22,9 +22,9 @@ _TIME_IN_NAME = re.compile(r"%[A-Za-z]")
 
 
 class Opening:
-    """While outputs are opened, a stop ends their waits for the network.
+    """Lets a stop interrupt outputs that wait for the network while they are opened.
 
-    A later one does not: they write what they have, and say goodbye.
+    A later stop does not interrupt them: they write what they have, and disconnect.
     """
 
     def __init__(self) -> None:
@@ -32,16 +32,16 @@ class Opening:
         self._is_over = False
 
     def stop(self) -> None:
-        """Interrupt what is being opened; from any thread or signal handler."""
+        """Interrupt the opening; may be called from any thread or signal handler."""
         if not self._is_over:
             self._stopped.set()
 
     def over(self) -> None:
-        """All are open, or have failed."""
+        """Take note that all outputs are open, or have failed."""
         self._is_over = True
 
     def interrupts(self, interruption: Interruption) -> Interruption:
-        """`interruption`, which is set by `stop`, too."""
+        """`interruption`, which `stop` sets from now on."""
         if not self._is_over:
             self._stopped.add(interruption.set)
         return interruption
@@ -57,20 +57,20 @@ def open_output(
 ) -> tuple[str, Sink]:
     """Open one output.
 
-    Networks, virtual cameras and segments are sought again when they fail, and opened
-    by the first frame where `--reconnect` covers the first time; a file that fails is
+    URLs, virtual cameras and segments are opened again when they fail, and only by the
+    first frame if `--reconnect` applies to the first connection. A file that fails is
     left out.
 
     Returns:
-        Its name, without credentials, and its sink.
+        The output's name, without credentials, and its sink.
 
     Raises:
-        SinkError: It cannot be opened.
-        ConfigError: It fits no `--segment` or `--keep`.
+        SinkError: The output cannot be opened.
+        ConfigError: Its options do not fit together.
     """
     if is_network(target):
-        # A GPU's encoder leaves the processor to the denoiser; viewers see little of
-        # what it costs per bit.
+        # A GPU's encoder leaves the CPU to the denoiser; viewers hardly notice its
+        # lower quality per bit.
         encoder = encoder or usable_encoder(EncoderConfig("h264_nvenc"), info)[0]
         encoder = fast_encoder(target, encoder)
         url = StreamURL.parse(target, credentials)
@@ -107,11 +107,11 @@ def open_output(
 
 
 def check_targets(config: LiveConfig) -> None:
-    """Refuse what cannot be meant, before anything is opened.
+    """Reject inconsistent options before anything is opened.
 
     Raises:
-        ConfigError: Names and `--segment` do not go together.
-        SinkError: Segments cannot have such an ending.
+        ConfigError: The names of outputs do not fit `--segment`.
+        SinkError: Segments cannot have this file extension.
     """
     Keep.parse(config.keep)
     timed = [
@@ -133,47 +133,45 @@ def check_targets(config: LiveConfig) -> None:
         check_pattern(target)
 
 
-class ClosedTogether:
-    """Closes sinks at the same time, so that none waits for another's network."""
+class ClosedTogether(Completing):
+    """Ends sinks at the same time, so that none waits for another's network."""
 
     def __init__(self) -> None:
         self._sinks: list[Sink] = []
 
     def add(self, sink: Sink) -> None:
+        """Take charge of ending `sink`."""
         self._sinks.append(sink)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """`close` after success, `abort` after an exception.
+    def close(self) -> None:
+        """Close all sinks.
 
         Raises:
             SinkError: The first output that could not be finished.
         """
+        errors = self._end(lambda sink: sink.close())
+        if errors:
+            raise errors[0]
+
+    def abort(self) -> None:
+        """Abort all sinks; those that fail in it are left as they are."""
+        self._end(lambda sink: sink.abort())
+
+    def _end(self, end: Callable[[Sink], None]) -> list[Exception]:
         errors: list[Exception] = []
 
-        def end(sink: Sink) -> None:
+        def run(sink: Sink) -> None:
             try:
-                if exc_type is None:
-                    sink.close()
-                else:
-                    sink.abort()
+                end(sink)
             except Exception as error:
                 errors.append(error)
 
         threads = [
-            Thread(target=end, args=(sink,), name="close-output")
+            Thread(target=run, args=(sink,), name="close-output")
             for sink in self._sinks
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        if errors and exc is None:
-            raise errors[0]
+        return errors

@@ -1,4 +1,4 @@
-"""The offline jobs: a video file, and pictures, from open to closed."""
+"""The offline jobs: a video file, or images."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -37,23 +37,23 @@ def denoise_file(
     """Denoise one video.
 
     Args:
-        config: What the user wants.
-        on_open: Gets what is known of the input before its first frame.
+        config: Input, output and options.
+        on_open: Gets the properties of the input before its first frame.
         on_stats: See `Pipeline.run`.
-        on_build: Told how far the build of an engine is; may stop it.
-        switch: Stops the job; what is done by then is a complete file.
+        on_build: Gets the steps of an engine's build; returns False to stop it.
+        switch: Stops the job, which leaves a complete file.
 
     Returns:
-        The figures of the run, with everything worth a remark in `Stats.notes`.
+        The figures of the run; `Stats.notes` has remarks for the user.
 
     Raises:
         StreamDenoiseError: The input, the output or the model cannot be used, or
-            failed on the way; what was written before stays.
+            failed during the run; frames written before stay.
     """
     if Path(config.source).is_dir():
         raise ConfigError(
-            f"{config.source} is a folder; give one video file, or clean a folder of "
-            "pictures with `streamdenoise image`"
+            f"{config.source} is a folder; give one video file, or denoise a folder of "
+            "images with `streamdenoise image`"
         )
     with ExitStack() as stack:
         source = stack.enter_context(
@@ -108,20 +108,20 @@ def denoise_file(
 def denoise_images(
     config: ImageConfig,
     *,
-    on_picture: Callable[[int], None] | None = None,
+    on_image: Callable[[int], None] | None = None,
     on_build: OnBuild | None = None,
     switch: StopSwitch | None = None,
 ) -> Stats:
-    """Denoise pictures, each by itself.
+    """Denoise images, each by itself.
 
     Args:
-        config: What the user wants.
-        on_picture: Gets the number of pictures done, now and then.
+        config: Inputs, output and options.
+        on_image: Gets the number of finished images from time to time.
         on_build: See `denoise_file`.
-        switch: Stops the job after the present picture.
+        switch: Stops the job after the current image.
 
     Returns:
-        The sums of frames and notes; the sigma is that of the last picture.
+        The figures of all images together; `Stats.sigma` is that of the last one.
 
     Raises:
         StreamDenoiseError: See `denoise_file`.
@@ -131,7 +131,7 @@ def denoise_images(
     with load_denoiser(config.denoise, on_build) as denoiser:
         pix_fmt = "rgb24" if denoiser.layout == "rgb" else None
         for path in config.sources:
-            if switch is not None and switch.stopped:
+            if switch is not None and switch.is_stopped():
                 break
             done = total.frames_out
             with (
@@ -145,8 +145,8 @@ def denoise_images(
                     switch.attach(pipeline)
                 stats = pipeline.run(
                     None
-                    if on_picture is None
-                    else lambda stats, done=done: on_picture(done + stats.frames_out)
+                    if on_image is None
+                    else lambda stats, done=done: on_image(done + stats.frames_out)
                 )
             total.frames_in += stats.frames_in
             total.frames_out += stats.frames_out
@@ -158,15 +158,15 @@ def denoise_images(
 
 
 def _image_target(config: ImageConfig) -> str:
-    """A file for one picture; else a folder, marked as such by its last slash."""
+    """Path of a file for one image, else of a folder, which ends in a slash."""
     folders = any(Path(source).is_dir() for source in config.sources)
     many = folders or len(config.sources) > 1
-    is_picture = Path(config.output).suffix.lower() in IMAGE_SUFFIXES
-    if many and is_picture:
+    is_image = Path(config.output).suffix.lower() in IMAGE_SUFFIXES
+    if many and is_image:
         raise ConfigError(
-            f"-o {config.output} is one picture but there are several to write; "
-            "give a folder"
+            f"-o {config.output} is one image file, but there are several images to "
+            "write; give a folder"
         )
-    if is_picture or config.output == "null:":
+    if is_image or config.output == "null:":
         return config.output
     return config.output.rstrip("/\\") + "/"

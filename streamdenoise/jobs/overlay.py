@@ -13,7 +13,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GLYPH_PX = 22
 """Height of the font's capitals at scale 1.0."""
 _BACKGROUND = 0.35
-"""Share of the picture's brightness that is left under the text."""
+"""Share of the brightness that is kept under the text."""
 
 
 def draw_stats(frame: Frame, stats: Stats) -> Frame:
@@ -24,7 +24,7 @@ def draw_stats(frame: Frame, stats: Stats) -> Frame:
 def draw_text(frame: Frame, items: tuple[str, ...]) -> Frame:
     """Return `frame` with `items` across its top, wrapped between items to its width.
 
-    Any pix_fmt and size; a frame too small for the text gets the part that fits.
+    Works for any pix_fmt and size; a small frame gets the part of the text that fits.
     """
     mask = _text_mask(items, frame.width)[: frame.height]
     planes = tuple(plane.copy() for plane in frame.planes)
@@ -33,8 +33,8 @@ def draw_text(frame: Frame, items: tuple[str, ...]) -> Frame:
 
 
 def draw_no_signal(frame: Frame, silence_s: float) -> Frame:
-    """The last picture of a stream, marked as such, with how old it is."""
-    # Twice as large as the figures: it is seen on a wall of screens.
+    """Return the last frame of a stream, marked with how old it is."""
+    # Twice as large as the figures, to be readable on a wall of screens.
     mask = _label_mask(f"NO SIGNAL {_age(silence_s)}", 2 * frame.width)
     mask = mask[: frame.height, : frame.width]
     top, left = (
@@ -47,7 +47,7 @@ def draw_no_signal(frame: Frame, silence_s: float) -> Frame:
 
 
 def split_view(before: Frame, after: Frame) -> Frame:
-    """One picture of the same size: left half `before`, right half `after`.
+    """Return a frame of the same size: left half `before`, right half `after`.
 
     Raises:
         ValueError: The two frames differ in size or pix_fmt.
@@ -55,7 +55,7 @@ def split_view(before: Frame, after: Frame) -> Frame:
     _check_alike(before, after)
     # An even column keeps luma and chroma on the same border.
     column = after.width // 2 // 2 * 2
-    planes = []
+    planes: list[np.ndarray] = []
     for number, target in enumerate(after.planes):
         share = column if number == 0 else column // 2
         plane = target.copy()
@@ -68,16 +68,16 @@ def split_view(before: Frame, after: Frame) -> Frame:
 
 
 def side_view(before: Frame, after: Frame) -> Frame:
-    """Both pictures next to each other, `before` on the left, labeled.
+    """Return both frames side by side, labeled, with `before` on the left.
 
-    The width is ``2 * W``; an odd W is first widened by one repeated column, so that
-    the chroma planes keep their place.
+    The width is ``2 * W``; an odd W is first widened by repeating one column, so that
+    the chroma planes stay aligned.
 
     Raises:
         ValueError: The two frames differ in size or pix_fmt.
     """
     _check_alike(before, after)
-    planes = []
+    planes: list[np.ndarray] = []
     for left, right in zip(before.planes, after.planes, strict=True):
         pad = after.width % 2 if not planes else 0
         parts = [left, left[:, -pad:], right, right[:, -pad:]] if pad else [left, right]
@@ -89,7 +89,7 @@ def side_view(before: Frame, after: Frame) -> Frame:
 
 
 def compose(view: View, before: Frame, after: Frame) -> Frame:
-    """The picture that `view` asks for."""
+    """Compose the frame that `view` shows."""
     if view is View.SPLIT:
         return split_view(before, after)
     if view is View.SIDE:
@@ -98,13 +98,13 @@ def compose(view: View, before: Frame, after: Frame) -> Frame:
 
 
 def view_size(view: View, width: int, height: int) -> tuple[int, int]:
-    """Width and height of what `compose` makes of frames of the given size."""
+    """Width and height of the frame that `compose` makes."""
     return ((width + width % 2) * 2, height) if view is View.SIDE else (width, height)
 
 
 @lru_cache(maxsize=16)
 def _text_mask(items: tuple[str, ...], width: int) -> np.ndarray:
-    """Text rendered in a bar as wide as the frame: (h, W) float32 in [0, 1]."""
+    """Render text in a bar as wide as the frame: (h, W) float32 in [0, 1]."""
     scale = min(1.5, max(0.4, width / 1800))
     thickness = max(1, round(scale * 2))
     gap = "   "
@@ -126,7 +126,7 @@ def _text_mask(items: tuple[str, ...], width: int) -> np.ndarray:
         origin = (margin, baseline)
         cv2.putText(mask, line, origin, _FONT, scale, 255, thickness, cv2.LINE_AA)
     mask = mask.astype(np.float32) / 255
-    mask.setflags(write=False)  # the cache hands the same array out again
+    mask.setflags(write=False)  # the cache shares it
     return mask
 
 
@@ -147,13 +147,13 @@ def _blend(
 
 
 def _draw_line(frame: Frame, column: int) -> None:
-    """A white line, two pixels wide, from top to bottom at an even `column`."""
+    """Draw a white line, two pixels wide, from top to bottom at an even `column`."""
     _, white = _levels(frame)
     frame.planes[0][:, max(0, column - 1) : column + 1] = white
 
 
 def _draw_labels(frame: Frame, column: int) -> None:
-    """The words before and after, at the bottom left of either half."""
+    """Write before and after at the left of the two halves."""
     for text, start, stop in (
         ("before", 0, column),
         ("after", column + column % 2, frame.width),
@@ -166,7 +166,7 @@ def _draw_labels(frame: Frame, column: int) -> None:
 
 @lru_cache(maxsize=16)
 def _label_mask(text: str, width: int) -> np.ndarray:
-    """A label just as wide as its text; (h, w) float32 in [0, 1], w even."""
+    """Render a label as wide as its text: (h, w) float32 in [0, 1], w even."""
     mask = _text_mask((text,), width)
     inked = np.flatnonzero(mask.any(axis=0))
     end = (int(inked[-1]) + 8) // 2 * 2 if inked.size else 0
@@ -174,7 +174,7 @@ def _label_mask(text: str, width: int) -> np.ndarray:
 
 
 def _age(seconds: float) -> str:
-    """Whole seconds, minutes or hours: the text is drawn once for each of them."""
+    """A duration in whole seconds, minutes or hours, so that masks can be reused."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:.0f} {unit}"
@@ -182,7 +182,7 @@ def _age(seconds: float) -> str:
 
 
 def _levels(frame: Frame) -> tuple[int, int]:
-    """Black and white of the first plane, in its own units."""
+    """Levels of black and white in the first plane."""
     depth = bit_depth(frame.pix_fmt)
     if PIX_FMTS[frame.pix_fmt][2] == 3 or frame.color.is_full_range:
         return 0, (1 << depth) - 1

@@ -1,4 +1,4 @@
-"""Recordings that a key begins and ends while a live stream is watched."""
+"""Recordings that a key starts and stops while a live stream is watched."""
 
 import logging
 from collections.abc import Callable
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class Recorder(Closing):
-    """A sink that writes files with the time in their names, while it is switched on.
+    """A sink that writes files named by time while it is switched on.
 
-    A recording that fails ends with a note; the live view goes on.
+    A recording that fails ends with a note; the live view continues.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Recorder(Closing):
         return self._wanted
 
     def toggle(self) -> None:
-        """Begin a new file with the next frame, or end the present one."""
+        """Start a new file with the next frame, or finish the current one."""
         with self._lock:
             self._wanted = not self._wanted
             if not self._wanted:
                 self._end()
 
     def write(self, frame: Frame) -> None:
-        """Record `frame` if switched on."""
+        """Record `frame` if recording is on."""
         with self._lock:
             if not self._wanted:
                 return
@@ -68,13 +68,13 @@ class Recorder(Closing):
                 self._note(f"recording ended: {exc}")
 
     def close(self) -> None:
-        """End the present file; any number of times."""
+        """Finish the current file; may be called again."""
         with self._lock:
             self._wanted = False
             self._end()
 
     def abort(self) -> None:
-        """The same as `close`: what is recorded is kept."""
+        """The same as `close`, which keeps the recording."""
         self.close()
 
     def _begin(self, frame: Frame) -> Sink:

@@ -31,12 +31,10 @@ class EvalConfig:
     """What `streamdenoise eval` measures."""
 
     clips: Annotated[
-        str | None,
-        Argument("Clean video or image, or a folder of them.", "CLIPS"),
+        str | None, Argument("Clean video or image, or a folder of them.", "CLIPS")
     ] = None
     named_clips: Annotated[
-        str | None,
-        Option("The same as CLIPS.", Panel.INPUT, "--clips", metavar="PATH"),
+        str | None, Option("The same as CLIPS.", Panel.INPUT, "--clips", metavar="PATH")
     ] = None
     """Becomes `clips`."""
     pairs: Annotated[
@@ -167,8 +165,7 @@ class BenchConfig:
     """What `streamdenoise bench` measures: whole jobs, or steps of some backends."""
 
     clip: Annotated[
-        Path | None,
-        Option("Clean video to use; by default the sample.", Panel.INPUT),
+        Path | None, Option("Clean video to use; by default the sample.", Panel.INPUT)
     ] = None
     output: Annotated[
         Path | None,
@@ -220,8 +217,7 @@ class BenchConfig:
         ),
     ] = False
     threads: Annotated[
-        int | None,
-        Option("CPU threads; by default one for each core.", Panel.HARDWARE),
+        int | None, Option("CPU threads; by default one for each core.", Panel.HARDWARE)
     ] = None
 
     def __post_init__(self) -> None:

@@ -26,13 +26,15 @@ from streamdenoise.errors import (
     SourceLostError,
     SourceOpenError,
 )
-from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
+from streamdenoise.frame import PIX_FMTS, StreamInfo
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import EncoderConfig, ReadOptions
 from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sources.y4m import Y4MSource
 from streamdenoise.io.y4m import format_header, parse_header
-from tests.conftest import Clip, moving_gradient, picture_of, write_clip
+from tests.support.clips import Clip, moving_gradient, video_frame, write_clip
+from tests.support.command import environment
+from tests.support.frames import noise_frame
 
 FFV1 = EncoderConfig("ffv1")
 
@@ -50,28 +52,28 @@ def read_all(uri: str, timeout_s: float) -> None:
         list(source)
 
 
-def test_missing(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "nothing.mp4")
     assert "no such file" in refusal(tmp_path / "nothing.png")
 
 
-def test_directory(tmp_path: Path) -> None:
+def test_a_folder_without_images(tmp_path: Path) -> None:
     assert "folder without images" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["empty.mp4", "empty.png"])
-def test_zero_byte(tmp_path: Path, name: str) -> None:
+def test_an_empty_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     assert "is empty (0 bytes)" in refusal(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["noise.mp4", "noise.png", "noise.mkv"])
-def test_not_a_video(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_no_video(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(np.random.default_rng(1).bytes(5000))
     assert "damaged" in refusal(tmp_path / name)
 
 
-def test_audio_only(tmp_path: Path) -> None:
+def test_a_file_with_audio_only(tmp_path: Path) -> None:
     path = tmp_path / "sound.mka"
     with av.open(str(path), "w", format="matroska") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -81,19 +83,19 @@ def test_audio_only(tmp_path: Path) -> None:
     assert "has no video, only audio" in refusal(path)
 
 
-def test_unreadable(tmp_path: Path) -> None:
+def test_an_unreadable_file(tmp_path: Path) -> None:
     path = tmp_path / "self.mp4"
     path.symlink_to(path)
     assert "cannot be opened: too many levels" in refusal(path)
 
 
-def test_unreadable_device() -> None:
+def test_an_unreadable_device() -> None:
     message = refusal("camera:99")
     assert "camera:99 cannot be opened" in message
     assert "plugged in" in message
 
 
-def test_nobody_writes_to_the_pipe(tmp_path: Path) -> None:
+def test_a_pipe_without_a_writer(tmp_path: Path) -> None:
     path = tmp_path / "pipe.mkv"
     os.mkfifo(path)
     assert "nothing came for 0.2 s" in refusal(path, timeout_s=0.2)
@@ -111,7 +113,7 @@ def test_a_named_pipe_is_read(clip: Clip, tmp_path: Path) -> None:
     writer.join()
 
 
-def test_nobody_listens() -> None:
+def test_a_port_without_a_server() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -156,7 +158,7 @@ def test_a_network_stream_that_falls_silent(clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".avi"])
-def test_truncated_gives_what_is_there(tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_file_gives_the_frames_it_has(tmp_path: Path, suffix: str) -> None:
     clip = write_clip(
         tmp_path / f"whole{suffix}",
         num_frames=40,
@@ -173,7 +175,7 @@ def test_truncated_gives_what_is_there(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(frames[3].planes[0], clip.frames[3][0])
 
 
-def test_truncated_mp4_without_its_index(tmp_path: Path) -> None:
+def test_a_truncated_mp4_without_its_index(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "whole.mp4", codec="libx264")
     data = clip.path.read_bytes()
     clip.path.write_bytes(data[: len(data) // 2])
@@ -203,7 +205,7 @@ def test_corrupt_packets_are_skipped_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "gray"])
-def test_1x1(tmp_path: Path, pix_fmt: str) -> None:
+def test_a_video_of_one_pixel(tmp_path: Path, pix_fmt: str) -> None:
     clip = write_clip(tmp_path / "dot.mkv", width=1, height=1, pix_fmt=pix_fmt)
     for name, encoder in (("out.mkv", FFV1), ("out.mp4", EncoderConfig("x264"))):
         with (
@@ -226,7 +228,7 @@ def test_a_wide_frame_works_and_a_wider_one_is_refused(tmp_path: Path) -> None:
     assert "at most 16384 pixels a side" in refusal(wide.path)
 
 
-def test_a_picture_that_promises_gigabytes(tmp_path: Path) -> None:
+def test_an_image_whose_header_claims_gigabytes(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + header + bytes(20))
@@ -235,8 +237,8 @@ def test_a_picture_that_promises_gigabytes(tmp_path: Path) -> None:
         open_source("testsrc:99999x2@25")
 
 
-def test_size_and_format_change_in_mid_stream(tmp_path: Path) -> None:
-    """MJPEG allows both: each packet is a picture of its own."""
+def test_size_and_format_that_change_midstream(tmp_path: Path) -> None:
+    """MJPEG allows both: each packet is an image of its own."""
     path = tmp_path / "change.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=25)
@@ -249,10 +251,10 @@ def test_size_and_format_change_in_mid_stream(tmp_path: Path) -> None:
             encoder.width, encoder.height, encoder.pix_fmt = *size, pix_fmt
             encoder.time_base = Fraction(1, 25)
             encoder.color_range = 2
-            picture = picture_of(moving_gradient(*size, index), "yuvj420p")
-            picture = picture.reformat(format=pix_fmt)
-            picture.pts, picture.time_base = 0, Fraction(1, 25)
-            for packet in encoder.encode(picture):
+            image = video_frame(moving_gradient(*size, index), "yuvj420p")
+            image = image.reformat(format=pix_fmt)
+            image.pts, image.time_base = 0, Fraction(1, 25)
+            for packet in encoder.encode(image):
                 packet.pts = packet.dts = index
                 packet.time_base, packet.stream = Fraction(1, 25), stream
                 container.mux(packet)
@@ -273,16 +275,16 @@ def test_missing_timestamps_are_filled_in(tmp_path: Path) -> None:
     assert len(steps) == 1
 
 
-def test_start_after_the_end(clip: Clip) -> None:
+def test_a_start_after_the_end(clip: Clip) -> None:
     assert "choose an earlier start" in refusal(clip.path, start_s=60.0)
 
 
-def test_unknown_format_name(clip: Clip) -> None:
+def test_an_unknown_pixel_format(clip: Clip) -> None:
     with pytest.raises(ConfigError, match="nv21"):
         open_source(str(clip.path), ReadOptions(pix_fmt="nv21"))
 
 
-def test_unknown_codec_and_ending(tmp_path: Path) -> None:
+def test_an_unknown_codec_and_extension(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="choose one of x264"):
         EncoderConfig("divx")
     with pytest.raises(SinkError, match="its extension must be one of"):
@@ -333,32 +335,15 @@ def test_a_read_only_folder(name: str) -> None:
             Path(folder).chmod(0o755)
 
 
-def noise_frame(index: int, width: int = 640, height: int = 480) -> Frame:
-    rng = np.random.default_rng(index)
-    return Frame(
-        planes=(
-            rng.integers(0, 256, (height, width), np.uint8),
-            rng.integers(0, 256, (height // 2, width // 2), np.uint8),
-            rng.integers(0, 256, (height // 2, width // 2), np.uint8),
-        ),
-        pix_fmt="yuv420p",
-        color=StreamInfo(1, 1, "yuv420p").color,
-        pts=index,
-        time_base=Fraction(1, 25),
-        index=index,
-        captured_at=0.0,
-    )
-
-
 def fill(sink: Sink) -> None:
     with sink:
         for index in range(60):
-            sink.write(noise_frame(index))
+            sink.write(noise_frame(index, width=640, height=480))
 
 
 @pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.y4m"])
 def test_a_full_disk(tmp_path: Path, name: str) -> None:
-    """The limit on the size of files fails a write just as a full disk does."""
+    """The limit on the size of files makes a write fail as a full disk does."""
     info = StreamInfo(640, 480, "yuv420p", Fraction(25), Fraction(1, 25))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     sink = open_sink(
@@ -378,10 +363,9 @@ def test_a_full_disk(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["out.mkv", "out.mp4"])
 def test_a_killed_process_leaves_a_playable_file(tmp_path: Path, name: str) -> None:
     script = f"""
-import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+import os, signal
 from fractions import Fraction
-from tests.cli.test_bad_input import noise_frame
+from tests.support.frames import noise_frame
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io import Sink, open_sink
@@ -390,10 +374,12 @@ sink = open_sink(
     {str(tmp_path / name)!r}, info, encoder=EncoderConfig("x264", preset="ultrafast")
 )
 for index in range(400):
-    sink.write(noise_frame(index, 64, 48))
+    sink.write(noise_frame(index))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=50)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), check=False, timeout=50
+    )
     assert done.returncode == -signal.SIGKILL
     (kept,) = tmp_path.iterdir()
     assert kept.name.startswith("out.part")
@@ -404,25 +390,23 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_closed_stdout_is_a_sink_error() -> None:
     script = """
 import os, sys
-sys.path.insert(0, os.environ["TESTS"])
-from tests.cli.test_bad_input import noise_frame
+from tests.support.frames import noise_frame
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io import Sink, open_sink
 os.dup2(int(os.environ["PIPE"]), 1)
 try:
     with open_sink("-", StreamInfo(640, 480, "yuv420p")) as sink:
-        sink.write(noise_frame(0))
+        sink.write(noise_frame(width=640, height=480))
 except SinkError as exc:
     print(exc, file=sys.stderr)
 """
     reader, writer = os.pipe()
     os.close(reader)
-    env = os.environ | {"TESTS": str(Path(__file__).parents[2]), "PIPE": str(writer)}
     done = subprocess.run(
         [sys.executable, "-c", script],
         pass_fds=[writer],
-        env=env,
+        env=environment(PIPE=str(writer)),
         stderr=subprocess.PIPE,
         text=True,
         check=False,
@@ -435,10 +419,10 @@ except SinkError as exc:
     assert done.returncode == 0
 
 
-def test_a_folder_with_one_bad_picture(tmp_path: Path) -> None:
-    picture = np.full((8, 8, 3), 90, np.uint8)
+def test_a_folder_with_one_broken_image(tmp_path: Path) -> None:
+    image = np.full((8, 8, 3), 90, np.uint8)
     for name in ("a1.png", "a2.png", "a10.png"):
-        cv2.imwrite(str(tmp_path / name), picture)
+        cv2.imwrite(str(tmp_path / name), image)
     (tmp_path / "a2.png").write_bytes(b"\x89PNG broken")
     with open_source(str(tmp_path)) as source:
         frames = list(source)
@@ -531,7 +515,7 @@ def test_y4m_headers_round_trip(
         st.binary(max_size=100).map(lambda tail: b"FRAME\n" + tail),
     )
 )
-def test_any_bytes_end_in_frames_or_a_source_error(data: bytes, tmp_path: Path) -> None:
+def test_any_bytes_give_frames_or_a_source_error(data: bytes, tmp_path: Path) -> None:
     message = ""
     try:
         with y4m(data, tmp_path) as source:

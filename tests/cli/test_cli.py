@@ -18,12 +18,12 @@ import pytest
 
 from streamdenoise import __version__
 from streamdenoise.inference.registry import BACKENDS
-from tests.conftest import Clip
+from tests.support.clips import Clip
 from tests.support.command import command, environment, run
 
 WAIT_S = 50
 FAST = ("--strength", "0")
-"""Frames pass through as they are: for tests of all but the denoiser."""
+"""Frames pass through unchanged: for tests of everything but the denoiser."""
 
 
 def decode(path: Path) -> list[np.ndarray]:
@@ -31,7 +31,7 @@ def decode(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray() for frame in container.decode(video=0)]
 
 
-def test_file_denoises_and_says_what_it_did(clip: Clip, tmp_path: Path):
+def test_file_denoises_and_prints_a_summary(clip: Clip, tmp_path: Path):
     output = tmp_path / "clean.mp4"
     result = run("file", clip.path, "-o", output, "--sigma", "20")
     assert result.exit_code == 0, result.output
@@ -44,7 +44,7 @@ def test_file_denoises_and_says_what_it_did(clip: Clip, tmp_path: Path):
 
 
 def test_file_refuses_a_folder_and_names_the_command_for_it(tmp_path: Path):
-    noisy_picture(tmp_path / "a.png")
+    noisy_image(tmp_path / "a.png")
     result = run("file", tmp_path, "-o", tmp_path / "clean.mp4")
     assert result.exit_code == 1
     assert "is a folder" in result.stderr
@@ -52,13 +52,13 @@ def test_file_refuses_a_folder_and_names_the_command_for_it(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_file_without_strength_is_bit_exact(clip: Clip, tmp_path: Path):
+def test_file_with_strength_0_is_bit_exact(clip: Clip, tmp_path: Path):
     output = tmp_path / "same.mkv"
     options = ("--codec", "ffv1", *FAST, "--quiet")
     result = run("file", clip.path, "-o", output, *options)
     assert (result.exit_code, result.output) == (0, "")
-    for planes, picture in zip(clip.frames, decode(output), strict=True):
-        np.testing.assert_array_equal(picture[:48], planes[0])
+    for planes, frame in zip(clip.frames, decode(output), strict=True):
+        np.testing.assert_array_equal(frame[:48], planes[0])
 
 
 @pytest.mark.parametrize(("view", "width"), [("side", 128), ("split", 64)])
@@ -147,7 +147,7 @@ def test_an_existing_output_needs_overwrite(clip: Clip, tmp_path: Path):
         (("bench", "--size", "720p"), "--backend"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_1(
+def test_errors_are_one_line_and_exit_code_1(
     clip: Clip, args: tuple[str, ...], message: str
 ):
     result = run(*(clip.path if arg == "CLIP" else arg for arg in args))
@@ -162,7 +162,7 @@ def test_an_unknown_option_is_a_usage_error():
     assert run("file", "--frobnicate").exit_code == 2
 
 
-def test_live_paces_measures_and_ends_without_a_window():
+def test_live_without_a_window_keeps_pace_and_ends():
     started = time.monotonic()
     args = ("live", "testsrc:64x48@20", "--no-window", "-o", "null:", *FAST)
     result = run(*args, "--duration", "1", "--overflow", "block")
@@ -187,15 +187,15 @@ def test_live_without_a_display_names_the_option(monkeypatch: pytest.MonkeyPatch
     assert "--no-window" in result.stderr
 
 
-def noisy_picture(path: Path, width: int = 80, height: int = 60) -> np.ndarray:
+def noisy_image(path: Path, width: int = 80, height: int = 60) -> np.ndarray:
     noise = np.random.default_rng(5).normal(0, 25, (height, width, 3))
-    picture = (128 + noise).clip(0, 255).astype(np.uint8)
-    assert cv2.imwrite(str(path), picture)
-    return picture
+    image = (128 + noise).clip(0, 255).astype(np.uint8)
+    assert cv2.imwrite(str(path), image)
+    return image
 
 
-def test_image_denoises_one_picture(tmp_path: Path):
-    noisy = noisy_picture(tmp_path / "noisy.png")
+def test_image_denoises_one_image(tmp_path: Path):
+    noisy = noisy_image(tmp_path / "noisy.png")
     output = tmp_path / "clean.png"
     result = run("image", tmp_path / "noisy.png", "-o", output, "--sigma", "25")
     assert result.exit_code == 0, result.output
@@ -208,12 +208,12 @@ def test_image_denoises_one_picture(tmp_path: Path):
     assert "--overwrite" in again.stderr
 
 
-def test_image_denoises_pictures_and_folders_into_a_folder(tmp_path: Path):
+def test_image_denoises_files_and_folders_into_a_folder(tmp_path: Path):
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
-    noisy_picture(folder / "a.png")
-    noisy_picture(folder / "b.png", 64, 64)
-    noisy_picture(tmp_path / "c.jpg")
+    noisy_image(folder / "a.png")
+    noisy_image(folder / "b.png", 64, 64)
+    noisy_image(tmp_path / "c.jpg")
     result = run("image", folder, tmp_path / "c.jpg", "-o", output, *FAST)
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in output.iterdir()) == ["a.png", "b.png", "c.jpg"]
@@ -223,7 +223,7 @@ def test_image_denoises_pictures_and_folders_into_a_folder(tmp_path: Path):
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
-def test_a_signal_ends_with_a_playable_file(tmp_path: Path, signum: int, code: int):
+def test_a_signal_leaves_a_playable_file(tmp_path: Path, signum: int, code: int):
     output = tmp_path / "clean.mp4"
     args = command("file", "testsrc:64x48@30", "-o", output, *FAST)
     process = subprocess.Popen(
@@ -261,11 +261,11 @@ def test_pipes_carry_yuv4mpeg_and_nothing_else(clip: Clip, tmp_path: Path):
         env=environment(), input=first.stdout, timeout=WAIT_S, check=True,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    for planes, picture in zip(clip.frames, decode(output), strict=True):
-        np.testing.assert_array_equal(picture[:48], planes[0])
+    for planes, frame in zip(clip.frames, decode(output), strict=True):
+        np.testing.assert_array_equal(frame[:48], planes[0])
 
 
-def test_help_needs_nothing_heavy():
+def test_help_imports_nothing_heavy():
     code = (
         "import sys\n"
         "from streamdenoise.cli.main import app\n"
@@ -354,7 +354,7 @@ def test_eval_prints_and_writes_a_table(clip: Clip, tmp_path: Path, flag: tuple)
     assert (tmp_path / "eval.json").is_file()
 
 
-def test_image_takes_pictures_that_ffmpeg_reads(tmp_path: Path):
+def test_image_accepts_formats_that_only_ffmpeg_reads(tmp_path: Path):
     rng = np.random.default_rng(0)
     noisy = (120 + rng.normal(0, 20, (48, 64, 3))).clip(0, 255).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "noisy.ppm"), noisy)
@@ -376,7 +376,7 @@ def test_bench_prints_the_steps_as_json_and_nothing_else(clip: Clip, tmp_path: P
     assert "| 64x48 | openvino | " in (tmp_path / "bench.md").read_text()
 
 
-def test_real_noise_is_for_the_camera_model(clip: Clip, tmp_path: Path):
+def test_real_noise_is_measured_with_the_camera_model(clip: Clip, tmp_path: Path):
     result = run("eval", "--real", clip.path, "--frames", "2", "-o", tmp_path)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("# nano, ")
@@ -386,3 +386,15 @@ def test_clips_given_twice_are_an_error():
     result = run("eval", "a", "--clips", "b")
     assert result.exit_code == 1
     assert "clips are given twice, a and --clips b" in result.stderr
+
+
+def test_a_user_module_named_train_changes_nothing(tmp_path: Path):
+    (tmp_path / "train.py").write_text("raise RuntimeError('not yours')\n")
+    for words in (("--help",), ("train", "classic", "--help")):
+        done = subprocess.run(
+            command(*words),
+            env=environment(), cwd=tmp_path, capture_output=True, text=True,
+            timeout=WAIT_S,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("Usage: streamdenoise")

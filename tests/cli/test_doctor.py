@@ -1,4 +1,4 @@
-"""Doctor and the model table: they tell the truth, and never fail or leak."""
+"""Doctor and the table of models: they are right, and never fail or leak."""
 
 import sys
 from pathlib import Path
@@ -24,13 +24,13 @@ def test_every_backend_is_tried_and_the_default_one_works() -> None:
     assert "libx264" in found["encoders"].finding
 
 
-def test_the_report_is_one_line_a_check() -> None:
+def test_the_report_has_one_line_for_each_check() -> None:
     lines = doctor.report().splitlines()
     assert len(lines) == len(doctor.run_checks())
     assert all("  ok  " in line or "  -   " in line for line in lines)
 
 
-def test_a_machine_without_camera_screen_and_gpu_is_told_what_to_do(
+def test_without_camera_display_and_gpu_the_report_gives_advice(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
@@ -45,7 +45,7 @@ def test_a_machine_without_camera_screen_and_gpu_is_told_what_to_do(
     assert "the CPU is used" in found["gpu"].finding
 
 
-def test_a_machine_without_srt_is_told_what_to_do(
+def test_without_srt_the_report_gives_advice(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

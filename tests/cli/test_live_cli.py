@@ -7,7 +7,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +24,7 @@ from streamdenoise.io.open import open_source
 from tests.faults.frame_code import frame_number
 from tests.faults.proxy import FaultProxy
 from tests.faults.servers import FfmpegServer, GstServer, free_port, write_numbered_clip
+from tests.support.command import command, environment
 
 RATE = 15
 STOP_S = 2.0
@@ -40,12 +40,14 @@ class Job:
     def __init__(self, folder: Path, source: str, *options: str) -> None:
         self._status = f"127.0.0.1:{free_port()}"
         self._log = folder / "log.txt"
-        command = [
-            *(sys.executable, "-m", "streamdenoise", "live", "--no-window", source),
-            *("--threads", "1", "--status", self._status, *options),
-        ]
+        words = command(
+            *("live", "--no-window", source, "--threads", "1"),
+            *("--status", self._status, *options),
+        )
         with self._log.open("w") as log:
-            self.process = subprocess.Popen(command, stderr=log, cwd=folder)
+            self.process = subprocess.Popen(
+                words, stderr=log, cwd=folder, env=environment()
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +79,7 @@ class Job:
         return json.loads(self.page("status"))["stats"]
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        """Until `condition` holds; fails when the job ends or takes too long."""
+        """Wait until `condition` holds; fail if the job ends or takes too long."""
         deadline = time.monotonic() + _WAIT_S
         while True:
             assert self.process.poll() is None, f"it ended by itself:\n{self.log}"
@@ -94,7 +96,7 @@ class Job:
         return bool(outputs) and all(each["frames"] >= count for each in outputs)
 
     def stop(self) -> None:
-        """End it as a service manager does, in time and with the right code."""
+        """Stop the job as a service manager does, in time and with the right code."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(_WAIT_S)
@@ -111,14 +113,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Job]]:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Connections are taken, and never answered."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
 @pytest.fixture
 def received(tmp_path: Path) -> Path:
-    """A folder for what a viewer gets."""
+    """A folder for what a viewer receives."""
     (tmp_path / "received").mkdir()
     return tmp_path / "received"
 
@@ -131,7 +133,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def times_and_numbers(path: Path) -> list[tuple[float, int | None]]:
-    """What a recording holds; it has to be playable to its end."""
+    """The frames of a recording, which must be playable to its end."""
     with open_source(str(path)) as source:
         frames = [(frame.time_s, frame_number(frame)) for frame in source]
         assert not source.skipped
@@ -140,7 +142,7 @@ def times_and_numbers(path: Path) -> list[tuple[float, int | None]]:
 
 
 def has_asked(port: int, pid: int) -> Callable[[], bool]:
-    """Whether a process or a child of it has a connection to the port."""
+    """Whether a process or one of its children has a connection to the port."""
 
     def asked() -> bool:
         process = psutil.Process(pid)
@@ -172,7 +174,7 @@ def test_it_stops_while_an_output_is_being_opened(
     assert "Traceback" not in job.log
 
 
-def test_it_stops_while_a_frozen_camera_is_sought_and_a_viewer_hangs(
+def test_it_stops_while_a_camera_reconnects_and_a_viewer_hangs(
     start: Callable[..., Job], tmp_path: Path, received: Path
 ):
     with (
@@ -188,7 +190,7 @@ def test_it_stops_while_a_frozen_camera_is_sought_and_a_viewer_hangs(
         job.wait(lambda: job.has_frames(RATE))
         viewer.freeze()
         camera.freeze()
-        # While held pictures go to a viewer that does not take them any more.
+        # Held frames go to a viewer that no longer takes them.
         job.wait(lambda: "connecting again" in job.log)
         job.stop()
     recorded = [tmp_path / "whole.mkv", tmp_path / "whole.mp4", *clips.iterdir()]
@@ -197,7 +199,7 @@ def test_it_stops_while_a_frozen_camera_is_sought_and_a_viewer_hangs(
         assert len(times_and_numbers(path)) >= RATE
 
 
-def test_a_viewer_that_hangs_delays_nobody(
+def test_a_viewer_that_hangs_delays_nothing_else(
     start: Callable[..., Job], tmp_path: Path, received: Path
 ):
     with GstServer(record_to=received) as viewer:
@@ -225,7 +227,7 @@ def test_a_wrong_password_is_one_sentence_and_one_attempt(start: Callable[..., J
     assert "something" not in job.log
 
 
-def test_a_stream_that_a_file_describes_is_sought_again(
+def test_a_stream_described_by_a_file_reconnects(
     start: Callable[..., Job], tmp_path: Path
 ):
     write_numbered_clip(tmp_path / "clip.mkv", _SIZE, RATE, 2 * RATE, RATE)
@@ -242,13 +244,13 @@ def test_a_stream_that_a_file_describes_is_sought_again(
         job.stop()
 
 
-def test_no_attempts_means_none(start: Callable[..., Job]):
+def test_reconnect_never_makes_no_second_attempt(start: Callable[..., Job]):
     job = start(f"rtsp://127.0.0.1:{free_port()}/live", "-o", "null:", "--reconnect=0")
     assert job.process.wait(_WAIT_S) == 1
     assert "connection refused" in job.log
 
 
-def test_it_waits_for_a_camera_holds_its_picture_and_tells_it_in_json(
+def test_it_waits_for_a_camera_holds_its_last_frame_and_logs_json(
     start: Callable[..., Job], tmp_path: Path
 ):
     camera = GstServer(
@@ -294,7 +296,7 @@ def test_it_waits_for_a_camera_holds_its_picture_and_tells_it_in_json(
 
 
 def is_marked(path: Path) -> Iterator[bool]:
-    """Whether each picture has white words on a dark bar in its middle."""
+    """Whether each frame has white words on a dark bar in its middle."""
     with open_source(str(path)) as source:
         for frame in source:
             luma = frame.planes[0]

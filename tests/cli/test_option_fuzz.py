@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from streamdenoise.cli.main import app
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.options import (
@@ -28,6 +26,7 @@ from streamdenoise.io.url import Credentials, StreamURL
 from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.service.status_server import parse_address
 from streamdenoise.units import parse_size, parse_time
+from tests.support.command import run
 
 QUICK = settings(
     max_examples=150,
@@ -37,7 +36,7 @@ QUICK = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-# Pieces of what is meant, so that many texts are nearly right.
+# Pieces of valid values, so that many texts are nearly valid.
 PIECES = (
     *("rtsp://", "srt://", "rtmp://", "udp://@", "http://", "://", "file:", "testsrc:"),
     *("user", "pass word", "{HOME}", "{", "}", "%40", "%", "%%", "@", ":", "/", "?"),
@@ -53,6 +52,8 @@ TEXTS = st.one_of(
     st.text(st.characters(codec=None), max_size=40),
 )
 
+pytestmark = pytest.mark.usefixtures("nothing_known")
+
 PARSERS: dict[str, Callable[[str], object]] = {
     "reconnect": Reconnect.parse,
     "keep": lambda text: Keep.parse([text]),
@@ -64,12 +65,6 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "url": StreamURL.parse,
     "codec": EncoderConfig,
 }
-
-
-@pytest.fixture(autouse=True)
-def known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered here is no secret of other tests."""
-    monkeypatch.setattr("streamdenoise.masking._known", ())
 
 
 def one_sentence(message: str) -> None:
@@ -137,12 +132,12 @@ def test_any_credentials_file_is_read_or_refused(
             StreamURL.parse("rtsp://cam/", logins)
 
 
-def test_zero_attempts_are_none() -> None:
+def test_zero_attempts_are_the_same_as_never() -> None:
     assert Reconnect.parse("0") == Reconnect.parse("never")
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, math.nan, math.inf, 1e300])
-def test_time_outs_without_an_end_are_refused(timeout_s: float) -> None:
+def test_timeouts_without_an_end_are_refused(timeout_s: float) -> None:
     with pytest.raises(ConfigError, match="--timeout"):
         LiveConfig("testsrc:", ("null:",), timeout_s=timeout_s)
 
@@ -198,18 +193,18 @@ def test_any_options_of_live_end_in_one_sentence(
     target: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # As the shell passes them on: no NULs. And never for ever: nobody would stop it.
+    # As a shell passes them: without NULs. And never forever, as nothing would stop it.
     words = [f"{name}={value}".replace("\0", "") for name, value in options]
     words = [word for word in words if word != "--reconnect=forever"]
     refused = "rtsp://127.0.0.1:9/"  # nobody listens there
     arguments = ["live", refused, "--no-window", "--reconnect=never", *words]
-    result = CliRunner().invoke(app, [*arguments, f"--output={target}"])
+    result = run(*arguments, f"--output={target}")
     assert result.exit_code in (1, 2), result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
-    told = result.stderr.strip()
-    assert "Traceback" not in told
+    shown = result.stderr.strip()
+    assert "Traceback" not in shown
     if result.exit_code == 1:
-        assert told.startswith("error: "), told
+        assert shown.startswith("error: "), shown
 
 
 @pytest.mark.parametrize(
@@ -220,7 +215,7 @@ def test_any_options_of_live_end_in_one_sentence(
         ("clips/%H.avi", "its extension must be one of"),
     ],
 )
-def test_what_can_never_work_is_not_tried_for_ever(
+def test_what_can_never_work_is_not_retried_forever(
     quiet_hooks: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -231,7 +226,7 @@ def test_what_can_never_work_is_not_tried_for_ever(
     arguments = ["live", "testsrc:64x48@10", "--no-window", "--reconnect=forever"]
     if "%" in target:
         arguments.append("--segment=1m")
-    result = CliRunner().invoke(app, [*arguments, f"--output={target}"])
+    result = run(*arguments, f"--output={target}")
     assert result.exit_code == 1
     assert sentence in result.stderr
     assert "pa55word12" not in result.stderr

@@ -18,8 +18,11 @@ def reference() -> str:
 
 def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     yield path, command
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from commands(inner, f"{path} {name}")
+    if hasattr(command, "list_commands"):
+        context = command.context_class(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            yield from commands(inner, f"{path} {name}")
 
 
 def test_it_has_every_command_with_every_option(reference: str):

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import write_clip
 from tests.docs.pages import PAGES, Block, blocks
+from tests.support.clips import write_clip
 
 PYTHON = [
     block for page in PAGES for block in blocks(page) if block.language == "python"

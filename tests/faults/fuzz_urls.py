@@ -19,7 +19,7 @@ with atheris.instrument_imports(  # pyright: ignore[reportAttributeAccessIssue]
     from streamdenoise.console import logs
     from streamdenoise.io.url import StreamURL  # noqa: F401
 
-from tests.cli.test_secrets import Hostile, Paths, send_through
+from tests.cli.test_masking_fuzz import Hostile, Paths, send_through
 
 
 class FuzzedChoices(random.Random):

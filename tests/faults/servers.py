@@ -26,8 +26,8 @@ import av.error
 import imageio_ffmpeg
 import numpy as np
 
-from tests.conftest import skip_or_fail
 from tests.faults.frame_code import draw, number_in
+from tests.support.skips import skip_or_fail
 
 USER = "me"
 

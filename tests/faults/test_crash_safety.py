@@ -15,7 +15,7 @@ import pytest
 
 from streamdenoise.io.sinks import disk_sync
 from streamdenoise.io.sinks.disk_sync import DiskSync
-from tests.conftest import skip_or_fail
+from tests.support.skips import skip_or_fail
 
 KILLS = 50
 RATE = 30

@@ -28,7 +28,7 @@ from streamdenoise.inference.load import check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.inference.self_test import known_frame, self_test
 from streamdenoise.inference.step_request import StepRequest
-from tests.conftest import skip_or_fail, skip_or_fail_without_cuda
+from tests.support.skips import skip_or_fail, skip_or_fail_without_cuda
 
 H, W = 256, 320
 SIGMA = np.full(3, 0.05, np.float32)

@@ -18,7 +18,7 @@ from streamdenoise.io.options import ReadOptions, Reconnect
 from streamdenoise.io.sources.camera import CaptureSource
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.pipeline.live_clock import LiveClock
-from tests.conftest import skip_or_fail
+from tests.support.skips import skip_or_fail
 
 WAIT_S = 20
 SIZE = (320, 240)

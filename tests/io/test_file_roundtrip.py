@@ -11,7 +11,7 @@ from av.stream import Disposition
 from streamdenoise.io.ffmpeg.subtitles import subtitle_payload, subtitle_text
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import EncoderConfig, ReadOptions
-from tests.conftest import Clip, moving_gradient, picture_of, write_clip
+from tests.support.clips import Clip, moving_gradient, video_frame, write_clip
 
 FFV1 = EncoderConfig("ffv1")
 
@@ -271,7 +271,7 @@ def _write_with_tone(
         audio = container.add_stream("pcm_s16le", rate=8000)
         for index in range(25 * seconds):
             if video_seconds is None or index < 25 * video_seconds:
-                frame = picture_of(moving_gradient(64, 48, index % 50), "yuv420p")
+                frame = video_frame(moving_gradient(64, 48, index % 50), "yuv420p")
                 frame.pts, frame.time_base = index, Fraction(1, 25)
                 container.mux(video.encode(frame))
             tone = np.full((1, 640), index, np.int16)
@@ -311,7 +311,7 @@ def test_copy_settings_keeps_the_codec_family(
         if codec == "libx265":
             stream.options = {"x265-params": "log-level=error"}
         for index in range(6):
-            frame = picture_of(moving_gradient(64, 48, index), "yuv420p")
+            frame = video_frame(moving_gradient(64, 48, index), "yuv420p")
             frame = frame.reformat(format=stream.pix_fmt)
             frame.pts, frame.time_base = index, Fraction(1, 25)
             container.mux(stream.encode(frame))
@@ -340,11 +340,11 @@ def test_cover_art_is_kept_and_a_lost_second_video_is_noted(tmp_path: Path) -> N
         cover.pix_fmt = "yuvj420p"
         for index in range(5):
             for stream in (first, second):
-                frame = picture_of(moving_gradient(64, 48, index), "yuv420p")
+                frame = video_frame(moving_gradient(64, 48, index), "yuv420p")
                 frame.pts, frame.time_base = index, Fraction(1, 25)
                 container.mux(stream.encode(frame))
             if index == 0:
-                frame = picture_of(moving_gradient(64, 48, 9), "yuvj420p")
+                frame = video_frame(moving_gradient(64, 48, 9), "yuvj420p")
                 frame.pts, frame.time_base = 0, Fraction(1)
                 container.mux(cover.encode(frame))
         for stream in (first, second, cover):

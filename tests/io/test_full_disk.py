@@ -16,7 +16,6 @@ from streamdenoise.frame import StreamInfo
 from streamdenoise.io.protocols import Sink
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.sinks.file import FileSink
-from tests.conftest import skip_or_fail
 from tests.io.recordings import (
     FAST,
     INFO,
@@ -32,6 +31,7 @@ from tests.io.recordings import (
     segment_sink,
     write_all,
 )
+from tests.support.skips import skip_or_fail
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Decoding on the GPU, and the fallback to software, which is tested without a GPU."""
 
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from streamdenoise.cli import main as cli
 from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.decoder import VideoDecoder
 from streamdenoise.io.ffmpeg.nvdec import decoder_like
@@ -21,8 +18,8 @@ from streamdenoise.io.ffmpeg.pixel_formats import color_of
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import Hwaccel, ReadOptions
 from streamdenoise.jobs.config import FileConfig, LiveConfig
-from tests.conftest import Clip, tag_bt709, write_clip
-from tests.support.command import ROOT
+from tests.support.clips import Clip, tag_bt709, write_clip
+from tests.support.command import environment, run
 
 NUM_FRAMES = 40
 
@@ -121,7 +118,7 @@ def assert_same_samples(one: list[av.VideoFrame], other: list[av.VideoFrame]) ->
 def test_hwaccel_is_an_option_of_file_and_live():
     assert FileConfig("a", "b").hwaccel is LiveConfig("a").hwaccel is Hwaccel.AUTO
     for command in ("file", "live"):
-        result = CliRunner().invoke(cli.app, [command, "a", "--hwaccel", "vdpau"])
+        result = run(command, "a", "--hwaccel", "vdpau")
         assert result.exit_code == 2
         assert "'auto', 'none', 'cuda'" in result.stderr
 
@@ -130,7 +127,7 @@ def test_a_job_notes_once_that_cuda_cannot_be_used(clip: Clip):
     args = ["file", str(clip.path), "-o", "null:", "--strength", "0"]
     lines = {}
     for hwaccel in Hwaccel:
-        result = CliRunner().invoke(cli.app, [*args, "--hwaccel", hwaccel])
+        result = run(*args, "--hwaccel", hwaccel)
         assert result.exit_code == 0, result.output
         stderr = result.stderr.splitlines()
         lines[hwaccel] = [line for line in stderr if "NVDEC" in line]
@@ -159,7 +156,7 @@ def test_without_a_device_the_frames_are_the_same_and_one_line_says_why(h264: Cl
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(h264.path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"},
+        env=environment(CUDA_VISIBLE_DEVICES="-1"),
         capture_output=True,
         text=True,
         check=True,

@@ -6,9 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from streamdenoise.cli import main as cli
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.codecs import ENCODERS, choose_encoder, encoded_pix_fmt
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
@@ -22,7 +20,9 @@ from streamdenoise.io.options import (
 )
 from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.jobs.live import denoise_live
-from tests.conftest import Clip, moving_gradient, skip_or_fail, write_clip
+from tests.support.clips import Clip, moving_gradient, write_clip
+from tests.support.command import run
+from tests.support.skips import skip_or_fail
 
 TINY = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
 """Smaller than any NVENC supports: rejected with and without a GPU."""
@@ -84,10 +84,9 @@ def test_other_encoders_are_not_tried():
 def test_a_file_is_encoded_in_software_with_one_note(clip: Clip, tmp_path: Path):
     plain, output = tmp_path / "plain.mp4", tmp_path / "nvenc.mp4"
     args = ["file", str(clip.path), "--strength", "0", "--crf", "21"]
-    runner = CliRunner()
-    result = runner.invoke(cli.app, [*args, "-o", str(plain), "--codec", "x264"])
+    result = run(*args, "-o", plain, "--codec", "x264")
     assert "NVENC" not in result.output
-    result = runner.invoke(cli.app, [*args, "-o", str(output), "--codec", "h264_nvenc"])
+    result = run(*args, "-o", output, "--codec", "h264_nvenc")
     assert result.exit_code == 0, result.output
     notes = [line for line in result.stderr.splitlines() if "NVENC" in line]
     assert len(notes) == 1

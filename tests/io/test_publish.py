@@ -26,10 +26,10 @@ from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.publishing.sink import PublishSink
 from streamdenoise.io.timeouts import Interruption
-from tests.conftest import skip_or_fail
 from tests.faults.rtsp_server import RTSPServer
 from tests.support.command import environment
 from tests.support.frames import noise_frame
+from tests.support.skips import skip_or_fail
 from tests.support.waiting import wait_until
 
 FAST = EncoderConfig("x264", preset="ultrafast")

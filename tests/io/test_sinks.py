@@ -23,7 +23,7 @@ from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sinks.null import NullSink
 from streamdenoise.io.sinks.y4m import Y4MSink
 from streamdenoise.io.sources.y4m import Y4MSource
-from tests.conftest import Clip, write_clip
+from tests.support.clips import Clip, write_clip
 from tests.support.command import environment
 
 FAST = {

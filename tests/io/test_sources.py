@@ -23,7 +23,7 @@ from streamdenoise.io.sources.camera import CaptureSource, OpenCVCameraSource
 from streamdenoise.io.sources.image import image_paths
 from streamdenoise.io.sources.timestamps import TimestampRepair
 from streamdenoise.io.sources.y4m import Y4MSource
-from tests.conftest import Clip, moving_gradient, picture_of, write_clip
+from tests.support.clips import Clip, moving_gradient, video_frame, write_clip
 
 FRAMES = 12
 Opener = Callable[..., Source]
@@ -201,7 +201,7 @@ def test_other_formats_are_converted_with_a_note(
         stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
         if pix_fmt == "yuvj420p":
             stream.codec_context.color_range = 2
-        encoded = picture_of(planes, "yuv420p").reformat(format=pix_fmt)
+        encoded = video_frame(planes, "yuv420p").reformat(format=pix_fmt)
         encoded.pts, encoded.time_base = 0, Fraction(1, 25)
         container.mux(stream.encode(encoded))
         container.mux(stream.encode(None))
@@ -241,7 +241,7 @@ def test_semi_planar_frames_become_planar_without_a_change(
         for plane in moving_gradient(*size, 0, depth)
     )
     woven = np.stack(chroma, -1).reshape(chroma[0].shape[0], -1)
-    semi_planar_frame = picture_of((luma << shift, woven << shift), semi_planar)
+    semi_planar_frame = video_frame((luma << shift, woven << shift), semi_planar)
     for plane, expected in zip(
         planes_of(semi_planar_frame, planar), (luma, *chroma), strict=True
     ):

@@ -28,8 +28,8 @@ import pytest
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.io.sinks.window import WindowSink
-from tests.conftest import skip_or_fail
 from tests.support.command import command, environment
+from tests.support.skips import skip_or_fail
 from tests.support.waiting import wait_until
 
 WAIT_S = 20

@@ -1,10 +1,13 @@
-"""Values that can be used are read, others are refused by name."""
+"""Valid values are accepted; others are refused by the name of their option."""
+
+from dataclasses import replace
 
 import pytest
 
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.options import EncoderConfig, EncoderOptions, fast_encoder
+from streamdenoise.jobs.config import FileConfig, LiveConfig
 from streamdenoise.units import parse_time
 
 
@@ -12,7 +15,7 @@ from streamdenoise.units import parse_time
     ("text", "seconds"),
     [("0", 0.0), ("12.5", 12.5), ("1:30", 90.0), ("01:00:01.25", 3601.25)],
 )
-def test_times_are_seconds_or_a_clocks(text: str, seconds: float):
+def test_times_are_seconds_or_clock_times(text: str, seconds: float):
     assert parse_time(text) == seconds
 
 
@@ -53,14 +56,14 @@ def test_the_crf_fits_the_codec(codec: str, crf: int, fits: bool):
             EncoderConfig(codec, crf)
 
 
-def test_nvenc_takes_its_own_presets_alone():
+def test_nvenc_only_accepts_its_own_presets():
     assert EncoderConfig("hevc_nvenc", preset="p7").preset == "p7"
     for preset in ("veryfast", "p8"):
         with pytest.raises(ConfigError, match=f"--preset {preset} .* use p1"):
             EncoderConfig("h264_nvenc", preset=preset)
 
 
-def test_what_is_not_told_is_left_to_the_sink_or_chosen_for_the_container():
+def test_options_left_open_are_chosen_for_the_output():
     assert EncoderOptions().for_output("a.mp4") is None
     crf = EncoderOptions(crf=20)
     assert crf.for_output("a.mp4") == EncoderConfig("x264", 20)
@@ -68,9 +71,27 @@ def test_what_is_not_told_is_left_to_the_sink_or_chosen_for_the_container():
     assert EncoderOptions("x265").for_output("a.webm") == EncoderConfig("x265")
 
 
-def test_live_encoders_are_fast_unless_told():
+def test_live_encoders_are_fast_by_default():
     assert fast_encoder("a.mp4", None).preset == "veryfast"
     assert fast_encoder("a.webm", None) == EncoderConfig("svtav1", preset="10")
     slow = EncoderConfig("x264", preset="slow")
     assert fast_encoder("a.mp4", slow) is slow
     assert fast_encoder("a.mkv", EncoderConfig("ffv1")).preset is None
+
+
+def test_a_camera_is_a_source_that_changes_keep():
+    config = LiveConfig(camera=2)
+    assert config.source == "camera:2"
+    assert replace(config, window=True).source == "camera:2"
+    for source, camera in (("rtsp://cam/", 0), ("", None)):
+        with pytest.raises(ConfigError, match="either a SOURCE or --camera N"):
+            LiveConfig(source, camera=camera)
+
+
+def test_an_encoder_that_does_not_fit_the_output_is_refused_at_once():
+    options = EncoderOptions(crf=60)
+    assert FileConfig("in.mp4", "out.webm", encoder=options).encoder is options
+    with pytest.raises(ConfigError, match="--crf 60 is out of range for x264"):
+        FileConfig("in.mp4", "out.mp4", encoder=options)
+    with pytest.raises(ConfigError, match="--crf 60 is out of range for x264"):
+        LiveConfig("testsrc:", ("out.mp4",), encoder=options)

@@ -16,7 +16,7 @@ import pytest
 
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.errors import ConfigError, SinkError
-from streamdenoise.frame import ColorInfo, Frame, StreamInfo
+from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.options import Reconnect
 from streamdenoise.io.protocols import Sink
 from streamdenoise.jobs.config import LiveConfig, View
@@ -25,26 +25,19 @@ from streamdenoise.jobs.live import denoise_live
 from streamdenoise.jobs.live_controls import LiveControls
 from streamdenoise.jobs.live_outputs import ClosedTogether
 from streamdenoise.jobs.recorder import Recorder
+from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.stats import Stats
 from tests.faults.servers import free_port
+from tests.support.frames import make_frame
 
 INFO = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
-
-
-def make_frame(index: int) -> Frame:
-    luma = np.full((48, 64), 100, np.uint8)
-    chroma = np.full((24, 32), 128, np.uint8)
-    return Frame(
-        (luma, chroma, chroma), "yuv420p", ColorInfo(), index * 40, Fraction(1, 1000),
-        index, 0.0,
-    )  # fmt: skip
 
 
 def recorder_in(folder: Path) -> Recorder:
     return Recorder(INFO, folder=folder, now=lambda: datetime(2026, 3, 4, 5, 6, 7))
 
 
-def test_a_recording_holds_the_frames_while_it_was_on_from_time_zero(tmp_path: Path):
+def test_a_recording_has_the_frames_while_it_was_on_from_time_zero(tmp_path: Path):
     with recorder_in(tmp_path) as recorder:
         for index in range(30):
             if index in (10, 20):
@@ -58,7 +51,7 @@ def test_a_recording_holds_the_frames_while_it_was_on_from_time_zero(tmp_path: P
     assert recorder.notes == (f"recorded {path}",)
 
 
-def test_recordings_of_one_second_get_different_names(tmp_path: Path):
+def test_recordings_of_the_same_second_get_different_names(tmp_path: Path):
     with recorder_in(tmp_path) as recorder:
         for index in range(2):
             recorder.toggle()
@@ -73,7 +66,7 @@ def test_recordings_of_one_second_get_different_names(tmp_path: Path):
     ]
 
 
-def test_a_recording_that_fails_is_a_note_and_the_stream_goes_on(tmp_path: Path):
+def test_a_recording_that_fails_is_a_note_and_the_stream_continues(tmp_path: Path):
     recorder = recorder_in(tmp_path / "missing")
     recorder.toggle()
     recorder.write(make_frame(0))
@@ -127,15 +120,15 @@ def test_the_window_shows_the_view_the_figures_and_a_recording(tmp_path: Path):
         assert not np.array_equal(shown.planes[0], frame.planes[0])
 
 
-def test_a_switch_thrown_before_the_job_begins_ends_it_at_once():
+def test_a_stop_before_the_job_starts_ends_it_at_once():
     switch = StopSwitch()
     switch.stop()
-    assert switch.stopped
+    assert switch.is_stopped()
     config = LiveConfig("testsrc:64x48@25", ("null:",), window=False)
     assert denoise_live(config, switch=switch).frames_out == 0
 
 
-def test_outputs_that_never_answer_hold_up_neither_start_nor_stop():
+def test_outputs_that_never_answer_delay_neither_start_nor_stop():
     begin = time.monotonic()
     stopped_at: list[float] = []
     switch = StopSwitch()
@@ -186,6 +179,7 @@ def test_segments_and_a_status_page_of_a_live_job(tmp_path: Path):
         duration_s=2.5,
         segment_s=1.0,
         keep=("1h", "1GB"),
+        overflow=Overflow.BLOCK,  # no frame is dropped, however busy the machine
         status=status,
     )
 
@@ -207,7 +201,7 @@ def test_segments_and_a_status_page_of_a_live_job(tmp_path: Path):
     assert sum(counts) == stats.frames_out
 
 
-def test_a_slow_machine_is_told_how_late_frames_may_be():
+def test_a_job_with_max_lag_runs_at_full_quality_while_it_keeps_up():
     config = LiveConfig(
         "testsrc:64x48@25", ("null:",), window=False, duration_s=0.5, max_lag_ms=500
     )
@@ -238,7 +232,7 @@ def test_options_that_do_not_fit(
 
 
 class EndsSlowly:
-    """A sink that ends only when all others have begun to."""
+    """A sink that only ends once all others have started to end."""
 
     notes = ()
 

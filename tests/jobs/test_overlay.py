@@ -1,11 +1,9 @@
-"""Text and comparisons: right at any size and depth, and the input left alone."""
-
-from fractions import Fraction
+"""Text and comparisons: right at any size and bit depth; inputs stay unchanged."""
 
 import numpy as np
 import pytest
 
-from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.jobs.config import View
 from streamdenoise.jobs.overlay import (
     compose,
@@ -17,6 +15,7 @@ from streamdenoise.jobs.overlay import (
     view_size,
 )
 from streamdenoise.pipeline.stats import Latency, Stats, stats_items
+from tests.support.frames import make_frame
 
 SIZES = [(320, 180), (65, 47), (64, 48), (2, 2), (1, 1), (1281, 33)]
 
@@ -24,20 +23,21 @@ SIZES = [(320, 180), (65, 47), (64, 48), (2, 2), (1, 1), (1281, 33)]
 def flat_frame(
     pix_fmt: str, width: int, height: int, level: float, color_range: int = 1
 ) -> Frame:
-    """A frame of one value, `level` in [0, 1] of the sample range, in all planes."""
-    depth = bit_depth(pix_fmt)
-    dtype = np.uint8 if depth == 8 else np.uint16
-    value = round(level * ((1 << depth) - 1))
-    planes = tuple(
-        np.full(shape, value, dtype) for shape in plane_shapes(pix_fmt, width, height)
+    """A frame whose samples are all at `level`, 0 to 1 of their range."""
+    return make_frame(
+        3,
+        round(level * ((1 << bit_depth(pix_fmt)) - 1)),
+        width=width,
+        height=height,
+        pix_fmt=pix_fmt,
+        pts=7,
+        color=ColorInfo(range=color_range),
     )
-    color = ColorInfo(range=color_range)
-    return Frame(planes, pix_fmt, color, 7, Fraction(1, 30), 3, 12.5)
 
 
 @pytest.mark.parametrize("pix_fmt", PIX_FMTS)
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_every_drawing_takes_every_format_and_size(
+def test_everything_can_be_drawn_in_every_format_and_size(
     pix_fmt: str, width: int, height: int
 ):
     before = flat_frame(pix_fmt, width, height, 0.25)
@@ -70,7 +70,7 @@ def test_split_shows_before_on_the_left_and_after_on_the_right(pix_fmt: str):
 
 @pytest.mark.parametrize("pix_fmt", PIX_FMTS)
 @pytest.mark.parametrize("width", [320, 321])
-def test_side_keeps_both_pictures_whole(pix_fmt: str, width: int):
+def test_side_keeps_both_frames_whole(pix_fmt: str, width: int):
     before = flat_frame(pix_fmt, width, 180, 0.25)
     after = flat_frame(pix_fmt, width, 180, 0.75)
     side = side_view(before, after)
@@ -99,7 +99,7 @@ def test_text_is_white_in_the_formats_own_range_and_the_bar_is_dark(
         assert np.all(chroma[:5] == 1 << (depth - 1))
 
 
-def test_ten_bits_draw_the_same_picture_as_eight():
+def test_ten_bits_draw_the_same_as_eight():
     eight = draw_text(flat_frame("gray", 320, 90, 0.5), ("dropped 12",)).planes[0]
     ten = draw_text(flat_frame("gray10le", 320, 90, 0.5), ("dropped 12",)).planes[0]
     assert np.abs(ten / 4 - eight).max() <= 1.0
@@ -144,13 +144,11 @@ def test_frames_that_differ_cannot_be_compared():
 
 
 @pytest.mark.parametrize("size", [(640, 360), (65, 47), (32, 16)])
-def test_a_held_picture_is_marked_in_its_middle_and_keeps_the_rest(
+def test_a_held_frame_is_marked_in_its_middle_only(
     size: tuple[int, int],
 ):
     width, height = size
-    shapes = plane_shapes("yuv420p", width, height)
-    planes = tuple(np.full(shape, 100, np.uint8) for shape in shapes)
-    frame = Frame(planes, "yuv420p", ColorInfo(), 0, Fraction(1, 25), 0, 0.0)
+    frame = make_frame(width=width, height=height)
     marked = draw_no_signal(frame, 130.0)
     assert (frame.planes[0] == 100).all()
     rows, columns = np.nonzero(marked.planes[0] != 100)

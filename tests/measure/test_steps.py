@@ -22,7 +22,7 @@ from streamdenoise.machine import has_cuda
 from streamdenoise.measure.config import BenchConfig
 from streamdenoise.measure.speed import steps as steps_module
 from streamdenoise.measure.speed.steps import bench_steps, fitting_size
-from tests.conftest import Clip
+from tests.support.clips import Clip
 
 HERE = ["openvino", "openvino-fp32", "onnxruntime", "eager"]
 """Backends that run on any CPU, in the table's order."""

@@ -19,8 +19,8 @@ from streamdenoise import __version__
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.service.status_server import StatusServer
-from tests.conftest import skip_or_fail
 from tests.support.command import ROOT, SAMPLES, app
+from tests.support.skips import skip_or_fail
 
 UNIT = SAMPLES / "systemd/streamdenoise@.service"
 DOCKERFILES = [SAMPLES / "docker/Dockerfile", SAMPLES / "docker/Dockerfile.cuda"]

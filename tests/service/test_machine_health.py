@@ -10,8 +10,8 @@ from streamdenoise.service.machine_health import (
     DeviceHealth,
     HealthMeter,
 )
-from tests.conftest import skip_or_fail
 from tests.support.clock import Clock
+from tests.support.skips import skip_or_fail
 
 
 def test_sensors_are_read_at_most_once_a_second():

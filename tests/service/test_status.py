@@ -12,7 +12,6 @@ from streamdenoise.service.status_server import (
     StatusServer,
     parse_address,
 )
-from tests.conftest import skip_or_fail
 from tests.service.status import (
     OPENMETRICS,
     RUNNING,
@@ -24,6 +23,7 @@ from tests.service.status import (
     value,
 )
 from tests.support.clock import Clock
+from tests.support.skips import skip_or_fail
 
 
 def test_file_names_that_are_not_valid_utf_8(server: StatusServer):

@@ -17,8 +17,8 @@ from streamdenoise.service.status_server import (
     MAX_CONNECTIONS,
     StatusServer,
 )
-from tests.conftest import skip_or_fail
 from tests.service.status import RUNNING, ask, connect
+from tests.support.skips import skip_or_fail
 from tests.support.waiting import wait_until
 
 

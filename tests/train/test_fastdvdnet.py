@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from streamdenoise.errors import ConfigError
-from tests.conftest import training_toml
+from tests.support.recipes import training_toml
 from train.fastdvdnet import KMAC_PER_PIXEL, FastDvdNet, train_fastdvdnet
 from train.recipe import Recipe
 
@@ -36,7 +36,7 @@ def test_a_frame_depends_on_two_before_and_two_after_it() -> None:
 
 def test_it_runs_on_a_recipe_for_rgb(data: Path) -> None:
     recipe = Recipe.read(training_toml(data, "anchor", steps=3))
-    with pytest.raises(ConfigError, match="no recipe for FastDVDnet"):
+    with pytest.raises(ConfigError, match="not a recipe for FastDVDnet"):
         train_fastdvdnet(recipe, 60)
     recipe = replace(recipe, spec=replace(recipe.spec, layout="rgb"))
     scores = train_fastdvdnet(recipe, 60)

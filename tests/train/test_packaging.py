@@ -1,6 +1,7 @@
 """The wheel: what it carries, and where it has the training code."""
 
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -74,3 +75,21 @@ def test_unknown_recipes_are_answered_with_the_known_ones(
     output = run_elsewhere(unpacked, tmp_path, "train", "nano_avgn")
     assert "the recipe nano_avgn cannot be used" in output
     assert "nano_awgn, nano_awgn_map, nano_camera" in output
+
+
+def test_an_installed_package_records_no_commit_of_a_repository_around_it(
+    unpacked: Path,
+) -> None:
+    git = ["git", "-C", str(unpacked), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "x"], check=True)
+    code = "from streamdenoise.train.run.saving import commit; print(commit())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=unpacked,
+        env=environment(PYTHONPATH=str(unpacked)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "unknown\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import training_toml
+from tests.support.recipes import training_toml
 from train.clips.batch import batches, join
 from train.clips.sampler import ClipSampler
 from train.loop import train

@@ -1,19 +1,21 @@
 """Checkpoints of the textbook networks: weights, spec and provenance in one file."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from torch import Tensor
 
-from streamdenoise.errors import CheckpointError, ConfigError
-from streamdenoise.files import replaced_whole
-from streamdenoise.network.checkpoint import IMAGE_NETWORK_KEY
+from streamdenoise.network.checkpoint import (
+    IMAGE_NETWORK_KEY,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 from .networks.network import ImageNetwork
 from .networks.registry import NetworkSpec
+
+Loaded = tuple[ImageNetwork, NetworkSpec, dict[str, Any]]
 
 
 def save_network(
@@ -24,16 +26,11 @@ def save_network(
     Raises:
         SinkError: it cannot be written; an existing file is left as it was.
     """
-    tensors = {name: value.contiguous() for name, value in net.state_dict().items()}
-    about = {
-        IMAGE_NETWORK_KEY: json.dumps(asdict(spec)),
-        "provenance": json.dumps(provenance),
-    }
-    with replaced_whole(path) as partial:
-        partial.write_bytes(save(tensors, about))
+    about = {IMAGE_NETWORK_KEY: asdict(spec), "provenance": provenance}
+    write_checkpoint(path, net, about)
 
 
-def load_network(path: Path) -> tuple[ImageNetwork, NetworkSpec, dict[str, Any]]:
+def load_network(path: Path) -> Loaded:
     """Build the network of a checkpoint, in evaluation mode, on the CPU.
 
     Returns:
@@ -42,23 +39,11 @@ def load_network(path: Path) -> tuple[ImageNetwork, NetworkSpec, dict[str, Any]]
     Raises:
         CheckpointError: the file is missing or damaged, or has another architecture.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        spec = NetworkSpec(**json.loads(metadata[IMAGE_NETWORK_KEY]))
+
+    def build(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> Loaded:
+        spec = NetworkSpec(**metadata[IMAGE_NETWORK_KEY])
         net = spec.build()
         net.load_state_dict(tensors)
-        provenance = json.loads(metadata.get("provenance", "{}"))
-    except (OSError, SafetensorError) as exc:
-        raise CheckpointError(
-            f"cannot read checkpoint {path}: {exc}; give a .safetensors file that "
-            "`streamdenoise train classic` wrote"
-        ) from exc
-    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as exc:
-        reason = " ".join(str(exc).split())[:200]
-        raise CheckpointError(
-            f"{path} is not a checkpoint of a textbook network: {reason}; train it "
-            "again or use the version that wrote it"
-        ) from exc
-    return net.eval(), spec, provenance
+        return net.eval(), spec, metadata.get("provenance", {})
+
+    return read_checkpoint(path, build, "of a textbook network", "train classic")

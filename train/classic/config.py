@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from .noise import ImageNoise
 
 GRID = {"lr": float, "batch": int, "width": int}
-"""What ``--grid`` can vary."""
+"""The options that ``--grid`` can vary, and their types."""
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Read names separated by commas; ``all`` stands for all of `NETWORKS`."""
+    """Parse names separated by commas; ``all`` stands for all of `NETWORKS`."""
     from .networks.registry import NETWORKS
 
     names = tuple(name.strip() for name in text.split(","))
@@ -30,10 +30,10 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def parse_split(text: str) -> float:
-    """Read ``80:20``: the first number's share of both.
+    """Parse ``80:20``: the share of the first number.
 
     Raises:
-        ConfigError: these are not two numbers.
+        ConfigError: the text is not two numbers.
     """
     first, _, second = text.partition(":")
     try:
@@ -48,10 +48,10 @@ def parse_split(text: str) -> float:
 
 
 def parse_levels(text: str) -> tuple[float, float]:
-    """Read ``25``, or a range such as ``0-55``.
+    """Parse ``25``, or a range such as ``0-55``.
 
     Raises:
-        ConfigError: these are not one or two numbers.
+        ConfigError: the text is not one or two numbers.
     """
     first, dash, second = text.partition("-")
     try:
@@ -64,18 +64,18 @@ def parse_levels(text: str) -> tuple[float, float]:
 
 
 def parse_grid(texts: list[str]) -> dict[str, tuple[float, ...]]:
-    """Read ``lr=1e-3,3e-4`` and the like.
+    """Parse options such as ``lr=1e-3,3e-4``.
 
     Raises:
-        ConfigError: nobody varies that, or its values are no positive numbers.
+        ConfigError: the option is not in `GRID`, or a value is not a positive number.
     """
     grid: dict[str, tuple[float, ...]] = {}
     for text in texts:
         key, _, values = text.partition("=")
         if key not in GRID:
             raise ConfigError(
-                f"--grid {text} varies nothing: give {', '.join(GRID)} as in "
-                "lr=1e-3,3e-4"
+                f"--grid {text} does not name one of {', '.join(GRID)}; give, for "
+                "example, lr=1e-3,3e-4"
             )
         try:
             given = [GRID[key](value) for value in values.split(",")]
@@ -83,9 +83,9 @@ def parse_grid(texts: list[str]) -> dict[str, tuple[float, ...]]:
                 raise ValueError
         except ValueError:
             raise ConfigError(
-                f"--grid {text} has values that are no positive "
-                f"{'numbers' if GRID[key] is float else 'whole numbers'}; give them as "
-                "in lr=1e-3,3e-4 and batch=16,32"
+                f"--grid {text} has values that are not positive "
+                f"{'numbers' if GRID[key] is float else 'whole numbers'}; give, for "
+                "example, lr=1e-3,3e-4 or batch=16,32"
             ) from None
         grid[key] = tuple(dict.fromkeys([*grid.get(key, ()), *given]))
     return grid
@@ -96,7 +96,7 @@ class Run:
     """One network to train: a cell of the grid."""
 
     name: str
-    """Of its folder and its checkpoint."""
+    """Name of its folder and its checkpoint."""
     spec: "NetworkSpec"
     lr: float
     batch: int
@@ -128,8 +128,7 @@ class ClassicConfig:
     data: Annotated[
         str,
         Option(
-            "mnist (in data/mnist), an IDX file, or a folder of images.",
-            Panel.INPUT,
+            "mnist (in data/mnist), an IDX file, or a folder of images.", Panel.INPUT
         ),
     ] = "mnist"
     """See `train.classic.data.read_images`."""
@@ -215,8 +214,7 @@ class ClassicConfig:
         ),
     ] = 0
     crop: Annotated[
-        int,
-        Option("Training crop size in pixels; 0 uses whole images.", Panel.INPUT),
+        int, Option("Training crop size in pixels; 0 uses whole images.", Panel.INPUT)
     ] = 64
     crops: Annotated[
         int, Option("Crops of each photograph in an epoch.", Panel.INPUT)
@@ -243,7 +241,7 @@ class ClassicConfig:
             object.__setattr__(self, "epochs", 0 if self.minutes else 100)
         if self.loss not in LOSSES:
             raise ConfigError(
-                f"no loss is named {self.loss!r}: choose {', '.join(LOSSES)}"
+                f"there is no loss {self.loss!r}; choose from {', '.join(LOSSES)}"
             )
         for key, least in {
             **dict.fromkeys(("epochs", "resize", "crop", "patience", "seed"), 0),
@@ -261,22 +259,22 @@ class ClassicConfig:
             raise ConfigError(f"--lr must be above 0, got {self.lr:g}")
         if not 0 < self.split < 1:
             raise ConfigError(
-                f"--split leaves nothing to train on or to test: {self.split:.0%}; "
+                f"--split leaves nothing to train on or to test on: {self.split:.0%}; "
                 "give 80:20"
             )
         if not 0 <= self.minutes < math.inf:
             raise ConfigError(f"--minutes must be 0 or more, got {self.minutes:g}")
         if not self.minutes and not self.epochs:
             raise ConfigError(
-                f"--minutes {self.minutes:g} with --epochs {self.epochs} has no end; "
+                f"--minutes {self.minutes:g} with --epochs {self.epochs} never ends; "
                 "one of them must be above 0"
             )
         if not self.networks:
             raise ConfigError("name a network, such as cnn4dn")
         if 0 < self.resize < self.crop:
             raise ConfigError(
-                f"--crop {self.crop} does not fit into pictures of --resize "
-                f"{self.resize}; lower it, or give --crop 0 for whole pictures"
+                f"--crop {self.crop} does not fit into images of --resize "
+                f"{self.resize}; lower it, or give --crop 0 for whole images"
             )
         _ = self.noise, self.runs
 
@@ -317,7 +315,7 @@ class ClassicConfig:
         return found
 
     def describe(self, run: Run) -> dict[str, object]:
-        """What a run must have in common with the one that it goes on from."""
+        """The options that a run must share with the one that it resumes."""
         shared = (
             *("loss", "minutes", "split", "augment", "resize", "crop", "crops"),
             "seed",

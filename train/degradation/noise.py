@@ -283,9 +283,8 @@ def filter_noise(
     radius = _uniform(generator, 0.8, 2.5)
     left = torch.stack(
         [
-            _bilateral(dirty, tolerance, radius)
-            - _bilateral(picture, tolerance, radius)
-            for dirty, picture in zip(noisy, clean, strict=True)
+            _bilateral(dirty, tolerance, radius) - _bilateral(image, tolerance, radius)
+            for dirty, image in zip(noisy, clean, strict=True)
         ]
     )
     if _uniform(generator, 0, 1) < 0.5:

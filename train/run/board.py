@@ -47,9 +47,9 @@ class Board:
         for name, value in values.items():
             self._try(lambda writer, n=name, v=value: writer.add_scalar(n, v, step))
 
-    def image(self, step: int, name: str, picture: Tensor) -> None:
+    def image(self, step: int, name: str, image: Tensor) -> None:
         """Add an image ``(1 or 3, H, W)`` in [0, 1]."""
-        self._try(lambda writer: writer.add_image(name, picture, step))
+        self._try(lambda writer: writer.add_image(name, image, step))
 
     def _try(self, write: Callable[[Any], object]) -> None:
         if self._writer is None:

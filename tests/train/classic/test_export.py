@@ -19,7 +19,7 @@ from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_loader import EngineLoader
-from tests.conftest import Clip
+from tests.support.clips import Clip
 from tests.support.command import run
 from tests.train.classic.material import checkpoint, imread
 from train.classic.checkpoint import load_network, save_network

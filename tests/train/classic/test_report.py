@@ -12,8 +12,8 @@ from typer.testing import Result
 from streamdenoise.errors import (
     ConfigError,
 )
-from tests.conftest import skip_or_fail
 from tests.support.command import run
+from tests.support.skips import skip_or_fail
 from tests.train.classic.material import imread
 from train.classic.benchmark import digits as digits_table
 from train.classic.benchmark import markdown, write_readme
