@@ -257,5 +257,5 @@ def test_a_pause_of_the_source_changes_nothing() -> None:
 
 def test_no_steps_or_no_lag_is_a_mistake() -> None:
     for steps, max_lag_ms in ((0, 100.0), (4, 0.0), (4, math.nan)):
-        with pytest.raises(ValueError, match="no ladder"):
+        with pytest.raises(ValueError, match="steps must be 1 or more"):
             LoadGovernor(steps, max_lag_ms)

@@ -31,13 +31,27 @@ Step = int | SourceError | Callable[[], None]
 
 
 class Session(Closing):
-    """Executes `steps`: a number yields a frame with that pts, an error is raised."""
+    """Executes `steps`: a number yields a frame with that pts, an error is raised.
 
-    def __init__(self, *steps: Step, time_base: Fraction = Fraction(1, 1000)) -> None:
+    Frames are captured when they are yielded, or by their pts from `first_captured_at`.
+    """
+
+    def __init__(
+        self,
+        *steps: Step,
+        time_base: Fraction = Fraction(1, 1000),
+        first_captured_at: float | None = None,
+    ) -> None:
         self.info = StreamInfo(64, 48, "gray", time_base=time_base, is_live=True)
         self.skipped = 1
         self.closed = 0
         self._steps = steps
+        self._first_captured_at = first_captured_at
+
+    def _captured_at(self, pts: int) -> float:
+        if self._first_captured_at is None:
+            return time.monotonic()
+        return self._first_captured_at + float(pts * self.info.time_base)
 
     def __iter__(self) -> Iterator[Frame]:
         for index, step in enumerate(self._steps):
@@ -46,7 +60,7 @@ class Session(Closing):
             if isinstance(step, int):
                 yield Frame(
                     (LUMA,), "gray", ColorInfo(), step, self.info.time_base, index,
-                    time.monotonic(),
+                    self._captured_at(step),
                 )  # fmt: skip
             else:
                 step()
@@ -206,14 +220,15 @@ def test_stopping_while_holding_the_lock_does_not_deadlock():
 
 
 def test_the_duration_covers_all_sessions():
-    def wait() -> None:
-        time.sleep(0.04)
-
-    steps = [step for n in range(10_000) for step in (40 * n, wait)]
-    camera = Camera(Session(0, 40, lost()), Session(*steps))
-    with camera.source(duration_s=0.5) as source:
+    now = time.monotonic()
+    camera = Camera(
+        Session(0, 40, lost(), first_captured_at=now),
+        Session(*range(0, 100_000, 40), first_captured_at=now + 20),
+    )
+    with camera.source(duration_s=60) as source:
         first, *_, last = list(source)
-    assert 0.3 < last.captured_at - first.captured_at < 0.5
+    assert first.captured_at == now
+    assert 59.95 < last.captured_at - now < 60
 
 
 def test_the_duration_ends_even_if_the_camera_never_comes_back():
