@@ -1,6 +1,5 @@
 """The offline jobs: a video file, or images."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -108,7 +107,6 @@ def denoise_file(
 def denoise_images(
     config: ImageConfig,
     *,
-    on_image: Callable[[int], None] | None = None,
     on_build: OnBuild | None = None,
     switch: StopSwitch | None = None,
 ) -> Stats:
@@ -116,7 +114,6 @@ def denoise_images(
 
     Args:
         config: Inputs, output and options.
-        on_image: Gets the number of finished images from time to time.
         on_build: See `denoise_file`.
         switch: Stops the job after the current image.
 
@@ -133,7 +130,6 @@ def denoise_images(
         for path in config.sources:
             if switch is not None and switch.is_stopped():
                 break
-            done = total.frames_out
             with (
                 open_source(path, ReadOptions(pix_fmt=pix_fmt)) as source,
                 open_sink(
@@ -143,11 +139,7 @@ def denoise_images(
                 pipeline = Pipeline(source, denoiser, [Output(sink)], each_alone=True)
                 if switch is not None:
                     switch.attach(pipeline)
-                stats = pipeline.run(
-                    None
-                    if on_image is None
-                    else lambda stats, done=done: on_image(done + stats.frames_out)
-                )
+                stats = pipeline.run()
             total.frames_in += stats.frames_in
             total.frames_out += stats.frames_out
             total.elapsed_s += stats.elapsed_s

@@ -95,10 +95,10 @@ class _Server(ABC):
         self._process.wait()
         self._process = None
 
-    def restart(self, port: int | None = None) -> None:
-        """Kill it if it runs, and start it on the same port, or on `port`."""
+    def restart(self) -> None:
+        """Kill it if it runs, and start it on the same port."""
         self.kill()
-        self._start(self.port if port is None else port)
+        self._start(self.port)
 
 
 @dataclass(frozen=True)

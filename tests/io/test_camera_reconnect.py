@@ -39,11 +39,11 @@ class Webcam:
     def __exit__(self, *exc: object) -> None:
         self.unplug()
 
-    def plug_in(self, size: tuple[int, int] = SIZE) -> None:
+    def plug_in(self) -> None:
         reading, writing = os.pipe()
         self._server = subprocess.Popen(
             ["Xvfb", self.device, "-displayfd", str(writing), "-noreset",
-             "-screen", "0", f"{size[0]}x{size[1]}x24", "-nolisten", "tcp"],
+             "-screen", "0", f"{SIZE[0]}x{SIZE[1]}x24", "-nolisten", "tcp"],
             pass_fds=(writing,), stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(writing)

@@ -44,23 +44,16 @@ def noise_frame(
     pix_fmt: str = "yuv420p",
     pts: int | None = None,
     time_base: Fraction = Fraction(1, 25),
-    color: ColorInfo | None = None,
 ) -> Frame:
     """A frame of random samples, seeded with `index`: encoders cannot make it small.
 
     `pts` is `index` unless given.
     """
     rng = np.random.default_rng(index)
-    dtype = np.uint8 if bit_depth(pix_fmt) == 8 else np.uint16
-    shapes = plane_shapes(pix_fmt, width, height)
-    return Frame(
-        planes=tuple(
-            rng.integers(0, 1 << bit_depth(pix_fmt), shape, dtype) for shape in shapes
-        ),
-        pix_fmt=pix_fmt,
-        color=color or ColorInfo(),
-        pts=index if pts is None else pts,
-        time_base=time_base,
-        index=index,
-        captured_at=0.0,
+    levels = 1 << bit_depth(pix_fmt)
+    flat = make_frame(
+        index, width=width, height=height, pix_fmt=pix_fmt, pts=pts, time_base=time_base
+    )
+    return flat.with_planes(
+        tuple(rng.integers(0, levels, each.shape, each.dtype) for each in flat.planes)
     )
