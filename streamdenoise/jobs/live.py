@@ -236,7 +236,7 @@ def _load_denoiser(
     if config.max_lag_ms is None:
         return load_denoiser(chosen, on_build, wait_for_engine=wait)
 
-    def open_denoiser(model: str, *, half_size: bool) -> Denoiser:
+    def open_denoiser(model: str, half_size: bool) -> Denoiser:
         return load_video_denoiser(
             replace(chosen, model=model),
             on_build,
