@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamdenoise.cli import engine_tables
-from streamdenoise.errors import (
-    BackendUnavailableError,
-)
+from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.inference import build
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE

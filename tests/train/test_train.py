@@ -16,12 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamdenoise.errors import (
-    CheckpointError,
-    ConfigError,
-    DivergedError,
-    SinkError,
-)
+from streamdenoise.errors import CheckpointError, ConfigError, DivergedError, SinkError
 from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser, kmac_per_pixel
 from tests.support.recipes import training_toml

@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.train.classic.material import (
-    bars,
-    idx_bytes,
-)
+from tests.train.classic.material import bars, idx_bytes
 
 
 @pytest.fixture(autouse=True)
