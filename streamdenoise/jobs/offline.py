@@ -13,14 +13,13 @@ from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 from streamdenoise.jobs.config import FileConfig, ImageConfig, View
 from streamdenoise.jobs.job import (
     OnOpen,
-    OnStats,
     StopSwitch,
     denoiser_notes,
     open_reference,
     renderer,
     view_info,
 )
-from streamdenoise.pipeline.pipeline import Pipeline
+from streamdenoise.pipeline.pipeline import OnStats, Pipeline
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Output
 
