@@ -33,10 +33,11 @@ USER = "me"
 _START_S = 20.0
 
 
-def free_port() -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A free port, for programs that cannot let the kernel choose one."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
 
 
 def wait_for_port(port: int, process: subprocess.Popen) -> None:

@@ -38,11 +38,6 @@ from train.unroll import UnrolledLoss, backward, teach, unroll
 TINY = ModelSpec(name="tiny", width=8, width_low=8, hidden=4, hidden_low=4, gate=4)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def recipe(data: Path, run: str, **changes: object) -> Recipe:
     options: dict[str, object] = {
         "spec": TINY,
