@@ -44,8 +44,6 @@ def smaller_model(model: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A step of the ladder."""
-
     name: str
     denoiser: Denoiser | None
     """None passes frames as they are."""

@@ -8,8 +8,6 @@ from streamdenoise.frame import Frame, StreamInfo
 
 
 class _Context(Protocol):
-    """A context manager."""
-
     def __enter__(self) -> Self: ...
 
     def __exit__(

@@ -12,7 +12,6 @@ class HostState:
     """Base of backends that keep their state in a list of arrays, `self._state`."""
 
     def __init__(self, request: StepRequest) -> None:
-        """Start fresh."""
         self.name = request.backend
         self._names = request.artifact.state_names
         self._state_shapes = request.state_shapes
