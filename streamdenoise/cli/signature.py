@@ -58,28 +58,31 @@ def _place(parameter: inspect.Parameter) -> int:
     return _PANELS.index(Panel(declared.rich_help_panel))
 
 
-def _parameters(config: type, example: object = None) -> list[inspect.Parameter]:
+def _parameters(config: Any, example: object = None) -> list[inspect.Parameter]:
     found: list[inspect.Parameter] = []
     for name, hint, default in _fields(config, example):
         if is_dataclass(hint):
             found += _parameters(hint, default)
         else:
-            found.append(_Declared(name, *get_args(hint), default).parameter())
+            kind, option = get_args(hint)
+            found.append(_Declared(name, kind, option, default).parameter())
     return found
 
 
-def _build(config: type, values: Mapping[str, Any], example: Any = None) -> Any:
+def _build(config: Any, values: Mapping[str, Any], example: Any = None) -> Any:
     """Build a config from the values of its options, or change those of `example`."""
     given: dict[str, Any] = {}
     for name, hint, default in _fields(config, example):
         if is_dataclass(hint):
             given[name] = _build(hint, values, default)
         elif values[name] is not None:  # else the default stays
-            given[name] = _Declared(name, *get_args(hint), default).value(values[name])
+            kind, option = get_args(hint)
+            declared = _Declared(name, kind, option, default)
+            given[name] = declared.value(values[name])
     return config(**given) if example is None else replace(example, **given)
 
 
-def _fields(config: type, example: object) -> Iterator[tuple[str, Any, Any]]:
+def _fields(config: Any, example: object) -> Iterator[tuple[str, Any, Any]]:
     """Name, hint and default of the fields that are options, or configs with options.
 
     Their defaults are the values of `example`, if there is one.
