@@ -1,15 +1,13 @@
 """Files are replaced as a whole or not at all."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from streamdenoise.errors import SinkError
 from streamdenoise.files import replaced_whole
-from tests.support.command import environment
+from tests.support.command import python
 
 
 def test_the_new_content_takes_the_name(tmp_path: Path) -> None:
@@ -62,8 +60,5 @@ def test_safetensors_is_not_needed() -> None:
         "import sys; sys.modules['safetensors'] = None\n"
         "import streamdenoise.inference.engine_store"
     )
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = python(program)
     assert done.returncode == 0, done.stderr

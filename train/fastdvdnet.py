@@ -32,7 +32,7 @@ from .clips.sampler import ClipSampler
 from .layers.channels_last import channels_last
 from .loss import psnr_loss
 from .recipe import Recipe
-from .validation import mean_psnr, noisy_planes, validation_clips
+from .validation import FRAMES, SIGMAS, mean_psnr, noisy_planes, validation_clips
 
 log = logging.getLogger(__name__)
 
@@ -130,20 +130,15 @@ def loss_of(net: FastDvdNet, batch: Batch) -> Tensor:
 
 
 @torch.inference_mode()
-def score(
-    net: FastDvdNet,
-    clips: dict[str, np.ndarray],
-    sigmas: tuple[int, ...] = (10, 30, 50),
-    frames: int = 12,
-) -> dict[str, float]:
+def score(net: FastDvdNet, clips: dict[str, np.ndarray]) -> dict[str, float]:
     """RGB PSNR in dB, as `train.validation.validate` measures networks for RGB."""
     net.eval()
     device = next(net.parameters()).device
     scores = {}
-    for sigma in sigmas:
+    for sigma in SIGMAS:
         values = []
         for clip in clips.values():
-            (noisy,), noise_std, clean = noisy_planes(clip[:frames], sigma, "rgb")
+            (noisy,), noise_std, clean = noisy_planes(clip[:FRAMES], sigma, "rgb")
             out = net(noisy[None].to(device), noise_std[:1].to(device))[0].cpu()
             values.append(mean_psnr(out.mul(255).round().clamp(0, 255) / 255, clean))
         scores[f"mean/{sigma}"] = sum(values) / len(values)

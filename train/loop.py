@@ -20,12 +20,7 @@ from .recipe import Recipe
 from .run.board import Board
 from .run.ranks import Ranks, joined
 from .trainer import Trainer
-from .validation import (
-    frame_strip,
-    validate,
-    validate_recipe,
-    validation_clips,
-)
+from .validation import frame_strip, validate, validate_recipe, validation_clips
 
 log = logging.getLogger(__name__)
 

@@ -20,6 +20,12 @@ from .warp_state import find_flows, warp_state
 
 log = logging.getLogger(__name__)
 
+SIGMAS = (10, 30, 50)
+"""Noise levels under which clips are denoised, in 8-bit levels."""
+
+FRAMES = 12
+"""Number of frames of each clip that are denoised."""
+
 
 @torch.inference_mode()
 def denoise_clip(
@@ -79,8 +85,6 @@ def mean_psnr(luma: Tensor, clean: Tensor) -> float:
 def validate(
     net: RecurrentDenoiser,
     clips: dict[str, np.ndarray],
-    sigmas: tuple[int, ...] = (10, 30, 50),
-    frames: int = 12,
 ) -> dict[str, float]:
     """PSNR of luma or RGB in dB under the `video` protocol, with fixed seeds.
 
@@ -89,11 +93,11 @@ def validate(
     """
     net.eval()
     results: dict[str, float] = {}
-    for sigma in sigmas:
+    for sigma in SIGMAS:
         values = {}
         for name, clip in clips.items():
             planes, noise_std, clean = noisy_planes(
-                clip[:frames], sigma, net.spec.layout
+                clip[:FRAMES], sigma, net.spec.layout
             )
             values[name] = mean_psnr(denoise_clip(net, planes, noise_std), clean)
         results |= {f"{name}/{sigma}": value for name, value in values.items()}
@@ -171,7 +175,7 @@ def validation_clips(folder: Path) -> dict[str, np.ndarray]:
         ConfigError: no clip can be read.
     """
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    decoded = {path: _crop8(decode_video(path, 12)) for path in paths}
+    decoded = {path: _crop8(decode_video(path, FRAMES)) for path in paths}
     for path, clip in decoded.items():
         if not clip.size:
             log.warning("left out of the validation, unreadable: %s", path.name)

@@ -1,6 +1,7 @@
 """How ``--help`` looks: options in panels, with rich on a terminal, else as text."""
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -20,6 +21,20 @@ class _Rich:
         super().format_help(ctx, formatter)  # type: ignore[misc]
 
 
+def records_by_panel(
+    params: Iterable[Any], ctx: Any
+) -> dict[str, list[tuple[str, str]]]:
+    """Name and help of the parameters of a command, by panel."""
+    panels: dict[str, list[tuple[str, str]]] = {}
+    for param in params:
+        record = param.get_help_record(ctx)
+        if record is not None:
+            is_argument = param.param_type_name == "argument"
+            panel = "Arguments" if is_argument else param.rich_help_panel or "Options"
+            panels.setdefault(panel, []).append(record)
+    return panels
+
+
 class PanelCommand(_Rich, TyperCommand):
     """A command whose help lists its options by panel."""
 
@@ -30,13 +45,7 @@ class PanelCommand(_Rich, TyperCommand):
         return option
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                panel = getattr(param, "rich_help_panel", None) or "Arguments"
-                panels.setdefault(panel, []).append(record)
-        for panel, records in panels.items():
+        for panel, records in records_by_panel(self.get_params(ctx), ctx).items():
             with formatter.section(panel):
                 formatter.write_dl(records)
 

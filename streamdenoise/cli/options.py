@@ -11,7 +11,6 @@ from streamdenoise.options import Panel
 
 
 def _silence(quiet: bool) -> bool:
-    """Suppress warnings."""
     if quiet:
         logging.disable(logging.WARNING)
     return quiet

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from streamdenoise.cli.help import records_by_panel
 from streamdenoise.cli.main import app
 
 
@@ -45,15 +46,8 @@ def _section(context: Any) -> Iterator[str]:
 
 
 def _tables(context: Any) -> Iterator[str]:
-    panels: dict[str, list[tuple[str, str]]] = {}
-    for param in context.command.get_params(context):
-        record = param.get_help_record(context)
-        if record is None or "--help" in param.opts:
-            continue
-        is_argument = param.param_type_name == "argument"
-        panel = "Arguments" if is_argument else param.rich_help_panel or "Options"
-        panels.setdefault(panel, []).append(record)
-    for panel, records in panels.items():
+    params = [p for p in context.command.get_params(context) if "--help" not in p.opts]
+    for panel, records in records_by_panel(params, context).items():
         yield f"| {panel} | |"
         yield "|---|---|"
         for name, text in records:

@@ -58,23 +58,32 @@ def _place(parameter: inspect.Parameter) -> int:
     return _PANELS.index(Panel(declared.rich_help_panel))
 
 
-def _parameters(config: type, example: object = None) -> list[inspect.Parameter]:
-    return [
-        parameter
-        for field in _fields(config, example)
-        for parameter in field.parameters()
-    ]
+def _parameters(config: Any, example: object = None) -> list[inspect.Parameter]:
+    found: list[inspect.Parameter] = []
+    for name, hint, default in _fields(config, example):
+        if is_dataclass(hint):
+            found += _parameters(hint, default)
+        else:
+            kind, option = get_args(hint)
+            found.append(_Declared(name, kind, option, default).parameter())
+    return found
 
 
-def _build(config: type, values: Mapping[str, Any], example: Any = None) -> Any:
+def _build(config: Any, values: Mapping[str, Any], example: Any = None) -> Any:
     """Build a config from the values of its options, or change those of `example`."""
-    chosen = {field.name: field.value(values) for field in _fields(config, example)}
-    given = {name: value for name, value in chosen.items() if value is not MISSING}
+    given: dict[str, Any] = {}
+    for name, hint, default in _fields(config, example):
+        if is_dataclass(hint):
+            given[name] = _build(hint, values, default)
+        elif values[name] is not None:  # else the default stays
+            kind, option = get_args(hint)
+            declared = _Declared(name, kind, option, default)
+            given[name] = declared.value(values[name])
     return config(**given) if example is None else replace(example, **given)
 
 
-def _fields(config: type, example: object) -> "Iterator[_Declared | _Nested]":
-    """The fields of a config that are options, or configs with options.
+def _fields(config: Any, example: object) -> Iterator[tuple[str, Any, Any]]:
+    """Name, hint and default of the fields that are options, or configs with options.
 
     Their defaults are the values of `example`, if there is one.
     """
@@ -86,26 +95,8 @@ def _fields(config: type, example: object) -> "Iterator[_Declared | _Nested]":
         elif field.default_factory is not MISSING:
             default = field.default_factory()
         hint = hints[field.name]
-        if get_origin(hint) is Annotated:
-            kind, option = get_args(hint)
-            yield _Declared(field.name, kind, option, default)
-        elif is_dataclass(hint):
-            yield _Nested(field.name, hint, default)
-
-
-@dataclass(frozen=True, slots=True)
-class _Nested:
-    """A field that is a config of its own."""
-
-    name: str
-    config: Any
-    example: object
-
-    def parameters(self) -> list[inspect.Parameter]:
-        return _parameters(self.config, self.example)
-
-    def value(self, values: Mapping[str, Any]) -> Any:
-        return _build(self.config, values, self.example)
+        if get_origin(hint) is Annotated or is_dataclass(hint):
+            yield field.name, hint, default
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +113,8 @@ class _Declared:
     def _is_tuple(self) -> bool:
         return get_origin(self.kind) is tuple
 
-    def parameters(self) -> list[inspect.Parameter]:
-        """The one parameter that typer reads."""
+    def parameter(self) -> inspect.Parameter:
+        """The parameter that typer reads."""
         kind, default = self.kind, self.default
         if self.option.parse is not None:
             kind = list[str] if self.option.repeats else str
@@ -132,23 +123,19 @@ class _Declared:
         elif self._is_tuple:
             kind = list[get_args(kind)[0]]
             default = default if default is MISSING else None
-        parameter = inspect.Parameter(
+        return inspect.Parameter(
             self.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if default is MISSING else default,
             annotation=Annotated[kind | None if default is None else kind, self._info],
         )
-        return [parameter]
 
-    def value(self, values: Mapping[str, Any]) -> Any:
-        """The field's value; `MISSING` leaves its default.
+    def value(self, given: Any) -> Any:
+        """The field's value, from that of the parameter.
 
         Raises:
             ConfigError: The text that was given cannot be parsed.
         """
-        given = values[self.name]
-        if given is None:
-            return MISSING
         if self.option.parse is None:
             return tuple(given) if self._is_tuple else given
         try:

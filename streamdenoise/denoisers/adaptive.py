@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from streamdenoise.contexts import Closing
 from streamdenoise.denoisers.denoiser import Denoiser
@@ -18,12 +17,8 @@ _WORTH = 0.7
 """A smaller model has to need less than this share of the work."""
 
 
-class OpenDenoiser(Protocol):
-    """Loads a model by its name, with the user's options."""
-
-    def __call__(self, model: str, *, half_size: bool) -> Denoiser:
-        """Open a denoiser; see `Denoiser` for `half_size`."""
-        ...
+OpenDenoiser = Callable[[str, bool], Denoiser]
+"""Loads a model by its name, at half size or not, with the user's options."""
 
 
 def smaller_model(model: str) -> str | None:
@@ -49,8 +44,6 @@ def smaller_model(model: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A step of the ladder."""
-
     name: str
     denoiser: Denoiser | None
     """None passes frames as they are."""
@@ -105,7 +98,7 @@ class AdaptiveDenoiser(Closing):
 
     def _open_steps(self, open_denoiser: OpenDenoiser, model: str) -> list[_Step]:
         def opened(model: str, *, half_size: bool = False) -> Denoiser:
-            self._denoisers.append(open_denoiser(model, half_size=half_size))
+            self._denoisers.append(open_denoiser(model, half_size))
             return self._denoisers[-1]
 
         steps = [_Step("", opened(model))]

@@ -34,12 +34,10 @@ class HalfSizeStep:
 
     @property
     def backend(self) -> str:
-        """See `Step`."""
         return self._step.backend
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """See `Step`."""
         return self._step.notes
 
     def run(
@@ -49,7 +47,6 @@ class HalfSizeStep:
         strength: float,
         depth: int,
     ) -> tuple[np.ndarray, ...]:
-        """See `Step`."""
         halves = [halve(plane) for plane in planes]
         # The mean of four pixels has half the noise.
         cleaned = self._step.run(halves, noise_std / 2, strength, depth)
@@ -65,9 +62,7 @@ class HalfSizeStep:
         )
 
     def reset(self) -> None:
-        """See `Step`."""
         self._step.reset()
 
     def close(self) -> None:
-        """See `Step`."""
         self._step.close()

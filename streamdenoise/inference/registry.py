@@ -40,6 +40,7 @@ class BackendEntry:
 
 _TENSORRT = "streamdenoise.inference.backends.tensorrt"
 _ONNX = "streamdenoise.inference.backends.onnxruntime"
+_OPENVINO = "streamdenoise.inference.backends.openvino"
 
 
 def _tensorrt(flavor: str, needs: str, precision: str, usual: bool) -> BackendEntry:
@@ -59,56 +60,37 @@ def _tensorrt(flavor: str, needs: str, precision: str, usual: bool) -> BackendEn
 def _provider(package: str, provider: str, needs_cuda: bool = False) -> BackendEntry:
     options = {"provider": provider}
     return BackendEntry(
-        *(_ONNX, package, "onnx", "fp32", options),
-        needs_cuda=needs_cuda,
-        is_usual=False,
+        _ONNX, package, "onnx", options=options, needs_cuda=needs_cuda, is_usual=False
+    )
+
+
+def _eager(precision: str = "fp32", *, cuda: bool, usual: bool = True) -> BackendEntry:
+    return BackendEntry(
+        "streamdenoise.inference.backends.eager",
+        "'streamdenoise[train]'",
+        "eager",
+        precision,
+        {"device": "cuda"} if cuda else {},
+        needs_cuda=cuda,
+        takes_batches=True,
+        is_usual=usual,
     )
 
 
 BACKENDS: dict[str, BackendEntry] = {
     "tensorrt": _tensorrt("tensorrt", "onnx_fp16", "fp16", True),
     "tensorrt-rtx": _tensorrt("tensorrt-rtx", "onnx_fp16", "fp16", True),
-    "cuda": BackendEntry(
-        "streamdenoise.inference.backends.eager",
-        "'streamdenoise[train]'",
-        "eager",
-        "fp16",
-        {"device": "cuda"},
-        needs_cuda=True,
-        takes_batches=True,
-    ),
-    "openvino": BackendEntry(
-        "streamdenoise.inference.backends.openvino",
-        "openvino",
-        "int8",
-        "int8",
-    ),
-    "openvino-fp32": BackendEntry(
-        "streamdenoise.inference.backends.openvino",
-        "openvino",
-        "onnx",
-    ),
+    "cuda": _eager("fp16", cuda=True),
+    "openvino": BackendEntry(_OPENVINO, "openvino", "int8", "int8"),
+    "openvino-fp32": BackendEntry(_OPENVINO, "openvino", "onnx"),
     "onnxruntime": BackendEntry(_ONNX, "'streamdenoise[onnx]'", "onnx"),
-    "eager": BackendEntry(
-        "streamdenoise.inference.backends.eager",
-        "'streamdenoise[train]'",
-        "eager",
-        takes_batches=True,
-    ),
+    "eager": _eager(cuda=False),
     "torch-tensorrt": _tensorrt("torch-tensorrt", "eager", "fp16", False),
     "tensorrt-int8": _tensorrt("tensorrt", "onnx_int8", "int8", False),
     "tensorrt-rtx-int8": _tensorrt("tensorrt-rtx", "onnx_int8", "int8", False),
     "tensorrt-fp32": _tensorrt("tensorrt", "onnx", "fp32", False),
     "tensorrt-rtx-fp32": _tensorrt("tensorrt-rtx", "onnx", "fp32", False),
-    "cuda-fp32": BackendEntry(
-        "streamdenoise.inference.backends.eager",
-        "'streamdenoise[train]'",
-        "eager",
-        options={"device": "cuda"},
-        needs_cuda=True,
-        takes_batches=True,
-        is_usual=False,
-    ),
+    "cuda-fp32": _eager(cuda=True, usual=False),
     "onnxruntime-cuda": _provider("onnxruntime-gpu", "CUDAExecutionProvider", True),
     "onnxruntime-directml": _provider("onnxruntime-directml", "DmlExecutionProvider"),
     "onnxruntime-coreml": _provider("onnxruntime", "CoreMLExecutionProvider"),

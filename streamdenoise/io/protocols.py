@@ -7,8 +7,19 @@ from typing import Protocol, Self, runtime_checkable
 from streamdenoise.frame import Frame, StreamInfo
 
 
+class _Context(Protocol):
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
 @runtime_checkable
-class Source(Protocol):
+class Source(_Context, Protocol):
     """Yields frames once, in presentation order; used by one thread at a time."""
 
     @property
@@ -36,19 +47,13 @@ class Source(Protocol):
         """Release the device or file; further calls do nothing."""
         ...
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
 
 @runtime_checkable
-class Sink(Protocol):
-    """Takes frames in presentation order; used by one thread at a time."""
+class Sink(_Context, Protocol):
+    """Takes frames in presentation order; used by one thread at a time.
+
+    As a context manager, it calls `close` after success, `abort` after an exception.
+    """
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -77,17 +82,6 @@ class Sink(Protocol):
 
         A file stays playable, but never replaces an older one.
         """
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """`close` after success, `abort` after an exception."""
         ...
 
 

@@ -117,7 +117,6 @@ class StreamURL:
     __slots__ = ("_masked", "_reveal", "scheme")
 
     def __init__(self, text: str, credentials: Credentials | None = None) -> None:
-        """See `parse`."""
         scheme, mark, rest = text.partition("://")
         is_url = bool(mark and _SCHEME.match(scheme))
         self.scheme: str = scheme.lower() if is_url else ""

@@ -17,7 +17,6 @@ from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Render
 
-OnStats = Callable[[Stats], None]
 OnOpen = Callable[[StreamInfo], None]
 
 

@@ -17,13 +17,7 @@ from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.io.url import Credentials, StreamURL, is_network
 from streamdenoise.jobs.config import LiveConfig, OnLoss
-from streamdenoise.jobs.job import (
-    OnOpen,
-    OnStats,
-    StopSwitch,
-    denoiser_notes,
-    open_reference,
-)
+from streamdenoise.jobs.job import OnOpen, StopSwitch, denoiser_notes, open_reference
 from streamdenoise.jobs.live_controls import LiveControls
 from streamdenoise.jobs.live_outputs import (
     ClosedTogether,
@@ -35,7 +29,7 @@ from streamdenoise.jobs.overlay import draw_no_signal
 from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.live_rules import LiveRules
-from streamdenoise.pipeline.pipeline import Pipeline
+from streamdenoise.pipeline.pipeline import OnStats, Pipeline
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Output
 from streamdenoise.service.status_server import StatusServer
@@ -236,7 +230,7 @@ def _load_denoiser(
     if config.max_lag_ms is None:
         return load_denoiser(chosen, on_build, wait_for_engine=wait)
 
-    def open_denoiser(model: str, *, half_size: bool) -> Denoiser:
+    def open_denoiser(model: str, half_size: bool) -> Denoiser:
         return load_video_denoiser(
             replace(chosen, model=model),
             on_build,

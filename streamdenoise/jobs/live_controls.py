@@ -1,26 +1,16 @@
 """Keys of the window of a live stream, and the frame that it shows."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from streamdenoise.frame import Frame
 from streamdenoise.jobs.config import View
 from streamdenoise.jobs.overlay import compose, draw_text
 from streamdenoise.jobs.recorder import Recorder
+from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.stats import Stats, stats_items
 
 STRENGTH_STEP = 0.1
 MAX_STRENGTH = 4.0
-
-
-class Adjustable(Protocol):
-    """A denoiser whose strength keys change."""
-
-    @property
-    def strength(self) -> float: ...
-
-    @strength.setter
-    def strength(self, strength: float) -> None: ...
 
 
 class LiveControls:
@@ -28,7 +18,7 @@ class LiveControls:
 
     def __init__(
         self,
-        denoiser: Adjustable,
+        denoiser: FrameDenoiser,
         recorder: Recorder,
         stop: Callable[[], None],
         view: View = View.CLEAN,

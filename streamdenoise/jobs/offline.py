@@ -1,6 +1,5 @@
 """The offline jobs: a video file, or images."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +13,13 @@ from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 from streamdenoise.jobs.config import FileConfig, ImageConfig, View
 from streamdenoise.jobs.job import (
     OnOpen,
-    OnStats,
     StopSwitch,
     denoiser_notes,
     open_reference,
     renderer,
     view_info,
 )
-from streamdenoise.pipeline.pipeline import Pipeline
+from streamdenoise.pipeline.pipeline import OnStats, Pipeline
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Output
 
@@ -108,7 +106,6 @@ def denoise_file(
 def denoise_images(
     config: ImageConfig,
     *,
-    on_image: Callable[[int], None] | None = None,
     on_build: OnBuild | None = None,
     switch: StopSwitch | None = None,
 ) -> Stats:
@@ -116,7 +113,6 @@ def denoise_images(
 
     Args:
         config: Inputs, output and options.
-        on_image: Gets the number of finished images from time to time.
         on_build: See `denoise_file`.
         switch: Stops the job after the current image.
 
@@ -133,7 +129,6 @@ def denoise_images(
         for path in config.sources:
             if switch is not None and switch.is_stopped():
                 break
-            done = total.frames_out
             with (
                 open_source(path, ReadOptions(pix_fmt=pix_fmt)) as source,
                 open_sink(
@@ -143,11 +138,7 @@ def denoise_images(
                 pipeline = Pipeline(source, denoiser, [Output(sink)], each_alone=True)
                 if switch is not None:
                     switch.attach(pipeline)
-                stats = pipeline.run(
-                    None
-                    if on_image is None
-                    else lambda stats, done=done: on_image(done + stats.frames_out)
-                )
+                stats = pipeline.run()
             total.frames_in += stats.frames_in
             total.frames_out += stats.frames_out
             total.elapsed_s += stats.elapsed_s

@@ -30,7 +30,7 @@ OPENMETRICS_TYPE = openmetrics.CONTENT_TYPE_LATEST
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of the labels, and the value of the metric."""
 
-_Family = GaugeMetricFamily | CounterMetricFamily
+_Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
 
 
 class Snapshot(NamedTuple):
@@ -137,12 +137,11 @@ def _stream(stats: Stats) -> Iterator[Metric]:
         "Recent frame rate of the first output.",
         stats.fps_out,
     )
-    yield _with_samples(
-        CounterMetricFamily(
-            "streamdenoise_dropped_frames",
-            "Source frames that were not written, by cause.",
-            labels=("cause",),
-        ),
+    yield _labeled(
+        CounterMetricFamily,
+        "streamdenoise_dropped_frames",
+        "Source frames that were not written, by cause.",
+        ("cause",),
         (((_text(cause),), count) for cause, count in stats.drops.items()),
     )
     yield GaugeMetricFamily(
@@ -157,24 +156,22 @@ def _stream(stats: Stats) -> Iterator[Metric]:
     )
     kind = "estimated" if stats.psnr_is_estimate else "measured"
     frames = {"noisy": stats.psnr_in_db, "denoised": stats.psnr_out_db}
-    yield _with_samples(
-        GaugeMetricFamily(
-            "streamdenoise_psnr_decibels",
-            "PSNR before and after denoising; absent until it is known.",
-            labels=("frames", "kind"),
-        ),
+    yield _labeled(
+        GaugeMetricFamily,
+        "streamdenoise_psnr_decibels",
+        "PSNR before and after denoising; absent until it is known.",
+        ("frames", "kind"),
         (
             ((name, kind), psnr_db)
             for name, psnr_db in frames.items()
             if psnr_db is not None
         ),
     )
-    yield _with_samples(
-        GaugeMetricFamily(
-            "streamdenoise_load_reduced",
-            "1 while quality is reduced to keep up, as the label names; else 0.",
-            labels=("step",),
-        ),
+    yield _labeled(
+        GaugeMetricFamily,
+        "streamdenoise_load_reduced",
+        "1 while quality is reduced to keep up, as the label names; else 0.",
+        ("step",),
         [((_text(stats.load_step),), float(bool(stats.load_step)))],
     )
 
@@ -184,47 +181,40 @@ def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
     named = [((name,), out) for name, out in zip(names, outputs, strict=True)]
     label = ("output",)
 
-    def per_output(family: _Family, value: Callable[[OutputStats], float]) -> Metric:
-        return _with_samples(family, ((name, value(output)) for name, output in named))
+    def per_output(
+        kind: _Kind, name: str, about: str, value: Callable[[OutputStats], float]
+    ) -> Metric:
+        samples = ((labels, value(output)) for labels, output in named)
+        return _labeled(kind, name, about, label, samples)
 
     yield per_output(
-        CounterMetricFamily(
-            "streamdenoise_output_frames",
-            "Frames written, including held frames.",
-            labels=label,
-        ),
+        CounterMetricFamily,
+        "streamdenoise_output_frames",
+        "Frames written, including held frames.",
         lambda output: output.frames,
     )
     yield per_output(
-        CounterMetricFamily(
-            "streamdenoise_output_dropped_frames",
-            "Frames not written, because the output was slow or unavailable.",
-            labels=label,
-        ),
+        CounterMetricFamily,
+        "streamdenoise_output_dropped_frames",
+        "Frames not written, because the output was slow or unavailable.",
         lambda output: output.dropped,
     )
     yield per_output(
-        GaugeMetricFamily(
-            "streamdenoise_output_queued_frames",
-            "Frames waiting to be encoded and written.",
-            labels=label,
-        ),
+        GaugeMetricFamily,
+        "streamdenoise_output_queued_frames",
+        "Frames waiting to be encoded and written.",
         lambda output: output.queued,
     )
     yield per_output(
-        CounterMetricFamily(
-            "streamdenoise_output_reconnects",
-            "Times that the output failed and recovered.",
-            labels=label,
-        ),
+        CounterMetricFamily,
+        "streamdenoise_output_reconnects",
+        "Times that the output failed and recovered.",
         lambda output: output.reconnects,
     )
     yield per_output(
-        GaugeMetricFamily(
-            "streamdenoise_output_up",
-            "1 while the output works, 0 while it is unavailable or after it failed.",
-            labels=label,
-        ),
+        GaugeMetricFamily,
+        "streamdenoise_output_up",
+        "1 while the output works, 0 while it is unavailable or after it failed.",
         lambda output: float(not output.error),
     )
     histogram = HistogramMetricFamily(
@@ -238,12 +228,11 @@ def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
         buckets = [*zip(bounds, latency.counts, strict=True), ("+Inf", latency.count)]
         histogram.add_metric(name, buckets, latency.sum_ms / 1000)
     yield histogram
-    yield _with_samples(
-        GaugeMetricFamily(
-            "streamdenoise_output_recent_latency_seconds",
-            "Quantiles of the latency of recent frames; quantile 1 is the maximum.",
-            labels=("output", "quantile"),
-        ),
+    yield _labeled(
+        GaugeMetricFamily,
+        "streamdenoise_output_recent_latency_seconds",
+        "Quantiles of the latency of recent frames; quantile 1 is the maximum.",
+        ("output", "quantile"),
         (
             ((*name, quantile), latency_ms / 1000)
             for name, output in named
@@ -283,38 +272,34 @@ def _machine(machine: MachineHealth) -> Iterator[Metric]:
         )
     sensors = machine.temperatures_c
     names = _unique(name for name, _ in sensors)
-    yield _with_samples(
-        GaugeMetricFamily(
-            "streamdenoise_temperature_celsius",
-            "Temperature sensors of the machine; absent if the system has none.",
-            labels=("sensor",),
-        ),
+    yield _labeled(
+        GaugeMetricFamily,
+        "streamdenoise_temperature_celsius",
+        "Temperature sensors of the machine; absent if the system has none.",
+        ("sensor",),
         (((name,), celsius) for name, (_, celsius) in zip(names, sensors, strict=True)),
     )
     devices = machine.devices
     label = ("device",)
-    yield _with_samples(
-        GaugeMetricFamily(
-            "streamdenoise_device_memory_used_bytes",
-            "Used memory of an NVIDIA GPU; absent without nvidia-ml-py.",
-            labels=label,
-        ),
+    yield _labeled(
+        GaugeMetricFamily,
+        "streamdenoise_device_memory_used_bytes",
+        "Used memory of an NVIDIA GPU; absent without nvidia-ml-py.",
+        label,
         (((device.name,), device.used_bytes) for device in devices),
     )
-    yield _with_samples(
-        GaugeMetricFamily(
-            "streamdenoise_device_memory_bytes",
-            "Total memory of an NVIDIA GPU.",
-            labels=label,
-        ),
+    yield _labeled(
+        GaugeMetricFamily,
+        "streamdenoise_device_memory_bytes",
+        "Total memory of an NVIDIA GPU.",
+        label,
         (((device.name,), device.total_bytes) for device in devices),
     )
-    yield _with_samples(
-        GaugeMetricFamily(
-            "streamdenoise_device_temperature_celsius",
-            "Temperature of an NVIDIA GPU.",
-            labels=label,
-        ),
+    yield _labeled(
+        GaugeMetricFamily,
+        "streamdenoise_device_temperature_celsius",
+        "Temperature of an NVIDIA GPU.",
+        label,
         (
             ((device.name,), device.temperature_c)
             for device in devices
@@ -323,9 +308,12 @@ def _machine(machine: MachineHealth) -> Iterator[Metric]:
     )
 
 
-def _with_samples(family: _Family, samples: Samples) -> Metric:
-    for labels, value in samples:
-        family.add_metric(labels, value)
+def _labeled(
+    kind: _Kind, name: str, about: str, labels: Sequence[str], samples: Samples
+) -> Metric:
+    family = kind(name, about, labels=labels)
+    for values, sample in samples:
+        family.add_metric(values, sample)
     return family
 
 

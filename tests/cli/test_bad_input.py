@@ -33,7 +33,7 @@ from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sources.y4m import Y4MSource
 from streamdenoise.io.y4m import format_header, parse_header
 from tests.support.clips import Clip, moving_gradient, video_frame, write_clip
-from tests.support.command import environment
+from tests.support.command import environment, python
 from tests.support.frames import noise_frame
 
 FFV1 = EncoderConfig("ffv1")
@@ -377,10 +377,7 @@ for index in range(400):
     sink.write(noise_frame(index))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment(), check=False, timeout=50
-    )
-    assert done.returncode == -signal.SIGKILL
+    assert python(script).returncode == -signal.SIGKILL
     (kept,) = tmp_path.iterdir()
     assert kept.name.startswith("out.part")
     with open_source(str(kept)) as source:

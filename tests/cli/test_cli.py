@@ -19,7 +19,7 @@ import pytest
 from streamdenoise import __version__
 from streamdenoise.inference.registry import BACKENDS
 from tests.support.clips import Clip
-from tests.support.command import command, environment, run
+from tests.support.command import command, environment, outcome, python, run
 
 WAIT_S = 50
 FAST = ("--strength", "0")
@@ -274,10 +274,7 @@ def test_help_imports_nothing_heavy():
         "heavy = {'torch', 'av', 'cv2', 'numpy', 'openvino', 'onnxruntime', 'rich'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment(), capture_output=True, text=True, timeout=WAIT_S,
-    )  # fmt: skip
+    done = python(code)
     assert done.returncode == 0, done.stderr
     assert "--add-noise" in done.stdout
 
@@ -391,10 +388,6 @@ def test_clips_given_twice_are_an_error():
 def test_a_user_module_named_train_changes_nothing(tmp_path: Path):
     (tmp_path / "train.py").write_text("raise RuntimeError('not yours')\n")
     for words in (("--help",), ("train", "classic", "--help")):
-        done = subprocess.run(
-            command(*words),
-            env=environment(), cwd=tmp_path, capture_output=True, text=True,
-            timeout=WAIT_S,
-        )  # fmt: skip
+        done = outcome(command(*words), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("Usage: streamdenoise")

@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -25,6 +24,7 @@ from tests.faults.frame_code import frame_number
 from tests.faults.proxy import FaultProxy
 from tests.faults.servers import FfmpegServer, GstServer, free_port, write_numbered_clip
 from tests.support.command import command, environment
+from tests.support.waiting import wait_until
 
 RATE = 15
 STOP_S = 2.0
@@ -52,12 +52,7 @@ class Job:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.process.kill()
         self.process.wait()
 
@@ -123,13 +118,6 @@ def received(tmp_path: Path) -> Path:
     """A folder for what a viewer receives."""
     (tmp_path / "received").mkdir()
     return tmp_path / "received"
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def times_and_numbers(path: Path) -> list[tuple[float, int | None]]:
@@ -234,7 +222,7 @@ def test_a_stream_described_by_a_file_reconnects(
     description = tmp_path / "camera.sdp"
     output = ("-an", "-sdp_file", str(description), "-f", "rtp", "rtp://127.0.0.1:PORT")
     with FfmpegServer(tmp_path / "clip.mkv", *output) as camera:
-        wait_for(lambda: description.exists() and "fmtp" in description.read_text())
+        wait_until(lambda: description.exists() and "fmtp" in description.read_text())
         job = start(str(description), "-o", "null:", "--timeout", "1.5")
         job.wait(lambda: job.has_frames(RATE))
         camera.kill()

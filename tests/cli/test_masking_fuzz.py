@@ -22,10 +22,7 @@ from hypothesis import strategies as st
 
 from streamdenoise import masking
 from streamdenoise.console import logs
-from streamdenoise.errors import (
-    ConfigError,
-    SourceOpenError,
-)
+from streamdenoise.errors import ConfigError, SourceOpenError
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.url import Credentials, StreamURL
 from streamdenoise.masking import mask_address, mask_exception

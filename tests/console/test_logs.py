@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from streamdenoise.console.logs import (
     configure_logging,
 )
 from streamdenoise.io.url import StreamURL
-from tests.support.command import environment
+from tests.support.command import python
 
 ADDRESS = "rtsp://me:zq7secret@cam/s"
 
@@ -208,12 +207,7 @@ except KeyError as exc:
         program = self.PROGRAM.format(
             log_format=log_format, configured=configured, disabled=disabled
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program, ADDRESS],
-            env=environment(),
-            capture_output=True,
-            text=True,
-        )
+        done = python(program, ADDRESS)
         assert done.returncode == 1
         assert done.stdout == ""
         assert "zq7secret" not in done.stderr

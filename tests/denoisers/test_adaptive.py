@@ -31,7 +31,7 @@ NOISE_STD = 0.08
 GIVEN_SIGMA = NOISE_STD * 255
 
 
-def open_nano(model: str, *, half_size: bool) -> Denoiser:
+def open_nano(model: str, half_size: bool) -> Denoiser:
     return load_video_denoiser(
         DenoiseConfig(model=model, threads=1), half_size=half_size
     )
@@ -147,7 +147,7 @@ def test_a_step_starts_fresh_when_it_comes_back(stage: Stage) -> None:
     stage.until("", 20)
     stage.noise_std *= 2
     stage.until(HALF, 150)
-    with open_nano("nano-awgn", half_size=True) as fresh:
+    with open_nano("nano-awgn", True) as fresh:
         for _ in range(3):
             frame, (clean,) = stage.feed(0)
             for a, b in zip(clean.planes, fresh.process(frame)[0].planes, strict=True):
@@ -214,7 +214,7 @@ def test_open_denoisers_are_closed_if_the_next_fails() -> None:
             closed.append(self.model)
             super().close()
 
-    def open_one(model: str, *, half_size: bool) -> Denoiser:
+    def open_one(model: str, half_size: bool) -> Denoiser:
         if half_size:
             raise ConfigError("no more of them")
         return Noted.load(model)

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from streamdenoise.console.table import markdown_table
+from tests.faults.proxy import FaultProxy
 from tests.faults.rig import (
     RATE,
     TIMEOUT_S,
@@ -112,12 +113,17 @@ def another_codec(rig: Rig) -> None:
 
 
 def line(seconds: float, **faults: float) -> Callable[[Rig], None]:
-    def happen(rig: Rig) -> None:
-        rig.line.set(**faults)
-        time.sleep(seconds)
-        rig.line.clear()
+    return lambda rig: disturb(rig.line, seconds, faults)
 
-    return happen
+
+def viewer_line(seconds: float, **faults: float) -> Callable[[Rig], None]:
+    return lambda rig: disturb(rig.out_line, seconds, faults)
+
+
+def disturb(proxy: FaultProxy, seconds: float, faults: dict[str, float]) -> None:
+    proxy.set(**faults)
+    time.sleep(seconds)
+    proxy.clear()
 
 
 def cut_line(rig: Rig) -> None:
@@ -145,15 +151,6 @@ def frozen_viewer(rig: Rig) -> None:
     rig.viewer.freeze()
     time.sleep(2)
     rig.viewer.resume()
-
-
-def viewer_line(seconds: float, **faults: float) -> Callable[[Rig], None]:
-    def happen(rig: Rig) -> None:
-        rig.out_line.set(**faults)
-        time.sleep(seconds)
-        rig.out_line.clear()
-
-    return happen
 
 
 def cut_viewer(rig: Rig) -> None:

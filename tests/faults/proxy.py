@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, fields
-from types import TracebackType
 from typing import Self
 
 _BUFFER_BYTES = 1 << 18
@@ -83,12 +82,7 @@ class FaultProxy:
         self.port = int(self._process.stdout.readline())
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 from io import BufferedRWPair
-from types import TracebackType
 from typing import Self
 
 
@@ -65,12 +64,7 @@ class RTSPServer:
         """End it in mid-stream, as a crash would; it then reports nothing."""
         self._process.kill()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         try:
             report = self._process.communicate(timeout=10)[0]
         finally:

@@ -17,7 +17,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
@@ -34,10 +33,11 @@ USER = "me"
 _START_S = 20.0
 
 
-def free_port() -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A free port, for programs that cannot let the kernel choose one."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
 
 
 def wait_for_port(port: int, process: subprocess.Popen) -> None:
@@ -66,12 +66,7 @@ class _Server(ABC):
         self._start(0)
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.kill()
 
     def freeze(self) -> None:
@@ -95,10 +90,10 @@ class _Server(ABC):
         self._process.wait()
         self._process = None
 
-    def restart(self, port: int | None = None) -> None:
-        """Kill it if it runs, and start it on the same port, or on `port`."""
+    def restart(self) -> None:
+        """Kill it if it runs, and start it on the same port."""
         self.kill()
-        self._start(self.port if port is None else port)
+        self._start(self.port)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from streamdenoise.network.packing import LAYOUT_CHANNELS, pack, transform
 
 
 def random_planes(
-    channels: int, dtype: type = np.uint8, height: int = 6, width: int = 10
+    channels: int, dtype: type = np.uint8
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Empty blocks, and planes that match them."""
     rng = np.random.default_rng(channels)
-    blocks = np.zeros((height, width, channels), dtype)
+    blocks = np.zeros((6, 10, channels), dtype)
     shapes = plane_shapes_of(blocks)
     return blocks, [rng.integers(0, 256, shape).astype(dtype) for shape in shapes]
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.metrics import (
     plane_psnrs,
     psnr_db,
@@ -16,15 +16,11 @@ from streamdenoise.imaging.metrics import (
     ssim,
     ssim_y,
 )
+from tests.support.frames import make_frame
 
 
 def frame(levels: tuple[int, ...], pix_fmt: str = "yuv420p") -> Frame:
-    dtype = np.uint8 if bit_depth(pix_fmt) == 8 else np.uint16
-    planes = tuple(
-        np.full(shape, level, dtype)
-        for shape, level in zip(plane_shapes(pix_fmt, 16, 12), levels, strict=True)
-    )
-    return Frame(planes, pix_fmt, ColorInfo(), 0, Fraction(1, 25), 0, 0.0)
+    return make_frame(value=levels, width=16, height=12, pix_fmt=pix_fmt)
 
 
 def test_an_offset_of_a_tenth_is_20_db() -> None:

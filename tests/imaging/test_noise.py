@@ -6,8 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.frame import ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
+from tests.support.frames import make_frame
 
 BT709_LIMITED = ColorInfo(1, 1, 1, 1)
 BT601_FULL = ColorInfo(5, 2)
@@ -26,14 +27,11 @@ def flat(
     pix_fmt: str, levels: tuple[int, ...], color: ColorInfo, size: int = 256
 ) -> Frame:
     """A frame of one color; `levels` has an 8-bit code value for each plane."""
-    depth = bit_depth(pix_fmt)
-    dtype = np.uint8 if depth == 8 else np.uint16
-    shapes = plane_shapes(pix_fmt, size, size)
-    planes = tuple(
-        np.full(shape, level << (depth - 8), dtype)
-        for shape, level in zip(shapes, levels, strict=True)
-    )
-    return Frame(planes, pix_fmt, color, 7, Fraction(1, 25), 3, 1.5)
+    values = tuple(level << (bit_depth(pix_fmt) - 8) for level in levels)
+    return make_frame(
+        3, values, width=size, height=size, pix_fmt=pix_fmt, pts=7, color=color,
+        captured_at=1.5,
+    )  # fmt: skip
 
 
 def gray(pix_fmt: str, color: ColorInfo = BT709_LIMITED, size: int = 256) -> Frame:

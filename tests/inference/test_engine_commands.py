@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -11,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from streamdenoise.cli import engine_tables
-from streamdenoise.errors import (
-    BackendUnavailableError,
-)
+from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.inference import build
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_spec import EngineSpec
 from streamdenoise.inference.engine_store import EngineStore
 from tests.support.command import command, environment, run
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.usefixtures("stored_openvino")
@@ -259,10 +257,8 @@ def test_a_signal_stops_a_build_and_keeps_nothing(store: EngineStore) -> None:
         text=True,
     )
     try:
-        deadline = time.monotonic() + 50
-        while not list(store.folder.glob("*.lock")):  # the build begins
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        # The build begins.
+        wait_until(lambda: any(store.folder.glob("*.lock")), poll_s=0.01)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=50)
     finally:

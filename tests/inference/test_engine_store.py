@@ -16,6 +16,7 @@ from streamdenoise.errors import ConfigError, EngineBuildError
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE, default_folder
 from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE, EngineSpec
 from streamdenoise.inference.engine_store import MANIFEST_VERSION, EngineStore
+from tests.support.waiting import wait_until
 
 SPEC = EngineSpec(
     model="nano",
@@ -365,13 +366,6 @@ def start_builder(store: EngineStore, marks: Path, seconds: float) -> subprocess
     )
 
 
-def wait_for_mark(marks: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not any(marks.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_two_processes_do_not_build_the_same_engine(
     store: EngineStore, tmp_path: Path
 ) -> None:
@@ -387,7 +381,7 @@ def test_a_killed_build_does_not_block_others(
 ) -> None:
     marks = tmp_path / "marks"
     process = start_builder(store, marks, 60)
-    wait_for_mark(marks)
+    wait_until(lambda: any(marks.iterdir()))
     process.kill()
     process.communicate()
     assert store.find_or_build(SPEC, lambda: b"mine") == b"mine"
@@ -397,7 +391,7 @@ def test_prune_leaves_an_engine_that_another_process_builds(
     store: EngineStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = start_builder(store, tmp_path / "marks", 60)
-    wait_for_mark(tmp_path / "marks")
+    wait_until(lambda: any((tmp_path / "marks").iterdir()))
     # Between the two files that a builder writes.
     written = store.folder / f"{SPEC.file_name}.engine"
     written.write_bytes(b"whole")
@@ -426,7 +420,7 @@ def test_waiting_for_another_build_can_be_stopped(
     store: EngineStore, tmp_path: Path
 ) -> None:
     process = start_builder(store, tmp_path / "marks", 60)
-    wait_for_mark(tmp_path / "marks")
+    wait_until(lambda: any((tmp_path / "marks").iterdir()))
     answers = iter([False, False, True])
     start = time.monotonic()
     try:

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.errors import (
-    ConfigError,
-)
+from streamdenoise.errors import ConfigError
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.backends import openvino
 from streamdenoise.inference.engine_loader import EngineLoader

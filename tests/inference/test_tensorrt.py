@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamdenoise.errors import (
-    BackendUnavailableError,
-    ConfigError,
-    EngineBuildError,
-)
+from streamdenoise.errors import BackendUnavailableError, ConfigError, EngineBuildError
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backend import EngineOptions
 from streamdenoise.inference.engine_store import EngineStore

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.errors import (
-    ConfigError,
-)
+from streamdenoise.errors import ConfigError
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.engine_loader import EngineLoader
 from tests.inference.known_clip import NOISE_STD, known_clip

@@ -31,6 +31,7 @@ from tests.support.streams import (
     seconds_until_lost,
     take,
 )
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +121,7 @@ def test_rtp_from_an_sdp_file(numbered_clip: Path, tmp_path: Path) -> None:
         numbered_clip,
         *("-an", "-sdp_file", str(sdp), "-f", "rtp", "rtp://127.0.0.1:PORT"),
     ):
-        deadline = time.monotonic() + 10
-        while not (sdp.exists() and "fmtp" in sdp.read_text()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: sdp.exists() and "fmtp" in sdp.read_text(), 10)
         with NetworkSource(str(sdp), ReadOptions(timeout_s=5)) as source:
             assert source.info.is_live
             assert_complete(take(source, 10), 3600)
@@ -147,10 +145,9 @@ def hls(numbered_clip: Path, tmp_path: Path) -> Iterator[tuple[FfmpegServer, str
         options = ("-hls_time", "0.4", "-hls_list_size", "4")
         flags = ("-hls_flags", "delete_segments", str(playlist))
         with FfmpegServer(numbered_clip, "-f", "hls", *options, *flags) as encoder:
-            deadline = time.monotonic() + 15
-            while not (playlist.exists() and "live2.ts" in playlist.read_text()):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            wait_until(
+                lambda: playlist.exists() and "live2.ts" in playlist.read_text(), 15
+            )
             yield encoder, f"http://127.0.0.1:{port}/live.m3u8"
     finally:
         web.kill()

@@ -1,8 +1,6 @@
 """Decoding on the GPU, and the fallback to software, which is tested without a GPU."""
 
 import logging
-import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +17,7 @@ from streamdenoise.io.open import open_source
 from streamdenoise.io.options import Hwaccel, ReadOptions
 from streamdenoise.jobs.config import FileConfig, LiveConfig
 from tests.support.clips import Clip, tag_bt709, write_clip
-from tests.support.command import environment, run
+from tests.support.command import python, run
 
 NUM_FRAMES = 40
 
@@ -154,14 +152,8 @@ def test_without_a_device_the_frames_are_the_same_and_one_line_says_why(h264: Cl
         "                  for f in source]\n"
         "        print(name, len(frames), hash(tuple(frames)), *source.info.notes)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(h264.path)],
-        env=environment(CUDA_VISIBLE_DEVICES="-1"),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stderr == ""
+    done = python(script, h264.path, CUDA_VISIBLE_DEVICES="-1")
+    assert (done.returncode, done.stderr) == (0, "")
     auto, none, cuda = (line.split(maxsplit=3) for line in done.stdout.splitlines())
     assert auto[1:] == none[1:] == cuda[1:3]
     assert auto[1] == str(NUM_FRAMES)

@@ -27,6 +27,7 @@ from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.publishing.sink import PublishSink
 from streamdenoise.io.timeouts import Interruption
 from tests.faults.rtsp_server import RTSPServer
+from tests.faults.servers import free_port
 from tests.support.command import environment
 from tests.support.frames import noise_frame
 from tests.support.skips import skip_or_fail
@@ -36,17 +37,7 @@ FAST = EncoderConfig("x264", preset="ultrafast")
 RATE = 25
 
 
-@pytest.fixture(autouse=True)
-def no_process_outlives_the_test() -> Iterator[None]:
-    yield
-    left = [each.cmdline() for each in psutil.Process().children(recursive=True)]
-    assert left == []
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+pytestmark = pytest.mark.usefixtures("no_process_outlives_the_test")
 
 
 def stream_info(width: int = 64, height: int = 48) -> StreamInfo:

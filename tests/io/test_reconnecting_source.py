@@ -95,8 +95,10 @@ class Camera:
         )
 
 
-def lost(why: str = "no answer in time") -> SourceLostError:
-    return SourceLostError(f"rtsp://cam: the stream was lost ({why}); start again")
+def lost() -> SourceLostError:
+    return SourceLostError(
+        "rtsp://cam: the stream was lost (no answer in time); start again"
+    )
 
 
 def refused_connection() -> SourceOpenError:

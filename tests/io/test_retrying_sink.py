@@ -5,7 +5,6 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -28,10 +27,7 @@ INFO = stream_info()
 FRAME = frame_at(0, INFO)
 
 
-@pytest.fixture(autouse=True)
-def no_process_outlives_the_test() -> Iterator[None]:
-    yield
-    assert psutil.Process().children(recursive=True) == []
+pytestmark = pytest.mark.usefixtures("no_process_outlives_the_test")
 
 
 class Target:

@@ -1,8 +1,6 @@
 """All kinds of sources behave alike."""
 
 import io
-import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +22,7 @@ from streamdenoise.io.sources.image import image_paths
 from streamdenoise.io.sources.timestamps import TimestampRepair
 from streamdenoise.io.sources.y4m import Y4MSource
 from tests.support.clips import Clip, moving_gradient, video_frame, write_clip
+from tests.support.command import python
 
 FRAMES = 12
 Opener = Callable[..., Source]
@@ -433,7 +432,5 @@ def test_importing_io_is_cheap() -> None:
         "heavy = {'av', 'cv2', 'torch'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    done = python(script)
     assert done.returncode == 0, done.stderr

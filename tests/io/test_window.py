@@ -28,7 +28,7 @@ import pytest
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.io.sinks.window import WindowSink
-from tests.support.command import command, environment
+from tests.support.command import command, environment, outcome
 from tests.support.skips import skip_or_fail
 from tests.support.waiting import wait_until
 
@@ -225,10 +225,7 @@ def test_a_script_without_a_main_guard_can_open_a_window(shown: str, tmp_path: P
             print("opened")
         """)
     )
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=WAIT_S,
-        env=environment(),
-    )  # fmt: skip
+    done = outcome([sys.executable, script])
     assert (done.returncode, done.stdout) == (0, "opened\n"), done.stderr
 
 

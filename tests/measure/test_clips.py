@@ -1,7 +1,6 @@
 """Clips to measure with: where they come from and how they are brought to a size."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from streamdenoise.errors import ConfigError
 from streamdenoise.measure.clips import clean_clip_path, find_clips, fit
 from tests.measure.waves import textured
-from tests.support.command import ROOT, SAMPLES, command, environment
+from tests.support.command import ROOT, SAMPLES, command, outcome
 
 
 def test_a_checkout_has_the_sample() -> None:
@@ -40,13 +39,10 @@ def site_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_installed_package_asks_for_a_clip(
     site_packages: Path, options: list[str]
 ) -> None:
-    done = subprocess.run(
+    done = outcome(
         command("bench", *options),
         cwd=site_packages.parent,
-        env=environment(PYTHONPATH=str(site_packages)),
-        capture_output=True,
-        text=True,
-        check=False,
+        PYTHONPATH=str(site_packages),
     )
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (

@@ -18,9 +18,7 @@ from streamdenoise.measure.quality.behavior import (
 from streamdenoise.measure.quality.evaluate import write_report
 from streamdenoise.measure.quality.markdown import markdown
 from streamdenoise.measure.quality.pairs import PairScore
-from streamdenoise.measure.quality.published import (
-    PublishedScore,
-)
+from streamdenoise.measure.quality.published import PublishedScore
 from streamdenoise.measure.quality.report import EvalReport
 from streamdenoise.measure.quality.video import Score
 

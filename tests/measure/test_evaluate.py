@@ -16,9 +16,7 @@ from streamdenoise.measure.config import EvalConfig, NoiseProtocol
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.quality.evaluate import evaluate
 from streamdenoise.measure.quality.markdown import markdown
-from streamdenoise.measure.quality.published import (
-    add_unclipped_noise,
-)
+from streamdenoise.measure.quality.published import add_unclipped_noise
 from tests.measure.waves import textured, waves_rgb, write
 
 

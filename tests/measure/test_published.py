@@ -7,10 +7,7 @@ from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.measure.quality.anchors import ANCHORS, SIGMAS
-from streamdenoise.measure.quality.published import (
-    FloatDenoiser,
-    add_unclipped_noise,
-)
+from streamdenoise.measure.quality.published import FloatDenoiser, add_unclipped_noise
 from tests.measure.waves import waves_rgb
 
 

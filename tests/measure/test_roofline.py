@@ -12,7 +12,6 @@ from streamdenoise.measure.speed.roofline import (
     PEAKS,
     Peak,
     PeakMeter,
-    measure_peak,
     reached,
     state_bytes,
     work_of_step,
@@ -43,7 +42,9 @@ def test_the_limits_of_every_backend_can_be_measured() -> None:
     "name", [name for name in PEAKS if not BACKENDS[name].needs_cuda]
 )
 def test_a_peak_is_measured_in_the_precision_of_the_backend(name: str) -> None:
-    peak = measure_peak(name, 1, SIDE, 1 << 16, seconds=0)
+    meter = PeakMeter([name], 1, SIDE, 1 << 16)
+    meter.turn(name, seconds=0)
+    peak = meter.peak(name)
     assert peak.precision == BACKENDS[name].precision
     assert peak.device == "cpu"
     assert peak.tflops > 0

@@ -19,7 +19,7 @@ from streamdenoise import __version__
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.service.status_server import StatusServer
-from tests.support.command import ROOT, SAMPLES, app
+from tests.support.command import ROOT, SAMPLES, app, outcome
 from tests.support.skips import skip_or_fail
 
 UNIT = SAMPLES / "systemd/streamdenoise@.service"
@@ -57,13 +57,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     program = shutil.which("systemd-analyze")
     if program is None:
         skip_or_fail("systemd", "systemd-analyze is not installed")
-    return subprocess.run(
-        [program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    return outcome([program, *arguments])
 
 
 @pytest.fixture
@@ -198,13 +192,7 @@ def test_the_health_check_reports_healthy_and_unhealthy(dockerfile: Path):
 
     def check(port: str) -> subprocess.CompletedProcess[str]:
         code = [each.replace(exposed, port) for each in arguments]
-        return subprocess.run(
-            [sys.executable, *code],
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
+        return outcome([sys.executable, *code])
 
     with StatusServer(":0", "", stall_s=1e9) as server:
         port = server.address.rpartition(":")[2]

@@ -1,7 +1,6 @@
 """The scripts in samples/ work, each in a process of its own."""
 
 import re
-import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +16,7 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.measure.clips import read_clip
-from tests.support.command import SAMPLES, environment
+from tests.support.command import SAMPLES, outcome
 
 TICK = Fraction(1, 25)
 BT709 = ColorInfo(1, 1, 1, 1)
@@ -48,14 +47,7 @@ def noisy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(script: str, *arguments: object) -> str:
     """Run a script as a reader would, and return its output."""
-    done = subprocess.run(
-        [sys.executable, str(SAMPLES / script), *map(str, arguments)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = outcome([sys.executable, SAMPLES / script, *arguments])
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -6,10 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from streamdenoise.service.machine_health import (
-    DeviceHealth,
-    HealthMeter,
-)
+from streamdenoise.service.machine_health import DeviceHealth, HealthMeter
 from tests.support.clock import Clock
 from tests.support.skips import skip_or_fail
 

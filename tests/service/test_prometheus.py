@@ -10,14 +10,9 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, OutputStats
-from streamdenoise.service.machine_health import (
-    DeviceHealth,
-    MachineHealth,
-)
+from streamdenoise.service.machine_health import DeviceHealth, MachineHealth
 from streamdenoise.service.prometheus import Snapshot, exposition
-from streamdenoise.service.status_server import (
-    StatusServer,
-)
+from streamdenoise.service.status_server import StatusServer
 from tests.service.status import OPENMETRICS, RUNNING, ask, families, value
 from tests.support.command import SAMPLES
 

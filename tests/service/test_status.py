@@ -8,10 +8,7 @@ import pytest
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.pipeline.stats import OutputStats, Stats
-from streamdenoise.service.status_server import (
-    StatusServer,
-    parse_address,
-)
+from streamdenoise.service.status_server import StatusServer, parse_address
 from tests.service.status import (
     OPENMETRICS,
     RUNNING,

@@ -13,10 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamdenoise.service import status_server
-from streamdenoise.service.status_server import (
-    MAX_CONNECTIONS,
-    StatusServer,
-)
+from streamdenoise.service.status_server import MAX_CONNECTIONS, StatusServer
 from tests.service.status import RUNNING, ask, connect
 from tests.support.skips import skip_or_fail
 from tests.support.waiting import wait_until

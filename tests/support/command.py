@@ -1,7 +1,9 @@
 """Running the command line, in this process or in one of its own."""
 
 import os
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -26,3 +28,20 @@ def command(*args: object) -> list[str]:
 def environment(**more: str) -> dict[str, str]:
     """Environment of a process that imports this checkout."""
     return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+def outcome(
+    words: Sequence[object], *, cwd: Path | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, in `environment` with `more`, and keep its output."""
+    return subprocess.run(
+        list(map(str, words)), cwd=cwd, env=environment(**more),
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+
+
+def python(
+    code: str, *args: object, cwd: Path | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """The same for a Python program."""
+    return outcome([sys.executable, "-c", code, *args], cwd=cwd, **more)

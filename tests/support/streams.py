@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterable
 from itertools import islice, pairwise
 
 import pytest
@@ -15,8 +16,8 @@ SLACK_S = 3.0
 """Seconds that a busy machine may add to a time-out."""
 
 
-def take(source: Source, how_many: int) -> list[Frame]:
-    return list(islice(iter(source), how_many))
+def take(frames: Iterable[Frame], how_many: int) -> list[Frame]:
+    return list(islice(frames, how_many))
 
 
 def numbers(frames: list[Frame]) -> list[int | None]:

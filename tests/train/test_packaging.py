@@ -1,13 +1,12 @@
 """The wheel: what it carries, and where it has the training code."""
 
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import ROOT, command, environment
+from tests.support.command import ROOT, command, outcome, python
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +46,7 @@ def test_the_wheel_installs_one_module_and_no_records(unpacked: Path) -> None:
 
 def run_elsewhere(package: Path, folder: Path, *args: str) -> str:
     """Output of `streamdenoise ARGS` of one package, run in some folder."""
-    done = subprocess.run(
-        command(*args),
-        cwd=folder,
-        env=environment(PYTHONPATH=str(package)),
-        capture_output=True,
-        text=True,
-    )
+    done = outcome(command(*args), cwd=folder, PYTHONPATH=str(package))
     return done.stdout + done.stderr
 
 
@@ -84,12 +77,5 @@ def test_an_installed_package_records_no_commit_of_a_repository_around_it(
     subprocess.run([*git, "init", "--quiet"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "x"], check=True)
     code = "from streamdenoise.train.run.saving import commit; print(commit())"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=unpacked,
-        env=environment(PYTHONPATH=str(unpacked)),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "unknown\n"
+    done = python(code, cwd=unpacked, PYTHONPATH=str(unpacked))
+    assert done.stdout == "unknown\n", done.stderr

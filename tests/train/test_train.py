@@ -16,12 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamdenoise.errors import (
-    CheckpointError,
-    ConfigError,
-    DivergedError,
-    SinkError,
-)
+from streamdenoise.errors import CheckpointError, ConfigError, DivergedError, SinkError
 from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser, kmac_per_pixel
 from tests.support.recipes import training_toml
@@ -41,11 +36,6 @@ from train.trainer import Trainer
 from train.unroll import UnrolledLoss, backward, teach, unroll
 
 TINY = ModelSpec(name="tiny", width=8, width_low=8, hidden=4, hidden_low=4, gate=4)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def recipe(data: Path, run: str, **changes: object) -> Recipe:

@@ -18,11 +18,6 @@ from train.degradation.planes import PlaneFormat, Rgb, Yuv420, plane_format
 from train.validation import validation_clips
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.mark.parametrize("form", [Yuv420(True), Yuv420(False), Rgb()], ids=str)
 def test_awgn_has_the_expected_moments_in_every_plane(form: PlaneFormat) -> None:
     clean = torch.full((6, 3, 96, 96), 0.5)

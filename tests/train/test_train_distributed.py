@@ -16,11 +16,6 @@ from train.loop import train
 from train.recipe import Recipe
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def test_processes_share_the_clips_of_a_step(data: Path) -> None:
     recipe = Recipe.read(training_toml(data, "share"))
     sampler = ClipSampler.read(data, data / "cache", 32)

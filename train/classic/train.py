@@ -17,12 +17,7 @@ from .checkpoint import load_network
 from .config import ClassicConfig, Run
 from .data import Batches, Images, read_images, split
 from .networks.network import ImageNetwork
-from .networks.registry import (
-    NETWORKS,
-    kmac_per_pixel,
-    parameters,
-    receptive_field,
-)
+from .networks.registry import NETWORKS, kmac_per_pixel, parameters, receptive_field
 from .scores import Noisy, Score, means, scores, with_noise, write_rows
 from .trainer import OnEpoch, Point, Trainer
 

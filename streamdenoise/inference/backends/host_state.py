@@ -12,7 +12,6 @@ class HostState:
     """Base of backends that keep their state in a list of arrays, `self._state`."""
 
     def __init__(self, request: StepRequest) -> None:
-        """Start fresh."""
         self.name = request.backend
         self._names = request.artifact.state_names
         self._state_shapes = request.state_shapes
@@ -25,11 +24,9 @@ class HostState:
         self.set_state([np.zeros(shape, np.float32) for shape in self._state_shapes])
 
     def state(self) -> tuple[np.ndarray, ...]:
-        """See `Backend.state`."""
         return tuple(self._state)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """See `Backend.set_state`."""
         self._state = list(state)
 
     def warp(self, flow: np.ndarray) -> None:

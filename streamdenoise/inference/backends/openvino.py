@@ -41,7 +41,6 @@ class OpenVinoBackend(HostState):
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
-        """See `Backend.step`."""
         self._sigma[0], self._strength[...] = sigma, strength
         gather_blocks(planes, self._pixels[0])
         # Write the set that is not read; both are free after `set_state`.
@@ -62,7 +61,6 @@ class OpenVinoBackend(HostState):
         self.set_state(self._buffers[0])
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """See `Backend.set_state`."""
         for i, array in zip(range(4, 4 + len(self._buffers[0])), state, strict=True):
             self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
         super().set_state(state)

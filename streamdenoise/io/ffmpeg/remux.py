@@ -51,8 +51,6 @@ _CUT_S = 1
 
 @dataclass(slots=True)
 class _Copy:
-    """A stream that is copied."""
-
     target: Stream
     convert_from: str | None = None
     """Codec of text subtitles to convert; None copies packets unchanged."""

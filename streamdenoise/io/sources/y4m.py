@@ -16,12 +16,7 @@ from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.timeouts import TimedReader
-from streamdenoise.io.y4m import (
-    FRAME_MAGIC,
-    MAX_LINE_BYTES,
-    frame_bytes,
-    parse_header,
-)
+from streamdenoise.io.y4m import FRAME_MAGIC, MAX_LINE_BYTES, frame_bytes, parse_header
 
 
 class Y4MSource(Closing):

@@ -142,8 +142,6 @@ def bench(
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """One run of the benchmark."""
-
     source: Sequence[Frame]
     """The clean clip, at its own size."""
     model: str
@@ -218,8 +216,6 @@ class _Bench:
         return Denoiser.load(self.model, backend=backend, threads=self.threads)
 
     def _own(self, backend: str, quality: float) -> _Contender:
-        """Our denoiser with one backend."""
-
         def make_step(size: Size, frames: int) -> Step:
             # A dozen different frames, there and back: memory holds no whole clip.
             clean = resized_clip(self.source, size.width, size.height, _MEMORY_FRAMES)
@@ -263,8 +259,6 @@ class _Bench:
         return self._filter(peer.name, graph, psnr_y(clean[: len(filtered)], filtered))
 
     def _filter(self, name: str, graph: str, quality: float) -> _Contender:
-        """A filter graph of FFmpeg."""
-
         def command(noisy: Path, frames: int) -> list[str]:
             return [
                 *(ffmpeg_exe(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y"),

@@ -209,7 +209,6 @@ def _through_blocks(artifact: Artifact, planes: list[np.ndarray]) -> None:
 
 
 def _time_ms(call: Callable[..., object], *args: object) -> float:
-    """Milliseconds of one call."""
     begin = time.perf_counter()
     call(*args)
     return (time.perf_counter() - begin) * 1e3

@@ -193,22 +193,6 @@ class PeakMeter:
         )
 
 
-def measure_peak(
-    backend: str,
-    threads: int,
-    side: int | None = None,
-    copy_bytes: int | None = None,
-    seconds: float = 0.5,
-) -> Peak:
-    """Measure the limits of this machine for one backend, in one turn.
-
-    See `PeakMeter` for the arguments.
-    """
-    meter = PeakMeter([backend], threads, side, copy_bytes)
-    meter.turn(backend, seconds)
-    return meter.peak(backend)
-
-
 class _Timer:
     """The fastest run of a kernel so far."""
 

@@ -6,17 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
-from tests.train.classic.material import (
-    bars,
-    idx_bytes,
-)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+from tests.train.classic.material import bars, idx_bytes
 
 
 @pytest.fixture

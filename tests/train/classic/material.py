@@ -8,12 +8,8 @@ import numpy as np
 import torch
 
 from train.classic.checkpoint import save_network
-from train.classic.config import (
-    ClassicConfig,
-)
-from train.classic.networks.registry import (
-    NetworkSpec,
-)
+from train.classic.config import ClassicConfig
+from train.classic.networks.registry import NetworkSpec
 
 SIDE = 16
 

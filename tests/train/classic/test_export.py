@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -15,33 +14,20 @@ import torch
 from streamdenoise.denoisers.image import ImageDenoiser
 from streamdenoise.denoisers.load import load_denoiser
 from streamdenoise.denoisers.options import DenoiseConfig
-from streamdenoise.frame import ColorInfo, Frame, bit_depth, plane_shapes
+from streamdenoise.frame import bit_depth
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_loader import EngineLoader
 from tests.support.clips import Clip
 from tests.support.command import run
+from tests.support.frames import noise_frame
 from tests.train.classic.material import checkpoint, imread
 from train.classic.checkpoint import load_network, save_network
 from train.classic.data import stacked
 from train.classic.export import export_network
-from train.classic.networks.registry import (
-    NETWORKS,
-    NetworkSpec,
-)
+from train.classic.networks.registry import NETWORKS, NetworkSpec
 
 Exported = Callable[[str, int], Path]
-
-
-def noise_frame(pix_fmt: str, width: int = 64, height: int = 48) -> Frame:
-    """Independent noise in every plane and channel."""
-    rng = np.random.default_rng(0)
-    peak = (1 << bit_depth(pix_fmt)) - 1
-    planes = tuple(
-        rng.integers(0, peak, shape).astype(np.uint8 if peak == 255 else np.uint16)
-        for shape in plane_shapes(pix_fmt, width, height)
-    )
-    return Frame(planes, pix_fmt, ColorInfo(), 0, Fraction(1, 25), 0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +48,8 @@ def test_an_exported_model_computes_the_same_as_the_network(
     exported: Exported, name: str
 ) -> None:
     manifest = exported(name, 3)
-    frame = noise_frame("rgb24", width=61, height=38)  # not multiples of anything
+    # Sides that are not multiples of anything.
+    frame = noise_frame(pix_fmt="rgb24", width=61, height=38)
     net, _, _ = load_network(manifest.with_suffix(".safetensors"))
     with torch.inference_mode():
         expected = net(stacked(list(frame.planes)), torch.full((1, 1, 1, 1), 0.1))
@@ -174,7 +161,7 @@ def test_frames_use_the_engine_that_was_prepared(
     artifact = open_artifact(str(exported("resnet", channels)))
     with ImageDenoiser(artifact, Noted(artifact, threads=1)) as denoiser:
         denoiser.prepare(64, 48, pix_fmt)
-        (clean,) = denoiser.process(noise_frame(pix_fmt))
+        (clean,) = denoiser.process(noise_frame(pix_fmt=pix_fmt))
         assert len(sizes) == 1
         # These networks have no INT8 version, which is no reason for a note.
         assert not any("openvino" in note for note in denoiser.backend_notes)
@@ -189,7 +176,7 @@ def test_a_network_may_return_black(tmp_path: Path) -> None:
     save_network(tmp_path / "dark.safetensors", net, spec, {})
     manifest = export_network(tmp_path / "dark.safetensors", tmp_path)
     with load_denoiser(DenoiseConfig(model=str(manifest), threads=1)) as denoiser:
-        (clean,) = denoiser.process(noise_frame("gray"))
+        (clean,) = denoiser.process(noise_frame(pix_fmt="gray"))
     assert not clean.planes[0].any()
 
 
@@ -204,7 +191,7 @@ def test_a_gray_network_gets_the_noise_level_of_luma(
 ) -> None:
     model = str(exported("unet", 1))
     with load_denoiser(DenoiseConfig(model=model, sigma=40.0, threads=1)) as denoiser:
-        denoiser.process(noise_frame(pix_fmt))
+        denoiser.process(noise_frame(pix_fmt=pix_fmt))
         assert denoiser.sigma == pytest.approx(40 * factor, rel=0.01)
 
 
@@ -213,8 +200,8 @@ def test_gray_networks_get_video_in_full_range(
     exported: Exported, pix_fmt: str
 ) -> None:
     model = str(exported("resnet", 1))
-    image = noise_frame("gray")
-    video = noise_frame(pix_fmt)
+    image = noise_frame(pix_fmt="gray")
+    video = noise_frame(pix_fmt=pix_fmt)
     step = 1 << (bit_depth(pix_fmt) - 8)
     luma = np.round(step * (16 + image.planes[0] * (219 / 255)))
     planes = (luma.astype(video.planes[0].dtype), *video.planes[1:])

@@ -12,10 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamdenoise.errors import (
-    ConfigError,
-    SourceOpenError,
-)
+from streamdenoise.errors import ConfigError, SourceOpenError
 from streamdenoise.io.sources.image import image_paths
 from tests.train.classic.material import bars, idx_bytes, imread
 from train.classic.data import Batches, read_images, split, stacked

@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from streamdenoise.errors import (
-    CheckpointError,
-    ConfigError,
-)
+from streamdenoise.errors import CheckpointError, ConfigError
 from train.classic.checkpoint import load_network
 from train.classic.networks.registry import (
     NETWORKS,

@@ -11,8 +11,8 @@ from train.classic.scores import Score, means, with_noise
 from train.loss import CHARBONNIER_EPS
 
 
-def noise_of(kind: str, brightness: float, level: float = 25.5) -> torch.Tensor:
-    noise = ImageNoise(kind, (level, level), clip=False)
+def noise_of(kind: str, brightness: float) -> torch.Tensor:
+    noise = ImageNoise(kind, (25.5, 25.5), clip=False)
     clean = torch.full((1, 3, 96, 96), brightness)
     return noise.add(clean, torch.Generator().manual_seed(0))[0] - clean
 

@@ -9,18 +9,14 @@ import cv2
 import pytest
 from typer.testing import Result
 
-from streamdenoise.errors import (
-    ConfigError,
-)
+from streamdenoise.errors import ConfigError
 from tests.support.command import run
 from tests.support.skips import skip_or_fail
 from tests.train.classic.material import imread
 from train.classic.benchmark import digits as digits_table
 from train.classic.benchmark import markdown, write_readme
 from train.classic.benchmark import photos as photos_table
-from train.classic.networks.registry import (
-    NETWORKS,
-)
+from train.classic.networks.registry import NETWORKS
 
 
 def train_by_command(digits: Path, output: Path, *more: object) -> Result:

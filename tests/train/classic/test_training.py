@@ -10,28 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from streamdenoise.errors import (
-    ConfigError,
-    DivergedError,
-)
-from tests.train.classic.material import (
-    SIDE,
-    bars,
-    config,
-    idx_bytes,
-    quiet,
-)
+from streamdenoise.errors import ConfigError, DivergedError
+from tests.train.classic.material import SIDE, bars, config, idx_bytes, quiet
 from train.classic import trainer as trainer_module
 from train.classic.checkpoint import load_network
-from train.classic.config import (
-    parse_grid,
-    parse_levels,
-    parse_names,
-    parse_split,
-)
-from train.classic.networks.registry import (
-    NETWORKS,
-)
+from train.classic.config import parse_grid, parse_levels, parse_names, parse_split
+from train.classic.networks.registry import NETWORKS
 from train.classic.noise import ImageNoise
 from train.classic.train import train_classic
 

@@ -1,0 +1,9 @@
+"""Fixtures of all tests of the training."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
