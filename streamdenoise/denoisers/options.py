@@ -27,6 +27,12 @@ def parse_sigma(text: str) -> float | str:
     return sigma
 
 
+def check_threads(threads: int | None) -> None:
+    """Raise `ConfigError` if a number of CPU threads is given and cannot work."""
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads {threads} cannot work; use 1 or more")
+
+
 def _sigma_message(sigma: object) -> str:
     return (
         f"--sigma {sigma} cannot be used; give auto or 0 to {MAX_SIGMA:g} "
@@ -93,3 +99,4 @@ class DenoiseConfig:
                 f"--strength {self.strength:g} is out of range; use 0 (off) to 4, "
                 "1 is neutral"
             )
+        check_threads(self.threads)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from streamdenoise.denoisers.options import MAX_SIGMA
+from streamdenoise.denoisers.options import MAX_SIGMA, check_threads
 from streamdenoise.errors import ConfigError
 from streamdenoise.options import Argument, Option, Panel
 
@@ -149,7 +149,7 @@ class EvalConfig:
             raise ConfigError("--real writes images; choose their folder with -o")
         if self.frames < 1:
             raise ConfigError(f"--frames {self.frames} leaves nothing; use 1 or more")
-        _check_threads(self.threads)
+        check_threads(self.threads)
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed} is negative; use 0 or more")
         for sigma in self.sigmas:
@@ -227,7 +227,7 @@ class BenchConfig:
             )
         if self.repeat < 1:
             raise ConfigError(f"--repeat {self.repeat} measures nothing; use 1 or more")
-        _check_threads(self.threads)
+        check_threads(self.threads)
         if not 0 <= self.sigma <= MAX_SIGMA:
             raise ConfigError(
                 f"--sigma {self.sigma:g} cannot be used; give 0 to {MAX_SIGMA:g} "
@@ -248,8 +248,3 @@ class BenchConfig:
         if self.threads is not None:
             words += ["--threads", str(self.threads)]
         return shlex.join([*words, *(["--quick"] if self.quick else [])])
-
-
-def _check_threads(threads: int | None) -> None:
-    if threads is not None and threads < 1:
-        raise ConfigError(f"--threads {threads} cannot work; use 1 or more")

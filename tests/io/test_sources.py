@@ -1,6 +1,7 @@
 """All kinds of sources behave alike."""
 
 import io
+import itertools
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 
 from streamdenoise.errors import ConfigError, SourceLostError, SourceOpenError
 from streamdenoise.frame import PIX_FMTS, ColorInfo
+from streamdenoise.imaging.color import frame_to_rgb
+from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.ffmpeg.pixel_formats import nearest_pix_fmt
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, planes_of
 from streamdenoise.io.open import open_sink, open_source
@@ -273,6 +277,35 @@ def test_pattern_moves_and_repeats() -> None:
     for spec in ("testsrc:64", "testsrc:64x48@0", "testsrc:0x4@25", "testsrc:1x1@2/0"):
         with pytest.raises(ConfigError):
             open_source(spec)
+
+
+@pytest.mark.parametrize("size", ["320x240", "1280x720"])
+def test_the_pattern_is_tagged_with_the_color_it_is_drawn_in(size: str) -> None:
+    with open_source(f"testsrc:{size}@25") as source:
+        frame = next(iter(source))
+    assert source.info.color == frame.color == ColorInfo(matrix=6, range=1)
+    pixels = frame_to_rgb(frame).reshape(-1, 3)
+    for color in itertools.product((0, 255), repeat=3):
+        if len(set(color)) == 2:  # neither black nor white
+            is_pure = np.abs(pixels.astype(int) - color).max(1) <= 2
+            assert is_pure.mean() > 0.1, color
+
+
+@pytest.mark.parametrize("size", ["320x240", "1280x720"])
+def test_noise_on_the_pattern_is_clipped_at_its_pure_colors(size: str) -> None:
+    sigma = 20
+    with open_source(f"testsrc:{size}@25") as source:
+        frame = next(iter(source))
+    noisy = add_gaussian_noise(frame, sigma, np.random.default_rng(0))
+    # What a pure color keeps of the noise points inward: half of a normal distribution.
+    weights = np.array([0.299, 0.587, 0.114])
+    inward = np.where(frame_to_rgb(frame) > 127, -1, 1)
+    variance = np.square(weights).sum() * (1 / 2 - 1 / (2 * np.pi))
+    bias = np.square(inward @ weights).mean() / (2 * np.pi)
+    luma_std = 219 / 255 * sigma * np.sqrt(variance + bias)
+    assert psnr_db(frame.planes[0], noisy.planes[0], 255) == pytest.approx(
+        20 * np.log10(255 / luma_std), abs=0.4
+    )
 
 
 def test_live_gives_frames_at_their_own_pace(clip: Clip) -> None:

@@ -95,3 +95,9 @@ def test_an_encoder_that_does_not_fit_the_output_is_refused_at_once():
         FileConfig("in.mp4", "out.mp4", encoder=options)
     with pytest.raises(ConfigError, match="--crf 60 is out of range for x264"):
         LiveConfig("testsrc:", ("out.mp4",), encoder=options)
+
+
+def test_a_denoiser_without_threads_is_rejected():
+    assert DenoiseConfig(threads=1).threads == 1
+    with pytest.raises(ConfigError, match="--threads 0 cannot work; use 1 or more"):
+        DenoiseConfig(threads=0)

@@ -18,6 +18,8 @@ _SPEC = re.compile(
 class TestPatternSource(PyAVSource):
     """FFmpeg's endless `testsrc2`, with moving shapes and gradients and a clock.
 
+    It is drawn, and tagged, in BT.601 at every size.
+
     The name is ``testsrc``, ``testsrc:640x360`` or ``testsrc:640x360@30000/1001``; the
     default is 640x360 at 25 Hz.
     """
@@ -34,7 +36,8 @@ class TestPatternSource(PyAVSource):
         even = f"{width + width % 2}x{height + height % 2}"
         graph = (
             f"testsrc2=size={even}:rate={rate},format=yuv420p,"
-            f"crop={width}:{height}:0:0:exact=1"
+            f"crop={width}:{height}:0:0:exact=1,"
+            "setparams=colorspace=smpte170m:range=limited"
         )
         container = av.open(graph, "r", format="lavfi")
         super().__init__(
