@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from streamdenoise.cli.messages import tell
+from streamdenoise.cli.messages import print_progress
 from streamdenoise.cli.training_code import training_module
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.jobs.config import ExportConfig, FileConfig, ImageConfig, LiveConfig
@@ -58,7 +58,7 @@ def exported_model(model: str) -> str:
             f"did not write; {elsewhere}"
         )
     need_torch(f"--model {model}")
-    tell(f"exporting {model}; this takes some seconds, once")
+    print_progress(f"exporting {model}; this takes a few seconds, once")
     try:
         return export(ExportConfig(path, path.parent))
     except SinkError as exc:

@@ -161,7 +161,7 @@ class _Declared:
 
     @property
     def _info(self) -> Any:
-        """How typer shows the parameter."""
+        """The parameter's description for typer."""
         option = self.option
         if isinstance(option, Argument):
             return typer.Argument(

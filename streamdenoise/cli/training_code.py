@@ -17,7 +17,7 @@ def training_module(name: str) -> ModuleType:
     it is the folder `train` beside the package.
 
     Args:
-        name: of the module in that folder, such as ``classic.export``.
+        name: name of the module in that folder, such as ``classic.export``.
     """
     if find_spec(_IN_WHEELS) is not None:
         return import_module(f"{_IN_WHEELS}.{name}")

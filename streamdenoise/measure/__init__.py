@@ -1,4 +1,4 @@
-"""Measures quality and speed, beside other denoisers; it is no part of denoising."""
+"""Measures quality and speed, also of other denoisers; denoising does not need it."""
 
 from typing import TYPE_CHECKING
 

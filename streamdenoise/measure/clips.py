@@ -79,7 +79,7 @@ def clean_clip_path(clip: Path | None) -> tuple[Path, str]:
         )
     path = clip or SAMPLE
     if not path.is_file():
-        raise ConfigError(f"the clean clip {path} is not there; give one with --clip")
+        raise ConfigError(f"the clean clip {path} does not exist; give one with --clip")
     return path, path.name if clip else f"{path.name} (among the training clips)"
 
 

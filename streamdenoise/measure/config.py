@@ -17,7 +17,7 @@ Threads = Annotated[int | None, Option("CPU threads.", Panel.HARDWARE)]
 
 
 class NoiseProtocol(StrEnum):
-    """Which kind of noise an evaluation adds, and where it measures."""
+    """The kind of noise that an evaluation adds, and where it measures."""
 
     VIDEO = "video"
     """Noise in RGB, clipped to 8 bits, in yuv420 planes: what a file holds."""
@@ -28,7 +28,7 @@ class NoiseProtocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EvalConfig:
-    """What `streamdenoise eval` measures."""
+    """Options of `streamdenoise eval`."""
 
     clips: Annotated[
         str | None, Argument("Clean video or image, or a folder of them.", "CLIPS")
@@ -162,7 +162,7 @@ class EvalConfig:
 
 @dataclass(frozen=True, slots=True)
 class BenchConfig:
-    """What `streamdenoise bench` measures: whole jobs, or steps of some backends."""
+    """Options of `streamdenoise bench`: it measures whole jobs, or backends' steps."""
 
     clip: Annotated[
         Path | None, Option("Clean video to use; by default the sample.", Panel.INPUT)
@@ -212,7 +212,7 @@ class BenchConfig:
     quick: Annotated[
         bool,
         Option(
-            "Use a few frames, to see that it works; the figures mean nothing.",
+            "Use a few frames, to check that it works; the figures mean nothing.",
             Panel.MEASUREMENT,
         ),
     ] = False

@@ -70,7 +70,7 @@ def digits(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         shared,
         replace(shared, networks=AUTOENCODERS, loss="bce", output=output / "bce"),
     ):
-        comparison = train_classic(config, tell)
+        comparison = train_classic(config, print_progress)
         write_report(comparison, config.folder)
         for result in comparison.results:
             mean = result.mean
@@ -99,12 +99,12 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
     sets = ("Set12", "Kodak24")
     rows = [_header(*(f"{name} {sigma}" for name in sets for sigma in SIGMAS))]
     for config in (gray, rgb):
-        comparison = train_classic(config, tell)
+        comparison = train_classic(config, print_progress)
         write_report(comparison, config.folder)
         is_gray = not config.color
         for result in comparison.results:
             name, *cost = _about(result)
-            tell(f"scoring {name}")
+            print_progress(f"scoring {name}")
             figures = [
                 # Set12 is gray and says nothing about a network for color.
                 _db(
@@ -166,7 +166,7 @@ def write_readme(name: str, table: str, readme: Path) -> None:
         partial.write_text(f"{before}{first}{table}{last}{after}")
 
 
-def tell(line: str) -> None:
+def print_progress(line: str) -> None:
     """Print a line of progress to stderr."""
     print(line, file=sys.stderr, flush=True)
 

@@ -17,7 +17,7 @@ class Anchor:
     name: str
     kmac_per_px: float
     psnr: tuple[float, ...]
-    """At each of `SIGMAS`."""
+    """PSNR at each of `SIGMAS`, in dB."""
 
 
 # Costs: FastDVDnet is counted on its released code (638 k, or 318 k when the results
