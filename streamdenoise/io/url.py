@@ -227,7 +227,7 @@ class StreamURL:
         if _END_OF_HOST.search(word):
             raise ConfigError(
                 f"{mask_address(text)}: FFmpeg's RTMP accepts no password with /, "
-                "? or #; choose another one"
+                "? or #; choose another password"
             )
         return word
 

@@ -65,7 +65,7 @@ class StreamNotes:
         converter: PixelConverter,
         timestamps: TimestampRepair,
     ) -> None:
-        """Note what was left out or corrected on the way."""
+        """Note everything that was left out or corrected."""
         if skipped:
             self.add(f"skipped {skipped} frames that cannot be decoded")
         if decoder.damaged:
