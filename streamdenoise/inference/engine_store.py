@@ -59,7 +59,7 @@ class StoredEngine:
     build_s: float = 0.0
     built_at: str = ""
     about: dict[str, str] = field(default_factory=dict)
-    """Facts for people: driver, name of the GPU, version of streamdenoise."""
+    """Facts for display: driver, name of the GPU, version of streamdenoise."""
 
     @property
     def engine_path(self) -> Path:
@@ -163,9 +163,9 @@ class EngineStore:
         Waits while another process is building it.
 
         Args:
-            spec: of the engine.
+            spec: identity of the engine.
             build: builds it; its exceptions are raised here, and nothing is kept.
-            about: facts for people, for the manifest.
+            about: facts for display, kept in the manifest.
             stopped: called while this waits; True ends the wait.
 
         Raises:
@@ -254,7 +254,7 @@ class EngineStore:
                 _delete_engine(stored.path, serves)
 
     def refuse(self, spec: EngineSpec, reason: str) -> None:
-        """Remember that a new engine failed too, until another one is built."""
+        """Remember that a new engine failed too, until the next one is built."""
         with suppress(OSError):
             (self.folder / f"{spec.file_name}{_REFUSED}").write_text(
                 f"{spec.runtime}\n{reason}"

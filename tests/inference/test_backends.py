@@ -161,7 +161,7 @@ def test_named_backend_never_falls_back() -> None:
         load_backend(StepRequest("openvino", without, H, W))
     files = dict.fromkeys(whole.manifest["files"], "gone.xml")
     lost = Artifact(whole.folder, whole.manifest | {"files": files})
-    with pytest.raises(BackendUnavailableError, match="is not there; export"):
+    with pytest.raises(BackendUnavailableError, match="is missing; export"):
         load_backend(StepRequest("openvino", lost, H, W))
     with pytest.raises(ConfigError, match="no backend is named 'tensor'"):
         load_backend(StepRequest("tensor", whole, H, W))

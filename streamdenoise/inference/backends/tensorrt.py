@@ -32,7 +32,7 @@ _LIBRARIES = {
     "torch-tensorrt": ("tensorrt", "Torch-TensorRT"),
     "tensorrt-rtx": ("tensorrt_rtx", "TensorRT-RTX"),
 }
-"""Flavor -> Python package, and name for people."""
+"""Flavor -> Python package and display name."""
 
 budget_log = logging.getLogger("streamdenoise.budget")
 

@@ -296,8 +296,8 @@ def buffer_bytes(
 
     Args:
         request: see `StepRequest`.
-        shapes: of the state of all streams.
-        dtypes: of the state.
+        shapes: shapes of the state of all streams.
+        dtypes: data types of the state.
     """
     pairs = zip(shapes, dtypes, strict=True)
     state = sum(math.prod(shape) * dtype.itemsize for shape, dtype in pairs)
