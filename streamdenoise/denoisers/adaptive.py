@@ -15,7 +15,7 @@ from streamdenoise.inference.artifact import open_artifact, shipped_models
 log = logging.getLogger(__name__)
 
 _WORTH = 0.7
-"""A smaller model has to need less than this share of the work."""
+"""A smaller model must need less than this share of the work."""
 
 
 class OpenDenoiser(Protocol):
@@ -55,11 +55,11 @@ class _Step:
     denoiser: Denoiser | None
     """None passes frames as they are."""
     every: int = 1
-    """Only every so-many-th frame comes out."""
+    """One frame out of this many is denoised; the others are left out."""
 
 
 class AdaptiveDenoiser(Closing):
-    """Denoises a stream frame by frame within a limit of lag; not thread-safe.
+    """Denoises a stream frame by frame within a lag limit; not thread-safe.
 
     To keep up it takes these steps, one on top of the other: a smaller model, if one is
     shipped; half size; every second frame; frames as they are. `LoadGovernor` chooses.
@@ -123,7 +123,7 @@ class AdaptiveDenoiser(Closing):
 
     @property
     def load_step(self) -> str:
-        """How quality is reduced at present; empty at full quality."""
+        """The current reduction of quality; empty at full quality."""
         return self._step.name
 
     @property

@@ -56,9 +56,9 @@ class StreamBatch(Closing):
 
         Args:
             streams: number of streams, 1 or more.
-            width: of the frames of all streams, in pixels.
-            height: of the frames, in pixels.
-            pix_fmt: of the frames, one of `PIX_FMTS`.
+            width: frame width of all streams, in pixels.
+            height: frame height, in pixels.
+            pix_fmt: pixel format of the frames, one of `PIX_FMTS`.
             model: see `Denoiser.load`.
             backend: one that takes batches, or ``auto``.
             sigma: see `Denoiser.load`.

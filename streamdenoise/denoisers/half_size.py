@@ -26,7 +26,7 @@ class HalfSizeStep:
         Args:
             step: runs on the half-size planes.
             noise: its `fine_share` says how much of the noise is in the detail.
-            layout: of the planes, ``yuv420`` or ``rgb``.
+            layout: layout of the planes, ``yuv420`` or ``rgb``.
         """
         self._step = step
         self._layout = layout

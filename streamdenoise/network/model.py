@@ -153,8 +153,8 @@ class NoiseMap(nn.Module):
         """Estimate factors on the given level.
 
         Args:
-            energies: of the frame's details and of its difference from the past, each
-                ``(N, h/2, w/2, bands)``, in units of the given variance.
+            energies: energy of the frame's details and energy of its difference from
+                the past, each ``(N, h/2, w/2, bands)``, in units of the given variance.
             means: ``(N, h/2, w/2, planes)``, of blocks.
             gain: ``(N, h/2, w/2, bands)``, Kalman gain of the new frame.
             levels: ``(N, h/2, w/2, 2)``, see `RecurrentDenoiser.advance`.

@@ -71,9 +71,9 @@ class Pipeline:
                 that is read to its end.
             each_alone: Whether frames are images that have nothing to do with each
                 other: the denoiser is reset for each.
-            stats_interval_s: Least time between two calls of `on_stats`.
-            drop_log_interval_s: Least time between two log lines about drops; it grows
-                while drops continue.
+            stats_interval_s: Shortest time between two calls of `on_stats`.
+            drop_log_interval_s: Shortest time between two log lines about drops; it
+                grows while drops continue.
             clock: Returns seconds, comparable with `Frame.captured_at`.
         """
         if overflow is None:
@@ -117,7 +117,7 @@ class Pipeline:
         self._has_run = False
         self._lock = Lock()
         self._error: BaseException | None = None
-        """Of the first output that failed."""
+        """Error of the first output that failed."""
 
     def run(self, on_stats: OnStats | None = None) -> Stats:
         """Work until the source ends, a part fails, or `stop` is called.

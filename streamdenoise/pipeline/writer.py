@@ -63,7 +63,7 @@ class Writer:
             queue: Emptied by the thread.
             latest_stats: Returns the figures for `Output.render`.
             on_error: Called from the thread with what the sink or `render` raised.
-            name: Of the thread.
+            name: Name of the thread.
             clock: Seconds, comparable with `Frame.captured_at`.
         """
         self.queue = queue
