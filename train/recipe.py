@@ -98,7 +98,7 @@ class Recipe:
         if self.spec.layout == "gray":
             raise ConfigError(
                 "layout 'gray' cannot be trained, because the noise is made in color; "
-                "say layout = 'yuv420' or 'rgb'"
+                "set layout to 'yuv420' or 'rgb'"
             )
         if self.blend is not None and self.start is None:
             raise ConfigError(
@@ -139,7 +139,7 @@ class Recipe:
         values for some keys.
 
         Args:
-            path: of a file, or the name of one of `BUILT_IN`, with or without
+            path: a file, or the name of one of `BUILT_IN`, with or without
                 ``.toml``.
 
         Raises:

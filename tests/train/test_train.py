@@ -508,7 +508,7 @@ through_h264((), 20)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.endswith("ema.safetensors\n")
     assert run.stderr.endswith(
-        "noise.h264 needs PyAV: pip install av, or say h264 = 0 in the recipe\n"
+        "noise.h264 needs PyAV: pip install av, or set h264 = 0 in the recipe\n"
     )
 
 

@@ -50,7 +50,7 @@ class PlaneFormat(Protocol):
         ...
 
     def measured(self, noise: Planes) -> Tensor:
-        """Noise levels ``(3,)`` of planes that hold nothing but noise."""
+        """Noise levels ``(3,)`` of planes that contain only noise."""
         ...
 
     def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 _PATIENCE = timedelta(hours=2)
-"""How long the others wait while one process decodes the data or validates."""
+"""Time that the others wait while one process decodes the data or validates."""
 
 
 @dataclass(frozen=True, slots=True)

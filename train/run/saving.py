@@ -98,7 +98,7 @@ def commit() -> str:
         ).stdout.strip()
 
     try:
-        # An installed package may lie in the repository of something else.
+        # An installed package may be inside another project's repository.
         git("ls-files", "--error-unmatch", here.name)
         return git("rev-parse", "--short", "HEAD")
     except (OSError, subprocess.CalledProcessError):
