@@ -29,7 +29,7 @@ def denoise_clip(
 
     Args:
         net: the network.
-        planes: planes in its layout, in [0, 1], see `streamdenoise.network.packing.pack`.
+        planes: in [0, 1], as for `streamdenoise.network.packing.pack`.
         noise_std: ``(3,)`` in [0, 1].
 
     Returns:

@@ -68,7 +68,7 @@ def test_an_empty_file(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["noise.mp4", "noise.png", "noise.mkv"])
-def test_a_file_that_is_no_video(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_a_video(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(np.random.default_rng(1).bytes(5000))
     assert "damaged" in refusal(tmp_path / name)
 

@@ -164,7 +164,7 @@ class LiveFactory(GstRtspServer.RTSPMediaFactory):
 
 
 class RecordFactory(GstRtspServer.RTSPMediaFactory):
-    """Records what is published, one access unit after another."""
+    """Records published streams as access units."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

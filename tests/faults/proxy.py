@@ -109,7 +109,7 @@ class FaultProxy:
         self._ask("set", faults)
 
     def clear(self) -> None:
-        """Make the line good again; what was lost stays lost."""
+        """Repair the line; lost packets stay lost."""
         self._ask("set", asdict(Faults()))
 
     def cut(self) -> None:

@@ -85,7 +85,7 @@ class RTSPServer:
 
 
 class Server:
-    """Records what is published (ANNOUNCE, RECORD) and plays it back (PLAY).
+    """Records published streams (ANNOUNCE, RECORD) and plays them back (PLAY).
 
     With a `password`, players need Basic authentication. After the last packet the
     player's connection is closed, or with `freeze` kept open in silence.

@@ -1,4 +1,4 @@
-"""Recordings that are killed at any moment are playable up to that moment."""
+"""Recordings whose process is killed at any moment are playable up to that moment."""
 
 import logging
 import os
@@ -217,7 +217,7 @@ def test_a_failed_sync_stops_nothing(
     assert message.endswith("may not survive a power cut: input/output error")
 
 
-def test_a_disk_that_hangs_is_not_waited_for(
+def test_a_hanging_disk_delays_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "out.mkv").touch()

@@ -127,7 +127,7 @@ def test_without_holding_a_gap_stays_in_the_timestamps():
     assert [frame.pts for frame in sink.frames[:5]] == [3600 * n for n in range(5)]
 
 
-def test_an_output_that_fails_is_left_out_and_reported_at_the_end(
+def test_an_output_that_fails_is_dropped_and_reported_at_the_end(
     caplog: pytest.LogCaptureFixture,
 ):
     camera, good, bad = (

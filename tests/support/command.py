@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from streamdenoise.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-"""Of the checkout."""
+"""Root of the checkout."""
 SAMPLES = ROOT / "samples"
 
 
