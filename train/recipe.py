@@ -203,7 +203,7 @@ class Recipe:
 
 
 def _read_table(path: Path) -> dict[str, Any]:
-    """The keys of a recipe, including those of the one that it is like."""
+    """The keys of a recipe, including those inherited through `like`."""
     table = tomllib.loads(path.read_text())
     if "like" not in table:
         return table

@@ -13,7 +13,7 @@ _Config = TypeVar("_Config", FileConfig, LiveConfig, ImageConfig)
 
 
 def with_model(config: _Config) -> _Config:
-    """`config` with the path of a model where it has that of a checkpoint."""
+    """`config` with a checkpoint replaced by the model exported from it."""
     denoise = replace(config.denoise, model=exported_model(config.denoise.model))
     return replace(config, denoise=denoise)
 
@@ -35,7 +35,7 @@ def export(config: ExportConfig) -> str:
 
 
 def exported_model(model: str) -> str:
-    """The model to run: a checkpoint is exported beside itself first, where needed."""
+    """The model to run; a checkpoint is exported next to itself first, if needed."""
     path = Path(model)
     if path.suffix != ".safetensors":
         return model

@@ -1,8 +1,7 @@
 """Makes a command's signature from the dataclasses that declare its options.
 
-A command takes whole configs; typer wants a parameter for each option. `flattened`
-stands between them: its parameters are the options, and from their values it builds
-the configs.
+A command takes configs; typer wants a parameter for each option. `flattened` is in
+between: its parameters are the options, and from their values it builds the configs.
 """
 
 import inspect
@@ -95,7 +94,7 @@ def _fields(config: type, example: object) -> "Iterator[_Declared | _Nested]":
 
 @dataclass(frozen=True, slots=True)
 class _Nested:
-    """A field that is a config of its own."""
+    """A field that is itself a config."""
 
     name: str
     config: Any

@@ -79,7 +79,7 @@ class AdaptiveDenoiser(Closing):
         """Open the denoisers of all steps.
 
         Args:
-            open_denoiser: opens a denoiser; its `sigma` is that of whole frames.
+            open_denoiser: opens a denoiser; its `sigma` is for frames at full size.
             model: the model at full quality: a shipped one, or path of a ``.json``.
             max_lag_ms: longest time from the capture of a frame to its output.
             clock: returns seconds, comparable with `Frame.captured_at`.
@@ -143,7 +143,6 @@ class AdaptiveDenoiser(Closing):
 
     @property
     def psnr_estimate(self) -> tuple[float, float] | None:
-        """See `Denoiser`."""
         estimate = self._denoiser.psnr_estimate
         if estimate is None or self._step.denoiser is not None:
             return estimate
@@ -151,12 +150,10 @@ class AdaptiveDenoiser(Closing):
 
     @property
     def backend(self) -> str:
-        """See `Denoiser`."""
         return self._denoiser.backend
 
     @property
     def backend_notes(self) -> tuple[str, ...]:
-        """See `Denoiser`."""
         return self._denoiser.backend_notes
 
     def close(self) -> None:
@@ -180,7 +177,7 @@ class AdaptiveDenoiser(Closing):
         return []
 
     def process(self, frame: Frame) -> list[Frame]:
-        """Denoise one frame as well as time allows.
+        """Denoise one frame at the best quality that time allows.
 
         Args:
             frame: see `Denoiser.process`.

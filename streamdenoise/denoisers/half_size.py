@@ -1,4 +1,4 @@
-"""A step at half size, for machines that are too slow for whole frames.
+"""A step at half size, for machines that are too slow for full size.
 
 The network denoises the half-size version of a frame; of the detail that this cannot
 hold, what is more than noise is put back (`streamdenoise.imaging.half_size`).
@@ -14,7 +14,7 @@ from streamdenoise.imaging.half_size import halve, restore_detail
 
 
 class HalfSizeStep:
-    """A `Step` on whole planes, of which the network sees half the size."""
+    """A `Step` on full-size planes, of which the network sees half the size."""
 
     loss_db = 2.5
     """1 to 3 dB on clips and photographs of the training set; 3.5 at worst, where
@@ -34,12 +34,10 @@ class HalfSizeStep:
 
     @property
     def backend(self) -> str:
-        """See `Step`."""
         return self._step.backend
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """See `Step`."""
         return self._step.notes
 
     def run(
@@ -49,7 +47,6 @@ class HalfSizeStep:
         strength: float,
         depth: int,
     ) -> tuple[np.ndarray, ...]:
-        """See `Step`."""
         halves = [halve(plane) for plane in planes]
         # The mean of four pixels has half the noise.
         cleaned = self._step.run(halves, noise_std / 2, strength, depth)
@@ -65,9 +62,7 @@ class HalfSizeStep:
         )
 
     def reset(self) -> None:
-        """See `Step`."""
         self._step.reset()
 
     def close(self) -> None:
-        """See `Step`."""
         self._step.close()

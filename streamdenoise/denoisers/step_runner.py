@@ -83,7 +83,6 @@ class StepRunner(Closing):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """See `Step`."""
         return self._loader.notes
 
     def run(
@@ -93,7 +92,6 @@ class StepRunner(Closing):
         strength: float,
         depth: int,
     ) -> tuple[np.ndarray, ...]:
-        """See `Step`."""
         multiple = self._artifact.multiple
         height, width = (-(-n // multiple) * multiple for n in planes[0].shape)
         engine = self._engine_for(height, width, depth)
@@ -114,14 +112,12 @@ class StepRunner(Closing):
         )
 
     def reset(self) -> None:
-        """See `Step`."""
         if self._engine is not None and not self._is_fresh:
             self._engine.reset()
         self._motion.reset()
         self._is_fresh = True
 
     def close(self) -> None:
-        """See `Step`."""
         self._loader.close()
         if self._engine is not None:
             self._engine.close()

@@ -70,7 +70,7 @@ class FlowEstimator:
             return None
         whole = np.s_[: size[1] * step, : size[0] * step]
         now, then = (_reduce(frame[whole], size, peak) for frame in (luma, last))
-        # Set again, because the search of a small frame changes it for good.
+        # Set again, because the search of a small frame changes it permanently.
         self._search.setFinestScale(_FINEST_SCALE)
         # OpenCV's type stubs demand a flow to start from.
         found = self._search.calc(now, then, None)  # pyright: ignore

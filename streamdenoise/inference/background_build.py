@@ -1,4 +1,4 @@
-"""An engine build in a process of its own."""
+"""An engine build in a separate process."""
 
 import os
 import subprocess

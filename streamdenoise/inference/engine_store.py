@@ -2,9 +2,9 @@
 
 An engine is a file with a JSON manifest beside it. It is used only if the manifest says
 that it was built from these weights, for this size and device, by this runtime, and if
-the file is whole; otherwise the reason is logged and the engine built again. Writers
-hold a lock, so that two processes do not build the same engine, and files appear whole
-or not at all.
+the file is intact; otherwise the reason is logged and the engine built again. Writers
+hold a lock, so that two processes do not build the same engine, and files appear
+complete or not at all.
 """
 
 import hashlib
@@ -120,7 +120,7 @@ class EngineStore:
         ]
 
     def find(self, wanted: EngineSpec) -> bytes | None:
-        """Return an engine that fits and is whole; None if there is none.
+        """Return an engine that fits and is intact; None if there is none.
 
         Logs why an engine of this name is not used.
         """
@@ -242,7 +242,7 @@ class EngineStore:
     def discard(self, wanted: EngineSpec) -> None:
         """Delete every engine that `find` would return, so that the next is built.
 
-        This is for engines that are whole but wrong. Those that another process is
+        This is for engines that are intact but wrong. Those that another process is
         building, or that cannot be deleted, stay.
         """
 
@@ -281,7 +281,7 @@ class EngineStore:
         a warning.
 
         Args:
-            is_unwanted: whether to delete an engine that is whole.
+            is_unwanted: whether to delete an intact engine.
 
         Returns:
             Paths of the deleted files.

@@ -154,8 +154,7 @@ class StreamURL:
             credentials: User names and passwords for addresses that have none.
 
         Raises:
-            ConfigError: A variable is not set, or FFmpeg does not accept such a
-                password.
+            ConfigError: A variable is not set, or FFmpeg does not accept the password.
         """
         return cls(text, credentials)
 

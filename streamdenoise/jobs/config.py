@@ -17,7 +17,7 @@ from streamdenoise.units import parse_size, parse_time
 
 
 class View(StrEnum):
-    """How frames before and after denoising are combined."""
+    """Combination of the frames before and after denoising."""
 
     CLEAN = "clean"
     """The denoised frame alone."""

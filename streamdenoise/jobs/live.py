@@ -151,7 +151,7 @@ def _watchers(
         name = str(StreamURL.parse(config.source))
         server = StatusServer(config.status, name, stall_s=max(5.0, config.timeout_s))
         watchers.append(stack.enter_context(server).update)
-    # Ready before the source: a missing camera is no reason to restart this service.
+    # Ready before the source: restarting this service would not bring a camera back.
     notifier.ready()
     stack.callback(notifier.stopping)
 

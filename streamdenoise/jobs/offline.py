@@ -158,7 +158,7 @@ def denoise_images(
 
 
 def _image_target(config: ImageConfig) -> str:
-    """Path of a file for one image, else of a folder, which ends in a slash."""
+    """Path of a file for one image, otherwise of a folder, which ends in a slash."""
     folders = any(Path(source).is_dir() for source in config.sources)
     many = folders or len(config.sources) > 1
     is_image = Path(config.output).suffix.lower() in IMAGE_SUFFIXES

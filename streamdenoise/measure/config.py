@@ -22,7 +22,7 @@ class NoiseProtocol(StrEnum):
     VIDEO = "video"
     """Noise in RGB, clipped to 8 bits, in yuv420 planes: what a file holds."""
     PUBLISHED = "published"
-    """Noise in RGB, in float, not clipped: that of the tables in papers."""
+    """Noise in RGB, in float, not clipped: as in the tables of papers."""
     BOTH = "both"
 
 
@@ -138,7 +138,7 @@ class EvalConfig:
         object.__setattr__(self, "clips", self.clips or self.named_clips)
         object.__setattr__(self, "named_clips", None)
         if not self.model:
-            # The noise added to clips is white, that of cameras is not.
+            # The noise added to clips is white; camera noise is not.
             model = "nano" if self.clips is None else "nano-awgn"
             object.__setattr__(self, "model", model)
         if self.clips is None and self.pairs is None and self.real is None:

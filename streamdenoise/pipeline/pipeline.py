@@ -59,9 +59,9 @@ class Pipeline:
         """Connect the parts; nothing starts before `run`.
 
         Args:
-            source: Read by a thread of its own.
+            source: Read by its own thread.
             denoiser: Called by the thread that calls `run`.
-            outputs: Each is written by a thread of its own; the first one counts as
+            outputs: Each is written by its own thread; the first one counts as
                 "out" in the figures.
             overflow: Policy of full queues; None blocks, or drops for a live source.
             capacity: Frames that each queue holds.

@@ -1,4 +1,4 @@
-"""The output side of a pipeline: one sink, written by a thread of its own."""
+"""The output side of a pipeline: one sink, written by its own thread."""
 
 import logging
 import time

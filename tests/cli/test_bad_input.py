@@ -238,7 +238,7 @@ def test_an_image_whose_header_claims_gigabytes(tmp_path: Path) -> None:
 
 
 def test_size_and_format_that_change_midstream(tmp_path: Path) -> None:
-    """MJPEG allows both: each packet is an image of its own."""
+    """MJPEG allows both: each packet is a separate image."""
     path = tmp_path / "change.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=25)

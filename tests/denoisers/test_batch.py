@@ -63,7 +63,7 @@ def test_a_batch_equals_each_stream_alone_even_with_frames_missing() -> None:
 
 
 def run_together(jobs: list[Callable[[], None]]) -> None:
-    """Run all at once, each in a thread of its own; raises the first exception."""
+    """Run all at once, each in its own thread; raises the first exception."""
     errors: list[BaseException] = []
     start = Barrier(len(jobs))
 

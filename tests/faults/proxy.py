@@ -1,4 +1,4 @@
-"""A TCP proxy that injects network faults, in a process of its own.
+"""A TCP proxy that injects network faults, in a separate process.
 
 It parses RTSP's framing (``$``, channel, length) in both directions, so that RTP
 packets can be lost, damaged, swapped or given wrong timestamps while the RTSP messages

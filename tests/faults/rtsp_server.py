@@ -1,4 +1,4 @@
-"""A small RTSP server on loopback, in a process of its own.
+"""A small RTSP server on loopback, in a separate process.
 
 FFmpeg's writer holds the interpreter lock while it waits for an answer, so a server in
 a thread of the same process could never answer.

@@ -32,7 +32,7 @@ assert LOST_AT_MOST < RATE  # less than a second
 
 SEGMENT_FRAMES = 40
 
-# Each recording is a process of its own, forked from one that has imported everything.
+# Each recording is a separate process, forked from one that has imported everything.
 # It reports the number of frames that each sink has taken in shared memory, and is
 # killed a random time after it has written a random number of frames.
 RECORDER = """

@@ -56,7 +56,7 @@ def test_mean_and_std_are_as_given(pix_fmt: str, color: ColorInfo) -> None:
         frame.planes, noisy.planes, sigmas_of(10, color, pix_fmt), strict=True
     ):
         assert after.mean() == pytest.approx(before.mean(), abs=0.15 * unit)
-        # Rounding to whole levels adds 1/12 level^2 of its own.
+        # Rounding to integer levels adds 1/12 level^2.
         assert (after / unit).std() == pytest.approx(sigma, rel=0.03)
 
 

@@ -54,7 +54,7 @@ def without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.skipif(has_cuda(), reason="tests what is left out without a GPU")
+@pytest.mark.skipif(has_cuda(), reason="tests machines without a GPU")
 @pytest.mark.parametrize("model", ["nano-awgn", "nano-rgb-awgn"])
 def test_all_backends_are_measured_and_their_units_agree(
     clip: Clip, model: str

@@ -1,4 +1,4 @@
-"""The scripts in samples/ work, each in a process of its own."""
+"""The scripts in samples/ work, each in its own process."""
 
 import re
 import subprocess

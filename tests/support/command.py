@@ -1,4 +1,4 @@
-"""Running the command line, in this process or in one of its own."""
+"""Running the command line, in this process or a separate one."""
 
 import os
 import sys

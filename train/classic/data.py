@@ -94,7 +94,7 @@ def read_images(data: str, channels: int, *, resize: int = 0, least: int = 1) ->
         images = _read_tables(tables, channels, resize)
         if photos:
             images.notes.append(
-                f"{len(photos)} files beside the IDX files of {path} are left out"
+                f"{len(photos)} files next to the IDX files of {path} are left out"
             )
         return _each_once(images)
     images = _read_photos(photos, channels, resize, least)

@@ -66,7 +66,7 @@ class Yuv420:
     """
 
     limited: bool = True
-    """Limited ("tv") range, else full."""
+    """Limited ("tv") range; otherwise full."""
 
     def _weights_offset(self) -> tuple[Tensor, Tensor]:
         """YUV from RGB, both in [0, 1]: weights ``(3, 3)`` and offsets ``(3,)``."""

@@ -25,11 +25,9 @@ class HostState:
         self.set_state([np.zeros(shape, np.float32) for shape in self._state_shapes])
 
     def state(self) -> tuple[np.ndarray, ...]:
-        """See `Backend.state`."""
         return tuple(self._state)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """See `Backend.set_state`."""
         self._state = list(state)
 
     def warp(self, flow: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: INT8, or FP32 under a name of its own."""
+"""OpenVINO on the CPU: INT8, or FP32 under a separate name."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from streamdenoise.inference.step_request import StepRequest  # noqa: E402
 
 
 class OpenVinoBackend(HostState):
-    """One infer request on shared buffers; two sets of state are written in turn."""
+    """One infer request on shared buffers, with two alternating sets of state."""
 
     def __init__(self, request: StepRequest, compiled: ov.CompiledModel) -> None:
         shapes = request.state_shapes
@@ -41,7 +41,6 @@ class OpenVinoBackend(HostState):
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
-        """See `Backend.step`."""
         self._sigma[0], self._strength[...] = sigma, strength
         gather_blocks(planes, self._pixels[0])
         # Write the set that is not read; both are free after `set_state`.
@@ -62,7 +61,6 @@ class OpenVinoBackend(HostState):
         self.set_state(self._buffers[0])
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """See `Backend.set_state`."""
         for i, array in zip(range(4, 4 + len(self._buffers[0])), state, strict=True):
             self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
         super().set_state(state)

@@ -37,7 +37,6 @@ class TiledBackend(HostState):
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
-        """See `Backend.step`."""
         cleaned = tuple(np.empty(plane.shape, plane.dtype) for plane in planes)
         state = [np.empty_like(array) for array in self._state]
         for rows, columns in self._windows:

@@ -30,7 +30,7 @@ _WARM_UPS = 3
 
 
 class TorchDeviceBackend:
-    """One or more streams of one size; two sets of state are written in turn.
+    """One or more streams of one size, with two alternating sets of state.
 
     On CUDA, samples go up and come down through pinned memory as integers, packing and
     casts run on the device, and a step is one of two CUDA graphs, one for each set of
@@ -183,7 +183,6 @@ class TorchDeviceBackend:
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
     ) -> tuple[np.ndarray, ...]:
-        """See `Backend.step`."""
         return self._lanes[0].step(planes, sigma, strength)
 
     def warp(self, flow: np.ndarray) -> None:
@@ -195,11 +194,9 @@ class TorchDeviceBackend:
         self._lanes[0].reset()
 
     def state(self) -> tuple[np.ndarray, ...]:
-        """See `Backend.state`."""
         return self._lanes[0].state()
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """See `Backend.set_state`."""
         self._lanes[0].set_state(state)
 
     def close(self) -> None:
@@ -226,7 +223,6 @@ class Lane:
 
     @torch.inference_mode()
     def warp(self, flow: np.ndarray) -> None:
-        """See `Backend.warp`."""
         held = self._batch.held(self._index)
         device = held["fused"].device
         vectors = torch.from_numpy(flow).to(device).permute(2, 0, 1)[None]
@@ -248,13 +244,11 @@ class Lane:
 
     @torch.inference_mode()
     def state(self) -> tuple[np.ndarray, ...]:
-        """See `Backend.state`."""
         held = self._batch.held(self._index).values()
         return tuple(part.float().cpu().numpy() for part in held)
 
     @torch.inference_mode()
     def set_state(self, state: Sequence[np.ndarray]) -> None:
-        """See `Backend.set_state`."""
         held = self._batch.held(self._index).values()
         for part, array in zip(held, state, strict=True):
             part.copy_(torch.from_numpy(array))

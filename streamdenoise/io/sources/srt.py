@@ -18,7 +18,7 @@ class FFmpegReader(io.RawIOBase):
         timeout_s: Longest silence in seconds; a longer read raises `TimeoutError`.
 
     Raises:
-        SourceOpenError: There is no such program, or the address contains a secret,
+        SourceOpenError: The program is missing, or the address contains a secret,
             which other users would see among the program's arguments.
     """
 

@@ -54,7 +54,6 @@ class FFmpegPeer:
         return graph
 
     def run(self, options: Options, clip: StoredClip, threads: int | None) -> Filtered:
-        """See `Peer.run`."""
         return run_filter(self.filter(options), clip, threads)
 
 

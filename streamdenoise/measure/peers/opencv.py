@@ -36,7 +36,6 @@ class OpenCVNonLocalMeans:
         )
 
     def run(self, options: Options, clip: StoredClip, threads: int | None) -> Filtered:
-        """See `Peer.run`."""
         with _cv2_threads(threads):
             start = time.perf_counter()
             frames = [self._denoise(frame, options) for frame in clip.frames]

@@ -1,4 +1,4 @@
-"""V-BM3D through VapourSynth, in a Python of its own."""
+"""V-BM3D through VapourSynth, in a separate Python."""
 
 import re
 import subprocess
@@ -46,7 +46,6 @@ class VBM3D:
         )
 
     def run(self, options: Options, clip: StoredClip, threads: int | None) -> Filtered:
-        """See `Peer.run`."""
         first = clip.frames[0]
         luma, *chroma = plane_sigmas(
             1.0, first.color, first.width, first.height, first.pix_fmt

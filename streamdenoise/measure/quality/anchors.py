@@ -1,4 +1,4 @@
-"""Published figures to draw beside ours: PSNR on DAVIS and cost.
+"""Published figures to plot next to ours: PSNR on DAVIS and cost.
 
 PSNR of RGB in dB on the 30 clips of the DAVIS 2017 test set at 480p with known sigma,
 mean over frames and clips. The clips differ from those measured here, so the figures

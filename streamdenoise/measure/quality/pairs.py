@@ -61,7 +61,7 @@ def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
     ]
     for path, clean in pairs:
         if not clean.is_file():
-            raise ConfigError(f"{path} has no clean image {clean.name} beside it")
+            raise ConfigError(f"{path} has no clean image {clean.name} next to it")
     return pairs
 
 

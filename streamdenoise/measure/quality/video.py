@@ -224,7 +224,7 @@ def _tuned(
     """Options of each peer, tuned on clips that are not measured; none without them."""
     if tuning is None or not peers:
         return {}
-    # A seed of its own: the measured clips have other noise.
+    # A separate seed: the measured clips have other noise.
     cases = tuning_cases(tuning, sigma, scratch, config.seed + 1)
     found = {}
     for peer in peers:

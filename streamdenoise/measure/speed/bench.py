@@ -223,7 +223,7 @@ class _Bench:
         """Our denoiser with one backend."""
 
         def make_step(size: Size, frames: int) -> Step:
-            # A dozen different frames, there and back: memory holds no whole clip.
+            # A dozen frames, back and forth: memory cannot hold the whole clip.
             clean = resized_clip(self.source, size.width, size.height, _MEMORY_FRAMES)
             few = noisy_clip(clean, self.sigma)
             order = few + few[-2:0:-1]

@@ -62,7 +62,7 @@ Planes = tuple[np.ndarray, ...]
 def bench_steps(
     config: BenchConfig, on_progress: Callable[[str], None] | None = None
 ) -> StepReport:
-    """Measure the step of backends, beside the limits of this machine.
+    """Measure the step of backends, and the limits of this machine.
 
     Args:
         config: What to measure.
