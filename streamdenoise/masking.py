@@ -1,8 +1,8 @@
 """Masking of passwords, tokens and stream keys in all output.
 
-There are two layers: whatever looks like the secret part of an address is masked by its
-position, and every known secret is masked wherever it occurs. Both prefer masking too
-much over masking too little.
+There are two layers: text that looks like the secret part of an address is masked by
+its position, and every known secret is masked wherever it occurs. Both prefer masking
+too much over masking too little.
 """
 
 import base64

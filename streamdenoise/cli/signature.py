@@ -24,7 +24,7 @@ def flattened(
 ) -> Callable[..., None]:
     """`command` with the options of its configs as parameters, in place of the configs.
 
-    Parameters that are not dataclasses stay as they are; `before` is called before
+    Parameters that are not dataclasses stay unchanged; `before` is called before
     configs are built.
     """
     hints = get_type_hints(command, include_extras=True)

@@ -53,7 +53,7 @@ class _Step:
 
     name: str
     denoiser: Denoiser | None
-    """None passes frames as they are."""
+    """None passes frames unchanged."""
     every: int = 1
     """One frame out of this many is denoised; the others are left out."""
 
@@ -62,7 +62,7 @@ class AdaptiveDenoiser(Closing):
     """Denoises a stream frame by frame within a lag limit; not thread-safe.
 
     To keep up it takes these steps, one on top of the other: a smaller model, if one is
-    shipped; half size; every second frame; frames as they are. `LoadGovernor` chooses.
+    shipped; half size; every second frame; unchanged frames. `LoadGovernor` chooses.
 
     Attributes:
         model: name of the model at full quality.

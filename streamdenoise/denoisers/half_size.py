@@ -1,7 +1,7 @@
 """A step at half size, for machines that are too slow for full size.
 
-The network denoises the half-size version of a frame; of the detail that this cannot
-hold, what is more than noise is put back (`streamdenoise.imaging.half_size`).
+The network denoises the half-size version of a frame; detail that this cannot hold is
+put back where it exceeds the noise (`streamdenoise.imaging.half_size`).
 """
 
 from collections.abc import Sequence

@@ -73,7 +73,7 @@ class LoadGovernor:
         # A stream with less than one frame a second keeps two.
         while len(lags) > 2 and lags[0][0] < now - _WINDOW_S:
             lags.popleft()
-        # The lower of two, as a single late frame does not count.
+        # The lower of two, because a single late frame does not count.
         self.lag_ms = median_low(lag for _, lag in lags)
         held_s = now - self._switched_at
         if held_s >= _QUIET_S:

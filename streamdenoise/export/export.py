@@ -60,7 +60,7 @@ class ConvToRows(nn.Module):
     """A 1x1 convolution and `nn.PixelShuffle(2)` in one, for the sake of speed.
 
     Shuffling pixels takes runtimes twice as long as the convolution; interleaving whole
-    rows takes next to no time.
+    rows takes almost no time.
     """
 
     def __init__(self, convolution: nn.Module) -> None:
@@ -233,7 +233,7 @@ def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, P
     """Write the files that need only the weights: FP16 graph and self-test reference.
 
     Args:
-        net: left as it is.
+        net: left unchanged.
         name: name of the model.
         folder: where the files go.
 

@@ -412,7 +412,7 @@ def _read_spec(table: dict[str, Any]) -> EngineSpec:
 
 
 def _typed(table: dict[str, Any], name: str, kind: Any) -> Any:
-    """A value of a manifest, checked for its type, as the file may hold anything."""
+    """A value of a manifest, checked for its type: the file may hold anything."""
     value = table[name]
     if type(value) is not kind:
         raise TypeError(f"{name} is {value!r}")

@@ -73,7 +73,7 @@ class Credentials:
             what = (exc.strerror or str(exc)).lower()
             raise ConfigError(f"{name} cannot be read: {what}; check the path") from exc
         except netrc.NetrcParseError as exc:
-            # Without a cause, as the parser's own message quotes the file.
+            # Without a cause, because the parser's own message quotes the file.
             raise ConfigError(
                 f"{name} has an error in line {exc.lineno}; {example}"
             ) from None

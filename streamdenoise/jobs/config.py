@@ -294,7 +294,7 @@ class LiveConfig:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """The image job: images, or folders of images, each denoised by itself."""
+    """The image job: images, or folders of images, denoised independently."""
 
     sources: Annotated[tuple[str, ...], Argument("Images, or folders.", "IN")]
     output: Annotated[

@@ -133,7 +133,7 @@ def denoise_live(
 
 
 def while_building(on_build: OnBuild | None, notifier: Notifier) -> OnBuild:
-    """`on_build` that also feeds systemd's watchdog, as a build may take minutes."""
+    """`on_build` that also feeds systemd's watchdog: a build may take minutes."""
 
     def step(phase: str, number: int, steps: int) -> bool:
         notifier.watchdog()

@@ -154,7 +154,7 @@ class ClosedTogether(Completing):
             raise errors[0]
 
     def abort(self) -> None:
-        """Abort all sinks; those that fail in it are left as they are."""
+        """Abort all sinks, ignoring failures."""
         self._end(lambda sink: sink.abort())
 
     def _end(self, end: Callable[[Sink], None]) -> list[Exception]:

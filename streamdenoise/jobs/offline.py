@@ -112,7 +112,7 @@ def denoise_images(
     on_build: OnBuild | None = None,
     switch: StopSwitch | None = None,
 ) -> Stats:
-    """Denoise images, each by itself.
+    """Denoise images independently.
 
     Args:
         config: Inputs, output and options.

@@ -40,7 +40,7 @@ class EvalConfig:
     pairs: Annotated[
         str | None,
         Option(
-            "Folder of noisy and clean images of real cameras, *_real and *_mean.",
+            "Folder of noisy and clean images from real cameras, *_real and *_mean.",
             Panel.INPUT,
             metavar="FOLDER",
         ),

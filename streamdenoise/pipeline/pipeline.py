@@ -125,7 +125,7 @@ class Pipeline:
         Frames that were decoded before the source failed are still written.
 
         Args:
-            on_stats: Called from this thread, now and then while frames arrive, and
+            on_stats: Called from this thread, repeatedly while frames arrive, and
                 once at the end.
 
         Returns:

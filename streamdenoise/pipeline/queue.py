@@ -142,7 +142,7 @@ class FrameQueue(Generic[T]):
 
         Args:
             error: The producer's error; the consumer gets it after the items.
-            discard: Drop the items and any error, as the consumer is leaving.
+            discard: Drop the items and any error, because the consumer is leaving.
         """
         with self._changed:
             if discard:

@@ -51,7 +51,7 @@ class Latency:
     p95_ms: float = 0.0
     p99_ms: float = 0.0
     max_ms: float = 0.0
-    """Maximum over the last frames, as the percentiles."""
+    """Maximum over the last frames, like the percentiles."""
     counts: tuple[int, ...] = (0,) * len(LATENCY_BOUNDS_MS)
     """Frames of the whole run that were at most as old as each of `LATENCY_BOUNDS_MS`.
     """

@@ -24,7 +24,7 @@ class Output:
 
     sink: Sink
     render: Render | None = None
-    """None writes the denoised frame as it is."""
+    """None writes the denoised frame unchanged."""
     name: str = ""
     """For figures and logs, without credentials."""
 

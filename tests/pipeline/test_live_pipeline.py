@@ -201,7 +201,7 @@ def test_stop_interrupts_an_output_blocked_on_the_network():
     assert good.has_enough.wait(WAIT_S)
     pipeline.stop()
     thread.join(WAIT_S)
-    assert result  # no error, as the interruption was ours
+    assert result  # no error, because the interruption was ours
     assert len(good.frames) == 5
     camera.may_continue.set()
 

@@ -266,7 +266,7 @@ def filter_noise(
     """Change the noise as an edge-preserving filter and sharpening would.
 
     The filters of cameras remove fine grain and leave blotches and edges of noise,
-    which estimates from fine detail miss. The image itself stays as sharp as it is,
+    which estimates from fine detail miss. The image itself keeps its sharpness,
     because the network is not meant to undo the filter.
 
     Args:

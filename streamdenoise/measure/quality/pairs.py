@@ -70,7 +70,7 @@ def measure_pairs(
     pairs: Sequence[tuple[Path, Path]],
     on_progress: Callable[[str], None],
 ) -> list[PairScore]:
-    """Denoise each image by itself, as `streamdenoise image` does.
+    """Denoise each image independently, as `streamdenoise image` does.
 
     Args:
         config: Model, backend, threads.

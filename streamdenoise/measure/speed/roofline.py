@@ -122,7 +122,7 @@ def work_of_step(
 def state_bytes(artifact: Artifact, height: int, width: int, precision: str) -> int:
     """Size of the state that a backend holds for one stream, in bytes.
 
-    `Backend.state` does not show it, as it converts everything to float32. FP16 engines
+    `Backend.state` does not show it: it converts everything to float32. FP16 engines
     hold features in FP16 (`streamdenoise.network.half_precision`); the rest is float32
     in every precision.
 
