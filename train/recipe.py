@@ -62,7 +62,7 @@ class Recipe:
     val: Path
     """Folder of clean validation clips."""
     run: Path
-    """Folder for checkpoints and the log; decoded data goes to ``cache`` beside it."""
+    """Folder for checkpoints and the log; decoded data goes to ``cache`` next to it."""
     lr: float = 1e-3
     lr_end: float = 1e-6
     warmup: int = 300

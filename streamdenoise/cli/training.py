@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TrainGroup(PanelGroup):
-    """`train RECIPE`, beside `train classic`, which is only made when it is needed.
+    """`train RECIPE` and `train classic`; the latter is only made when needed.
 
     Its options are declared in the training code, which other commands do not import.
     """

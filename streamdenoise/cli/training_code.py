@@ -14,7 +14,7 @@ def training_module(name: str) -> ModuleType:
     """Import a module of the training code.
 
     Wheels have the code inside of the package, as `streamdenoise.train`; in a checkout
-    it is the folder `train` beside the package.
+    it is the folder `train` next to the package.
 
     Args:
         name: name of the module in that folder, such as ``classic.export``.

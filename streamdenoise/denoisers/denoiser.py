@@ -323,7 +323,7 @@ class Denoiser(Closing):
 
         Args:
             frame: where they come from.
-            planes: planes in the model's layout.
+            planes: the frame's planes in the model's layout.
             seen: planes to estimate the noise from, see `NoiseLevel.update`.
             color: matrix and range of the planes.
         """

@@ -1,10 +1,10 @@
 """Engines on disk: what a runtime compiled for one machine.
 
-An engine is a file with a JSON manifest beside it. It is used only if the manifest says
-that it was built from these weights, for this size and device, by this runtime, and if
-the file is intact; otherwise the reason is logged and the engine built again. Writers
-hold a lock, so that two processes do not build the same engine, and files appear
-complete or not at all.
+An engine is a file with a JSON manifest. It is used only if the manifest says that it
+was built from these weights, for this size and device, by this runtime, and if the file
+is intact; otherwise the reason is logged and the engine built again. Writers hold a
+lock, so that two processes do not build the same engine, and files appear complete or
+not at all.
 """
 
 import hashlib

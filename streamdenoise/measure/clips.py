@@ -20,7 +20,7 @@ from streamdenoise.io.open import open_source
 from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 
 SAMPLE = Path(str(files("streamdenoise"))).parent / "samples" / "cctv.mp4"
-"""The clean clip used when none is given; only a checkout has it, beside the package.
+"""The clean clip used when none is given; only a checkout has it, next to the package.
 """
 
 TICK = Fraction(1, 25)

@@ -330,7 +330,7 @@ def _with_samples(family: _Family, samples: Samples) -> Metric:
 
 
 def _text(text: str) -> str:
-    """Mask `text`, and make it valid UTF-8, which not every file name is."""
+    """Mask `text`, and make it valid UTF-8, as file names may not be."""
     return mask_credentials(text).encode(errors="replace").decode()
 
 

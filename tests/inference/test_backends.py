@@ -118,7 +118,7 @@ def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
     new = load_backend(StepRequest(second, artifact, H, W, threads=1))
     new.set_state(old.state())
     expected, got = (b.step(frames[5], SIGMA)[0].astype(int) for b in (old, new))
-    # INT8 differs from the others by itself.
+    # INT8 differs from the others anyway.
     assert np.abs(expected - got).max() <= (8 if first == "openvino" else 1)
 
 

@@ -137,7 +137,7 @@ CURRENT = [
     ({}, "ok\n"),
     ({"model": "mine", "weights_sha256": "mine"}, "ok\n"),
     ({"weights_sha256": "mine"}, "ok, but its weights differ from those of nano"),
-    # Nothing here knows whether it still fits.
+    # Whether it still fits is unknown here.
     ({"runtime": "TensorRT 10.15", "backend": "tensorrt"}, "ok"),
     ({"runtime": "Torch-TensorRT 2.13 10.15", "backend": "torch-tensorrt"}, "ok"),
     ({"runtime": "TensorRT-RTX 1.5", "portable": ("runtime",)}, "ok\n"),

@@ -49,7 +49,7 @@ class Ranks:
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """Enter in the first process, then in one of each other machine, then in the rest.
+        """Enter in the first process, then in one per other machine, then in the rest.
 
         So files are made once on each disk, whether machines share it or not.
         """

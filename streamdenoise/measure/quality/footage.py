@@ -25,7 +25,7 @@ class Footage:
     sigma_estimated: float
     """In 8-bit levels of RGB."""
     image: str
-    """Name of the PNG beside the report: before on the left, after on the right."""
+    """Name of the PNG next to the report: before on the left, after on the right."""
 
 
 def measure_footage(
