@@ -18,7 +18,7 @@ def _silence(quiet: bool) -> bool:
 
 
 def _log_as(log_format: _LogFormat) -> _LogFormat:
-    """Log in this format; JSON includes informational messages."""
+    """Log in this format; JSON always includes informational messages."""
     level = logging.getLogger().getEffectiveLevel()
     if log_format is _LogFormat.JSON:
         level = min(level, logging.INFO)

@@ -94,7 +94,7 @@ def _fields(config: type, example: object) -> "Iterator[_Declared | _Nested]":
 
 @dataclass(frozen=True, slots=True)
 class _Nested:
-    """A field that is itself a config."""
+    """A field that is a config of its own."""
 
     name: str
     config: Any

@@ -55,7 +55,7 @@ class _Step:
     denoiser: Denoiser | None
     """None passes frames unchanged."""
     every: int = 1
-    """One frame out of this many is denoised; the others are left out."""
+    """Keeps one frame out of this many."""
 
 
 class AdaptiveDenoiser(Closing):
