@@ -69,7 +69,7 @@ def exported_model(model: str) -> str:
 
 
 def need_torch(command: str) -> None:
-    """Raise `ConfigError` unless PyTorch is installed: the base install has none."""
+    """Raise `ConfigError` unless PyTorch is installed, which the base install lacks."""
     from importlib.util import find_spec
 
     if find_spec("torch") is None:

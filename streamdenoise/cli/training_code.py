@@ -13,7 +13,7 @@ _IN_CHECKOUT = Path(__file__).parents[2] / "train" / "__init__.py"
 def training_module(name: str) -> ModuleType:
     """Import a module of the training code.
 
-    Wheels have the code inside of the package, as `streamdenoise.train`; in a checkout
+    Wheels have the code inside the package, as `streamdenoise.train`; in a checkout
     it is the folder `train` next to the package.
 
     Args:

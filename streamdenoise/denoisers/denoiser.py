@@ -241,7 +241,7 @@ class Denoiser(Closing):
         """
         self._check_format(frame.pix_fmt)
         if self.strength == 0:
-            # The state would be stale when the strength comes back up.
+            # The state would be stale when the strength is raised again.
             self._stream = None
             return [frame]
         stream = (frame.pix_fmt, frame.height, frame.width)

@@ -543,7 +543,7 @@ def test_foreign_and_broken_checkpoints_are_rejected(tmp_path: Path) -> None:
         load_checkpoint(foreign)
 
 
-# Tracing the graph takes 15 s on a good day, and the timeout's signal inside of the
+# Tracing the graph takes 15 s on a good day, and the timeout's signal inside the
 # tracer's C++ is a crash of the whole run.
 @pytest.mark.timeout(300)
 def test_exported_checkpoint_runs_on_every_backend(data: Path) -> None:

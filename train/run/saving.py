@@ -86,7 +86,7 @@ def _useless(path: Path, exc: Exception) -> ConfigError:
 
 
 def commit() -> str:
-    """The commit of the training code; ``unknown`` outside of its repository."""
+    """The commit of the training code; ``unknown`` outside its repository."""
     here = Path(__file__)
 
     def git(*command: str) -> str:

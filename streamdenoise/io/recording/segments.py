@@ -38,7 +38,7 @@ _LEFTOVER_S = 10.0
 class SegmentSink(Completing):
     """Writes a live stream to files of equal length, named after the local time.
 
-    As with FFmpeg's ``-f segment -segment_time``, and thus in Frigate, the length of
+    As with FFmpeg's ``-f segment -segment_time`` (also in Frigate), the length of
     segments follows the timestamps of the frames, counting from the first frame and not
     from the full hour, so that clock changes do not cut or stretch a segment. The name
     is the local time at its start. A new segment also begins when timestamps jump or

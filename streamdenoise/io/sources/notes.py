@@ -76,7 +76,7 @@ class StreamNotes:
                 f"{converter.width}x{converter.height}"
             )
         if timestamps.corrected:
-            self.add(f"corrected {timestamps.corrected} timestamps that ran backwards")
+            self.add(f"corrected {timestamps.corrected} timestamps that ran backward")
 
     def early_end(
         self, stream: av.VideoStream, last: Fraction, rate: Fraction | None

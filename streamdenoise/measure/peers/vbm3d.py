@@ -69,7 +69,7 @@ class VBM3D:
         """Check that the interpreter has everything needed.
 
         Raises:
-            ConfigError: It has not.
+            ConfigError: Something is missing.
         """
         needs = "import numpy, vapoursynth; vapoursynth.core.bm3dcpu.BM3Dv2"
         self._run([str(self.python), "-P", "-c", needs])
