@@ -1,10 +1,10 @@
-# Recipes of development; .ci/run and the workflows call the same ones. `just` alone lists them.
+# Recipes for development; .ci/run and the workflows call the same ones. `just` alone lists them.
 # Needs an environment with '.[dev]', see CONTRIBUTING.md.
 
 _list:
     @just --list --unsorted
 
-# Format, and mend what ruff can
+# Format, and fix everything that ruff can
 fmt:
     ruff format .
     ruff check --fix .
@@ -44,11 +44,11 @@ docs:
 serve:
     NO_MKDOCS_2_WARNING=1 mkdocs serve
 
-# Build the wheel, install it outside of the checkout, and run it
+# Build the wheel, install it outside the checkout, and run it
 wheel:
     bash tests/wheel.sh
 
-# The README's demo, and a look at what it made
+# The README's demo, and a check of its results
 demo:
     bash samples/demo.sh
     python tests/samples/check_demo.py demo

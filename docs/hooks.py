@@ -26,7 +26,7 @@ _LINK = re.compile(r"(!?)\[([^\]]+)\]\((?!\w+:)([^)#\s]+)(#[^)]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the images that lie outside `docs/`."""
+    """Add the images outside `docs/`."""
     for path in IMAGES:
         target = f"images/{Path(path).name}"
         files.append(File.generated(config, target, abs_src_path=str(ROOT / path)))
@@ -59,7 +59,7 @@ def _included(own: Path, link: str, below: str) -> str:
     """The file that `link` names; its headings are put `below` those of the page."""
     source = Path(_resolved(own, link))
     text, *fenced = re.split(r"(?m)^(?=```)", (ROOT / source).read_text())
-    # Lines with a # in code blocks are no headings: every other part is code.
+    # Lines with a # in code blocks are not headings: every other part is code.
     parts = [text, *fenced]
     parts[::2] = [re.sub(r"(?m)^#", f"{below}#", part) for part in parts[::2]]
     return _on_site("".join(parts), source, own)

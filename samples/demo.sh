@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on a sample clip, from nothing: makes a virtual environment, installs
+# The main job on a sample clip, from scratch: makes a virtual environment, installs
 # streamdenoise without PyTorch, cleans a clip, and leaves a clean video and an image.
 #
 #   bash samples/demo.sh [CLIP]

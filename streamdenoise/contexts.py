@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Closing(ABC):
-    """A context manager that calls `close` at the end, whatever happened inside."""
+    """A context manager that always calls `close` at the end."""
 
     @abstractmethod
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole or not at all."""
+"""Files that are replaced completely or not at all."""
 
 import os
 from collections.abc import Generator
@@ -10,7 +10,7 @@ from streamdenoise.errors import SinkError
 
 @contextmanager
 def replaced_whole(path: Path) -> Generator[Path, None, None]:
-    """Yield a temporary path beside `path`; what the block writes there replaces it.
+    """Yield a temporary path next to `path`; what the block writes there replaces it.
 
     The data is on the disk before the name changes: a crash or a power cut leaves the
     old file or the new one, never half of one.

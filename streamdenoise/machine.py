@@ -46,7 +46,7 @@ def has_cuda() -> bool:
 
 
 def cuda_facts() -> dict[str, str]:
-    """Name of the first NVIDIA GPU and version of its driver, for people.
+    """Name of the first NVIDIA GPU and version of its driver, for display.
 
     Returns:
         ``gpu`` and ``driver``; empty without a GPU or a driver.

@@ -1,8 +1,8 @@
 """Masking of passwords, tokens and stream keys in all output.
 
-There are two layers: whatever looks like the secret part of an address is masked by its
-position, and every known secret is masked wherever it occurs. Both prefer masking too
-much over masking too little.
+There are two layers: text that looks like the secret part of an address is masked by
+its position, and every known secret is masked wherever it occurs. Both prefer masking
+too much over masking too little.
 """
 
 import base64
@@ -20,7 +20,7 @@ MIN_SECRET_CHARS = 3
 """Shorter secrets are masked in addresses only, or every "a" would be masked."""
 
 MIN_KEY_CHARS = 8
-"""The same for stream keys and tokens, which may be common words such as "stream"."""
+"""Shorter stream keys and tokens, such as "stream", are masked in addresses only."""
 
 _ADDRESS = re.compile(r"([a-zA-Z]{0,8})://(\S+)")
 
@@ -146,7 +146,7 @@ def _remember(spellings: Iterable[str], shown: str = MASK) -> None:
     }
     with _lock:
         known = {**new, **dict(_known)}
-        # The longest first: a secret may be part of another one.
+        # The longest first: a secret may be part of a longer one.
         order = sorted(known.items(), key=lambda item: len(item[0]), reverse=True)
         _known = tuple(order)
 

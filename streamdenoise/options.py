@@ -1,4 +1,4 @@
-"""How the options of the command line are declared: beside the fields that hold them.
+"""Declarations of command-line options, next to the fields that hold their values.
 
 The annotation of a dataclass's field makes it an option or an argument::
 
@@ -77,7 +77,7 @@ class Option:
             metavar: What the value looks like, such as ``HOST:PORT``.
             repeats: Whether a parsed option may be given several times. Fields that
                 are tuples may anyway.
-            shown: The default of a parsed option as people write it.
+            shown: The default of a parsed option as users write it.
         """
         self.help = help
         self.panel = panel

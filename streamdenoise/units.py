@@ -1,4 +1,4 @@
-"""Times and frame sizes as people write them."""
+"""Times and frame sizes as users write them."""
 
 from streamdenoise.errors import ConfigError
 

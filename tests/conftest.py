@@ -55,7 +55,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def engines_of_the_tests_alone(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
-    """Neither the user's engines, nor those of earlier runs."""
+    """Use neither the user's engines nor those of earlier runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("engines")))
         yield
@@ -98,7 +98,7 @@ def clip(clips: Path) -> Clip:
 
 @pytest.fixture(scope="session")
 def clip_10bit(clips: Path) -> Clip:
-    """The same in 10 bits, tagged BT.2020 with PQ."""
+    """`clip` in 10 bits, tagged BT.2020 with PQ."""
 
     def tag(stream: av.VideoStream) -> None:
         context = stream.codec_context
@@ -116,7 +116,7 @@ def odd_clip(clips: Path) -> Clip:
 
 @pytest.fixture(scope="session")
 def vfr_clip(clips: Path) -> Clip:
-    """Steps of 20, 33 and 47 ms in turn."""
+    """A clip with alternating steps of 20, 33 and 47 ms."""
     stamps = np.concatenate([[0], np.cumsum([20, 33, 47] * 4)]).tolist()
     return write_clip(clips / "vfr.mkv", pts=lambda index: stamps[index])
 
@@ -241,7 +241,7 @@ def data(tmp_path: Path) -> Path:
             writer.write(texture[:, 4 * t : 4 * t + 64])
         writer.release()
     for name in ("b.png", "c.png"):
-        picture = cv2.resize(texture, (200, 120))
-        cv2.imwrite(str(tmp_path / "stills" / name), picture)
+        image = cv2.resize(texture, (200, 120))
+        cv2.imwrite(str(tmp_path / "stills" / name), image)
     (tmp_path / "stills" / "broken.png").write_bytes(b"no image")
     return tmp_path

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the test suite from nothing: system packages, a virtual environment, everything.
+# Runs the test suite from scratch: system packages, a virtual environment, everything.
 #
 #   bash tests/run.sh [--fast] [PYTEST OPTIONS]
 #
@@ -31,7 +31,7 @@ if [ -z "$fast" ]; then
   command -v cvlc >/dev/null || packages+=(vlc-bin vlc-plugin-base)
   # SRT goes through an FFmpeg program: the system's, and the one of imageio-ffmpeg.
   command -v ffmpeg >/dev/null || packages+=(ffmpeg)
-  # Reports are looked at in a real browser.
+  # Reports are opened in a real browser.
   command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 else
   echo "Running the fast tests, in about two minutes on two cores. Left out: windows," \
@@ -55,8 +55,8 @@ fi
 
 # Many tests wait for a network: two at a time keep two cores busy. PyTorch's threads
 # spin while they wait for each other, which takes minutes where there are too many.
-# A test that is stuck inside a library ends its worker (see pyproject.toml), and that the
-# run: pytest-xdist 3.8 loses count of what a worker that is started in its place has to do.
+# A test that is stuck inside a library ends its worker (see pyproject.toml), which ends the
+# run: pytest-xdist 3.8 loses track of the tests of a worker that it replaces.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive
 options=(-n 2 --dist loadfile --max-worker-restart=0)
 if [ -n "$fast" ]; then

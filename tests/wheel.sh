@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the wheel, installs it into an empty environment outside of the checkout, and
+# Builds the wheel, installs it into an empty environment outside the checkout, and
 # cleans a clip with it.
 #
 #   bash tests/wheel.sh
@@ -15,7 +15,7 @@ trap 'rm -rf "$folder"' EXIT
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
   --constraint tests/constraints.txt "$folder"/streamdenoise-*.whl
 
-# Nothing of the wheel may get in the way of other modules.
+# Nothing in the wheel may hide other modules.
 "$folder/venv/bin/python" - "$folder"/streamdenoise-*.whl <<'EOF'
 import sys
 from zipfile import ZipFile

@@ -150,7 +150,7 @@ def train_fastdvdnet(recipe: Recipe, seconds: float) -> dict[str, float]:
     """Train on a recipe's batches until its steps are done or the time is over.
 
     Args:
-        recipe: of layout rgb; its data, noise, stages, rates and seed are used.
+        recipe: a recipe for rgb; its data, noise, stages, rates and seed are used.
         seconds: time of training, without validation.
 
     Returns:
@@ -162,7 +162,7 @@ def train_fastdvdnet(recipe: Recipe, seconds: float) -> dict[str, float]:
     if recipe.spec.layout != "rgb" or min(s.length for s in recipe.stages) < 3:
         raise ConfigError(
             f"{recipe.run.name} is not a recipe for FastDVDnet, which takes RGB clips "
-            "of 3 frames or more; say layout = 'rgb' and length = 3"
+            "of 3 frames or more; set layout = 'rgb' and length = 3"
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(recipe.seed)

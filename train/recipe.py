@@ -62,7 +62,7 @@ class Recipe:
     val: Path
     """Folder of clean validation clips."""
     run: Path
-    """Folder for checkpoints and the log; decoded data goes to ``cache`` beside it."""
+    """Folder for checkpoints and the log; decoded data goes to ``cache`` next to it."""
     lr: float = 1e-3
     lr_end: float = 1e-6
     warmup: int = 300
@@ -98,7 +98,7 @@ class Recipe:
         if self.spec.layout == "gray":
             raise ConfigError(
                 "layout 'gray' cannot be trained, because the noise is made in color; "
-                "say layout = 'yuv420' or 'rgb'"
+                "set layout to 'yuv420' or 'rgb'"
             )
         if self.blend is not None and self.start is None:
             raise ConfigError(
@@ -139,7 +139,7 @@ class Recipe:
         values for some keys.
 
         Args:
-            path: of a file, or the name of one of `BUILT_IN`, with or without
+            path: a file, or the name of one of `BUILT_IN`, with or without
                 ``.toml``.
 
         Raises:
@@ -203,7 +203,7 @@ class Recipe:
 
 
 def _read_table(path: Path) -> dict[str, Any]:
-    """The keys of a recipe, including those of the one that it is like."""
+    """The keys of a recipe, including those inherited through `like`."""
     table = tomllib.loads(path.read_text())
     if "like" not in table:
         return table

@@ -150,7 +150,7 @@ def _load_start(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:
     """Start from another network's weights.
 
     A noise map may be new, because it starts idle. So may thresholds: a network for RGB
-    can start from one for yuv420, whose channels are the first ones of its own.
+    can start from one for yuv420, whose channels equal its first ones.
 
     Raises:
         ConfigError: `start` has another architecture.

@@ -42,7 +42,7 @@ def unroll(
 
 @torch.no_grad()
 def teach(teacher: RecurrentDenoiser, batch: Batch, bf16: bool) -> Batch:
-    """Add the output of a teacher, which has a state of its own, to the batch."""
+    """Add the output of a teacher, which has its own state, to the batch."""
     fused, frames, *_ = batch.state
     count, h, w, _ = fused.shape
     shapes = teacher.spec.state_shapes(4 * h, 4 * w, count)[2:]

@@ -35,7 +35,7 @@ def denoise_clip(
 
     Args:
         net: the network.
-        planes: of its layout, in [0, 1], see `streamdenoise.network.packing.pack`.
+        planes: in [0, 1], as for `streamdenoise.network.packing.pack`.
         noise_std: ``(3,)`` in [0, 1].
 
     Returns:
@@ -151,7 +151,7 @@ def frame_strip(
     Args:
         net: the network.
         clip: ``(T, H, W, 3)`` RGB uint8.
-        sigma: of the `video` protocol, in 8-bit levels.
+        sigma: noise level of the `video` protocol, in 8-bit levels.
         frames: number of frames that are denoised.
 
     Returns:

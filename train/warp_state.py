@@ -49,7 +49,7 @@ def warp_state(state: State, flow: Tensor | None) -> State:
     """Move the state of each stream along its motion.
 
     Args:
-        state: of `RecurrentDenoiser`.
+        state: the state of `RecurrentDenoiser`.
         flow: as `find_flows` returns it.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The commands that report what is installed: models, doctor."""
+"""The commands that report on the installation: models, doctor."""
 
 import typer
 

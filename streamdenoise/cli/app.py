@@ -1,4 +1,4 @@
-"""The application: its root options, and what becomes of errors.
+"""The application: its root options and its handling of errors.
 
 Nothing heavy is imported before a command runs, so that ``--help`` is instant.
 """
@@ -40,7 +40,7 @@ class ErrorGroup(PanelGroup):
             refused = isinstance(exc, (SourceRefusedError, SinkRefusedError))
             raise typer.Exit(EXIT_REFUSED if refused else 1) from exc
         except Exception as exc:
-            mask_exception(exc)  # errors of usage quote what was typed
+            mask_exception(exc)  # usage errors quote the command line
             raise
         except KeyboardInterrupt as exc:
             raise typer.Exit(128 + signal.SIGINT) from exc
@@ -76,7 +76,7 @@ def options(
         ),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Log what happens.")
+        bool, typer.Option("-v", "--verbose", help="Log informational messages.")
     ] = False,
 ) -> None:
     """Apply the options that belong to no command."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from streamdenoise.cli.messages import tell
+from streamdenoise.cli.messages import print_progress
 from streamdenoise.cli.training_code import training_module
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.jobs.config import ExportConfig, FileConfig, ImageConfig, LiveConfig
@@ -13,7 +13,7 @@ _Config = TypeVar("_Config", FileConfig, LiveConfig, ImageConfig)
 
 
 def with_model(config: _Config) -> _Config:
-    """`config` with the path of a model where it has that of a checkpoint."""
+    """`config` with a checkpoint replaced by the model exported from it."""
     denoise = replace(config.denoise, model=exported_model(config.denoise.model))
     return replace(config, denoise=denoise)
 
@@ -35,7 +35,7 @@ def export(config: ExportConfig) -> str:
 
 
 def exported_model(model: str) -> str:
-    """The model to run: a checkpoint is exported beside itself first, where needed."""
+    """The model to run; a checkpoint is exported next to itself first, if needed."""
     path = Path(model)
     if path.suffix != ".safetensors":
         return model
@@ -58,7 +58,7 @@ def exported_model(model: str) -> str:
             f"did not write; {elsewhere}"
         )
     need_torch(f"--model {model}")
-    tell(f"exporting {model}; this takes some seconds, once")
+    print_progress(f"exporting {model}; this takes a few seconds, once")
     try:
         return export(ExportConfig(path, path.parent))
     except SinkError as exc:
@@ -69,7 +69,7 @@ def exported_model(model: str) -> str:
 
 
 def need_torch(command: str) -> None:
-    """Raise `ConfigError` unless PyTorch is installed: the base install has none."""
+    """Raise `ConfigError` unless PyTorch is installed, which the base install lacks."""
     from importlib.util import find_spec
 
     if find_spec("torch") is None:

@@ -107,8 +107,8 @@ def engines_prune(
 ) -> None:
     """Delete engines that are broken or outdated.
 
-    Engines of other weights stay, as they may belong to your own models; --all deletes
-    them too.
+    Engines of other weights stay, because they may belong to your own models; --all
+    deletes them too.
     """
     from streamdenoise.cli.engine_tables import prune_engines
 

@@ -1,4 +1,4 @@
-"""How ``--help`` looks: options in panels, with rich on a terminal, else as text."""
+"""Formatting of ``--help``: options in panels, with rich on a terminal or as text."""
 
 import sys
 from collections.abc import Iterable

@@ -48,8 +48,8 @@ def main() -> None:
 def _leave_threads(code: object) -> None:
     """End the process at once if a thread is still inside a library, else return.
 
-    FFmpeg that waits for a camera cannot be woken. When it comes back into an
-    interpreter that is shutting down, the process dies of a segmentation fault.
+    FFmpeg cannot be interrupted while it waits for a camera. If it then returned to an
+    interpreter that is shutting down, the process would crash.
     """
     if isinstance(code, int) and any(each.daemon for each in threading.enumerate()):
         logging.shutdown()

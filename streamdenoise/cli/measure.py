@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from streamdenoise.cli.messages import tell
+from streamdenoise.cli.messages import print_progress
 from streamdenoise.measure.config import BenchConfig, EvalConfig
 from streamdenoise.options import Panel
 
@@ -20,16 +20,16 @@ def bench(
         ),
     ] = False,
 ) -> None:
-    """Measure speed and PSNR, beside FFmpeg's denoisers.
+    """Measure speed and PSNR, compared with FFmpeg's denoisers.
 
-    With --backend, measure the engine step alone, beside the limits of this machine.
+    With --backend, compare the engine step alone with the limits of this machine.
     """
     if config.backends:
         from streamdenoise.measure.speed.steps import bench_steps as measure
     else:
         from streamdenoise.measure.speed.bench import bench as measure
 
-    result = measure(config, on_progress=tell)
+    result = measure(config, on_progress=print_progress)
     if config.output is not None:
         result.write(config.output)
     typer.echo(result.json() if as_json else result.markdown(), nl=False)
@@ -40,4 +40,4 @@ def eval_(config: EvalConfig) -> None:
     from streamdenoise.measure.quality.evaluate import evaluate
     from streamdenoise.measure.quality.markdown import markdown
 
-    typer.echo(markdown(evaluate(config, on_progress=tell)), nl=False)
+    typer.echo(markdown(evaluate(config, on_progress=print_progress)), nl=False)

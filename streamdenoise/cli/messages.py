@@ -1,4 +1,4 @@
-"""What commands print on stderr."""
+"""Messages of the commands on stderr."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -29,6 +29,6 @@ def report(name: str, stats: "Stats", switch: "StopSwitch", quiet: bool) -> None
     exit_by_signal(switch)
 
 
-def tell(line: str) -> None:
+def print_progress(line: str) -> None:
     """Print a line of progress on stderr, which leaves stdout to results."""
     typer.echo(line, err=True)

@@ -1,4 +1,4 @@
-"""Options of the command line itself: no config has them."""
+"""Options of the command line itself, which no config holds."""
 
 import logging
 from typing import Annotated
@@ -17,7 +17,7 @@ def _silence(quiet: bool) -> bool:
 
 
 def _log_as(log_format: _LogFormat) -> _LogFormat:
-    """Log in this format from now on; programs that read the log get more of it."""
+    """Log in this format; JSON always includes informational messages."""
     level = logging.getLogger().getEffectiveLevel()
     if log_format is _LogFormat.JSON:
         level = min(level, logging.INFO)

@@ -60,7 +60,7 @@ def live(
 
 
 def image(config: ImageConfig, quiet: Quiet = False) -> None:
-    """Denoise images (PNG, JPEG, TIFF, WebP), each by itself."""
+    """Denoise images (PNG, JPEG, TIFF, WebP), each independently."""
     from streamdenoise.console.progress import BuildProgress
 
     config = with_model(config)

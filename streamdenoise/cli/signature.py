@@ -1,8 +1,7 @@
 """Makes a command's signature from the dataclasses that declare its options.
 
-A command takes whole configs; typer wants a parameter for each option. `flattened`
-stands between them: its parameters are the options, and from their values it builds
-the configs.
+A command takes configs; typer wants a parameter for each option. `flattened` is in
+between: its parameters are the options, and from their values it builds the configs.
 """
 
 import inspect
@@ -25,7 +24,7 @@ def flattened(
 ) -> Callable[..., None]:
     """`command` with the options of its configs as parameters, in place of the configs.
 
-    Parameters that are not dataclasses stay as they are; `before` is called before
+    Parameters that are not dataclasses stay unchanged; `before` is called before
     configs are built.
     """
     hints = get_type_hints(command, include_extras=True)
@@ -148,7 +147,7 @@ class _Declared:
 
     @property
     def _info(self) -> Any:
-        """How typer shows the parameter."""
+        """The parameter's description for typer."""
         option = self.option
         if isinstance(option, Argument):
             return typer.Argument(

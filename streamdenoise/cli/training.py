@@ -8,7 +8,7 @@ import typer
 
 from streamdenoise.cli.checkpoints import need_torch
 from streamdenoise.cli.help import PanelCommand, PanelGroup
-from streamdenoise.cli.messages import tell
+from streamdenoise.cli.messages import print_progress
 from streamdenoise.cli.signature import flattened
 from streamdenoise.cli.training_code import training_module
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TrainGroup(PanelGroup):
-    """`train RECIPE`, beside `train classic`, which is only made when it is needed.
+    """`train RECIPE` and `train classic`; the latter is only made when needed.
 
     Its options are declared in the training code, which other commands do not import.
     """
@@ -68,7 +68,7 @@ def _classic_command() -> Any:
     def classic(config: "ClassicConfig") -> None:
         """Train textbook networks on images and compare them."""
         report = training_module("classic.report")
-        typer.echo(report.train_and_report(config, tell), nl=False)
+        typer.echo(report.train_and_report(config, print_progress), nl=False)
 
     classic.__annotations__["config"] = training_module("classic.config").ClassicConfig
     app = typer.Typer(add_completion=False, rich_markup_mode=None)

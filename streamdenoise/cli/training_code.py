@@ -13,11 +13,11 @@ _IN_CHECKOUT = Path(__file__).parents[2] / "train" / "__init__.py"
 def training_module(name: str) -> ModuleType:
     """Import a module of the training code.
 
-    Wheels have the code inside of the package, as `streamdenoise.train`; in a checkout
-    it is the folder `train` beside the package.
+    Wheels have the code inside the package, as `streamdenoise.train`; in a checkout
+    it is the folder `train` next to the package.
 
     Args:
-        name: of the module in that folder, such as ``classic.export``.
+        name: name of the module in that folder, such as ``classic.export``.
     """
     if find_spec(_IN_WHEELS) is not None:
         return import_module(f"{_IN_WHEELS}.{name}")

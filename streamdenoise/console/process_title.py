@@ -14,7 +14,7 @@ def hide_arguments() -> None:
     setproctitle is not installed. The title may overwrite ``/proc/PID/environ``, but
     not `os.environ`.
     """
-    # An argument is one address as a whole: white space does not end it.
+    # Each argument may be an address: white space does not end it.
     masked = [mask_address(each) for each in sys.orig_argv]
     if masked == sys.orig_argv:
         return

@@ -14,7 +14,7 @@ from streamdenoise.inference.artifact import open_artifact, shipped_models
 log = logging.getLogger(__name__)
 
 _WORTH = 0.7
-"""A smaller model has to need less than this share of the work."""
+"""A smaller model must need less than this share of the work."""
 
 
 OpenDenoiser = Callable[[str, bool], Denoiser]
@@ -46,16 +46,16 @@ def smaller_model(model: str) -> str | None:
 class _Step:
     name: str
     denoiser: Denoiser | None
-    """None passes frames as they are."""
+    """None passes frames unchanged."""
     every: int = 1
-    """Only every so-many-th frame comes out."""
+    """Keeps one frame out of this many."""
 
 
 class AdaptiveDenoiser(Closing):
-    """Denoises a stream frame by frame within a limit of lag; not thread-safe.
+    """Denoises a stream frame by frame within a lag limit; not thread-safe.
 
     To keep up it takes these steps, one on top of the other: a smaller model, if one is
-    shipped; half size; every second frame; frames as they are. `LoadGovernor` chooses.
+    shipped; half size; every second frame; unchanged frames. `LoadGovernor` chooses.
 
     Attributes:
         model: name of the model at full quality.
@@ -72,7 +72,7 @@ class AdaptiveDenoiser(Closing):
         """Open the denoisers of all steps.
 
         Args:
-            open_denoiser: opens a denoiser; its `sigma` is that of whole frames.
+            open_denoiser: opens a denoiser; its `sigma` is for frames at full size.
             model: the model at full quality: a shipped one, or path of a ``.json``.
             max_lag_ms: longest time from the capture of a frame to its output.
             clock: returns seconds, comparable with `Frame.captured_at`.
@@ -116,7 +116,7 @@ class AdaptiveDenoiser(Closing):
 
     @property
     def load_step(self) -> str:
-        """How quality is reduced at present; empty at full quality."""
+        """The current reduction of quality; empty at full quality."""
         return self._step.name
 
     @property
@@ -136,7 +136,6 @@ class AdaptiveDenoiser(Closing):
 
     @property
     def psnr_estimate(self) -> tuple[float, float] | None:
-        """See `Denoiser`."""
         estimate = self._denoiser.psnr_estimate
         if estimate is None or self._step.denoiser is not None:
             return estimate
@@ -144,12 +143,10 @@ class AdaptiveDenoiser(Closing):
 
     @property
     def backend(self) -> str:
-        """See `Denoiser`."""
         return self._denoiser.backend
 
     @property
     def backend_notes(self) -> tuple[str, ...]:
-        """See `Denoiser`."""
         return self._denoiser.backend_notes
 
     def close(self) -> None:
@@ -173,7 +170,7 @@ class AdaptiveDenoiser(Closing):
         return []
 
     def process(self, frame: Frame) -> list[Frame]:
-        """Denoise one frame as well as time allows.
+        """Denoise one frame at the best quality that time allows.
 
         Args:
             frame: see `Denoiser.process`.

@@ -1,4 +1,4 @@
-"""Several streams of one size through one engine, each from a thread of its own.
+"""Several streams of one size through one engine, each from its own thread.
 
 GPUs are used better by a batch. Frames that arrive together are denoised in one call.
 A batch waits at most `WAIT_S` for late frames; the state of a stream without a frame
@@ -56,9 +56,9 @@ class StreamBatch(Closing):
 
         Args:
             streams: number of streams, 1 or more.
-            width: of the frames of all streams, in pixels.
-            height: of the frames, in pixels.
-            pix_fmt: of the frames, one of `PIX_FMTS`.
+            width: frame width of all streams, in pixels.
+            height: frame height, in pixels.
+            pix_fmt: pixel format of the frames, one of `PIX_FMTS`.
             model: see `Denoiser.load`.
             backend: one that takes batches, or ``auto``.
             sigma: see `Denoiser.load`.
@@ -105,7 +105,7 @@ class StreamBatch(Closing):
             batch = f"{self._key[1]}x{self._key[0]}, {self._key[2]} bit"
             raise ConfigError(
                 f"stream {index} has frames of {width}x{height}, {depth} bit, but the "
-                f"batch is for {batch}; use a denoiser of its own for it"
+                f"batch is for {batch}; use a separate denoiser for it"
             )
         return _SharedLane(self, index, self._engine.lane(index), self._changed)
 

@@ -202,8 +202,8 @@ class Denoiser(Closing):
         Forgets the stream, as `reset` does.
 
         Args:
-            width: of the frames, in pixels.
-            height: of the frames, in pixels.
+            width: frame width in pixels.
+            height: frame height in pixels.
             pix_fmt: one of `PIX_FMTS`.
 
         Raises:
@@ -241,7 +241,7 @@ class Denoiser(Closing):
         """
         self._check_format(frame.pix_fmt)
         if self.strength == 0:
-            # The state would be stale when the strength comes back up.
+            # The state would be stale when the strength is raised again.
             self._stream = None
             return [frame]
         stream = (frame.pix_fmt, frame.height, frame.width)
@@ -323,9 +323,9 @@ class Denoiser(Closing):
 
         Args:
             frame: where they come from.
-            planes: of the model's layout.
+            planes: the frame's planes in the model's layout.
             seen: planes to estimate the noise from, see `NoiseLevel.update`.
-            color: of the planes.
+            color: matrix and range of the planes.
         """
         depth = bit_depth(frame.pix_fmt)
         peak = (1 << depth) - 1

@@ -1,7 +1,7 @@
-"""A step at half size, for machines that are too slow for whole frames.
+"""A step at half size, for machines that are too slow for full size.
 
-The network denoises the half-size version of a frame; of the detail that this cannot
-hold, what is more than noise is put back (`streamdenoise.imaging.half_size`).
+The network denoises the half-size version of a frame; detail that this cannot hold is
+put back where it exceeds the noise (`streamdenoise.imaging.half_size`).
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from streamdenoise.imaging.half_size import halve, restore_detail
 
 
 class HalfSizeStep:
-    """A `Step` on whole planes, of which the network sees half the size."""
+    """A `Step` on full-size planes, of which the network sees half the size."""
 
     loss_db = 2.5
     """1 to 3 dB on clips and photographs of the training set; 3.5 at worst, where
@@ -26,7 +26,7 @@ class HalfSizeStep:
         Args:
             step: runs on the half-size planes.
             noise: its `fine_share` says how much of the noise is in the detail.
-            layout: of the planes, ``yuv420`` or ``rgb``.
+            layout: layout of the planes, ``yuv420`` or ``rgb``.
         """
         self._step = step
         self._layout = layout

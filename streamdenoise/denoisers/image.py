@@ -31,7 +31,7 @@ from streamdenoise.inference.engine_loader import Loader
 
 
 class ImageDenoiser(Closing):
-    """Denoises each frame by itself: frames have no influence on one another.
+    """Denoises each frame independently.
 
     Networks of gray see the luma of color, and return gray. Networks of RGB see video
     as RGB of 8 bits.
@@ -131,7 +131,7 @@ class ImageDenoiser(Closing):
         return []
 
     def reset(self) -> None:
-        """Nothing to forget: each frame is denoised by itself."""
+        """Nothing to forget: frames are denoised independently."""
 
     def close(self) -> None:
         """Free the engine; may be called again."""

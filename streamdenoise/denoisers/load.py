@@ -1,4 +1,4 @@
-"""From a configuration to the denoiser that it describes."""
+"""Loads the denoiser that a configuration describes."""
 
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.denoisers.image import ImageDenoiser

@@ -10,11 +10,11 @@ _WINDOW_S = 1.0
 _SPAN_S = 0.5
 """They are not judged before they span at least this time."""
 _WAIT_S, _LONGEST_WAIT_S = 10.0, 300.0
-"""How long a step is kept before a better one is tried: at first, and at most."""
+"""Time before a better step is tried, in seconds: initial and longest."""
 _PROVEN_S = 60.0
 """If a better step fails sooner, the next wait for it is twice as long."""
 _QUIET_S = 600.0
-"""After a step has held this long, the waits for it are as at first."""
+"""After a step has been used this long, its wait returns to the initial one."""
 
 
 class LoadGovernor:
@@ -38,7 +38,7 @@ class LoadGovernor:
         """Start at full load.
 
         Args:
-            steps: number of steps; the last has to be fast enough in any case.
+            steps: number of steps; the last must be fast enough in any case.
             max_lag_ms: limit of the lag, more than 0.
             clock: returns seconds.
         """
@@ -73,7 +73,7 @@ class LoadGovernor:
         # A stream with less than one frame a second keeps two.
         while len(lags) > 2 and lags[0][0] < now - _WINDOW_S:
             lags.popleft()
-        # The lower of two, as a single late frame does not count.
+        # The lower of two, because a single late frame does not count.
         self.lag_ms = median_low(lag for _, lag in lags)
         held_s = now - self._switched_at
         if held_s >= _QUIET_S:

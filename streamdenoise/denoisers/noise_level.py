@@ -16,7 +16,7 @@ much."""
 
 
 class NoiseLevel:
-    """How noisy the frames of a stream are, and how strongly to denoise them.
+    """Noise level of a stream, and strength of the denoising.
 
     Attributes:
         given: the level that the user gave, in 8-bit levels of RGB; None to estimate
@@ -65,7 +65,7 @@ class NoiseLevel:
         """Take a frame in.
 
         Args:
-            planes: of yuv420; or one of gray, or of RGB ``(H, W, 3)``.
+            planes: those of yuv420, one of gray, or RGB ``(H, W, 3)``.
             peak: full scale, 255 or 1023.
             color: matrix and range of yuv420; gray and RGB have full range.
 

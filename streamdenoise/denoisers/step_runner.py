@@ -42,7 +42,7 @@ class Step(Protocol):
         """Denoise the planes of one frame, and advance the state; see `Backend.step`.
 
         Args:
-            planes: of the model's layout, ``uint8`` or ``uint16``, at any size.
+            planes: planes in the model's layout, ``uint8`` or ``uint16``, any size.
             noise_std: ``(P,)`` float32 noise std of each plane in [0, 1].
             strength: factor on the level that the model works with.
             depth: bits per sample, 8 or 10.
@@ -67,7 +67,7 @@ class StepRunner(Closing):
     loss_db = 0.0
 
     def __init__(self, artifact: Artifact, loader: Loader) -> None:
-        """Nothing is loaded before the first frame.
+        """Assemble a step; nothing is loaded before the first frame.
 
         Args:
             artifact: the model.

@@ -60,7 +60,7 @@ class ConvToRows(nn.Module):
     """A 1x1 convolution and `nn.PixelShuffle(2)` in one, for the sake of speed.
 
     Shuffling pixels takes runtimes twice as long as the convolution; interleaving whole
-    rows takes next to no time.
+    rows takes almost no time.
     """
 
     def __init__(self, convolution: nn.Module) -> None:
@@ -94,7 +94,7 @@ def export_onnx(net: RecurrentDenoiser, path: Path, batches: bool = False) -> No
 
     Args:
         net: unchanged; the graph has its types, see `convolve_in_half`.
-        path: of the file.
+        path: the file to write.
         batches: whether the number of streams is free too.
     """
     graph = DeployedGraph(net).eval()
@@ -175,7 +175,7 @@ def calibration_inputs(
 
     Args:
         net: the network.
-        folder: of training clips, never of validation clips.
+        folder: folder of training clips, never of validation clips.
         frames: number of frames of each clip.
         clips: number of clips; if the folder has fewer, they are used repeatedly.
 
@@ -233,8 +233,8 @@ def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, P
     """Write the files that need only the weights: FP16 graph and self-test reference.
 
     Args:
-        net: left as it is.
-        name: of the model.
+        net: left unchanged.
+        name: name of the model.
         folder: where the files go.
 
     Returns:

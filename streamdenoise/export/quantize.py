@@ -63,7 +63,7 @@ def quantize_onnx(
         onnx_path: see `streamdenoise.export.export.export_onnx`.
         net: the network of the graph.
         inputs: see `streamdenoise.export.export.calibration_inputs`.
-        path: of the new file.
+        path: the file to write.
     """
     import onnx
 

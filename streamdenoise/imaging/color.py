@@ -59,8 +59,8 @@ def resolve_matrix(color: ColorInfo, width: int, height: int) -> int:
 
     Args:
         color: tags of the stream.
-        width: of the frame in pixels.
-        height: of the frame in pixels.
+        width: frame width in pixels.
+        height: frame height in pixels.
 
     Returns:
         A code of ISO/IEC 23091-2 for which there are equations here.

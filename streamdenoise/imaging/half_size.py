@@ -33,7 +33,7 @@ def restore_detail(
         clean: `half`, denoised.
         half: `plane` at half size, see `halve`.
         plane: ``(H, W)`` the noisy plane, ``uint8`` or ``uint16``.
-        std: of its noise, in code values.
+        std: std of its noise, in code values.
         peak: full scale, 255 or 1023.
 
     Returns:

@@ -70,7 +70,7 @@ class FlowEstimator:
             return None
         whole = np.s_[: size[1] * step, : size[0] * step]
         now, then = (_reduce(frame[whole], size, peak) for frame in (luma, last))
-        # Set again, because the search of a small frame changes it for good.
+        # Set again, because the search of a small frame changes it permanently.
         self._search.setFinestScale(_FINEST_SCALE)
         # OpenCV's type stubs demand a flow to start from.
         found = self._search.calc(now, then, None)  # pyright: ignore
@@ -124,7 +124,7 @@ class StateWarper:
         """Allocate the arrays.
 
         Args:
-            state: of a backend: name -> ``(1, h, w, channels)`` float32; ``fused``
+            state: a backend's: name -> ``(1, h, w, channels)`` float32; ``fused``
                 holds pixels in blocks (`streamdenoise.imaging.blocks`).
         """
         planes = plane_shapes_of(state["fused"][0])
@@ -143,8 +143,8 @@ class StateWarper:
         """Move the state along a flow.
 
         Args:
-            state: of the same shapes as the state that the constructor got, and none of
-                the arrays that an earlier call returned.
+            state: arrays of the same shapes as the constructor got, and none of those
+                that an earlier call returned.
             flow: see `FlowEstimator.flow`.
 
         Returns:

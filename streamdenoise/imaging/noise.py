@@ -69,8 +69,8 @@ def plane_sigmas(
     Args:
         sigma: std in 8-bit levels of RGB.
         color: matrix and range of the planes.
-        width: of the frame in pixels: the matrix of untagged video depends on the size.
-        height: of the frame in pixels.
+        width: frame width in pixels; the matrix of untagged video depends on the size.
+        height: frame height in pixels.
         pix_fmt: one of `PIX_FMTS`; gray and rgb24 keep `sigma`.
 
     Returns:

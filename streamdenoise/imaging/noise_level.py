@@ -151,7 +151,7 @@ class NoiseEstimator:
     def update(
         self, planes: Sequence[np.ndarray], peak: int, full_range: bool = False
     ) -> np.ndarray:
-        """Take the next frame and return the present noise levels.
+        """Take the next frame and return the current noise levels.
 
         After the first frames only every fourth is used, because noise changes slowly.
 

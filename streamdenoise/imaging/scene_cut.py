@@ -5,7 +5,7 @@ import numpy as np
 _GRID = 4
 _CELL = 8
 _LEVELS = 0.09
-"""A cut changes cells by more than this share of full scale, in the mean."""
+"""A cut changes cells by more than this share of full scale on average."""
 _JUMP = 4.0
 """A cut changes cells by more than this many times the stream's usual change."""
 

@@ -122,7 +122,7 @@ def is_manifest(path: Path) -> bool:
 
 
 def is_exported(checkpoint: Path) -> bool:
-    """Whether the model beside a checkpoint was exported from these very weights."""
+    """Whether the model next to a checkpoint was exported from the same weights."""
     try:
         manifest = json.loads(checkpoint.with_suffix(".json").read_text())
         digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()

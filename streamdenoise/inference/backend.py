@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How an engine is built; backends reject options that they do not support."""
+    """Options for building an engine; backends reject unsupported ones."""
 
     compute_capabilities: tuple[str, ...] = ()
     """Compute capabilities of the GPUs to build for, such as ``8.9``; empty is the GPU
@@ -33,7 +33,7 @@ class LaneInput:
 
 OnBuild = Callable[[str, int, int], bool]
 """Called with the phase of a build, the step in it, and its number of steps; returns
-whether to go on."""
+whether to continue."""
 
 
 class Backend(Protocol):

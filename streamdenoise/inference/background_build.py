@@ -1,4 +1,4 @@
-"""An engine build in a process of its own."""
+"""An engine build in a separate process."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ PROGRAM = (sys.executable, "-m", "streamdenoise")
 """Runs the command line, which builds the engine."""
 
 _PATIENCE_S = 2.0
-"""Time in seconds that a build has to end by itself, before it is killed."""
+"""Time in seconds that a stopped build has before it is killed."""
 
 
 class BackgroundBuild(Thread):

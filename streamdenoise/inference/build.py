@@ -34,14 +34,14 @@ def make_engine(
         model: name of a shipped model, or path of an exported one's ``.json``.
         backend: a name of `BACKENDS`, or ``auto`` for the first that works here.
         precision: ``fp32``, ``fp16``, ``int8``, or None for the backend's own.
-        width: of the frames, in pixels.
-        height: of the frames, in pixels.
+        width: frame width in pixels.
+        height: frame height in pixels.
         depth: bits per sample, 8 or 10.
         options: see `EngineOptions`.
         on_build: reports the progress, and may stop the build.
 
     Returns:
-        The outcome, as a line for people.
+        The outcome, as a line for the user.
 
     Raises:
         ConfigError: an option cannot be used.
@@ -59,7 +59,7 @@ def make_engine(
                 "--version-compatible, --hardware-compatible and --dynamic, or choose "
                 "a --backend of TensorRT"
             )
-        return f"{name} runs {artifact.name} at any size: no engine has to be built"
+        return f"{name} runs {artifact.name} at any size: no engine is needed"
     multiple = artifact.multiple
     request = StepRequest(
         backend=name,

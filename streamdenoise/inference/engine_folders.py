@@ -38,7 +38,7 @@ def first_writable(folders: tuple[Path, ...]) -> Path:
 
 
 def can_write(folder: Path) -> bool:
-    """Whether files can be written to a folder, which may have to be created first."""
+    """Whether files can be written to a folder, even if it must be created first."""
     parents = folder.absolute().parents
     there = next(filter(os.path.exists, (folder, *parents)), folder)
     return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)

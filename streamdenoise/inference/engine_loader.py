@@ -196,7 +196,7 @@ class EngineLoader:
             builder.stop()
 
     def _build(self, request: StepRequest, missing: tuple[int, int]) -> None:
-        """Build the engine that is missing, perhaps that of a tile, then load it."""
+        """Build the missing engine, perhaps for a tile, then load it."""
         log.warning("building the engine of %s; this may take minutes", request.backend)
         self._builder = BackgroundBuild(
             replace(request, height=missing[0], width=missing[1]),

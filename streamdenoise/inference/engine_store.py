@@ -1,10 +1,10 @@
 """Engines on disk: what a runtime compiled for one machine.
 
-An engine is a file with a JSON manifest beside it. It is used only if the manifest says
-that it was built from these weights, for this size and device, by this runtime, and if
-the file is whole; otherwise the reason is logged and the engine built again. Writers
-hold a lock, so that two processes do not build the same engine, and files appear whole
-or not at all.
+An engine is a file with a JSON manifest. It is used only if the manifest says that it
+was built from these weights, for this size and device, by this runtime, and if the file
+is intact; otherwise the reason is logged and the engine built again. Writers hold a
+lock, so that two processes do not build the same engine, and files appear complete or
+not at all.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ class StoredEngine:
     build_s: float = 0.0
     built_at: str = ""
     about: dict[str, str] = field(default_factory=dict)
-    """Facts for people: driver, name of the GPU, version of streamdenoise."""
+    """Facts for display: driver, name of the GPU, version of streamdenoise."""
 
     @property
     def engine_path(self) -> Path:
@@ -120,7 +120,7 @@ class EngineStore:
         ]
 
     def find(self, wanted: EngineSpec) -> bytes | None:
-        """Return an engine that fits and is whole; None if there is none.
+        """Return an engine that fits and is intact; None if there is none.
 
         Logs why an engine of this name is not used.
         """
@@ -163,9 +163,9 @@ class EngineStore:
         Waits while another process is building it.
 
         Args:
-            spec: of the engine.
+            spec: identity of the engine.
             build: builds it; its exceptions are raised here, and nothing is kept.
-            about: facts for people, for the manifest.
+            about: facts for display, kept in the manifest.
             stopped: called while this waits; True ends the wait.
 
         Raises:
@@ -242,7 +242,7 @@ class EngineStore:
     def discard(self, wanted: EngineSpec) -> None:
         """Delete every engine that `find` would return, so that the next is built.
 
-        This is for engines that are whole but wrong. Those that another process is
+        This is for engines that are intact but wrong. Those that another process is
         building, or that cannot be deleted, stay.
         """
 
@@ -254,7 +254,7 @@ class EngineStore:
                 _delete_engine(stored.path, serves)
 
     def refuse(self, spec: EngineSpec, reason: str) -> None:
-        """Remember that a new engine failed too, until another one is built."""
+        """Remember that a new engine failed too, until the next one is built."""
         with suppress(OSError):
             (self.folder / f"{spec.file_name}{_REFUSED}").write_text(
                 f"{spec.runtime}\n{reason}"
@@ -281,7 +281,7 @@ class EngineStore:
         a warning.
 
         Args:
-            is_unwanted: whether to delete an engine that is whole.
+            is_unwanted: whether to delete an intact engine.
 
         Returns:
             Paths of the deleted files.
@@ -412,7 +412,7 @@ def _read_spec(table: dict[str, Any]) -> EngineSpec:
 
 
 def _typed(table: dict[str, Any], name: str, kind: Any) -> Any:
-    """A value of a manifest, checked for its type, as the file may hold anything."""
+    """A value of a manifest, checked for its type: the file may hold anything."""
     value = table[name]
     if type(value) is not kind:
         raise TypeError(f"{name} is {value!r}")

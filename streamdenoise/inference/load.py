@@ -33,7 +33,7 @@ def load_backend(
     may_build: bool = True,
     on_build: OnBuild | None = None,
 ) -> Backend:
-    """Load the backend that is requested; never another one in its place.
+    """Load the requested backend, never a substitute.
 
     Args:
         request: see `StepRequest`.
@@ -86,7 +86,7 @@ def refuse_engine(request: StepRequest, store: EngineStore, reason: str) -> None
     Args:
         request: see `StepRequest`.
         store: where engines are kept.
-        reason: shown to people.
+        reason: shown to the user.
     """
     store.refuse(spec_of(request), reason)
 

@@ -35,7 +35,7 @@ class BackendEntry:
     takes_batches: bool = False
     """Whether one call can advance several streams."""
     is_usual: bool = True
-    """Whether ``auto`` tries it; others have to be named."""
+    """Whether ``auto`` tries it; others must be named."""
 
 
 _TENSORRT = "streamdenoise.inference.backends.tensorrt"
@@ -102,7 +102,7 @@ are last."""
 def usual_backends() -> list[str]:
     """Backends that ``auto`` tries here, the fastest first.
 
-    Without a GPU those that need one are left out unseen: importing PyTorch alone
+    Without a GPU those that need one are left out unchecked: importing PyTorch alone
     takes seconds.
     """
     cuda = has_cuda()

@@ -37,8 +37,8 @@ def known_frame(
     """Moving waves with noise in the corner of a gray frame, the same at any size.
 
     Args:
-        index: of the frame.
-        shapes: of the planes.
+        index: number of the frame.
+        shapes: shapes of the planes.
         peak: 255 or 1023.
 
     Returns:

@@ -70,7 +70,7 @@ class StepRequest:
         if file is None:
             raise BackendUnavailableError(
                 f"{self.backend} cannot run {artifact.name}: its file "
-                f"{artifact.manifest['files'][kind]} is not there; export the "
+                f"{artifact.manifest['files'][kind]} is missing; export the "
                 "checkpoint again or choose another backend"
             )
         return file

@@ -1,4 +1,4 @@
-"""Waits between attempts to do what has failed."""
+"""Waits between attempts."""
 
 import random
 

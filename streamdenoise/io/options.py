@@ -20,7 +20,7 @@ CODECS = ("x264", "x265", "svtav1", "ffv1", *NVENC_CODECS, "copy-settings")
 
 
 class Hwaccel(StrEnum):
-    """Where video is decoded; the frames are the same."""
+    """Device that decodes video; the frames are the same."""
 
     AUTO = "auto"
     """On an NVIDIA GPU if possible, otherwise in software without a note."""
@@ -31,7 +31,7 @@ class Hwaccel(StrEnum):
 
 
 class Transport(StrEnum):
-    """How RTSP carries its packets."""
+    """Transport of RTSP packets."""
 
     AUTO = "auto"
     """Over TCP, or over UDP if the server offers no TCP."""
@@ -41,7 +41,7 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How a source is read; each source uses the options that apply to it."""
+    """Options for reading a source; each source uses those that apply to it."""
 
     start_s: float = 0.0
     """Leave out frames before this time, in seconds from the first frame; live sources
@@ -57,14 +57,13 @@ class ReadOptions:
     timeout_s: float = 10.0
     """Longest wait for a connection and for each frame, in seconds."""
     hwaccel: Hwaccel = Hwaccel.NONE
-    """Where video is decoded."""
+    """Device that decodes video."""
     transport: Transport = Transport.AUTO
-    """How RTSP carries its packets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """How often a lost live source or network output is reconnected."""
+    """Limits on reconnecting a lost live source or network output."""
 
     attempts: int | None = None
     """Consecutive attempts before giving up; None never gives up, 0 never tries."""
@@ -92,7 +91,7 @@ class Reconnect:
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """How the output video is encoded; the sink chooses what is None."""
+    """Encoding of the output video; the sink chooses values for None."""
 
     codec: str = "x264"
     """One of `CODECS`."""
@@ -126,7 +125,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
-    """Encoder options as a user gives them; what is left open suits the output."""
+    """Encoder options from the user; unset ones are chosen to suit the output."""
 
     codec: Annotated[
         str | None,

@@ -35,7 +35,7 @@ class Source(_Context, Protocol):
     def __iter__(self) -> Iterator[Frame]:
         """Frames until the end of the stream, with increasing timestamps.
 
-        After a reconnection they may begin anew, and in another time base.
+        After a reconnection they may start over, and in another time base.
 
         Raises:
             SourceLostError: The source failed in mid-stream, or sent nothing for longer

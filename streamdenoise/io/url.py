@@ -73,7 +73,7 @@ class Credentials:
             what = (exc.strerror or str(exc)).lower()
             raise ConfigError(f"{name} cannot be read: {what}; check the path") from exc
         except netrc.NetrcParseError as exc:
-            # Without a cause, as the parser's own message quotes the file.
+            # Without a cause, because the parser's own message quotes the file.
             raise ConfigError(
                 f"{name} has an error in line {exc.lineno}; {example}"
             ) from None
@@ -153,8 +153,7 @@ class StreamURL:
             credentials: User names and passwords for addresses that have none.
 
         Raises:
-            ConfigError: A variable is not set, or FFmpeg does not accept such a
-                password.
+            ConfigError: A variable is not set, or FFmpeg does not accept the password.
         """
         return cls(text, credentials)
 
@@ -226,7 +225,7 @@ class StreamURL:
         if _END_OF_HOST.search(word):
             raise ConfigError(
                 f"{mask_address(text)}: FFmpeg's RTMP accepts no password with /, "
-                "? or #; choose another one"
+                "? or #; choose another password"
             )
         return word
 

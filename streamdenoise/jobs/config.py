@@ -17,7 +17,7 @@ from streamdenoise.units import parse_size, parse_time
 
 
 class View(StrEnum):
-    """What is shown or written of the frames before and after."""
+    """Combination of the frames before and after denoising."""
 
     CLEAN = "clean"
     """The denoised frame alone."""
@@ -28,7 +28,7 @@ class View(StrEnum):
 
 
 class OnLoss(StrEnum):
-    """What outputs get while a live source is away."""
+    """Output while a live source is away."""
 
     HOLD = "hold"
     """The last frame, marked as old, a few times a second."""
@@ -144,7 +144,7 @@ class LiveConfig:
     ] = field(default=(), repr=False)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
-    """What is left open becomes fast enough for a live stream."""
+    """Unset options are chosen to be fast enough for a live stream."""
     camera: Annotated[
         int | None,
         Option(
@@ -160,7 +160,7 @@ class LiveConfig:
     ] = True
     view: Annotated[View, Option("What the window shows.", Panel.LIVE)] = View.CLEAN
     duration_s: Duration = None
-    """In seconds of the stream; None goes on until it ends."""
+    """In seconds of the stream; None continues until it ends."""
     overflow: Annotated[
         Overflow | None,
         Option(
@@ -294,7 +294,7 @@ class LiveConfig:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """The image job: images, or folders of images, each denoised by itself."""
+    """The image job: images, or folders of images, denoised independently."""
 
     sources: Annotated[tuple[str, ...], Argument("Images, or folders.", "IN")]
     output: Annotated[

@@ -127,7 +127,7 @@ def denoise_live(
 
 
 def while_building(on_build: OnBuild | None, notifier: Notifier) -> OnBuild:
-    """`on_build` that also feeds systemd's watchdog, as a build may take minutes."""
+    """`on_build` that also feeds systemd's watchdog: a build may take minutes."""
 
     def step(phase: str, number: int, steps: int) -> bool:
         notifier.watchdog()
@@ -145,7 +145,7 @@ def _watchers(
         name = str(StreamURL.parse(config.source))
         server = StatusServer(config.status, name, stall_s=max(5.0, config.timeout_s))
         watchers.append(stack.enter_context(server).update)
-    # Ready before the source: a missing camera is no reason to restart this service.
+    # Ready before the source: restarting this service would not bring a camera back.
     notifier.ready()
     stack.callback(notifier.stopping)
 

@@ -22,7 +22,7 @@ _TIME_IN_NAME = re.compile(r"%[A-Za-z]")
 
 
 class Opening:
-    """Lets a stop interrupt outputs that wait for the network while they are opened.
+    """Interrupts outputs that wait for the network while they are being opened.
 
     A later stop does not interrupt them: they write what they have, and disconnect.
     """
@@ -37,7 +37,7 @@ class Opening:
             self._stopped.set()
 
     def over(self) -> None:
-        """Take note that all outputs are open, or have failed."""
+        """Note that all outputs are open, or have failed."""
         self._is_over = True
 
     def interrupts(self, interruption: Interruption) -> Interruption:
@@ -154,7 +154,7 @@ class ClosedTogether(Completing):
             raise errors[0]
 
     def abort(self) -> None:
-        """Abort all sinks; those that fail in it are left as they are."""
+        """Abort all sinks, ignoring failures."""
         self._end(lambda sink: sink.abort())
 
     def _end(self, end: Callable[[Sink], None]) -> list[Exception]:

@@ -109,7 +109,7 @@ def denoise_images(
     on_build: OnBuild | None = None,
     switch: StopSwitch | None = None,
 ) -> Stats:
-    """Denoise images, each by itself.
+    """Denoise images independently.
 
     Args:
         config: Inputs, output and options.
@@ -149,7 +149,7 @@ def denoise_images(
 
 
 def _image_target(config: ImageConfig) -> str:
-    """Path of a file for one image, else of a folder, which ends in a slash."""
+    """Path of a file for one image, otherwise of a folder, which ends in a slash."""
     folders = any(Path(source).is_dir() for source in config.sources)
     many = folders or len(config.sources) > 1
     is_image = Path(config.output).suffix.lower() in IMAGE_SUFFIXES

@@ -74,7 +74,7 @@ class Recorder(Closing):
             self._end()
 
     def abort(self) -> None:
-        """The same as `close`, which keeps the recording."""
+        """Same as `close`: the recording is kept."""
         self.close()
 
     def _begin(self, frame: Frame) -> Sink:

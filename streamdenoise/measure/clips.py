@@ -20,7 +20,7 @@ from streamdenoise.io.open import open_source
 from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 
 SAMPLE = Path(str(files("streamdenoise"))).parent / "samples" / "cctv.mp4"
-"""The clean clip used when none is given; only a checkout has it, beside the package.
+"""The clean clip used when none is given; only a checkout has it, next to the package.
 """
 
 TICK = Fraction(1, 25)
@@ -79,7 +79,7 @@ def clean_clip_path(clip: Path | None) -> tuple[Path, str]:
         )
     path = clip or SAMPLE
     if not path.is_file():
-        raise ConfigError(f"the clean clip {path} is not there; give one with --clip")
+        raise ConfigError(f"the clean clip {path} does not exist; give one with --clip")
     return path, path.name if clip else f"{path.name} (among the training clips)"
 
 

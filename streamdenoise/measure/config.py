@@ -17,18 +17,18 @@ Threads = Annotated[int | None, Option("CPU threads.", Panel.HARDWARE)]
 
 
 class NoiseProtocol(StrEnum):
-    """Which kind of noise an evaluation adds, and where it measures."""
+    """The kind of noise that an evaluation adds, and where it measures."""
 
     VIDEO = "video"
     """Noise in RGB, clipped to 8 bits, in yuv420 planes: what a file holds."""
     PUBLISHED = "published"
-    """Noise in RGB, in float, not clipped: that of the tables in papers."""
+    """Noise in RGB, in float, not clipped: as in the tables of papers."""
     BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)
 class EvalConfig:
-    """What `streamdenoise eval` measures."""
+    """Options of `streamdenoise eval`."""
 
     clips: Annotated[
         str | None, Argument("Clean video or image, or a folder of them.", "CLIPS")
@@ -40,7 +40,7 @@ class EvalConfig:
     pairs: Annotated[
         str | None,
         Option(
-            "Folder of noisy and clean images of real cameras, *_real and *_mean.",
+            "Folder of noisy and clean images from real cameras, *_real and *_mean.",
             Panel.INPUT,
             metavar="FOLDER",
         ),
@@ -138,7 +138,7 @@ class EvalConfig:
         object.__setattr__(self, "clips", self.clips or self.named_clips)
         object.__setattr__(self, "named_clips", None)
         if not self.model:
-            # The noise added to clips is white, that of cameras is not.
+            # The noise added to clips is white; camera noise is not.
             model = "nano" if self.clips is None else "nano-awgn"
             object.__setattr__(self, "model", model)
         if self.clips is None and self.pairs is None and self.real is None:
@@ -162,7 +162,7 @@ class EvalConfig:
 
 @dataclass(frozen=True, slots=True)
 class BenchConfig:
-    """What `streamdenoise bench` measures: whole jobs, or steps of some backends."""
+    """Options of `streamdenoise bench`: it measures whole jobs, or backends' steps."""
 
     clip: Annotated[
         Path | None, Option("Clean video to use; by default the sample.", Panel.INPUT)
@@ -212,7 +212,7 @@ class BenchConfig:
     quick: Annotated[
         bool,
         Option(
-            "Use a few frames, to see that it works; the figures mean nothing.",
+            "Use a few frames, to check that it works; the figures mean nothing.",
             Panel.MEASUREMENT,
         ),
     ] = False

@@ -45,7 +45,7 @@ def draw_point(axes: Any, point: tuple[float, float], is_ours: bool) -> None:
 
 
 def name_points(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
-    """Write names beside points, moved up until none covers another.
+    """Write names next to points, moved up until none covers another.
 
     Args:
         axes: With the points drawn already.

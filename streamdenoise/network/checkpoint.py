@@ -35,7 +35,7 @@ def save_checkpoint(
     """Write a network and its provenance.
 
     Args:
-        path: of the ``.safetensors`` file.
+        path: the ``.safetensors`` file.
         net: the network; its spec goes into the file too.
         provenance: anything that JSON can hold.
 
@@ -86,10 +86,10 @@ def read_checkpoint(
     """Read what `write_checkpoint` wrote.
 
     Args:
-        path: of the ``.safetensors`` file.
+        path: the ``.safetensors`` file.
         build: makes the result from the metadata and the tensors.
         kind: ends "not a checkpoint ..." in the error.
-        command: of `streamdenoise` that writes such files, for the error.
+        command: the `streamdenoise` command that writes these files, for the error.
 
     Raises:
         CheckpointError: the file cannot be read, or `build` failed.

@@ -2,7 +2,7 @@
 
 A step fuses the new frame with a running, motion-gated mean of the past (a scalar
 Kalman filter in the mean's "effective number of frames", one for each band of
-frequencies); then a small two-scale CNN with hidden features of its own estimates the
+frequencies); then a small two-scale CNN with its own hidden features estimates the
 noise that remains. All state tensors start at zero, so a reset is a fresh start. The
 caller follows motion by warping the state between steps
 (`streamdenoise.imaging.motion`).
@@ -153,8 +153,8 @@ class NoiseMap(nn.Module):
         """Estimate factors on the given level.
 
         Args:
-            energies: of the frame's details and of its difference from the past, each
-                ``(N, h/2, w/2, bands)``, in units of the given variance.
+            energies: energy of the frame's details and energy of its difference from
+                the past, each ``(N, h/2, w/2, bands)``, in units of the given variance.
             means: ``(N, h/2, w/2, planes)``, of blocks.
             gain: ``(N, h/2, w/2, bands)``, Kalman gain of the new frame.
             levels: ``(N, h/2, w/2, 2)``, see `RecurrentDenoiser.advance`.

@@ -42,12 +42,12 @@ def pixel_counts(layout: str) -> tuple[int, ...]:
 
 
 def luma_channels(layout: str) -> int:
-    """How many of the first channels are luma; in RGB all count as such in the loss."""
+    """Number of leading channels that the loss counts as luma; in RGB all of them."""
     return 48 if layout == "rgb" else 16
 
 
 def seen_channels(layout: str) -> int:
-    """How many of the first channels are inputs of the convolutions.
+    """Number of leading channels that are inputs of the convolutions.
 
     Of the color differences of RGB these are the ones that yuv420 would hold: the finer
     coefficients, last in the order, are mostly noise, and thresholds are enough there.

@@ -1,4 +1,4 @@
-"""One log line now and then for frames that were dropped."""
+"""Occasional log lines about dropped frames."""
 
 import logging
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class DropLog:
         self._logged_at = now
 
     def ignore(self, drops: Mapping[str, int]) -> None:
-        """Do not log what was dropped so far."""
+        """Do not log the drops so far."""
         self._logged = sum(drops.values())
 
     def update(self, drops: Mapping[str, int], now: float, final: bool = False) -> None:

@@ -33,7 +33,7 @@ class FrameDenoiser(Protocol):
 
     @property
     def backend_notes(self) -> tuple[str, ...]:
-        """Why other backends do not run, and how frames were converted; for people."""
+        """Remarks for the user: failed backends, and conversions of frames."""
         ...
 
     @property
@@ -48,7 +48,7 @@ class FrameDenoiser(Protocol):
 
     @property
     def load_step(self) -> str:
-        """What is left out at present to keep up; empty at full quality."""
+        """The current reduction of quality to keep up; empty at full quality."""
         ...
 
     def prepare(self, width: int, height: int, pix_fmt: str) -> None:

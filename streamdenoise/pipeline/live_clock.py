@@ -58,7 +58,7 @@ class LiveClock:
         return self._at(frame, moment)
 
     def hold(self, frame: Frame, now: float) -> Frame:
-        """`frame` once more, at the time `now` of ``time.monotonic()``."""
+        """`frame` again, at the time `now` of ``time.monotonic()``."""
         return self._at(frame, now - (self._zero or 0.0))
 
     @property

@@ -8,15 +8,15 @@ from streamdenoise.frame import Frame
 from streamdenoise.pipeline.live_clock import LiveClock
 
 TICK_S = 0.2
-"""How often a live pipeline that gets no frames checks what to do."""
+"""Seconds between checks of a live pipeline that gets no frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRules:
-    """How a pipeline keeps running for months, whatever fails around it.
+    """Rules that keep a pipeline running for months, whatever fails around it.
 
     An output that fails is left out while others work. A source that is blocked in a
-    read does not hold up the end of the run.
+    read does not delay the end of the run.
     """
 
     prepare: Callable[[], None] | None = None

@@ -59,9 +59,9 @@ class Pipeline:
         """Connect the parts; nothing starts before `run`.
 
         Args:
-            source: Read by a thread of its own.
+            source: Read by its own thread.
             denoiser: Called by the thread that calls `run`.
-            outputs: Each is written by a thread of its own; the first one counts as
+            outputs: Each is written by its own thread; the first one counts as
                 "out" in the figures.
             overflow: Policy of full queues; None blocks, or drops for a live source.
             capacity: Frames that each queue holds.
@@ -71,9 +71,9 @@ class Pipeline:
                 that is read to its end.
             each_alone: Whether frames are images that have nothing to do with each
                 other: the denoiser is reset for each.
-            stats_interval_s: Least time between two calls of `on_stats`.
-            drop_log_interval_s: Least time between two log lines about drops; it grows
-                while drops continue.
+            stats_interval_s: Shortest time between two calls of `on_stats`.
+            drop_log_interval_s: Shortest time between two log lines about drops; it
+                grows while drops continue.
             clock: Returns seconds, comparable with `Frame.captured_at`.
         """
         if overflow is None:
@@ -117,7 +117,7 @@ class Pipeline:
         self._has_run = False
         self._lock = Lock()
         self._error: BaseException | None = None
-        """Of the first output that failed."""
+        """Error of the first output that failed."""
 
     def run(self, on_stats: OnStats | None = None) -> Stats:
         """Work until the source ends, a part fails, or `stop` is called.
@@ -125,7 +125,7 @@ class Pipeline:
         Frames that were decoded before the source failed are still written.
 
         Args:
-            on_stats: Called from this thread, now and then while frames arrive, and
+            on_stats: Called from this thread, repeatedly while frames arrive, and
                 once at the end.
 
         Returns:

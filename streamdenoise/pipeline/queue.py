@@ -141,8 +141,8 @@ class FrameQueue(Generic[T]):
         """Take no more items; may be called repeatedly, and the first error is kept.
 
         Args:
-            error: Of the producer; the consumer gets it after the items.
-            discard: Drop the items and any error, as the consumer is leaving.
+            error: The producer's error; the consumer gets it after the items.
+            discard: Drop the items and any error, because the consumer is leaving.
         """
         with self._changed:
             if discard:

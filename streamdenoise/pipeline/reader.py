@@ -14,7 +14,7 @@ JOIN_TIMEOUT_S = 30.0
 """Time for a source to notice that it is no longer read."""
 
 _LIVE_JOIN_TIMEOUT_S = 0.3
-"""The same for a live source, whose thread is left behind after that."""
+"""Time for a live source, whose thread is left behind after that."""
 
 FindReference = Callable[[Frame], tuple[Frame, Frame | None]]
 """Returns the frame to denoise and its clean version, for each frame of the source."""
@@ -30,7 +30,7 @@ class Reader:
         queue: Frames and their references, in order; then the source's error, if any.
         frames: Number of frames read so far.
         frame_at: When the last frame arrived, or when the reader was started.
-        rate: Of the frames.
+        rate: Meter of the frame rate.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class Latency:
     p95_ms: float = 0.0
     p99_ms: float = 0.0
     max_ms: float = 0.0
-    """Of the last frames, as the percentiles are."""
+    """Maximum over the last frames, like the percentiles."""
     counts: tuple[int, ...] = (0,) * len(LATENCY_BOUNDS_MS)
     """Frames of the whole run that were at most as old as each of `LATENCY_BOUNDS_MS`.
     """
@@ -129,7 +129,7 @@ class Stats:
     fps_in: float = 0.0
     fps_out: float = 0.0
     latency: Latency = field(default_factory=Latency)
-    """Of the first output."""
+    """Latency of the first output."""
     sigma: float = 0.0
     """Noise level in 8-bit levels of RGB, given or estimated."""
     strength: float = 1.0

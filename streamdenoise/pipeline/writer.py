@@ -1,4 +1,4 @@
-"""The output side of a pipeline: one sink, written by a thread of its own."""
+"""The output side of a pipeline: one sink, written by its own thread."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ class Output:
 
     sink: Sink
     render: Render | None = None
-    """None writes the denoised frame as it is."""
+    """None writes the denoised frame unchanged."""
     name: str = ""
     """For figures and logs, without credentials."""
 
@@ -63,7 +63,7 @@ class Writer:
             queue: Emptied by the thread.
             latest_stats: Returns the figures for `Output.render`.
             on_error: Called from the thread with what the sink or `render` raised.
-            name: Of the thread.
+            name: Name of the thread.
             clock: Seconds, comparable with `Frame.captured_at`.
         """
         self.queue = queue

@@ -318,7 +318,7 @@ def _labeled(
 
 
 def _text(text: str) -> str:
-    """Mask `text`, and make it valid UTF-8, which not every file name is."""
+    """Mask `text`, and make it valid UTF-8, as file names may not be."""
     return mask_credentials(text).encode(errors="replace").decode()
 
 

@@ -7,5 +7,5 @@ from streamdenoise import masking
 
 @pytest.fixture
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No password is remembered from before, and none stays remembered."""
+    """No password is known before the test, and none stays known after it."""
     monkeypatch.setattr(masking, "_known", ())

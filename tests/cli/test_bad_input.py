@@ -68,7 +68,7 @@ def test_an_empty_file(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["noise.mp4", "noise.png", "noise.mkv"])
-def test_a_file_that_is_no_video(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_a_video(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(np.random.default_rng(1).bytes(5000))
     assert "damaged" in refusal(tmp_path / name)
 
@@ -238,7 +238,7 @@ def test_an_image_whose_header_claims_gigabytes(tmp_path: Path) -> None:
 
 
 def test_size_and_format_that_change_midstream(tmp_path: Path) -> None:
-    """MJPEG allows both: each packet is an image of its own."""
+    """MJPEG allows both: each packet is a separate image."""
     path = tmp_path / "change.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=25)

@@ -143,7 +143,7 @@ def test_an_existing_output_needs_overwrite(clip: Clip, tmp_path: Path):
         (("bench", "--backend", "all", "--threads", "0"), "--threads 0"),
         (("bench", "--backend", "all", "--repeat", "0"), "--repeat 0"),
         (("bench", "--backend", "all", "--sigma", "-1"), "--sigma -1"),
-        (("bench", "--backend", "all", "--clip", "no.mp4"), "no.mp4 is not there"),
+        (("bench", "--backend", "all", "--clip", "no.mp4"), "no.mp4 does not exist"),
         (("bench", "--size", "720p"), "--backend"),
     ],
 )

@@ -35,7 +35,7 @@ _WAIT_S = 40.0
 
 
 class Job:
-    """`streamdenoise live` in a process of its own, with its log and figures."""
+    """`streamdenoise live` in a separate process, with its log and figures."""
 
     def __init__(self, folder: Path, source: str, *options: str) -> None:
         self._status = f"127.0.0.1:{free_port()}"

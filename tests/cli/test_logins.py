@@ -1,4 +1,4 @@
-"""Passwords reach FFmpeg as they are: from addresses, variables, and files."""
+"""Passwords reach FFmpeg unchanged: from addresses, variables and files."""
 
 import base64
 import os

@@ -52,7 +52,7 @@ class TestMasks:
             ("me@home is no address", "me@home is no address"),
         ],
     )
-    def test_by_place(self, text: str, masked: str) -> None:
+    def test_masks_by_position(self, text: str, masked: str) -> None:
         assert mask_credentials(text) == masked
         assert mask_credentials(masked) == masked
 
@@ -249,7 +249,7 @@ sys.stdin.read()
     def test_ps_shows_no_password(self, password: str) -> None:
         url = f"rtsp://me:{password}@cam/s"
         with self._started("--output", url, url) as (pid, line):
-            # What was seen before is still what the program itself works with.
+            # The program itself still works with the arguments that it got.
             assert line == f"ready from-outside {url}\n"
             shown = Path(f"/proc/{pid}/cmdline").read_bytes()
             assert b"--output 'rtsp://***@cam/s' 'rtsp://***@cam/s'" in shown

@@ -82,13 +82,13 @@ class Hostile:
 
         pair = f"{self.user}:{self.password}".encode()
         self.header = f"Basic {base64.b64encode(pair).decode()}"
-        # What is not encoded may not be read as it was meant.
+        # Unencoded parts may be parsed differently.
         self.beyond_addresses: tuple[str, ...] = ()
         if form in (2, 3) and kind > 1:
             self.beyond_addresses = (self.password, encoded[1], self.header)
 
     def addresses(self) -> tuple[list[str], list[StreamURL]]:
-        """Texts that people may type and FFmpeg may print, and the parsed address."""
+        """Texts that users may type and FFmpeg may print, and the parsed address."""
         try:
             url = StreamURL.parse(self.text, Credentials({}))
         except ConfigError as exc:
@@ -128,7 +128,7 @@ class Paths:
         yield "reason", reason(self._chain(first, last).__cause__ or error)
 
     def _chain(self, first: str, last: str) -> Exception:
-        # Never raised, as the lines of code in a traceback are the same for all.
+        # Never raised: the lines of code in a traceback are the same for all.
         error = SourceOpenError(f"{first} is away")
         cause = av.error.ConnectionRefusedError(111, "refused", last)
         error.__cause__, cause.__context__ = cause, OSError(2, "none", first, 0, last)

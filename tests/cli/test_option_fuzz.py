@@ -1,4 +1,4 @@
-"""Whatever users type as an option gives a value or one sentence."""
+"""Any text given as an option yields a value or one sentence."""
 
 import logging
 import math
@@ -196,7 +196,7 @@ def test_any_options_of_live_end_in_one_sentence(
     # As a shell passes them: without NULs. And never forever, as nothing would stop it.
     words = [f"{name}={value}".replace("\0", "") for name, value in options]
     words = [word for word in words if word != "--reconnect=forever"]
-    refused = "rtsp://127.0.0.1:9/"  # nobody listens there
+    refused = "rtsp://127.0.0.1:9/"  # no server listens there
     arguments = ["live", refused, "--no-window", "--reconnect=never", *words]
     result = run(*arguments, f"--output={target}")
     assert result.exit_code in (1, 2), result.output
@@ -215,7 +215,7 @@ def test_any_options_of_live_end_in_one_sentence(
         ("clips/%H.avi", "its extension must be one of"),
     ],
 )
-def test_what_can_never_work_is_not_retried_forever(
+def test_errors_that_retrying_cannot_fix_are_not_retried(
     quiet_hooks: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -91,7 +91,7 @@ def test_every_option_reaches_its_field():
 @pytest.mark.parametrize(
     "args", [(), ("here",), ("here", "-o", "x", "--kept", "3"), ("--no-off",)]
 )
-def test_what_is_missing_or_not_declared_is_a_usage_error(args: tuple[str, ...]):
+def test_missing_and_undeclared_options_are_usage_errors(args: tuple[str, ...]):
     made, result = run(*args)
     assert made is None
     assert result.exit_code == 2

@@ -5,7 +5,7 @@ import pytest
 from streamdenoise.console.table import align, markdown_table
 
 
-def test_columns_begin_below_each_other_but_for_a_long_remark() -> None:
+def test_columns_are_aligned_except_after_a_long_remark() -> None:
     rows = [("name", "fps"), ("nano", "40"), ("a remark longer than any name",)]
     assert align(rows) == ["name  fps", "nano  40", "a remark longer than any name"]
 

@@ -1,4 +1,4 @@
-"""How quality is reduced on a slow machine: the real model, a simulated clock."""
+"""Reducing quality on a slow machine: the real model, a simulated clock."""
 
 import json
 import logging
@@ -174,7 +174,7 @@ def test_strength_holds_for_all_steps_and_bypass_keeps_the_figures(
     assert stage.denoiser.model == "nano-awgn"
 
 
-def test_a_smaller_model_comes_before_half_size(
+def test_a_smaller_model_is_tried_before_half_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For the same frames and noise; the shipped models all cost the same."""

@@ -63,7 +63,7 @@ def test_a_batch_equals_each_stream_alone_even_with_frames_missing() -> None:
 
 
 def run_together(jobs: list[Callable[[], None]]) -> None:
-    """Run all at once, each in a thread of its own; raises the first exception."""
+    """Run all at once, each in its own thread; raises the first exception."""
     errors: list[BaseException] = []
     start = Barrier(len(jobs))
 
@@ -83,7 +83,7 @@ def run_together(jobs: list[Callable[[], None]]) -> None:
         raise errors[0]
 
 
-def test_threads_share_an_engine_with_the_results_of_their_own() -> None:
+def test_threads_that_share_an_engine_get_their_own_results() -> None:
     count, frames = 3, 8
     clips = [clip(seed, frames) for seed in range(count)]
     results: list[list[np.ndarray]] = [[] for _ in range(count)]
@@ -108,7 +108,7 @@ def test_threads_share_an_engine_with_the_results_of_their_own() -> None:
                 assert (expected != got).mean() < 1e-3
 
 
-def test_a_slow_stream_is_not_waited_for() -> None:
+def test_a_batch_does_not_wait_for_a_slow_stream() -> None:
     with StreamBatch(2, W, H, backend="eager", sigma=10, wait_s=0.01) as batch:
         slow, fast = batch.denoisers
         first, *rest = clip(0, 4)
@@ -137,7 +137,7 @@ def test_a_stream_that_comes_back_starts_fresh() -> None:
 
 
 @pytest.mark.skipif(has_cuda(), reason="takes the GPU where there is one")
-def test_auto_takes_the_first_that_takes_batches() -> None:
+def test_auto_picks_the_first_backend_that_takes_batches() -> None:
     with StreamBatch(2, W, H) as batch:
         assert batch._engine.name == "eager"
 

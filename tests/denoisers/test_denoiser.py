@@ -45,7 +45,7 @@ def test_every_frame_comes_out_with_its_pts_at_any_size(
 
 
 @pytest.mark.parametrize("pix_fmt", list(PIX_FMTS))
-def test_noise_goes_down(denoiser: Denoiser, pix_fmt: str) -> None:
+def test_noise_is_reduced(denoiser: Denoiser, pix_fmt: str) -> None:
     peak = (1 << bit_depth(pix_fmt)) - 1
     clean = noisy_frame(pix_fmt, 64, 96)
     for i in range(6):
@@ -254,7 +254,7 @@ def test_wrong_options_are_refused(options: dict[str, object], message: str) -> 
         Denoiser.load(**options)  # type: ignore[arg-type]
 
 
-def test_latency_is_one_call() -> None:
+def test_every_call_returns_its_frame() -> None:
     with Denoiser.load(threads=1) as denoiser:
         frame = noisy_frame("yuv420p", 64, 96, noise_std=0.1)
         stamped = Frame(
@@ -386,7 +386,7 @@ def test_a_moving_stream_can_be_reset_paused_and_closed(
     assert all(flow is not None for flow in flows)
 
 
-def test_the_prepared_engine_is_the_one_that_is_used() -> None:
+def test_the_prepared_engine_is_used() -> None:
     sizes = []
 
     class Noted(EngineLoader):

@@ -87,7 +87,7 @@ def test_half_size_keeps_fine_detail() -> None:
     )
 
 
-def test_texture_that_looks_like_noise_stays_in_the_detail() -> None:
+def test_texture_that_looks_like_noise_is_kept() -> None:
     """Soft texture may look like a camera's noise; fine detail tells them apart."""
     frame = noisy_frame("yuv420p", 128, 160)
     rng = np.random.default_rng(0)
@@ -102,7 +102,7 @@ def test_texture_that_looks_like_noise_stays_in_the_detail() -> None:
     assert psnr_db(clean, out.planes[0], 255) > psnr_db(clean, noisy, 255) + 1
 
 
-def test_the_network_gets_the_noise_level_of_half_size(
+def test_the_network_gets_the_noise_level_at_half_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     levels: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""Networks of single images: every frame is denoised by itself."""
+"""Networks of single images: every frame is denoised independently."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -179,12 +179,12 @@ def test_it_reacts_to_throttling_and_its_end_within_three_seconds() -> None:
         reached = [step for t, step in machine.switches if start_s < t < start_s + 3]
         assert reached[-1] == worst
     back = [t for t, step in machine.switches if step == 0 and t > 1500]
-    # The longest wait, for full size, and the first one for what lies below.
+    # The longest wait, for full size, and the first one for lower steps.
     assert back[-1] < 1500 + 300 + 20
     assert machine.switches[-1] == (back[-1], 0)
 
 
-def test_it_is_soon_back_at_full_quality_after_a_short_load() -> None:
+def test_full_quality_soon_returns_after_a_short_load() -> None:
     def cost_s(now: float, step: int) -> float:
         return 0.5 if 100 < now < 105 else 0.02
 
@@ -193,7 +193,7 @@ def test_it_is_soon_back_at_full_quality_after_a_short_load() -> None:
     assert machine.switches[-1][0] < 105 + 35
 
 
-def test_an_overheating_machine_is_tried_less_and_less_often() -> None:
+def test_an_overheating_machine_is_tried_ever_less_often() -> None:
     """Full size for 20 s heats it up; 15 s of less load cool it down."""
     heat = [0.0, 0.0]
 

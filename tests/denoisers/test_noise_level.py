@@ -42,7 +42,7 @@ def test_the_estimate_is_forgotten_at_a_reset() -> None:
     assert noise.sigma == pytest.approx(40, rel=0.12)
 
 
-def test_what_is_negligible_depends_on_the_strength() -> None:
+def test_the_negligible_level_depends_on_the_strength() -> None:
     noise = NoiseLevel(strength=0.5)
     just = np.array([0.1, 2.02 * NEGLIGIBLE_SIGMA]) / 255
     assert not noise.is_negligible(just)

@@ -17,7 +17,7 @@ BT709, BT601, UNTAGGED = ColorInfo(1, 1), ColorInfo(6, 1), ColorInfo()
     ("height", "width", "same", "other"),
     [(96, 128, BT601, BT709), (64, 1280, BT709, BT601)],
 )
-def test_a_given_sigma_means_the_same_for_untagged_video(
+def test_a_given_sigma_has_the_same_meaning_for_untagged_video(
     height: int, width: int, same: ColorInfo, other: ColorInfo
 ) -> None:
     flat = make_frame(width=width, height=height)

@@ -1,4 +1,4 @@
-"""What the pages of the repository hold: fenced blocks, commands, links, headings."""
+"""Parts of the repository's pages: fenced blocks, commands, links, headings."""
 
 import re
 import shlex
@@ -30,7 +30,7 @@ class Block:
 
     page: str
     line: int
-    """Of its first line, from 1."""
+    """Number of its first line, from 1."""
     language: str
     text: str
 

@@ -1,4 +1,4 @@
-"""Every file and heading that the pages name is there."""
+"""Every file and heading that the pages name exists."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def shown_anchors(path: Path) -> set[str]:
-    """Of a page and, on the site, of the files that it shows (see `docs/hooks.py`)."""
+    """Anchors of a page and, on the site, of the files that it includes."""
     page = str(path.relative_to(ROOT))
     shown = {page}
     if path.parent == ROOT / "docs":

@@ -1,4 +1,4 @@
-"""What is done to a graph for and after quantization, on graphs of a few nodes."""
+"""Changes to a graph before and after quantization, on graphs of a few nodes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""GStreamer's RTSP server on loopback, which decodes what is published to it.
+"""GStreamer's RTSP server on loopback, which decodes the streams published to it.
 
 Run by the system's Python, which has GStreamer's bindings. It prints its port, then
 ``frame`` and a timestamp in seconds for each decoded frame.

@@ -15,7 +15,7 @@ line (``ok`` unless noted), until stdin ends:
     count               answers with the number of connections so far
 
 Mounts: ``/live``, and for publishers ``/record``. The folder ``--record-to`` receives
-what is published: access units in ``published.h264``, and for each a line in
+the published streams: access units in ``published.h264``, and for each a line in
 ``published.txt`` with session number, RTP timestamp and size in bytes.
 """
 
@@ -164,7 +164,7 @@ class LiveFactory(GstRtspServer.RTSPMediaFactory):
 
 
 class RecordFactory(GstRtspServer.RTSPMediaFactory):
-    """Records what is published, one access unit after another."""
+    """Records published streams as access units."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

@@ -204,7 +204,7 @@ class Row:
 
 @dataclass
 class Lane:
-    """A run with several faults, one after another."""
+    """A run with several consecutive faults."""
 
     rows: list[Row]
     problems: list[str]
@@ -261,7 +261,7 @@ def disorder(numbers: Numbers, rows: list[Row]) -> list[str]:
 
 
 def _excuses(row: Row, when: float) -> bool:
-    """Whether a frame around number `when` may show the number of another one."""
+    """Whether a frame around number `when` may show another frame's number."""
     begin, end = row.window.begin - RATE, row.window.end + 4 * RATE
     is_torn = row.fault.tears and begin < when < row.window.begin + RATE
     return is_torn or (row.fault.spoils and begin < when < end)

@@ -1,4 +1,4 @@
-"""A TCP proxy that injects network faults, in a process of its own.
+"""A TCP proxy that injects network faults, in a separate process.
 
 It parses RTSP's framing (``$``, channel, length) in both directions, so that RTP
 packets can be lost, damaged, swapped or given wrong timestamps while the RTSP messages
@@ -103,7 +103,7 @@ class FaultProxy:
         self._ask("set", faults)
 
     def clear(self) -> None:
-        """Make the line good again; what was lost stays lost."""
+        """Repair the line; lost packets stay lost."""
         self._ask("set", asdict(Faults()))
 
     def cut(self) -> None:

@@ -224,7 +224,7 @@ def _of_segments(paths: list[Path]) -> Iterator[tuple[float, int | None]]:
 
 
 def _of_viewer(viewer: GstServer) -> Iterator[tuple[float, int | None]]:
-    """Frames of all sessions on one timeline, each decoded by a decoder of its own."""
+    """Frames of all sessions on one timeline; each session has its own decoder."""
     moment = 0.0
     # The rest of a session that was cut arrives after the next one has begun.
     published = sorted(viewer.published(), key=lambda unit: unit.session)

@@ -1,4 +1,4 @@
-"""A small RTSP server on loopback, in a process of its own.
+"""A small RTSP server on loopback, in a separate process.
 
 FFmpeg's writer holds the interpreter lock while it waits for an answer, so a server in
 a thread of the same process could never answer.
@@ -79,7 +79,7 @@ class RTSPServer:
 
 
 class Server:
-    """Records what is published (ANNOUNCE, RECORD) and plays it back (PLAY).
+    """Records published streams (ANNOUNCE, RECORD) and plays them back (PLAY).
 
     With a `password`, players need Basic authentication. After the last packet the
     player's connection is closed, or with `freeze` kept open in silence.

@@ -1,4 +1,4 @@
-"""Real streaming servers on loopback, each in a process of its own.
+"""Real streaming servers on loopback, each in its own process.
 
 FFmpeg may hold the interpreter lock while it waits for an answer, so a server in a
 thread of the same process could never answer.

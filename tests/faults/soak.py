@@ -108,7 +108,7 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
         finite = [seconds for seconds in back if math.isfinite(seconds)]
         print(
             f"{sink}: {len(numbers)} frames, {numbers[-1][0] / 60:.1f} min, back "
-            f"after {np.median(finite):.1f} s in the median, "
+            f"after a median of {np.median(finite):.1f} s, "
             f"{max(finite):.1f} s at most"
         )
     print(f"stopped in {stop_s:.1f} s; {len(problems)} problems")

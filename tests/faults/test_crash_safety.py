@@ -1,4 +1,4 @@
-"""Recordings that are killed at any moment are playable up to that moment."""
+"""Recordings whose process is killed at any moment are playable up to that moment."""
 
 import logging
 import os
@@ -32,7 +32,7 @@ assert LOST_AT_MOST < RATE  # less than a second
 
 SEGMENT_FRAMES = 40
 
-# Each recording is a process of its own, forked from one that has imported everything.
+# Each recording is a separate process, forked from one that has imported everything.
 # It reports the number of frames that each sink has taken in shared memory, and is
 # killed a random time after it has written a random number of frames.
 RECORDER = """
@@ -217,7 +217,7 @@ def test_a_failed_sync_stops_nothing(
     assert message.endswith("may not survive a power cut: input/output error")
 
 
-def test_a_disk_that_hangs_is_not_waited_for(
+def test_a_hanging_disk_delays_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "out.mkv").touch()

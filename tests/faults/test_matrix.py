@@ -1,4 +1,4 @@
-"""No fault of a camera, a line or a viewer needs a human; see matrix.py."""
+"""The job recovers by itself from every fault of camera, line and viewer."""
 
 import itertools
 from collections.abc import Callable

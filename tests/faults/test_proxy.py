@@ -239,7 +239,7 @@ def publish(
     return units
 
 
-def test_what_is_published_can_be_read_back(tmp_path: Path) -> None:
+def test_published_frames_can_be_read_back(tmp_path: Path) -> None:
     with (
         GstServer(auth="digest", record_to=tmp_path) as server,
         FaultProxy(server.port, seed=6) as proxy,

@@ -21,7 +21,7 @@ def test_values_beyond_the_limits_are_clipped() -> None:
     np.testing.assert_array_equal(to_full_range(beyond, 10), [[0, 1023]])
 
 
-def test_there_and_back_is_the_same() -> None:
+def test_the_round_trip_is_exact() -> None:
     codes = np.arange(16, 236, dtype=np.uint8)[None]
     again = to_limited_range(to_full_range(codes, 8), 8)
     assert np.abs(again.astype(int) - codes).max() <= 1

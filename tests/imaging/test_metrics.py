@@ -1,4 +1,4 @@
-"""PSNR and SSIM: values that can be worked out by hand."""
+"""PSNR and SSIM against values calculated by hand."""
 
 import math
 from fractions import Fraction

@@ -174,7 +174,7 @@ def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
     follower.reset()
     assert follower.flow([now], 255) is None
     follower.remember([last])
-    last[...] = 0  # what was remembered is a copy
+    last[...] = 0  # the remembered frame is a copy
     flow = follower.flow([now], 255)
     assert flow is not None
     np.testing.assert_allclose(np.median(flow.reshape(-1, 2), 0), (-5, 0), atol=0.2)

@@ -54,7 +54,7 @@ def test_mean_and_std_are_as_given(pix_fmt: str, color: ColorInfo) -> None:
         frame.planes, noisy.planes, sigmas_of(10, color, pix_fmt), strict=True
     ):
         assert after.mean() == pytest.approx(before.mean(), abs=0.15 * unit)
-        # Rounding to whole levels adds 1/12 level^2 of its own.
+        # Rounding to integer levels adds 1/12 level^2.
         assert (after / unit).std() == pytest.approx(sigma, rel=0.03)
 
 
@@ -129,7 +129,7 @@ def test_noise_is_clipped_to_the_range_of_rgb() -> None:
     white = add_gaussian_noise(flat("yuv420p", (235, 128, 128), BT709_LIMITED), 50, rng)
     assert black.planes[0].min() == 16
     assert white.planes[0].max() == 235
-    assert black.planes[0].mean() > 20  # what was below black is gone
+    assert black.planes[0].mean() > 20  # values below black are gone
     rgb = add_gaussian_noise(flat("rgb24", (0,), BT601_FULL), 50, rng).planes[0]
     assert (rgb == 0).mean() == pytest.approx(0.5, abs=0.01)
 

@@ -14,7 +14,7 @@ from tests.inference import stored_openvino as stand_in
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStore:
-    """The usual store, in a folder that is not there yet."""
+    """The usual store, in a folder that does not exist yet."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "engines"))
     return EngineStore()
 

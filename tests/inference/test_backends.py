@@ -118,7 +118,7 @@ def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
     new = load_backend(StepRequest(second, artifact, H, W, threads=1))
     new.set_state(old.state())
     expected, got = (b.step(frames[5], SIGMA)[0].astype(int) for b in (old, new))
-    # INT8 differs from the others by itself.
+    # INT8 differs from the others anyway.
     assert np.abs(expected - got).max() <= (8 if first == "openvino" else 1)
 
 
@@ -161,7 +161,7 @@ def test_named_backend_never_falls_back() -> None:
         load_backend(StepRequest("openvino", without, H, W))
     files = dict.fromkeys(whole.manifest["files"], "gone.xml")
     lost = Artifact(whole.folder, whole.manifest | {"files": files})
-    with pytest.raises(BackendUnavailableError, match="is not there; export"):
+    with pytest.raises(BackendUnavailableError, match="is missing; export"):
         load_backend(StepRequest("openvino", lost, H, W))
     with pytest.raises(ConfigError, match="no backend is named 'tensor'"):
         load_backend(StepRequest("tensor", whole, H, W))

@@ -36,9 +36,9 @@ def test_compile_builds_an_engine_and_reports_its_folder(store: EngineStore) -> 
 
 
 @pytest.mark.parametrize("backend", ["openvino", "openvino-fp32"])
-def test_nothing_has_to_be_built_for_openvino(store: EngineStore, backend: str) -> None:
+def test_openvino_needs_no_engine(store: EngineStore, backend: str) -> None:
     done = run("compile", "nano", "--size", "64x64", "--backend", backend)
-    expected = f"{backend} runs nano at any size: no engine has to be built\n"
+    expected = f"{backend} runs nano at any size: no engine is needed\n"
     assert (done.exit_code, done.stderr) == (0, expected)
     assert not store.engines()
 
@@ -135,7 +135,7 @@ CURRENT = [
     ({}, "ok\n"),
     ({"model": "mine", "weights_sha256": "mine"}, "ok\n"),
     ({"weights_sha256": "mine"}, "ok, but its weights differ from those of nano"),
-    # Nothing here knows whether it still fits.
+    # Whether it still fits is unknown here.
     ({"runtime": "TensorRT 10.15", "backend": "tensorrt"}, "ok"),
     ({"runtime": "Torch-TensorRT 2.13 10.15", "backend": "torch-tensorrt"}, "ok"),
     ({"runtime": "TensorRT-RTX 1.5", "portable": ("runtime",)}, "ok\n"),

@@ -74,7 +74,7 @@ def test_a_stale_engine_is_explained_and_replaced(
     assert len(store.engines()) == 1
 
 
-def test_models_of_one_name_have_engines_of_their_own(
+def test_models_of_the_same_name_have_separate_engines(
     store: EngineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The digest of a graph in two files: only that of the weights differs.

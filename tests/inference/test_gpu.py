@@ -169,7 +169,7 @@ def test_required_backends_fail_instead_of_being_skipped(
 
 
 @pytest.mark.parametrize("depth", [8, 10])
-def test_the_budget_is_what_the_buffers_take(depth: int) -> None:
+def test_the_logged_budget_is_the_size_of_the_buffers(depth: int) -> None:
     backend = load_backend(
         StepRequest("eager", open_artifact("nano"), H, W, depth, threads=1, streams=2)
     )

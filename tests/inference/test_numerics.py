@@ -1,7 +1,7 @@
 """Every backend and precision against eager FP32, on a real clip with noise.
 
 What needs a GPU runs where there is one (`test_gpu.py`); the FP16 and INT8 graphs that
-its engines are built of are run here by ONNX Runtime.
+its engines are built from run here in ONNX Runtime.
 """
 
 from collections.abc import Callable, Sequence
@@ -163,7 +163,7 @@ def unrounded_reference(model: str) -> list[np.ndarray]:
 
 
 def unrounded_images(run: Step, artifact: Artifact) -> list[np.ndarray]:
-    """Results for the noisy clip, as blocks in 0 to `PEAK`; the state is carried on."""
+    """Results for the noisy clip, as blocks in 0 to `PEAK`, with one state."""
     _, noisy, noise_std = real_clip(artifact.layout)
     state = [np.zeros(shape, np.float32) for shape in artifact.state_shapes(H, W)]
     blocks = np.empty(state[0].shape, np.uint8)

@@ -147,7 +147,7 @@ def test_a_build_reports_steps_and_can_be_stopped(store: EngineStore) -> None:
 
 
 @no_gpu
-def test_without_a_gpu_each_backend_for_one_says_so() -> None:
+def test_without_a_gpu_each_gpu_backend_says_so() -> None:
     artifact = open_artifact("nano")
     with pytest.raises(BackendUnavailableError, match=r"--compute-capability 8\.6"):
         load_backend(StepRequest("tensorrt-rtx", artifact, 64, 96))

@@ -10,7 +10,7 @@ from streamdenoise.inference.engine_loader import EngineLoader
 from tests.inference.known_clip import NOISE_STD, known_clip
 
 
-@pytest.mark.timeout(180)  # PyTorch is slow beside other tests
+@pytest.mark.timeout(180)  # PyTorch is slow while other tests run
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime", "eager"])
 def test_tiles_equal_the_whole_frame(name: str) -> None:
     artifact = open_artifact("nano")

@@ -1,4 +1,4 @@
-"""A webcam that is unplugged and plugged in again: a virtual screen stands for it."""
+"""A webcam that is unplugged and plugged in again, simulated by a virtual screen."""
 
 import itertools
 import os

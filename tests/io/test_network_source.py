@@ -72,7 +72,7 @@ def test_gstreamer(
     assert_complete(frames, STEP)
 
 
-def test_udp_where_there_is_no_tcp() -> None:
+def test_udp_if_the_server_has_no_tcp() -> None:
     with GstServer(rate=RATE, protocols="udp") as server:
         with NetworkSource(server.url(), ReadOptions(timeout_s=5)) as source:
             assert_complete(take(source, 5), STEP)

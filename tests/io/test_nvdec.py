@@ -140,7 +140,7 @@ def test_a_job_notes_once_that_cuda_cannot_be_used(clip: Clip):
 
 
 def test_without_a_device_the_frames_are_the_same_and_one_line_says_why(h264: Clip):
-    """Runs in a process of its own, from which every GPU is hidden."""
+    """Runs in a separate process, from which every GPU is hidden."""
     script = (
         "import sys, zlib, logging\n"
         "from streamdenoise.io.options import Hwaccel, ReadOptions\n"

@@ -70,7 +70,7 @@ class Session(Closing):
 
 
 class Camera:
-    """Opens its sessions one after another; an error is a failed attempt."""
+    """Opens its sessions in order; an error is a failed attempt."""
 
     def __init__(self, *sessions: Session | SourceError) -> None:
         self.asked: list[StreamInfo | None] = []

@@ -221,7 +221,7 @@ def test_other_formats_are_converted_with_a_note(
         got = got * 219 / 255 + 16
     if expected.endswith("10le"):
         got /= 4
-    # RGB clips what lies outside its cube, JPEG is lossy, gray is stretched.
+    # RGB clips colors outside its cube, JPEG is lossy, gray is stretched.
     exact = pix_fmt.startswith(("nv12", "yuv4", "yuva"))
     limit = 1.0 if exact else 3.0
     wanted = planes[0].astype(float)

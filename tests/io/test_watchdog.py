@@ -65,7 +65,7 @@ def test_watchdog_and_missing_frames() -> None:
 
 
 def test_watchdog_and_long_pauses() -> None:
-    """A suspended machine is no fault of the stream."""
+    """A suspended machine is not a fault of the stream."""
 
     def feed(dog: StreamWatchdog, clock: Clock) -> Iterator[str | None]:
         yield from packets(dog, clock, 100)

@@ -63,7 +63,7 @@ def test_nvenc_only_accepts_its_own_presets():
             EncoderConfig("h264_nvenc", preset=preset)
 
 
-def test_options_left_open_are_chosen_for_the_output():
+def test_unset_options_are_chosen_for_the_output():
     assert EncoderOptions().for_output("a.mp4") is None
     crf = EncoderOptions(crf=20)
     assert crf.for_output("a.mp4") == EncoderConfig("x264", 20)

@@ -76,7 +76,7 @@ def test_missing_packages_are_named(
 
 
 def test_a_missing_clip_or_a_bad_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no\.mp4 is not there; .*--clip"):
+    with pytest.raises(ConfigError, match=r"no\.mp4 does not exist; .*--clip"):
         bench(BenchConfig(tmp_path / "no.mp4", quick=True))
     (tmp_path / "taken").write_text("")
     none = Result("none", "360p", 20.0, 4)

@@ -20,7 +20,7 @@ def test_a_checkout_has_the_sample() -> None:
 
 
 def test_a_clip_that_does_not_exist_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"no\.mp4 is not there; give one with --cl"):
+    with pytest.raises(ConfigError, match=r"no\.mp4 does not exist; give one with"):
         clean_clip_path(Path("no.mp4"))
 
 

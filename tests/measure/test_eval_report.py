@@ -45,7 +45,7 @@ def test_wins_count_the_model_with_estimated_sigma() -> None:
     assert "off by 1.00 dB on average" in text
 
 
-def test_the_report_says_how_the_peers_got_their_options() -> None:
+def test_the_report_says_how_peers_were_tuned() -> None:
     cases = scores("a", (20, 30, 28, 29))
     flattered = EvalReport("nano", 4, scores=cases, clocks={"hqdn3d": "a watch"})
     assert "on the measured clip itself" in markdown(flattered)

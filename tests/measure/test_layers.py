@@ -21,7 +21,7 @@ from streamdenoise.measure.speed.layers import LayerProfile, group_of, profile_l
         ("A kind to come", "ref_f32", "element-wise"),
     ],
 )
-def test_layers_are_grouped_by_what_they_do(kind: str, kernel: str, group: str) -> None:
+def test_layers_are_grouped_by_kind(kind: str, kernel: str, group: str) -> None:
     assert group_of(kind, kernel) == group
 
 

@@ -51,7 +51,7 @@ def test_the_model_in_float_gains_on_odd_sizes_and_keeps_its_range(model: str) -
 
 
 @pytest.mark.parametrize("model", ["nano-awgn", "nano-rgb-awgn"])
-def test_the_model_in_float_does_what_the_denoiser_does_to_images(model: str) -> None:
+def test_the_model_in_float_matches_the_denoiser_on_images(model: str) -> None:
     """With noise that 8 bits can hold, they differ only by rounding."""
     rng = np.random.default_rng(0)
     exact = FloatDenoiser(open_artifact(model), 96, 128, 20, 1)

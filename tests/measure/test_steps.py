@@ -1,4 +1,4 @@
-"""The engine step alone: what is measured, its arithmetic, and what is left out."""
+"""The engine step alone: measurements, arithmetic, and backends left out."""
 
 import json
 import shlex
@@ -54,7 +54,7 @@ def without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.skipif(has_cuda(), reason="tests what is left out without a GPU")
+@pytest.mark.skipif(has_cuda(), reason="tests machines without a GPU")
 @pytest.mark.parametrize("model", ["nano-awgn", "nano-rgb-awgn"])
 def test_all_backends_are_measured_and_their_units_agree(
     clip: Clip, model: str
@@ -125,7 +125,7 @@ def test_nothing_to_measure_is_an_error(
 
 @pytest.fixture
 def without_engine_of_96(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two backends, ONNX Runtime's cannot be built for frames 96 wide."""
+    """ONNX Runtime's engine cannot be built for frames 96 pixels wide."""
 
     def load(request: StepRequest) -> Backend:
         if (request.backend, request.width) == ("onnxruntime", 96):

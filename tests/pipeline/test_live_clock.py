@@ -37,7 +37,7 @@ def test_a_good_camera_keeps_its_own_steps():
     assert [clock.stamp(frame(*one)).pts for one in given] == wanted
 
 
-def test_a_clock_that_starts_anew_continues_at_the_wall_clock():
+def test_a_clock_that_restarts_continues_at_the_wall_clock():
     clock = LiveClock(TIME_BASE)
     before = [(40 * MS * n, 0.04 * n) for n in range(50)]
     after = [(40 * MS * n, 7.0 + 0.04 * n) for n in range(50)]
@@ -79,7 +79,7 @@ def test_frames_delayed_by_a_stall_follow_the_held_frames_at_once():
     assert later == pytest.approx([0.04 * n for n in range(127, 150)], abs=1e-3)
 
 
-def test_a_camera_that_was_paused_gets_its_even_steps_back():
+def test_a_camera_that_was_paused_has_even_steps_again():
     clock = LiveClock(TIME_BASE)
     stamps(clock, [(40 * MS * n, 0.04 * n) for n in range(25)])
     clock.hold(frame(0, 0.0), 1005.9)

@@ -127,7 +127,7 @@ def test_without_holding_a_gap_stays_in_the_timestamps():
     assert [frame.pts for frame in sink.frames[:5]] == [3600 * n for n in range(5)]
 
 
-def test_an_output_that_fails_is_left_out_and_reported_at_the_end(
+def test_an_output_that_fails_is_dropped_and_reported_at_the_end(
     caplog: pytest.LogCaptureFixture,
 ):
     camera, good, bad = (
@@ -201,7 +201,7 @@ def test_stop_interrupts_an_output_blocked_on_the_network():
     assert good.has_enough.wait(WAIT_S)
     pipeline.stop()
     thread.join(WAIT_S)
-    assert result  # no error, as the interruption was ours
+    assert result  # no error, because the interruption was ours
     assert len(good.frames) == 5
     camera.may_continue.set()
 

@@ -129,7 +129,7 @@ def last(dockerfile: Path, name: str) -> str:
 
 
 def is_sent(path: str) -> bool:
-    """Whether .dockerignore lets `path` into the build; the last matching rule counts.
+    """Whether .dockerignore admits `path` to the build; the last matching rule counts.
 
     Rules of patterns with ``**`` are left out: they are about caches alone.
     """
@@ -201,7 +201,7 @@ def test_the_health_check_reports_healthy_and_unhealthy(dockerfile: Path):
         well = check(port)
     assert (well.returncode, well.stdout) == (0, "ok\n\n")
     assert (ill.returncode, ill.stdout) == (1, "starting\n\n")
-    assert check(port).returncode == 1  # nobody is there
+    assert check(port).returncode == 1  # no server is there
 
 
 # Compose, MediaMTX, Frigate

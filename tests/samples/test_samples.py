@@ -1,4 +1,4 @@
-"""The scripts in samples/ work, each in a process of its own."""
+"""The scripts in samples/ work, each in its own process."""
 
 import re
 import sys
@@ -103,9 +103,9 @@ def test_make_images(tmp_path: Path) -> None:
     before, after = map(float, match.groups())
     assert after > before + 3
     for name, count in (("night_street.png", 2), ("cctv.png", 3)):
-        picture = cv2.imread(str(tmp_path / name))
-        assert picture is not None
-        assert picture.shape[1] > count * 400
+        image = cv2.imread(str(tmp_path / name))
+        assert image is not None
+        assert image.shape[1] > count * 400
 
 
 def test_the_sample_clips_match_their_readme() -> None:

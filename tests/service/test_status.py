@@ -75,7 +75,7 @@ def test_health_follows_the_stats(server: StatusServer, clock: Clock):
     assert health(server) == (503, "source: no route to host\n")
     gone = replace(RUNNING.outputs[1], error="disk full")
     server.update(replace(RUNNING, outputs=(RUNNING.outputs[0], gone)))
-    # Healthy, as a restart would also interrupt the output that works.
+    # Healthy: a restart would also interrupt the output that works.
     assert health(server) == (200, "ok, without output clean.mkv: disk full\n")
     assert value(families(server), "streamdenoise_healthy") == 1
     away = replace(RUNNING.outputs[0], error="no answer")

@@ -35,7 +35,7 @@ def test_fifty_clients_at_once_are_served(server: StatusServer):
     assert all(page == "ok\n" for page in pages[2::3])
 
 
-def test_silent_clients_are_disconnected_and_block_nobody(
+def test_silent_clients_are_disconnected_and_block_no_other(
     server: StatusServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(status_server, "CONNECTION_S", 1.5)

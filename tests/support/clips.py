@@ -1,4 +1,4 @@
-"""Clips made on the spot: a moving gradient, encoded by PyAV."""
+"""Generated clips: a moving gradient, encoded by PyAV."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RATE = Fraction(30000, 1001)
 
 @dataclass(frozen=True)
 class Clip:
-    """A file on disk and what was put into it."""
+    """A file on disk and the frames in it."""
 
     path: Path
     frames: tuple[tuple[np.ndarray, ...], ...]

@@ -1,4 +1,4 @@
-"""Running the command line, in this process or in one of its own."""
+"""Running the command line, in this process or a separate one."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from streamdenoise.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-"""Of the checkout."""
+"""Root of the checkout."""
 SAMPLES = ROOT / "samples"
 
 

@@ -1,4 +1,4 @@
-"""Tests that need what is not on every machine."""
+"""Skipping tests whose requirements are missing on this machine."""
 
 import os
 from typing import NoReturn
@@ -7,7 +7,7 @@ import pytest
 
 
 def skip_or_fail(what: str, reason: str) -> NoReturn:
-    """End a test that needs `what`, which is not here.
+    """End a test that needs `what`, which is missing.
 
     It fails where ``STREAMDENOISE_REQUIRE``, a list with commas, has that word.
     """
@@ -17,7 +17,7 @@ def skip_or_fail(what: str, reason: str) -> NoReturn:
 
 
 def skip_or_fail_without_cuda(what: str) -> None:
-    """The same where PyTorch, which holds the buffers of `what`, can use no GPU."""
+    """End a test of `what` if PyTorch, which holds its buffers, can use no GPU."""
     try:
         import torch
     except ImportError as exc:

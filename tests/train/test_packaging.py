@@ -52,13 +52,13 @@ def run_elsewhere(package: Path, folder: Path, *args: str) -> str:
 
 @pytest.mark.parametrize("recipe", ["nano_awgn", "nano_awgn.toml"])
 @pytest.mark.parametrize("is_wheel", [True, False])
-def test_built_in_recipes_are_found_beside_another_module_named_train(
+def test_built_in_recipes_are_found_despite_another_module_named_train(
     unpacked: Path, tmp_path: Path, is_wheel: bool, recipe: str
 ) -> None:
     (tmp_path / "train.py").write_text("raise SystemExit('another train was imported')")
     package = unpacked if is_wheel else ROOT
     output = run_elsewhere(package, tmp_path, "train", recipe)
-    # It gets as far as the data, which is not there.
+    # It gets as far as the data, which is missing.
     assert "no usable video or image in data/train/video" in output
 
 

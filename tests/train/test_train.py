@@ -498,7 +498,7 @@ through_h264((), 20)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.endswith("ema.safetensors\n")
     assert run.stderr.endswith(
-        "noise.h264 needs PyAV: pip install av, or say h264 = 0 in the recipe\n"
+        "noise.h264 needs PyAV: pip install av, or set h264 = 0 in the recipe\n"
     )
 
 
@@ -533,7 +533,7 @@ def test_foreign_and_broken_checkpoints_are_rejected(tmp_path: Path) -> None:
         load_checkpoint(foreign)
 
 
-# Tracing the graph takes 15 s on a good day, and the timeout's signal inside of the
+# Tracing the graph takes 15 s on a good day, and the timeout's signal inside the
 # tracer's C++ is a crash of the whole run.
 @pytest.mark.timeout(300)
 def test_exported_checkpoint_runs_on_every_backend(data: Path) -> None:

@@ -279,8 +279,8 @@ def test_only_unchanging_clips_are_static(
 
 
 def test_near_layers_move_faster_than_far_ones() -> None:
-    # Red grows to the right and green downwards, so they tell where a pixel is from,
-    # and blue tells of which layer.
+    # Red grows to the right and green downward, so they show where a pixel is from,
+    # and blue shows its layer.
     down, right = np.mgrid[60:188, 60:188].astype(np.uint8)
     far, near = (np.dstack([right, down, np.full_like(down, b)]) for b in (0, 255))
     for seed in range(5):

@@ -65,6 +65,6 @@ def test_two_processes_learn_the_same_as_one(data: Path) -> None:
     ]
     assert moments[0].abs().max() > 1e-3
     torch.testing.assert_close(moments[1], moments[0], atol=1e-5, rtol=0)
-    # The first process alone talks.
+    # Only the first process logs.
     log = (data / "runs" / "b" / "log.txt").read_text()
     assert log.count("from step 1 of 3, 2 x cpu") == 1

@@ -8,8 +8,7 @@ every network, and the autoencoders with a second loss. `photos`: trained on pho
 with noise of sigma 0 to 55, tested on whole images of Set12 and Kodak24 with noise that
 is neither clipped nor rounded; gray, and `nano` in RGB too. Every run gets the same CPU
 minutes. A run that was stopped continues when started again; a completed one is only
-measured. With ``--readme FILE`` the table is put into that Markdown file, between its
-marks.
+measured. ``--readme FILE`` writes the table into that Markdown file, between its marks.
 """
 
 import argparse
@@ -47,7 +46,7 @@ PUBLISHED = {
     ("Kodak24", "DRUNet, RGB"): (35.31, 32.89, 29.86),
 }
 """PSNR in dB at `SIGMAS`, from the papers of Zhang et al. on DnCNN (TIP 2017), FFDNet
-(TIP 2018) and DRUNet (PAMI 2021). We know of no published figures on gray Kodak24."""
+(TIP 2018) and DRUNet (PAMI 2021). No published figures on gray Kodak24 are known."""
 
 Row = tuple[str, ...]
 
@@ -70,7 +69,7 @@ def digits(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
         shared,
         replace(shared, networks=AUTOENCODERS, loss="bce", output=output / "bce"),
     ):
-        comparison = train_classic(config, tell)
+        comparison = train_classic(config, print_progress)
         write_report(comparison, config.folder)
         for result in comparison.results:
             mean = result.mean
@@ -99,14 +98,14 @@ def photos(minutes: float, output: Path, threads: int, data: Path) -> list[Row]:
     sets = ("Set12", "Kodak24")
     rows = [_header(*(f"{name} {sigma}" for name in sets for sigma in SIGMAS))]
     for config in (gray, rgb):
-        comparison = train_classic(config, tell)
+        comparison = train_classic(config, print_progress)
         write_report(comparison, config.folder)
         is_gray = not config.color
         for result in comparison.results:
             name, *cost = _about(result)
-            tell(f"scoring {name}")
+            print_progress(f"scoring {name}")
             figures = [
-                # Set12 is gray and says nothing about a network for color.
+                # Set12 is gray: it cannot test a network for color.
                 _db(
                     _psnr(result, data / "test" / "images" / each, sigma)
                     if is_gray or each == "Kodak24"
@@ -155,7 +154,7 @@ def write_readme(name: str, table: str, readme: Path) -> None:
     """Replace the table between the two comments with its name.
 
     Raises:
-        ConfigError: the comments are not there.
+        ConfigError: the comments are missing.
     """
     first, last = (f"<!-- {name}: {word} -->\n" for word in ("begin", "end"))
     before, begin, rest = readme.read_text().partition(first)
@@ -166,7 +165,7 @@ def write_readme(name: str, table: str, readme: Path) -> None:
         partial.write_text(f"{before}{first}{table}{last}{after}")
 
 
-def tell(line: str) -> None:
+def print_progress(line: str) -> None:
     """Print a line of progress to stderr."""
     print(line, file=sys.stderr, flush=True)
 

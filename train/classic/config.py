@@ -179,7 +179,7 @@ class ClassicConfig:
             shown="80:20",
         ),
     ] = 0.8
-    """The former's share of both."""
+    """Share of the images to train on."""
     lr: Annotated[float, Option("Learning rate.", Panel.TRAINING)] = 1e-3
     width: Annotated[
         int,

@@ -30,9 +30,9 @@ class Images:
     """Each ``(H, W, C)`` with 1 or 3 channels (RGB): ``uint8``, or floats that are
     nominally in [0, 1]."""
     are_photos: bool
-    """Whether each is a file of its own, and not a small image of an IDX file."""
+    """Whether each is a separate file, and not a small image of an IDX file."""
     notes: list[str] = field(default_factory=list)
-    """Remarks for the user, such as what was left out or converted."""
+    """Remarks for the user, such as images that were left out or converted."""
 
     def pick(self, indices: np.ndarray) -> "Images":
         """A selection of the images."""
@@ -94,7 +94,7 @@ def read_images(data: str, channels: int, *, resize: int = 0, least: int = 1) ->
         images = _read_tables(tables, channels, resize)
         if photos:
             images.notes.append(
-                f"{len(photos)} files beside the IDX files of {path} are left out"
+                f"{len(photos)} files next to the IDX files of {path} are left out"
             )
         return _each_once(images)
     images = _read_photos(photos, channels, resize, least)
@@ -254,7 +254,7 @@ class Batches:
     def _window(
         self, array: np.ndarray, target: tuple[int, int], rng: np.random.Generator
     ) -> np.ndarray:
-        """A part of the image: downscaled if possible, else upscaled a little."""
+        """A part of the image: downscaled if possible, else slightly upscaled."""
         scale = 1.0
         if self.augment:
             room = min(n / t for n, t in zip(array.shape[:2], target, strict=True))

@@ -70,7 +70,7 @@ def export_network(path: Path, out_dir: Path, calibration: Path | None = None) -
         Path of the manifest.
 
     Raises:
-        CheckpointError: `path` is not such a checkpoint.
+        CheckpointError: `path` is not a checkpoint of a textbook network.
         ConfigError: `calibration` is given.
         SinkError: the files cannot be written.
     """

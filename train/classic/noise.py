@@ -114,7 +114,7 @@ class ImageNoise:
         """Levels of test images, ``(N, 1, 1, 1)`` in [0, 1].
 
         They are evenly spread over any run of images (multiples of the golden ratio,
-        Weyl 1916), so that means do not depend on luck.
+        Weyl 1916), so that means do not depend on chance.
         """
         low, high = (sigma / 255 for sigma in self.sigma)
         places = (torch.arange(first, first + count).double() + 0.5) * _GOLDEN % 1
@@ -131,7 +131,7 @@ class ImageNoise:
         Args:
             clean: ``(N, C, H, W)``.
             generator: source of all randomness.
-            level: of each image, see `spread`; None draws them.
+            level: level of each image, see `spread`; None draws them.
 
         Returns:
             The noisy images, and the noise std ``(N, 1, 1, 1)`` for networks that take

@@ -25,7 +25,7 @@ _RESULTS = "results.json"
 _TEST_SIDE = 256
 """Only the middle of larger test images is scored and shown."""
 _CURVES_SIDE = 96
-"""The same after every epoch, for the curves."""
+"""As `_TEST_SIDE`, but after every epoch, for the curves."""
 _LEAST_SIDE = 4
 """Batch normalization needs more than one sample per channel in every batch."""
 

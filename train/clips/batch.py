@@ -66,7 +66,7 @@ def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Ba
     planes, noise_std = recipe.noise(rgb, form, generator)
     noisy, clean = pack(planes), pack(form.planes(rgb))
     channel_std = packed_noise_std(noise_std[None], spec.layout)
-    # Some clips start in midstream, with the mean of many frames of the scene, which
+    # Some clips start in mid-stream, with the mean of many frames of the scene, which
     # may have changed since.
     count = 0.0
     warm = torch.zeros_like(clean[:1])

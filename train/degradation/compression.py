@@ -1,4 +1,4 @@
-"""JPEG and H.264 on training clips: what cameras do to noise before we see it."""
+"""JPEG and H.264 on training clips, as cameras compress their noise."""
 
 import cv2
 import numpy as np
@@ -30,11 +30,11 @@ def through_h264(planes: tuple[Tensor, ...], crf: int) -> tuple[Tensor, ...]:
     Raises:
         ConfigError: PyAV is not installed.
     """
-    try:  # machines for training often lack it
+    try:  # training machines often lack it
         from streamdenoise.io.ffmpeg.h264_round_trip import h264_round_trip
     except ImportError:
         raise ConfigError(
-            "noise.h264 needs PyAV: pip install av, or say h264 = 0 in the recipe"
+            "noise.h264 needs PyAV: pip install av, or set h264 = 0 in the recipe"
         ) from None
     levels = [plane[:, 0].mul(255).round().byte().numpy() for plane in planes]
     length, height, width = levels[0].shape

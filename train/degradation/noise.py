@@ -26,7 +26,7 @@ class NoiseRecipe(Protocol):
 
     @property
     def sigma_scales(self) -> Sequence[int]:
-        """Scales at which the product estimates such noise, see `plane_noise_std`."""
+        """Scales at which the product estimates this noise, see `plane_noise_std`."""
         ...
 
     def __call__(
@@ -162,10 +162,10 @@ class Camera:
     """Share of clips with about the level that the product estimates; the level of the
     others may be far off."""
     too_low: float = 2.5
-    """How far, in octaves, the given level may be below the true one: estimates use
-    fine detail, and cameras leave coarse grain."""
+    """Octaves by which the given level may be below the true one: estimates use fine
+    detail, and cameras leave coarse grain."""
     too_high: float = 1.5
-    """How far, in octaves, it may be above the true one: texture looks like noise."""
+    """Octaves by which it may be above the true one: texture looks like noise."""
     luma_only: float = 0.0
     """As in `Awgn`."""
     jittered: float = 0.0
@@ -266,7 +266,7 @@ def filter_noise(
     """Change the noise as an edge-preserving filter and sharpening would.
 
     The filters of cameras remove fine grain and leave blotches and edges of noise,
-    which estimates from fine detail miss. The image itself stays as sharp as it is,
+    which estimates from fine detail miss. The image itself keeps its sharpness,
     because the network is not meant to undo the filter.
 
     Args:

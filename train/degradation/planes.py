@@ -50,7 +50,7 @@ class PlaneFormat(Protocol):
         ...
 
     def measured(self, noise: Planes) -> Tensor:
-        """Noise levels ``(3,)`` of planes that hold nothing but noise."""
+        """Noise levels ``(3,)`` of planes that contain only noise."""
         ...
 
     def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
@@ -66,7 +66,7 @@ class Yuv420:
     """
 
     limited: bool = True
-    """Limited ("tv") range, else full."""
+    """Limited ("tv") range; otherwise full."""
 
     def _weights_offset(self) -> tuple[Tensor, Tensor]:
         """YUV from RGB, both in [0, 1]: weights ``(3, 3)`` and offsets ``(3,)``."""

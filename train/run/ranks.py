@@ -14,7 +14,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 _PATIENCE = timedelta(hours=2)
-"""How long the others wait while one process decodes the data or validates."""
+"""Time that the others wait while one process decodes the data or validates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,9 @@ class Ranks:
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """Enter first in the first process, then in one of each other machine, then in
-        the rest.
+        """Enter in the first process, then in one per other machine, then in the rest.
 
-        Files are then made once on each disk, whether machines share it or not.
+        So files are made once on each disk, whether machines share it or not.
         """
         turn = 0 if self.is_first else 2 if self.local_rank else 1
         for _ in range(turn):

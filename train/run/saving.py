@@ -86,7 +86,7 @@ def _useless(path: Path, exc: Exception) -> ConfigError:
 
 
 def commit() -> str:
-    """The commit of the training code; ``unknown`` outside of its repository."""
+    """The commit of the training code; ``unknown`` outside its repository."""
     here = Path(__file__)
 
     def git(*command: str) -> str:
@@ -98,7 +98,7 @@ def commit() -> str:
         ).stdout.strip()
 
     try:
-        # An installed package may lie in the repository of something else.
+        # An installed package may be inside another project's repository.
         git("ls-files", "--error-unmatch", here.name)
         return git("rev-parse", "--short", "HEAD")
     except (OSError, subprocess.CalledProcessError):

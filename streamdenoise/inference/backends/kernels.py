@@ -25,7 +25,7 @@ def openvino_request(side: int, threads: int, precision: str) -> tuple[Any, floa
 
     Args:
         side: Number of pixels, and of channels in and out.
-        threads: Of the CPU.
+        threads: CPU threads.
         precision: ``int8`` or ``fp32``.
 
     Returns:

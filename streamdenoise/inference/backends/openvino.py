@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: INT8, or FP32 under a name of its own."""
+"""OpenVINO on the CPU: INT8, or FP32 under a separate name."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from streamdenoise.inference.step_request import StepRequest  # noqa: E402
 
 
 class OpenVinoBackend(HostState):
-    """One infer request on shared buffers; two sets of state are written in turn."""
+    """One infer request on shared buffers, with two alternating sets of state."""
 
     def __init__(self, request: StepRequest, compiled: ov.CompiledModel) -> None:
         shapes = request.state_shapes

@@ -32,7 +32,7 @@ _LIBRARIES = {
     "torch-tensorrt": ("tensorrt", "Torch-TensorRT"),
     "tensorrt-rtx": ("tensorrt_rtx", "TensorRT-RTX"),
 }
-"""Flavor -> Python package, and name for people."""
+"""Flavor -> Python package and display name."""
 
 budget_log = logging.getLogger("streamdenoise.budget")
 
@@ -172,7 +172,7 @@ def load(request: StepRequest, engine: bytes, flavor: str) -> Any:
             raise _short_of_memory(request)
         raise EngineLoadError(f"{request.backend} cannot load its engine: {faults}")
     budget_log.info(
-        "%s: the network needs %.0f MiB of GPU memory for %dx%d, beside its weights",
+        "%s: the network needs %.0f MiB of GPU memory for %dx%d, besides its weights",
         request.backend,
         loaded.device_memory_size_v2 / 2**20,
         request.width,

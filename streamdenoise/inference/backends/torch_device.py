@@ -30,7 +30,7 @@ _WARM_UPS = 3
 
 
 class TorchDeviceBackend:
-    """One or more streams of one size; two sets of state are written in turn.
+    """One or more streams of one size, with two alternating sets of state.
 
     On CUDA, samples go up and come down through pinned memory as integers, packing and
     casts run on the device, and a step is one of two CUDA graphs, one for each set of
@@ -290,8 +290,8 @@ def buffer_bytes(
 
     Args:
         request: see `StepRequest`.
-        shapes: of the state of all streams.
-        dtypes: of the state.
+        shapes: shapes of the state of all streams.
+        dtypes: data types of the state.
     """
     pairs = zip(shapes, dtypes, strict=True)
     state = sum(math.prod(shape) * dtype.itemsize for shape, dtype in pairs)

@@ -15,7 +15,7 @@ class VideoDecoder:
 
     The `hardware` decoder is tried first. It has failed when it cannot decode a key
     packet, or returns no frame for long; other packets may just be damaged. The
-    stream's own decoder then takes over for good: from the first packet if there was
+    stream's own decoder then takes over: from the first packet if there was
     no frame yet, so that none is lost, otherwise from the current one.
 
     Args:

@@ -42,7 +42,7 @@ def decoder_like(
 ) -> av.VideoCodecContext:
     """FFmpeg's own decoder for the codec of `context`, with the same settings.
 
-    It exists beside the stream's decoder, which can then take over in mid-stream, even
+    The stream's own decoder stays unused and can take over in mid-stream, even
     from a camera or a pipe, which cannot be opened again.
     """
     # By the name of the codec: libdav1d and others cannot use the GPU.

@@ -213,7 +213,7 @@ class CarriedStreams:
 
     @staticmethod
     def _clip_start(packet: av.Packet, ticks: int) -> None:
-        """Show a subtitle that began before the start from the start on."""
+        """Begin a subtitle at the start if it began earlier."""
         if packet.pts is not None and packet.pts < ticks and packet.duration:
             packet.duration = max(1, packet.duration - (ticks - packet.pts))
             packet.pts = packet.dts = ticks

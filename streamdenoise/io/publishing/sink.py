@@ -106,7 +106,7 @@ class PublishSink(Completing):
         return tuple(f"{self._name}: {note}" for note in self._encoder.notes)
 
     def interrupt(self) -> None:
-        """End all waits, from any thread; nothing can be written afterwards."""
+        """End all waits, from any thread; nothing can be written afterward."""
         self._interruption.set()
 
     def write(self, frame: Frame) -> None:

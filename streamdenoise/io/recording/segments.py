@@ -38,7 +38,7 @@ _LEFTOVER_S = 10.0
 class SegmentSink(Completing):
     """Writes a live stream to files of equal length, named after the local time.
 
-    As with FFmpeg's ``-f segment -segment_time``, and thus in Frigate, the length of
+    As with FFmpeg's ``-f segment -segment_time`` (also in Frigate), the length of
     segments follows the timestamps of the frames, counting from the first frame and not
     from the full hour, so that clock changes do not cut or stretch a segment. The name
     is the local time at its start. A new segment also begins when timestamps jump or
@@ -202,7 +202,7 @@ class SegmentSink(Completing):
         return self._finisher is None or not self._finisher.is_alive()
 
     def _drop_segment(self) -> None:
-        """End the current segment after a failure, and keep what was written."""
+        """End the current segment after a failure, and keep the part written so far."""
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.abort()
@@ -263,7 +263,7 @@ class SegmentSink(Completing):
         )
 
     def _is_being_written(self, recording: Recording) -> bool:
-        """Whether this job, or another one with the same names, is writing it."""
+        """Whether this job, or another with the same names, is writing it."""
         if recording.path in self._unfinished:
             return True
         # After a clock change the time may be negative.
@@ -290,7 +290,7 @@ class SegmentSink(Completing):
         except OSError as exc:
             raise SinkError(
                 f"{self._pattern} cannot be recorded: the folder {folder} cannot be "
-                f"created ({reason(exc)}); choose another one"
+                f"created ({reason(exc)}); choose another folder"
             ) from exc
 
     def _full_message(self) -> str:

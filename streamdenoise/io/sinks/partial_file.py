@@ -9,7 +9,7 @@ from streamdenoise.io.ffmpeg.errors import reason
 
 
 class PartialFile:
-    """Reserves ``NAME.part.EXT`` beside `target` and renames it at the end.
+    """Reserves ``NAME.part.EXT`` next to `target` and renames it at the end.
 
     Unlike `files.replaced_whole`, it is made for results that take hours to write: the
     file can be played at any time, is kept after a failure, and is easy to find after a

@@ -86,7 +86,7 @@ class CaptureSource(PyAVSource):
         stream = main_video(container)
         if stream is None:
             container.close()
-            raise SourceOpenError(f"{name} ({device}) has no video; try another one")
+            raise SourceOpenError(f"{name} ({device}) has no video; try another camera")
         super().__init__(container, stream, name, options, is_live=True)
 
 

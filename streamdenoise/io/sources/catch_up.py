@@ -8,10 +8,10 @@ from collections.abc import Callable
 _WINDOW_S = 1.0
 _MAX_LAG_S = 1.0
 
-# Share of a window: a reader that waits less has packets in stock.
+# Share of a window: a reader that waits less has a backlog of packets.
 _WAITED = 0.05
 
-# A stock shrinks by itself if the lag falls by this many seconds a second.
+# A backlog shrinks by itself if the lag falls by this many seconds a second.
 _CATCHING_UP = 0.5
 
 _REMEMBERED_WINDOWS = 60
@@ -20,8 +20,8 @@ _REMEMBERED_WINDOWS = 60
 class CatchUp:
     """Detects when packets arrive faster than the reader takes them.
 
-    The lag is how much later packets are read than at best, by their own clock. It
-    counts only while the reader never has to wait: a stalled connection makes packets
+    The lag is the delay of packets, by their own clock, beyond the smallest one seen.
+    It counts only while the reader never waits: a stalled connection makes packets
     late, too, but a reader that is fast enough soon waits again.
 
     Args:
@@ -51,7 +51,7 @@ class CatchUp:
             waited_s: How long the reader waited for it.
 
         Returns:
-            Whether the reader should leave out the packets in stock.
+            Whether the reader should skip its backlog.
         """
         if time_s < self._last_s - _MAX_LAG_S:
             self._restart()  # the clock was set back: times cannot be compared

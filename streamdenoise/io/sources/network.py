@@ -148,7 +148,7 @@ def _options(scheme: str, transport: Transport) -> dict[str, str]:
         options["analyzeduration"] = (
             "1000000"  # FFmpeg waits for sound that may never come
         )
-    if not scheme:  # an .sdp file, which contains addresses of its own
+    if not scheme:  # an .sdp file, which contains addresses
         options["protocol_whitelist"] = "file,rtp,udp,crypto,data"
     if scheme in ("rtsp", "rtsps"):
         # Sound is not used, and would delay video until the server sends its clock.

@@ -65,7 +65,7 @@ class StreamNotes:
         converter: PixelConverter,
         timestamps: TimestampRepair,
     ) -> None:
-        """Note what was left out or corrected on the way."""
+        """Note everything that was left out or corrected."""
         if skipped:
             self.add(f"skipped {skipped} frames that cannot be decoded")
         if decoder.damaged:
@@ -76,7 +76,7 @@ class StreamNotes:
                 f"{converter.width}x{converter.height}"
             )
         if timestamps.corrected:
-            self.add(f"corrected {timestamps.corrected} timestamps that ran backwards")
+            self.add(f"corrected {timestamps.corrected} timestamps that ran backward")
 
     def early_end(
         self, stream: av.VideoStream, last: Fraction, rate: Fraction | None

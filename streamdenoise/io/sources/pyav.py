@@ -108,7 +108,7 @@ class PyAVSource(Closing):
             )
         self._span = Span(stream, self._options, is_live=is_live)
         decoded = self._span.frames(
-            self._container, partial(self._decode_anew, time_base, rate)
+            self._container, partial(self._decode_fresh, time_base, rate)
         )
         first = self._first(decoded)
         self._check_size(first.width, first.height)
@@ -164,7 +164,7 @@ class PyAVSource(Closing):
                 on_fallback(reason(exc), False)
         return VideoDecoder(self._stream, hardware, on_fallback)
 
-    def _decode_anew(
+    def _decode_fresh(
         self, time_base: Fraction, rate: Fraction | None
     ) -> Iterator[av.VideoFrame]:
         """Decoded frames from the container's position on, with valid timestamps."""

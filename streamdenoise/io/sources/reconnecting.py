@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# After a session of this length, attempts and waits are counted anew.
+# After a session of this length, attempts and waits start over.
 _GOOD_S = 3.0
 
 # A thread blocked inside FFmpeg cannot be interrupted; it closes the session itself.

@@ -42,7 +42,7 @@ class Span:
 
         Args:
             container: The stream's.
-            decode: Decodes anew from where `container` is.
+            decode: Decodes from the current position of `container`.
         """
         if self.start_s == 0:
             yield from self._trimmed(decode())
@@ -60,7 +60,7 @@ class Span:
                 return
 
     def num_frames(self, rate: Fraction | None) -> int | None:
-        """How many frames the container promises for the span; None if unknown."""
+        """Number of frames that the container promises for the span, or None."""
         if self.end is None and self.start_s == 0 and self._stream.frames:
             return self._stream.frames
         duration = video_duration(self._stream)

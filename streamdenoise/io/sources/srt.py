@@ -18,7 +18,7 @@ class FFmpegReader(io.RawIOBase):
         timeout_s: Longest silence in seconds; a longer read raises `TimeoutError`.
 
     Raises:
-        SourceOpenError: There is no such program, or the address contains a secret,
+        SourceOpenError: The program is missing, or the address contains a secret,
             which other users would see among the program's arguments.
     """
 
@@ -36,7 +36,7 @@ class FFmpegReader(io.RawIOBase):
                 f"{url} cannot be opened: other users would see its password among "
                 "ffmpeg's arguments; convert it to rtsp with a server such as MediaMTX"
             )
-        # Not a pipe, which could fill up, as nobody reads it.
+        # Not a pipe, which could fill up, because it is not read.
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [

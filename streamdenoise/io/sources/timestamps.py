@@ -31,7 +31,7 @@ _TimedT = TypeVar("_TimedT", bound=_Timed)
 
 
 class TimestampRepair:
-    """Fills in missing timestamps and corrects those that run backwards.
+    """Fills in missing timestamps and corrects those that run backward.
 
     RTSP servers leave the first one out, raw streams all of them, and joined
     recordings start again in the middle. Good timestamps of a file pass unchanged; a

@@ -126,7 +126,7 @@ FFMPEG_PEERS: tuple[FFmpegPeer, ...] = (
         max_frames=4,
     ),
 )
-"""The factors of the scales lie around the optima at sigma 10, 30 and 50 on real clips.
+"""The factors of the scales are near the optima at sigma 10, 30 and 50 on real clips.
 """
 
 TOO_SLOW_TO_BENCH = ("owdenoise", "dctdnoiz")
@@ -175,7 +175,7 @@ def run_filter(graph: str, clip: StoredClip, threads: int | None) -> Filtered:
     Args:
         graph: Filter graph.
         clip: The noisy frames, whose format, size and timestamps are kept.
-        threads: For the filter; None uses one per core.
+        threads: Threads of the filter; None uses one per core.
 
     Raises:
         ConfigError: FFmpeg refused the graph.

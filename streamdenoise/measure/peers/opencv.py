@@ -1,4 +1,4 @@
-"""OpenCV's non-local means, on each plane of each frame by itself."""
+"""OpenCV's non-local means, on each plane of each frame independently."""
 
 import time
 from collections.abc import Iterator

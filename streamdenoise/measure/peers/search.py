@@ -1,7 +1,7 @@
 """Finds the options that suit a peer best at a noise level.
 
-Options searched on the measured clip itself flatter the peer, as nobody has the clean
-clip in real use; options searched on other clips are a careful user's choice.
+Options searched on the measured clip itself flatter the peer, because in real use there
+is no clean clip; options searched on other clips are a careful user's choice.
 """
 
 from collections.abc import Callable, Sequence

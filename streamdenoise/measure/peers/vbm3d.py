@@ -1,4 +1,4 @@
-"""V-BM3D through VapourSynth, in a Python of its own."""
+"""V-BM3D through VapourSynth, in a separate Python."""
 
 import re
 import subprocess
@@ -69,7 +69,7 @@ class VBM3D:
         """Check that the interpreter has everything needed.
 
         Raises:
-            ConfigError: It has not.
+            ConfigError: Something is missing.
         """
         needs = "import numpy, vapoursynth; vapoursynth.core.bm3dcpu.BM3Dv2"
         self._run([str(self.python), "-P", "-c", needs])

@@ -1,4 +1,4 @@
-"""Published figures to draw beside ours: PSNR on DAVIS and cost.
+"""Published figures to plot next to ours: PSNR on DAVIS and cost.
 
 PSNR of RGB in dB on the 30 clips of the DAVIS 2017 test set at 480p with known sigma,
 mean over frames and clips. The clips differ from those measured here, so the figures
@@ -17,7 +17,7 @@ class Anchor:
     name: str
     kmac_per_px: float
     psnr: tuple[float, ...]
-    """At each of `SIGMAS`."""
+    """PSNR at each of `SIGMAS`, in dB."""
 
 
 # Costs: FastDVDnet is counted on its released code (638 k, or 318 k when the results

@@ -40,12 +40,12 @@ class StaticScene:
     clip: str
     sigma: float
     psnr_y: tuple[float, ...]
-    """Of each output frame, in dB."""
+    """PSNR-Y of each output frame, in dB."""
     flicker_in: float
     """Std over time of the input's error, in 8-bit levels: the root of the variance,
     averaged over the pixels, from frame `SETTLED` on."""
     flicker_out: float
-    """The same for the output."""
+    """`flicker_in`, but of the output's error."""
 
     @property
     def gain_db(self) -> float:
@@ -89,7 +89,7 @@ class Ghosting:
 
     @property
     def excess_db(self) -> float:
-        """How much worse the band is because it was covered.
+        """Loss in the band because it was covered, in dB.
 
         Covered pixels have no past to use; `mse_fresh` shows the effect of that alone.
         """
@@ -122,7 +122,7 @@ def measure_behavior(
     config: EvalConfig,
     paths: Sequence[Path],
     sigmas: Sequence[float],
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> Behavior:
     """Measure every clip at every level.
 
@@ -131,7 +131,7 @@ def measure_behavior(
         paths: Clean clips, at least `MIN_WIDTH` wide; an object cut from each one moves
             over a frame of the one before it.
         sigmas: Noise levels in 8-bit levels of RGB.
-        tell: Called with progress messages.
+        on_progress: Called with progress messages.
 
     Raises:
         SourceError: A clip does not decode.
@@ -139,7 +139,7 @@ def measure_behavior(
     found = Behavior()
     stills = []
     for path in paths:
-        tell(f"clean input: {path.name}")
+        on_progress(f"clean input: {path.name}")
         clip = read_clip(path, config.frames)
         run = run_model(config, clip, "auto")
         found.clean.append(
@@ -153,7 +153,7 @@ def measure_behavior(
             return run_model(config, noisy, sigma).frames
 
         for index, (path, still) in enumerate(zip(paths, stills, strict=True)):
-            tell(f"static scene and ghosts, sigma {sigma:g}: {path.name}")
+            on_progress(f"static scene and ghosts, sigma {sigma:g}: {path.name}")
             found.static.append(
                 static_scene(path.stem, still, sigma, denoise, config.seed)
             )

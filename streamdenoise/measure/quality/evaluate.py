@@ -56,7 +56,7 @@ def evaluate(
         BackendUnavailableError: ONNX Runtime, for the published protocol, is missing.
         SourceError: A clip does not decode.
     """
-    tell = on_progress or (lambda _: None)
+    on_progress = on_progress or (lambda _: None)
     # Anything that may be missing is checked before hours of measuring.
     artifact = open_artifact(config.model)
     peers, left_out = find_peers(
@@ -105,17 +105,21 @@ def evaluate(
         if no_vmaf is not None:
             report.not_measured.append(f"VMAF: {no_vmaf}")
         report.scores += measure_video(
-            config, paths, sigmas, peers, tuning, no_vmaf is None, tell
+            config, paths, sigmas, peers, tuning, no_vmaf is None, on_progress
         )
         if config.behavior:
-            report.behavior = measure_behavior(config, paths, sigmas, tell)
+            report.behavior = measure_behavior(config, paths, sigmas, on_progress)
     if published:
         sigmas = config.sigmas or PUBLISHED_SIGMAS
-        report.published += measure_published(config, artifact, paths, sigmas, tell)
+        report.published += measure_published(
+            config, artifact, paths, sigmas, on_progress
+        )
     if pairs:
-        report.pairs += measure_pairs(config, pairs, tell)
+        report.pairs += measure_pairs(config, pairs, on_progress)
     if real and config.output is not None:
-        report.footage += measure_footage(config, real, Path(config.output), tell)
+        report.footage += measure_footage(
+            config, real, Path(config.output), on_progress
+        )
     if config.output is not None:
         write_report(report, Path(config.output))
     return report

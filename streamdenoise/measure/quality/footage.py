@@ -25,14 +25,14 @@ class Footage:
     sigma_estimated: float
     """In 8-bit levels of RGB."""
     image: str
-    """Name of the PNG beside the report: before on the left, after on the right."""
+    """Name of the PNG next to the report: before on the left, after on the right."""
 
 
 def measure_footage(
     config: EvalConfig,
     paths: Sequence[Path],
     folder: Path,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> list[Footage]:
     """Denoise the beginnings of clips, and write an image of each.
 
@@ -40,7 +40,7 @@ def measure_footage(
         config: Model, backend, frames, threads.
         paths: Noisy clips.
         folder: Where the images go.
-        tell: Called with progress messages.
+        on_progress: Called with progress messages.
 
     Raises:
         SinkError: An image cannot be written.
@@ -49,7 +49,7 @@ def measure_footage(
     found = []
     pix_fmt = "rgb24" if open_artifact(config.model).layout == "rgb" else "yuv420p"
     for path in paths:
-        tell(f"real noise: {path.name}")
+        on_progress(f"real noise: {path.name}")
         noisy = read_clip(path, config.frames, pix_fmt)
         run = run_model(config, noisy, "auto")
         image = folder / f"{path.stem}_before_after.png"

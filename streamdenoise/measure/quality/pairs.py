@@ -61,27 +61,27 @@ def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
     ]
     for path, clean in pairs:
         if not clean.is_file():
-            raise ConfigError(f"{path} has no clean image {clean.name} beside it")
+            raise ConfigError(f"{path} has no clean image {clean.name} next to it")
     return pairs
 
 
 def measure_pairs(
     config: EvalConfig,
     pairs: Sequence[tuple[Path, Path]],
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> list[PairScore]:
-    """Denoise each image by itself, as `streamdenoise image` does.
+    """Denoise each image independently, as `streamdenoise image` does.
 
     Args:
         config: Model, backend, threads.
         pairs: Noisy and clean images.
-        tell: Called with progress messages.
+        on_progress: Called with progress messages.
 
     Raises:
         ConfigError: The images of a pair differ in size.
         SourceError: One cannot be read.
     """
-    tell(f"{len(pairs)} pairs of images")
+    on_progress(f"{len(pairs)} pairs of images")
     scores = []
     with Denoiser.load(
         config.model, backend=config.backend, threads=config.threads

@@ -74,7 +74,7 @@ def _draw_static(model: str, scenes: list[StaticScene], path: Path) -> Path:
 
 
 def _draw_cost(report: EvalReport, sigma: float, path: Path) -> Path:
-    """PSNR of RGB against cost, beside figures from papers."""
+    """PSNR of RGB against cost, next to figures from papers."""
     axes = new_axes(log_x=True)
     at = [score.psnr for score in report.published if score.sigma == sigma]
     points = {

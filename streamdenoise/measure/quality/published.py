@@ -107,10 +107,10 @@ class FloatDenoiser:
 
         Args:
             artifact: A yuv420 or rgb model.
-            height: Of the frames, in pixels; any size.
-            width: Of the frames, in pixels; any size.
+            height: Frame height in pixels; any size.
+            width: Frame width in pixels; any size.
             sigma: Std of the noise in RGB, in 8-bit levels.
-            threads: Of the runtime; None lets it choose.
+            threads: CPU threads; None lets the runtime choose.
 
         Raises:
             ConfigError: See `open_published`.
@@ -170,7 +170,7 @@ def measure_published(
     artifact: Artifact,
     paths: Sequence[Path],
     sigmas: Sequence[float],
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> list[PublishedScore]:
     """Measure the model on every clip at every level.
 
@@ -179,7 +179,7 @@ def measure_published(
         artifact: A yuv420 or rgb model.
         paths: Clean clips, read as RGB.
         sigmas: Noise levels in 8-bit levels.
-        tell: Called with progress messages.
+        on_progress: Called with progress messages.
 
     Raises:
         BackendUnavailableError: See `open_published`.
@@ -190,7 +190,7 @@ def measure_published(
         clean = [f.planes[0] for f in read_clip(path, config.frames, "rgb24")]
         height, width, _ = clean[0].shape
         for sigma in sigmas:
-            tell(f"published, sigma {sigma:g}: {path.name}")
+            on_progress(f"published, sigma {sigma:g}: {path.name}")
             rng = np.random.default_rng(config.seed)
             denoiser = FloatDenoiser(artifact, height, width, sigma, config.threads)
             inputs, outputs = [], []

@@ -60,7 +60,7 @@ class Run:
     """Name of the model."""
     frames: list[Frame]
     fps: float
-    """Of `Denoiser.process`, without start and first compilation."""
+    """Frames per second of `Denoiser.process`, without start and compilation."""
     sigma: float
     """Given or estimated noise level at the last frame, in 8-bit levels of RGB."""
     psnr_estimate: float | None
@@ -104,7 +104,7 @@ def measure_video(
     peers: Sequence[Peer],
     tuning: Path | None,
     with_vmaf: bool,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> list[Score]:
     """Measure the noisy input, the model with known and estimated sigma, and peers.
 
@@ -116,7 +116,7 @@ def measure_video(
         tuning: Folder of clips to search the peers' options on; None searches them on
             every measured clip itself.
         with_vmaf: Whether to measure VMAF.
-        tell: Called with progress messages.
+        on_progress: Called with progress messages.
 
     Raises:
         ConfigError: A peer or VMAF failed.
@@ -126,12 +126,14 @@ def measure_video(
     with tempfile.TemporaryDirectory(prefix="streamdenoise-eval-") as scratch:
         folder = Path(scratch)
         for sigma in sigmas:
-            tuned = _tuned(config, sigma, peers, tuning, folder, tell)
+            tuned = _tuned(config, sigma, peers, tuning, folder, on_progress)
             for path in paths:
-                tell(f"sigma {sigma:g}: {path.name}")
+                on_progress(f"sigma {sigma:g}: {path.name}")
                 clean = store(read_clip(path, config.frames), folder / "clean.yuv")
                 measure = _Measure(path.stem, sigma, clean, with_vmaf, config.threads)
-                scores += _measure_clip(config, sigma, peers, tuned, measure, tell)
+                scores += _measure_clip(
+                    config, sigma, peers, tuned, measure, on_progress
+                )
     return scores
 
 
@@ -181,7 +183,7 @@ def _measure_clip(
     peers: Sequence[Peer],
     tuned: Mapping[str, Mapping[str, float | str]],
     measure: _Measure,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> list[Score]:
     clean = measure.clean
     rng = np.random.default_rng(config.seed)
@@ -203,7 +205,7 @@ def _measure_clip(
     for peer in peers:
         options = tuned.get(peer.name)
         if options is None:
-            tell(f"sigma {sigma:g}: {measure.clip}: searching {peer.name}")
+            on_progress(f"sigma {sigma:g}: {measure.clip}: searching {peer.name}")
             options = best_options(peer, sigma, [(clean.frames, noisy)], config.threads)
         filtered = peer.run(options, noisy, config.threads)
         fps = len(frames) / max(filtered.seconds, 1e-3)
@@ -217,15 +219,15 @@ def _tuned(
     peers: Sequence[Peer],
     tuning: Path | None,
     scratch: Path,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> dict[str, dict[str, float | str]]:
     """Options of each peer, tuned on clips that are not measured; none without them."""
     if tuning is None or not peers:
         return {}
-    # A seed of its own: the measured clips have other noise.
+    # A separate seed: the measured clips have other noise.
     cases = tuning_cases(tuning, sigma, scratch, config.seed + 1)
     found = {}
     for peer in peers:
-        tell(f"sigma {sigma:g}: tuning {peer.name} on {tuning.name}")
+        on_progress(f"sigma {sigma:g}: tuning {peer.name} on {tuning.name}")
         found[peer.name] = best_options(peer, sigma, cases, config.threads)
     return found

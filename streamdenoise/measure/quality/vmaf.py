@@ -30,7 +30,7 @@ def vmaf(reference: StoredClip, test: StoredClip, threads: int | None) -> float:
         ConfigError: FFmpeg failed.
     """
     log = reference.raw.with_suffix(".vmaf.json")
-    # Only the name, as a path could have FFmpeg's separators in it.
+    # Only the name: a path could have FFmpeg's separators in it.
     options = f"log_fmt=json:log_path={log.name}:n_threads={threads or 1}"
     graph = f"[0:v][1:v]libvmaf={options}"
     command = [

@@ -100,7 +100,7 @@ def bench(
     Raises:
         ConfigError: The clip or the `[bench]` packages are missing.
     """
-    tell = on_progress or (lambda _: None)
+    on_progress = on_progress or (lambda _: None)
     ffmpeg_exe()
     figure_type()
     path, clip_name = clean_clip_path(config.clip)
@@ -115,7 +115,7 @@ def bench(
             quick=config.quick,
             threads=threads,
             folder=Path(scratch),
-            tell=tell,
+            on_progress=on_progress,
         )
         peers = PEERS if config.peers else ()
         contenders, left_out = bench.contenders(sizes[0], peers)
@@ -150,7 +150,7 @@ class _Bench:
     threads: int
     folder: Path
     """For scratch files."""
-    tell: Callable[[str], None]
+    on_progress: Callable[[str], None]
 
     def contenders(
         self, size: Size, peers: Sequence[FFmpegPeer]
@@ -166,7 +166,7 @@ class _Bench:
         stored = store(noisy, self.folder / "search.yuv")
         found, left_out = [self._filter("none", "null", psnr_y(clean, noisy))], []
         for backend in usual_backends():
-            self.tell(f"quality of {backend}")
+            self.on_progress(f"quality of {backend}")
             try:
                 with self._load(backend) as denoiser:
                     denoised = [f for frame in noisy for f in denoiser.process(frame)]
@@ -182,11 +182,11 @@ class _Bench:
     ) -> list[Result]:
         """All contenders at one size, in turns."""
         noisy, out = self._clip_path(size), self.folder / "out.mp4"
-        self.tell(f"{size.name}: writing the noisy clip")
+        self.on_progress(f"{size.name}: writing the noisy clip")
         self._write_clip(size, noisy)
         results, runs = [], []
         for contender in contenders:
-            self.tell(f"{size.name}: {contender.name}: trying")
+            self.on_progress(f"{size.name}: {contender.name}: trying")
             fps = contender.step(size, size.slow_frames)()
             frames = int(min(size.frames, max(size.slow_frames, fps * _JOB_S)))
             if self.quick:
@@ -205,7 +205,9 @@ class _Bench:
             )
         for turn in range(repeat):
             for result, (step, job) in zip(results, runs, strict=True):
-                self.tell(f"{size.name}: {result.name}: run {turn + 1} of {repeat}")
+                self.on_progress(
+                    f"{size.name}: {result.name}: run {turn + 1} of {repeat}"
+                )
                 result.step_fps.append(step())
                 result.job_fps.append(_timed(job, result.frames))
                 out.unlink(missing_ok=True)
@@ -217,7 +219,7 @@ class _Bench:
 
     def _own(self, backend: str, quality: float) -> _Contender:
         def make_step(size: Size, frames: int) -> Step:
-            # A dozen different frames, there and back: memory holds no whole clip.
+            # A dozen frames, back and forth: memory cannot hold the whole clip.
             clean = resized_clip(self.source, size.width, size.height, _MEMORY_FRAMES)
             few = noisy_clip(clean, self.sigma)
             order = few + few[-2:0:-1]
@@ -248,7 +250,7 @@ class _Bench:
         self, peer: FFmpegPeer, clean: Sequence[Frame], noisy: StoredClip
     ) -> _Contender:
         """One of FFmpeg's denoisers, with its best options."""
-        self.tell(f"best options of {peer.name}")
+        self.on_progress(f"best options of {peer.name}")
         if self.quick:
             luma = 0.64 * self.sigma
             options = {key: values[0] for key, values in peer.axes(luma).items()}

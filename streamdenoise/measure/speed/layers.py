@@ -128,8 +128,8 @@ def profile_layers(
         model: Name or manifest of the model.
         size: See `parse_size`; rounded down to a multiple of the model's.
         steps: Number of steps to time.
-        threads: Of OpenVINO; None uses one per core.
-        peak_side: Of the matrix product, see `PeakMeter`.
+        threads: OpenVINO's threads; None uses one per core.
+        peak_side: Side of the matrix product, see `PeakMeter`.
 
     Raises:
         ConfigError: There is no such model or size.

@@ -35,7 +35,7 @@ class Peak:
     """The limits of a machine."""
 
     precision: str
-    """Of the product: a key of `BYTES_PER_WEIGHT`."""
+    """Precision of the product: a key of `BYTES_PER_WEIGHT`."""
     device: str
     """``cpu`` or ``cuda``."""
     tflops: float
@@ -56,7 +56,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How close a step comes to the limits."""
+    """The speed of a step as fractions of the limits."""
 
     tflops: float
     gb_per_s: float
@@ -109,7 +109,7 @@ def work_of_step(
         kmac_per_px: Thousands of multiply-accumulates for each luma pixel.
         params: Number of weights.
         precision: A key of `BYTES_PER_WEIGHT`.
-        planes: Of one frame, as the step takes them; luma first.
+        planes: The planes of one frame, as the step takes them; luma first.
         held_bytes: Size of the state, see `state_bytes`.
     """
     moved = sum(plane.nbytes for plane in planes) + held_bytes
@@ -122,7 +122,7 @@ def work_of_step(
 def state_bytes(artifact: Artifact, height: int, width: int, precision: str) -> int:
     """Size of the state that a backend holds for one stream, in bytes.
 
-    `Backend.state` does not show it, as it converts everything to float32. FP16 engines
+    `Backend.state` does not show it: it converts everything to float32. FP16 engines
     hold features in FP16 (`streamdenoise.network.half_precision`); the rest is float32
     in every precision.
 
@@ -140,7 +140,7 @@ def state_bytes(artifact: Artifact, height: int, width: int, precision: str) -> 
 
 
 def reached(work: Work, seconds: float, peak: Peak) -> Reached:
-    """How close a step that took `seconds` comes to the limits."""
+    """Compare a step that took `seconds` with the limits."""
     tflops, gb_per_s = work.flops / seconds / 1e12, work.bytes / seconds / 1e9
     return Reached(tflops, gb_per_s, tflops / peak.tflops, gb_per_s / peak.gb_per_s)
 
@@ -164,8 +164,8 @@ class PeakMeter:
 
         Args:
             backends: Keys of `PEAKS`, whose runtimes must be installed.
-            threads: Of the CPU; on another device they make no difference.
-            side: Of the square matrices; None suits the device.
+            threads: CPU threads; on another device they make no difference.
+            side: Side of the square matrices; None suits the device.
             copy_bytes: Size of the copy; None suits the device.
         """
         self._products: dict[str, _Timer] = {}

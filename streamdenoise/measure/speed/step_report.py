@@ -17,14 +17,14 @@ class StepResult:
     width: int
     height: int
     precision: str
-    """Of the products: ``int8``, ``fp16`` or ``fp32``."""
+    """Precision of the products: ``int8``, ``fp16`` or ``fp32``."""
     device: str
     steps: int
     """Number of steps timed."""
     step_ms_median: float
     step_ms_p99: float
     fps: float
-    """Of the median step."""
+    """Frames per second at the median step."""
     kmac_per_px: float
     """Thousands of multiply-accumulates of the convolutions for each luma pixel."""
     tflops: float

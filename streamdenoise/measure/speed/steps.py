@@ -62,7 +62,7 @@ Planes = tuple[np.ndarray, ...]
 def bench_steps(
     config: BenchConfig, on_progress: Callable[[str], None] | None = None
 ) -> StepReport:
-    """Measure the step of backends, beside the limits of this machine.
+    """Measure the step of backends, and the limits of this machine.
 
     Args:
         config: What to measure.
@@ -74,7 +74,7 @@ def bench_steps(
             that only ``all`` stands for are left out instead.
         CheckpointError: The manifest does not give the cost of a step.
     """
-    tell = on_progress or (lambda _: None)
+    on_progress = on_progress or (lambda _: None)
     quick = config.quick
     threads = config.threads or usable_cores()
     sizes = config.sizes or (("360p",) if quick else ("720p", "1080p"))
@@ -92,7 +92,7 @@ def bench_steps(
     path, clip_name = clean_clip_path(config.clip)
     source = read_clip(path, _CLIP_FRAMES, _PIX_FMTS[artifact.layout])
     names, left_out = _usable(names, config.backends, artifact)
-    tell("preparing the limits of this machine")
+    on_progress("preparing the limits of this machine")
     meter = (
         PeakMeter(names, threads, side=256, copy_bytes=1 << 22)
         if quick
@@ -101,7 +101,9 @@ def bench_steps(
     steps: list[_Steps] = []
     for size, (width, height) in shapes.items():
         clean = resized_clip(source, width, height, _CLIP_FRAMES)
-        done, missing = _measure(names, artifact, size, clean, config, meter, tell)
+        done, missing = _measure(
+            names, artifact, size, clean, config, meter, on_progress
+        )
         steps += done
         for name, reason in missing.items():
             known = [left_out[name]] if name in left_out else []
@@ -193,7 +195,7 @@ class _Steps:
     backend: str
     size: str
     planes: Planes
-    """Of one frame."""
+    """The planes of one frame."""
     times_ms: list[float] = field(default_factory=list)
 
 
@@ -204,7 +206,7 @@ def _measure(
     clean: Sequence[Frame],
     config: BenchConfig,
     meter: PeakMeter,
-    tell: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> tuple[list[_Steps], dict[str, str]]:
     """Time all backends at the size of a clip, in turns, each before its limits.
 
@@ -222,7 +224,7 @@ def _measure(
     with ExitStack() as stack:
         runs, missing = [], {}
         for name in names:
-            tell(f"{size}: {name}: loading")
+            on_progress(f"{size}: {name}: loading")
             try:
                 engine = load_backend(
                     StepRequest(name, artifact, height, width, threads=config.threads)
@@ -236,7 +238,9 @@ def _measure(
             runs.append((engine, _Steps(name, size, noisy[0])))
         for turn in range(config.repeat):
             for engine, steps in runs:
-                tell(f"{size}: {steps.backend}: turn {turn + 1} of {config.repeat}")
+                on_progress(
+                    f"{size}: {steps.backend}: turn {turn + 1} of {config.repeat}"
+                )
                 seconds = 0.0 if config.quick else _TURN_S
                 steps.times_ms.extend(_turn(engine, frames, noise_std, seconds))
                 meter.turn(steps.backend, seconds / 5)

@@ -54,7 +54,7 @@ def imread(path: Path) -> np.ndarray:
 
 
 def quiet(line: str) -> None:
-    """Progress that nobody reads."""
+    """Discard progress."""
 
 
 def checkpoint(path: Path, name: str, channels: int) -> Path:

@@ -51,7 +51,7 @@ def test_idx_files_in_a_folder_are_found_by_their_content(
     images = read_images(str(folder), 1)
     assert len(images.arrays) == 60
     assert not images.are_photos
-    assert images.notes == [f"1 files beside the IDX files of {folder} are left out"]
+    assert images.notes == [f"1 files next to the IDX files of {folder} are left out"]
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def receptive_field(spec: NetworkSpec, side: int = 96, draws: int = 3) -> int:
     """Side in pixels of the area that one output pixel depends on, at most `side`.
 
     Measured by the gradient of the middle pixel in networks with random weights.
-    Several are drawn, because inactive units hide what is behind them; narrow networks
+    Several are drawn, because inactive units hide inputs behind them; narrow networks
     have the same receptive field.
     """
     middle = side // 2

@@ -1,4 +1,4 @@
-"""The U-Net: an autoencoder whose decoder sees what the encoder saw."""
+"""The U-Net: an autoencoder whose decoder also sees the encoder's features."""
 
 import torch
 from torch import Tensor, nn
