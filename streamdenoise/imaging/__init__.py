@@ -1,1 +1,51 @@
 """Arrays in, arrays out: color, noise, motion, metrics. No PyTorch and no files."""
+
+from typing import TYPE_CHECKING
+
+from streamdenoise._lazy import exports
+
+if TYPE_CHECKING:
+    from streamdenoise.imaging.color import frame_to_rgb, rgb_to_yuv420, yuv420_to_rgb
+    from streamdenoise.imaging.metrics import plane_psnrs, psnr_db, psnr_y, ssim
+    from streamdenoise.imaging.motion import MotionFollower, StateWarper
+    from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
+    from streamdenoise.imaging.noise_level import NoiseEstimator
+    from streamdenoise.imaging.pix_fmt import convert_planes
+    from streamdenoise.imaging.scene_cut import SceneCutDetector
+
+__all__ = [
+    "MotionFollower",
+    "NoiseEstimator",
+    "SceneCutDetector",
+    "StateWarper",
+    "add_gaussian_noise",
+    "convert_planes",
+    "frame_to_rgb",
+    "plane_psnrs",
+    "plane_sigmas",
+    "psnr_db",
+    "psnr_y",
+    "rgb_to_yuv420",
+    "ssim",
+    "yuv420_to_rgb",
+]
+
+__getattr__ = exports(
+    __name__,
+    {
+        "MotionFollower": "motion",
+        "NoiseEstimator": "noise_level",
+        "SceneCutDetector": "scene_cut",
+        "StateWarper": "motion",
+        "add_gaussian_noise": "noise",
+        "convert_planes": "pix_fmt",
+        "frame_to_rgb": "color",
+        "plane_psnrs": "metrics",
+        "plane_sigmas": "noise",
+        "psnr_db": "metrics",
+        "psnr_y": "metrics",
+        "rgb_to_yuv420": "color",
+        "ssim": "metrics",
+        "yuv420_to_rgb": "color",
+    },
+)
