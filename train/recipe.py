@@ -153,10 +153,12 @@ class Recipe:
         try:
             return cls._of(_read_table(path))
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
-            missing = "lacks " if isinstance(exc, KeyError) else ""
+            what = f"lacks {exc}" if isinstance(exc, KeyError) else exc
+            if isinstance(exc, OSError) and exc.strerror:
+                what = exc.strerror.lower()
             names = ", ".join(sorted(each.stem for each in BUILT_IN.glob("*.toml")))
             raise ConfigError(
-                f"the recipe {path} cannot be used: {missing}{exc}; give a .toml file "
+                f"the recipe {path} cannot be used: {what}; give a .toml file "
                 f"like those in {BUILT_IN}, or the name of one of them: {names}"
             ) from exc
 

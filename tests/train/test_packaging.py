@@ -66,7 +66,7 @@ def test_unknown_recipes_are_answered_with_the_known_ones(
     unpacked: Path, tmp_path: Path
 ) -> None:
     output = run_elsewhere(unpacked, tmp_path, "train", "nano_avgn")
-    assert "the recipe nano_avgn cannot be used" in output
+    assert "the recipe nano_avgn cannot be used: no such file" in output
     assert "nano_awgn, nano_awgn_map, nano_camera" in output
 
 
