@@ -12,14 +12,13 @@ import psutil
 import pytest
 
 from streamdenoise.errors import SourceLostError
-from streamdenoise.frame import StreamInfo
+from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
 from streamdenoise.io.options import ReadOptions, Reconnect
 from streamdenoise.io.sources.camera import CaptureSource
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.pipeline.live_clock import LiveClock
 from tests.support.skips import skip_or_fail
-from tests.support.streams import take
 
 WAIT_S = 20
 SIZE = (320, 240)
@@ -40,11 +39,11 @@ class Webcam:
     def __exit__(self, *exc: object) -> None:
         self.unplug()
 
-    def plug_in(self) -> None:
+    def plug_in(self, size: tuple[int, int] = SIZE) -> None:
         reading, writing = os.pipe()
         self._server = subprocess.Popen(
             ["Xvfb", self.device, "-displayfd", str(writing), "-noreset",
-             "-screen", "0", f"{SIZE[0]}x{SIZE[1]}x24", "-nolisten", "tcp"],
+             "-screen", "0", f"{size[0]}x{size[1]}x24", "-nolisten", "tcp"],
             pass_fds=(writing,), stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(writing)
@@ -78,6 +77,10 @@ class Webcam:
 def webcam() -> Iterator[Webcam]:
     with Webcam() as webcam:
         yield webcam
+
+
+def take(frames: Iterator[Frame], number: int) -> list[Frame]:
+    return list(itertools.islice(frames, number))
 
 
 def test_it_reconnects_whenever_it_is_plugged_in(webcam: Webcam):
