@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import threading
 import time
@@ -71,6 +72,17 @@ def no_test_changes_the_log_of_the_next() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def no_test_leaves_a_priority() -> Iterator[None]:
+    """Undo real-time scheduling, which a native library asks for in some test.
+
+    Threads of OpenMP that spin at that priority would starve each other for good.
+    """
+    yield
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @pytest.fixture(autouse=True)
