@@ -75,14 +75,16 @@ def no_test_changes_the_log_of_the_next() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_test_leaves_a_priority() -> Iterator[None]:
-    """Undo real-time scheduling, which a native library asks for in some test.
-
-    Threads of OpenMP that spin at that priority would starve each other for good.
-    """
+def no_test_changes_the_scheduling() -> Iterator[None]:
+    """No library may leave this thread real-time, see `unchanged_priority`."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0)
     yield
-    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    if os.sched_getscheduler(0) != before:
+        os.sched_setscheduler(0, before, os.sched_param(0))
+        pytest.fail("this thread was left with real-time priority")
 
 
 @pytest.fixture(autouse=True)

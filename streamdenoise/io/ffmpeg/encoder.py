@@ -1,6 +1,8 @@
 """Encoding of frames: format, size, tags and timestamps."""
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 
@@ -159,3 +161,21 @@ def _padded(
         )
         for plane, shape in zip(planes, shapes, strict=True)
     )
+
+
+@contextmanager
+def unchanged_priority() -> Iterator[None]:
+    """Restore the scheduling of this thread, for opening encoders.
+
+    SVT-AV1 makes the thread that opens it real-time (SCHED_FIFO) if root runs it; all
+    that the thread does later, such as denoising, would then starve other programs.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # not on Windows and macOS
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, priority)

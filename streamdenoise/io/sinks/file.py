@@ -11,7 +11,7 @@ from av.container import OutputContainer
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io.ffmpeg.encoder import VideoEncoder
+from streamdenoise.io.ffmpeg.encoder import VideoEncoder, unchanged_priority
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.ffmpeg.remux import CarriedStreams
 from streamdenoise.io.options import EncoderConfig
@@ -135,7 +135,8 @@ class FileSink(Completing):
             self._carried.add_to(container, self._encoder.stream)
         self._note_aspect(info)
         # Writes the header, so that the muxer fails before the first frame, if ever.
-        container.start_encoding()
+        with unchanged_priority():
+            container.start_encoding()
         if self._info.is_live:
             self._sync = DiskSync(self._partial.path)
 
