@@ -76,6 +76,7 @@ def test_a_client_that_does_not_read_is_disconnected(
     with connect(server) as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lazy.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        wait_until(lambda: bool(client_threads()))
         wait_until(lambda: not client_threads())
         assert ask(server)[0] == 200
 
