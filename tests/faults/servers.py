@@ -122,7 +122,7 @@ class GstServer(_Server):
         change_codec: Make the `codec` command available.
         record_to: Folder for the H.264 that is published to ``/record``; None for no
             such mount.
-        epoch: Time of frame 0 by ``time.monotonic()``; None for now.
+        epoch: Time of frame 0 by ``time.monotonic()``; None for the present time.
     """
 
     def __init__(
