@@ -34,7 +34,7 @@ cov:
 # INT8 as on a CPU with AVX2 alone, whatever this one has
 avx2:
     ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 \
-        python -m pytest -q tests/inference/test_numerics.py -k equals_eager_on
+        python -m pytest -q tests/inference/test_numerics.py -k "equals_eager_on or rounding_to_8_bits"
 
 # The site, into build/site; warnings are errors
 docs:
@@ -56,3 +56,7 @@ demo:
 # Random faults for some minutes
 soak MINUTES="3" SEED="1":
     python -m tests.faults.soak --minutes {{MINUTES}} --seed {{SEED}}
+
+# Random inputs to everything that reads untrusted data, for some minutes
+fuzz MINUTES="5" *OPTIONS:
+    python -m tests.faults.fuzz --minutes {{MINUTES}} {{OPTIONS}}

@@ -6,7 +6,8 @@ The pages are written so that their links work in the repository too. On the sit
   by that file;
 - images outside `docs/` are copied into the site;
 - other links out of `docs/` become the path of the file, as there is nothing to open;
-- `<!-- command line -->` is replaced by the options of every command.
+- `<!-- command line -->` is replaced by the options of every command,
+  `<!-- licenses -->` by the data behind each model.
 """
 
 import posixpath
@@ -42,6 +43,10 @@ def on_page_markdown(
     markdown = _INCLUDE.sub(lambda match: _included(own, match[1], below), markdown)
     if "<!-- command line -->" in markdown:
         markdown = markdown.replace("<!-- command line -->", _command_line())
+    if "<!-- licenses -->" in markdown:
+        from streamdenoise.cli.licenses import licenses_markdown
+
+        markdown = markdown.replace("<!-- licenses -->", licenses_markdown())
     return _on_site(markdown, own, own)
 
 

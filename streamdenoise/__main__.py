@@ -1,6 +1,15 @@
-"""``python -m streamdenoise`` runs the command line."""
+"""The entry point of ``streamdenoise`` and ``python -m streamdenoise``."""
 
-from streamdenoise.cli.main import main
+from streamdenoise.import_path import leave_present_folder
+
+
+def main() -> None:
+    """Run the command line tool."""
+    leave_present_folder()  # before anything is imported that may be planted there
+    from streamdenoise.cli.main import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -18,6 +18,7 @@ StreamDenoiseError
 │   └── DeviceMemoryError         the device has too little memory
 ├── CheckpointError (ValueError)
 ├── ConfigError (ValueError)
+├── HungError (TimeoutError)              a part makes no progress, and was left behind
 └── DivergedError (FloatingPointError)   a loss is no longer finite
 
 A message says in one line what was asked, what happened and what to do. Programming
@@ -25,13 +26,14 @@ mistakes stay plain ``ValueError`` and ``TypeError``.
 """
 
 from streamdenoise.masking import mask_credentials
+from streamdenoise.plain_text import printable
 
 
 class StreamDenoiseError(Exception):
     """Base of every error that a user of streamdenoise is expected to handle."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(mask_credentials(message))
+        super().__init__(printable(mask_credentials(message)))
 
     def __str__(self) -> str:
         # OSError would format its arguments; ours are always one sentence.
@@ -120,6 +122,13 @@ class CheckpointError(StreamDenoiseError, ValueError):
 
 class ConfigError(StreamDenoiseError, ValueError):
     """An option has an invalid value."""
+
+
+class HungError(StreamDenoiseError, TimeoutError):
+    """A part of a job makes no progress any more, and was left behind.
+
+    A thread is still inside it, so nothing that it uses may be closed.
+    """
 
 
 class DivergedError(StreamDenoiseError, FloatingPointError):

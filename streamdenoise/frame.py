@@ -1,7 +1,9 @@
 """The frame type, and the description of a stream."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +31,8 @@ PIX_FMTS = {
     "gray": (8, 0, 1),
     "gray10le": (10, 0, 1),
     "rgb24": (8, 0, 3),
+    "gray16le": (16, 0, 1),
+    "rgb48le": (16, 0, 3),
 }
 
 
@@ -62,6 +66,31 @@ class ColorInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class MasteringDisplay:
+    """The display on which HDR video was graded (SMPTE ST 2086)."""
+
+    primaries: tuple[tuple[float, float], ...] = ()
+    """CIE 1931 x and y of red, green, blue and the white point; empty if unknown."""
+    luminance: tuple[float, float] = (0.0, 0.0)
+    """Darkest and brightest in cd/m2; zeros if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTags:
+    """What a source says about its pictures beside color, for outputs that keep it."""
+
+    chroma_location: str = ""
+    """Where 4:2:0 chroma lies: ``left``, ``center``, ``topleft`` or ``top``; empty if
+    the source does not say."""
+    mastering_display: MasteringDisplay | None = None
+    content_light: tuple[int, int] | None = None
+    """Brightest pixel, and brightest average of a frame, in cd/m2 (CTA-861.3)."""
+    stereo: str = ""
+    """Both eyes in one frame: Matroska's name of the layout, such as ``left_right``;
+    empty for one eye."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamInfo:
     """Properties of a stream that are known before its first frame is read."""
 
@@ -81,6 +110,19 @@ class StreamInfo:
     """One-line remarks for the user, such as a conversion of the chroma format."""
     sample_aspect: Fraction | None = None
     """Width of a pixel divided by its height; None if the stream does not say."""
+    display_matrix: tuple[int, ...] | None = None
+    """How players turn the frames, as FFmpeg's 9 numbers; None is not at all."""
+    losses: tuple[str, ...] = ()
+    """Names of data of the source that frames do not hold, such as HDR10+ data."""
+    codec: str = ""
+    """FFmpeg's name of the source's video codec; empty if there is none."""
+    original_pix_fmt: str | None = None
+    """Format of `Frame.original`; None if frames have none."""
+    tags: PictureTags = field(default_factory=PictureTags)
+    pictures: int = 0
+    """Number of pictures, if the source is files of pictures; 0 for video."""
+    is_animation: bool = False
+    """Whether the pictures of the one file are shown one after the other."""
 
     def check(self, frame: "Frame") -> None:
         """Refuse a frame that does not belong to this stream.
@@ -97,11 +139,58 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Still:
+    """What a picture file holds besides the samples of one picture.
+
+    Sinks of pictures write what their format can hold, and note the rest.
+    """
+
+    path: Path
+    """The file."""
+    alpha: np.ndarray | None = None
+    """``(H, W)`` in the type of the samples; 0 is transparent."""
+    icc: bytes = b""
+    exif: bytes = b""
+    """In TIFF format, with an orientation of 1: the samples are upright."""
+    xmp: bytes = b""
+    dpi: tuple[float, float] | None = None
+    """Pixels per inch, horizontally and vertically."""
+    bits: int = 16
+    """Of samples of 16 bits, those that the format calls significant."""
+    is_signed: bool = False
+    """Whether samples of 16 bits were signed; 32768 has been added to them then."""
+    number: int | None = None
+    """Number in the name of a file of a sequence."""
+    pages: int = 1
+    """Pictures in the file."""
+    loop: int | None = None
+    """How often an animation is shown; 0 is forever."""
+    own: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What only the same format can hold, by names of its own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Original:
+    """The source's own samples of a frame whose planes hold only a part of them.
+
+    They may have more bits, finer chroma, RGB or alpha. A writer that can store these
+    adds to them what changed in the planes, see `imaging.original`.
+    """
+
+    planes: tuple[np.ndarray, ...]
+    """One for each component, see `imaging.planar`; read-only."""
+    pix_fmt: str
+    color: ColorInfo
+    seen: tuple[np.ndarray, ...]
+    """The frame's planes as the source made them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """A video frame in host memory, in the planes that the decoder produced.
 
-    Planes are C-contiguous ``uint8``, or ``uint16`` for 10 bits (values 0 to 1023):
-    yuv420p has ``(H, W)`` and two planes of ``(ceil(H/2), ceil(W/2))``, gray has
+    Planes are C-contiguous ``uint8``, or ``uint16`` for 10 bits (values 0 to 1023) and
+    16: yuv420p has ``(H, W)`` and two planes of ``(ceil(H/2), ceil(W/2))``, gray has
     ``(H, W)``, and rgb24 has one plane of ``(H, W, 3)``. Treat them as read-only: a
     stage that changes pixels creates new planes.
     """
@@ -117,6 +206,14 @@ class Frame:
     """Number of the frame, from 0 at the source; a gap means dropped frames."""
     captured_at: float
     """When the source produced the frame, in seconds of ``time.monotonic()``."""
+    duration: int | None = None
+    """How long it is shown, in units of `time_base`; None is until the next frame."""
+    hidden_noise: tuple[float, ...] = ()
+    """Noise that its compression hides, see `imaging.jpeg`; empty if it is unknown."""
+    still: Still | None = None
+    """The rest of the picture file that it was read from; None for video."""
+    original: Original | None = None
+    """The source's own samples, if `planes` cannot hold them and someone wants them."""
 
     def __post_init__(self) -> None:
         if self.pix_fmt not in PIX_FMTS:
@@ -140,6 +237,17 @@ class Frame:
     @property
     def width(self) -> int:
         return self.planes[0].shape[1]
+
+    @property
+    def full_scale(self) -> int:
+        """The sample that noise levels and the PSNR refer to: 255, 1023, 65535.
+
+        It is less than 65535 if the picture's format calls fewer bits significant.
+        """
+        depth = bit_depth(self.pix_fmt)
+        if depth == 16 and self.still is not None:
+            depth = self.still.bits
+        return (1 << depth) - 1
 
     @property
     def time_s(self) -> float:

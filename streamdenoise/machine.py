@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -69,6 +70,21 @@ def cuda_facts() -> dict[str, str]:
         return {}
     driver_version = f"for CUDA {cuda.value // 1000}.{cuda.value % 1000 // 10}"
     return {"gpu": name.value.decode(errors="replace"), "driver": driver_version}
+
+
+def missing_library(exc: ImportError) -> str:
+    """One sentence about the system library that OpenCV lacks, and how to get it.
+
+    Empty if the import failed for another reason.
+    """
+    found = re.match(r"(lib\S+): cannot open shared object file", str(exc))
+    if found is None or exc.name != "cv2":
+        return ""
+    return (
+        f"OpenCV needs the system's {found[1]}, which is missing: sudo apt-get install "
+        "libgl1 libglib2.0-0, or, if you need no window, pip uninstall opencv-python "
+        "and pip install opencv-python-headless"
+    )
 
 
 def package_versions() -> dict[str, str]:

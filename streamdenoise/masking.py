@@ -33,10 +33,12 @@ _NUMERIC_HOST = re.compile(
 # Some cameras take the password in the path. A value that is masked already is left
 # alone, with any punctuation that follows it.
 _SECRET_VALUE = re.compile(
-    r"((?:pass|pwd|token|key|secret|auth|sig|cred|jwt|session|streamid)"
-    r"[^/?&;=\s]{0,40}=)(?!\*\*\*['\":,;.)\]}>]*(?:&|\Z))([^&]+)",
+    r"((?:(?:pas|pwd|psw|token|key|secret|auth|sig|cred|jwt|session|streamid)"
+    r"[^/?&;=\s]{0,40}|(?<=[/?&;])(?:p|pw|code|pin|otp))=)(?!\*\*\*['\":,;.)\]}>]*(?:&|\Z))([^&]+)",
     re.IGNORECASE,
 )
+# Others take both as a folder: /user:password/stream.
+_LOGIN_IN_PATH = re.compile(r"(?<=[^:/])/[^/:?#&=\s]{1,80}:[^/:?#&=\s]{1,80}(?=/)")
 _MASKED_KEY = re.compile(r"\*\*\*['\":,;.)\]}>]*\Z")
 
 # Characters that are spelled the same everywhere.
@@ -101,7 +103,7 @@ def secret_values(address: str) -> list[str]:
     keys = [parts[2].partition("?")[0]] if _is_rtmp(scheme) and len(parts) == 3 else []
     passwords: list[str] = []
     for match in _SECRET_VALUE.finditer(rest):
-        is_password = match[1].lower().startswith(("pass", "pwd"))
+        is_password = match[1].lower().startswith(("pas", "pwd", "psw", "pw"))
         (passwords if is_password else keys).append(match[2])
     values = passwords + [key for key in keys if len(key) >= MIN_KEY_CHARS]
     return values + [unquote(value, errors="surrogateescape") for value in values]
@@ -206,6 +208,7 @@ def _mask_rest(scheme: str, rest: str) -> str:
     if _is_rtmp(scheme) and len(parts) == 3 and parts[2]:
         key = parts[2] if _MASKED_KEY.match(parts[2]) else MASK
         return f"{userinfo}{parts[0]}/{parts[1]}/{key}"
+    tail = _LOGIN_IN_PATH.sub(f"/{MASK}", tail)
     return userinfo + _SECRET_VALUE.sub(rf"\1{MASK}", tail)
 
 

@@ -19,6 +19,7 @@ class Panel(StrEnum):
     """Groups of options in ``--help``, in the order in which they are listed."""
 
     INPUT = "Input"
+    NETWORK = "Network"
     NOISE = "Noise"
     OUTPUT = "Output"
     ENCODER = "Encoder"

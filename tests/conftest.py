@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -40,8 +42,25 @@ if TYPE_CHECKING:
 
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 
+# Shells let jobs in the background ignore these, and so would the tests' children.
+for _name in ("SIGINT", "SIGHUP"):
+    _signum = getattr(signal, _name, None)
+    if _signum is not None and signal.getsignal(_signum) is signal.SIG_IGN:
+        signal.signal(_signum, signal.SIG_DFL)
+
 REPORT = "report"
 """Name of the property of a test with text that is shown after the run."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_collection_finish() -> None:
+    # What was imported stays: full collections, which sources ask for whenever they
+    # reconnect, need not visit it.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -59,6 +78,17 @@ def engines_of_the_tests_alone(
     """Use neither the user's engines nor those of earlier runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("engines")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def networks_are_compiled_once() -> Iterator[None]:
+    """See `compile_once`; machines for training and engines may lack OpenVINO."""
+    with pytest.MonkeyPatch.context() as patch:
+        with contextlib.suppress(ImportError):
+            from tests.support.compiled_once import compile_once
+
+            compile_once(patch)
         yield
 
 
@@ -95,6 +125,8 @@ def no_thread_outlives_the_test() -> Iterator[None]:
     for thread in set(threading.enumerate()) - before:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = [each.name for each in set(threading.enumerate()) - before]
+    # Idle ones of the HTTP server are daemons, and end after their event loop.
+    left = [name for name in left if name != "AnyIO worker thread"]
     if left:
         pytest.fail(f"threads outlive the test: {', '.join(sorted(left))}")
 

@@ -27,10 +27,12 @@ if [ -z "$fast" ]; then
   command -v xdotool >/dev/null || packages+=(xdotool)
   # Streams come from real servers: GStreamer's RTSP server, in the system's Python, and VLC.
   /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
-    packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad,ugly})
+    packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad,ugly} glib-networking)
   command -v cvlc >/dev/null || packages+=(vlc-bin vlc-plugin-base)
   # SRT goes through an FFmpeg program: the system's, and the one of imageio-ffmpeg.
   command -v ffmpeg >/dev/null || packages+=(ffmpeg)
+  # The clock of recording jobs is set.
+  command -v faketime >/dev/null || packages+=(faketime)
   # Reports are opened in a real browser.
   command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 else
@@ -53,16 +55,18 @@ fi
 "$venv/bin/pip" install --quiet --disable-pip-version-check \
   --constraint tests/constraints.txt --editable '.[dev]'
 
-# Many tests wait for a network: two at a time keep two cores busy. PyTorch's threads
+# Many tests wait for a network or a process: three at a time keep two cores busy. PyTorch's threads
 # spin while they wait for each other, which takes minutes where there are too many.
 # A test that is stuck inside a library ends its worker (see pyproject.toml), which ends the
 # run: pytest-xdist 3.8 loses track of the tests of a worker that it replaces.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive
-options=(-n 2 --dist loadfile --max-worker-restart=0)
+options=(-n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0)
 if [ -n "$fast" ]; then
   exec "$venv/bin/python" -m pytest "${options[@]}" -m 'not needs_display' \
     tests/{cli,console,denoisers,docs,imaging,jobs,network,pipeline,service} \
     tests/inference/test_{backends,numerics}.py --ignore tests/cli/test_live_cli.py "$@"
 fi
-export STREAMDENOISE_REQUIRE=display,rtsp,ffmpeg,gstreamer,chromium
+export STREAMDENOISE_REQUIRE=display,rtsp,ffmpeg,gstreamer,chromium,faketime
+# Disks that are full or hang are mounted.
+[ "$(id -u)" != 0 ] || STREAMDENOISE_REQUIRE+=,root
 exec "$venv/bin/python" -m pytest "${options[@]}" "$@"

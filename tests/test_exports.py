@@ -13,7 +13,10 @@ import streamdenoise
 WITHOUT_EXPORTS = {
     "streamdenoise.cli",
     "streamdenoise.inference.backends",
+    "streamdenoise.io.connections",
     "streamdenoise.io.ffmpeg",
+    "streamdenoise.io.pictures",
+    "streamdenoise.measure.quality.real",
 }
 PACKAGES = [
     "streamdenoise",

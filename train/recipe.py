@@ -21,7 +21,7 @@ _WHOLE = {"warmup": 0, "seed": 0, "workers": 1, "save_every": 1, "val_every": 1}
 """Keys of whole numbers, and their lowest values."""
 _SHARES = ("ema", "soft", "gray")
 _SWITCHES = ("bf16", "reparam", "int8")
-_FINITE = ("lr", "lr_end", "chroma_weight", "teacher_weight")
+_FINITE = ("lr", "lr_end", "chroma_weight", "border_weight", "teacher_weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ class Recipe:
     gray: float = 0.0
     """Share of clips that are made gray, see `ClipSampler`."""
     chroma_weight: float = 0.2
+    border_weight: float = 0.0
+    """Weight of `border_loss`."""
     bf16: bool = True
     start: Path | None = None
     """A checkpoint to start from, for fine-tuning."""

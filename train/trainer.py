@@ -5,11 +5,12 @@ from copy import deepcopy
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from streamdenoise.errors import ConfigError, DivergedError
 from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
-from streamdenoise.network.model import RecurrentDenoiser
+from streamdenoise.network.model import ModelSpec, RecurrentDenoiser
 
 from .clips.batch import Batch
 from .layers.channels_last import channels_last
@@ -117,7 +118,6 @@ class Trainer:
             "commit": commit(),
             "data": data,
             "noise": type(recipe.noise).__name__.lower(),
-            "sigma_scales": recipe.noise.sigma_scales,
             "validation_psnr_y": {
                 k: round(v, 3) for k, v in self.scores.items() if k[:5] == "mean/"
             },
@@ -138,7 +138,7 @@ def _blend(net: RecurrentDenoiser, other: RecurrentDenoiser) -> None:
     Raises:
         ConfigError: they have different architectures.
     """
-    if replace(net.spec, name="") != replace(other.spec, name=""):
+    if replace(other.spec, name=net.spec.name) != net.spec:
         raise ConfigError(f"{other.spec} cannot be averaged with {net.spec}")
     with torch.no_grad():
         pairs = zip(net.parameters(), other.parameters(), strict=True)
@@ -149,13 +149,16 @@ def _blend(net: RecurrentDenoiser, other: RecurrentDenoiser) -> None:
 def _load_start(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:
     """Start from another network's weights.
 
-    A noise map may be new, because it starts idle. So may thresholds: a network for RGB
-    can start from one for yuv420, whose channels equal its first ones.
+    A noise map may be new, because it starts idle, and so may the profile. Thresholds
+    may be new too: a network for RGB can start from one for yuv420, whose channels
+    equal its first ones.
 
     Raises:
         ConfigError: `start` has another architecture.
     """
     taken = start.state_dict()
+    if net.spec.profile and not start.spec.profile:
+        _show_fine_level(taken, net.spec)
     try:
         for key in ("threshold.weight", "threshold.bias"):
             fresh = net.state_dict()[key]
@@ -166,6 +169,20 @@ def _load_start(net: RecurrentDenoiser, start: RecurrentDenoiser) -> None:
     missing = [key for key in odd.missing_keys if not key.startswith("noise_map.")]
     if missing or odd.unexpected_keys:
         raise ConfigError(f"{start.spec} cannot be a start for {net.spec}")
+
+
+def _show_fine_level(weights: dict[str, Tensor], spec: ModelSpec) -> None:
+    """Insert the input for the level of fine luma, in place.
+
+    It shares the weights of the only level of luma that there was.
+    """
+    after = {"head.weight": spec.hidden, "noise_map.look.weight": 0}
+    for key in after.keys() & weights.keys():
+        weight = weights[key]
+        luma = weight.shape[1] - after[key] - 2
+        half = weight[:, luma : luma + 1] / 2
+        parts = (weight[:, :luma], half, half, weight[:, luma + 1 :])
+        weights[key] = torch.cat(parts, 1)
 
 
 def _teacher(recipe: Recipe, device: str) -> RecurrentDenoiser | None:

@@ -13,7 +13,7 @@ from streamdenoise.network.model import RecurrentDenoiser, State
 from streamdenoise.network.packing import luma_channels
 
 from .clips.batch import Batch
-from .loss import LOSSES
+from .loss import LOSSES, border_loss
 from .recipe import Recipe
 from .warp_state import find_flows, warp_state
 
@@ -80,6 +80,8 @@ class UnrolledLoss(nn.Module):
         luma = luma_channels(recipe.spec.layout)
         loss_of = LOSSES[recipe.loss]
         loss = loss_of(denoised, batch.clean, luma, recipe.chroma_weight)
+        if recipe.border_weight:
+            loss = loss + recipe.border_weight * border_loss(denoised, batch.clean)
         if batch.taught is not None:
             taught = loss_of(denoised, batch.taught, luma, recipe.chroma_weight)
             loss = loss + recipe.teacher_weight * taught

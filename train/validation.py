@@ -29,14 +29,14 @@ FRAMES = 12
 
 @torch.inference_mode()
 def denoise_clip(
-    net: RecurrentDenoiser, planes: Sequence[Tensor], noise_std: Tensor
+    net: RecurrentDenoiser, planes: Sequence[Tensor], levels: Tensor
 ) -> Tensor:
     """Denoise a clip as a stream: step by step, with the state warped along the motion.
 
     Args:
         net: the network.
         planes: in [0, 1], as for `streamdenoise.network.packing.pack`.
-        noise_std: ``(3,)`` in [0, 1].
+        levels: the noise profile ``(7,)`` in [0, 1].
 
     Returns:
         Luma ``(T, 1, H, W)`` or RGB ``(T, 3, H, W)`` in [0, 1], rounded to 8 bits, on
@@ -46,7 +46,8 @@ def denoise_clip(
     device = next(net.parameters()).device
     state = net.initial_state(height, width, device=str(device))
     outputs, estimator = [], FlowEstimator()
-    channel_std = packed_noise_std(noise_std[None], net.spec.layout).to(device)
+    told = net.spec.told(levels)[None]
+    channel_std = packed_noise_std(told, net.spec.layout).to(device)
     steps = torch.tensor([search_step(height, width)])
     for packed in pack(tuple(planes)).to(device).split(1):
         if outputs:
@@ -63,7 +64,7 @@ def noisy_planes(
     """Add noise under the `video` protocol; the level is the seed.
 
     Returns:
-        The noisy planes, their noise levels ``(3,)``, and the clean luma or RGB.
+        The noisy planes, their noise profile ``(7,)``, and the clean luma or RGB.
     """
     generator = torch.Generator().manual_seed(sigma)
     noisy = []
@@ -72,7 +73,7 @@ def noisy_planes(
         draw = torch.empty_like(image).normal_(generator=generator)
         noisy.append(image + sigma / 255 * draw)
     form = plane_format(layout)
-    noise_std = form.noise_stds(torch.tensor([sigma / 255]))[0]
+    noise_std = form.white(form.noise_stds(torch.tensor([sigma / 255]))[0])
     return form.planes(to_8_bits(torch.stack(noisy))), noise_std, form.planes(rgb)[0]
 
 
@@ -127,14 +128,14 @@ def validate_recipe(
     for clip in clips.values():
         rgb = torch.from_numpy(clip[:frames]).permute(0, 3, 1, 2).float() / 255
         form = plane_format(net.spec.layout)
-        clean = form.planes(rgb)[0]
         for draw in range(draws):
             generator = torch.Generator().manual_seed(draw)
-            planes, noise_std = noise(rgb, form, generator)
-            denoised = denoise_clip(net, planes, noise_std)
+            made = noise(rgb, form, generator)
+            denoised = denoise_clip(net, made.noisy, made.levels)
+            clean = made.clean[0]
             gain = [
                 mean_psnr(denoised[part], clean[part])
-                - mean_psnr(planes[0][part], clean[part])
+                - mean_psnr(made.noisy[0][part], clean[part])
                 for part in (slice(None), slice(1))
             ]
             gains.append(gain[0])

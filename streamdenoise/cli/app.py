@@ -11,13 +11,16 @@ import typer
 
 from streamdenoise._version import __version__
 from streamdenoise.cli.help import PanelGroup
+from streamdenoise.cli.terminal import print_progress, say
 from streamdenoise.console.logs import configure_logging, logs_json
 from streamdenoise.errors import (
     SinkRefusedError,
     SourceRefusedError,
     StreamDenoiseError,
 )
+from streamdenoise.machine import missing_library
 from streamdenoise.masking import mask_exception
+from streamdenoise.plain_text import printable_lines
 
 log = logging.getLogger(__name__)
 
@@ -29,21 +32,46 @@ lock the account."""
 class ErrorGroup(PanelGroup):
     """The one place where an expected error becomes a sentence and an exit code."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().make_context(*args, **kwargs)
+        except Exception as exc:
+            _make_presentable(exc)
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except StreamDenoiseError as exc:
-            if logs_json():
-                log.error("%s", exc)
-            else:
-                typer.echo(f"error: {exc}", err=True)
+            _print_error(str(exc))
             refused = isinstance(exc, (SourceRefusedError, SinkRefusedError))
             raise typer.Exit(EXIT_REFUSED if refused else 1) from exc
+        except ImportError as exc:
+            if not (why := missing_library(exc)):
+                raise
+            _print_error(why)
+            raise typer.Exit(1) from exc
         except Exception as exc:
-            mask_exception(exc)  # usage errors quote the command line
+            _make_presentable(exc)
             raise
         except KeyboardInterrupt as exc:
             raise typer.Exit(128 + signal.SIGINT) from exc
+
+
+def _make_presentable(exc: Exception) -> None:
+    """Mask and escape a usage error, which quotes the command line."""
+    mask_exception(exc)
+    message = getattr(exc, "message", None)
+    if isinstance(message, str):
+        # It may be the help text, which has lines.
+        exc.message = printable_lines(message)  # type: ignore[attr-defined]
+
+
+def _print_error(text: str) -> None:
+    if logs_json():
+        log.error("%s", text)
+    else:
+        print_progress(f"error: {text}")
 
 
 app = typer.Typer(
@@ -60,7 +88,7 @@ app = typer.Typer(
 def print_version(wanted: bool) -> None:
     """Print the version and exit, before a command is looked for."""
     if wanted:
-        typer.echo(f"streamdenoise {__version__}")
+        say(f"streamdenoise {__version__}")
         raise typer.Exit
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from streamdenoise.cli.messages import print_progress
+from streamdenoise.cli.terminal import print_progress
 from streamdenoise.cli.training_code import training_module
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.jobs.config import ExportConfig, FileConfig, ImageConfig, LiveConfig
@@ -24,9 +24,10 @@ def export(config: ExportConfig) -> str:
     Returns:
         The path of the model's ``.json``.
     """
+    for_int8 = ("nncf",) if config.calibration is not None else ()
+    need_training("export", "onnx", "onnxscript", *for_int8)
     from streamdenoise.network.checkpoint import is_image_network
 
-    need_torch("export")
     if is_image_network(config.checkpoint):
         export_checkpoint = training_module("classic.export").export_network
     else:
@@ -57,7 +58,7 @@ def exported_model(model: str) -> str:
             f"--model {model} would be exported over {others[0]}, which streamdenoise "
             f"did not write; {elsewhere}"
         )
-    need_torch(f"--model {model}")
+    need_training(f"--model {model}", "onnx", "onnxscript")
     print_progress(f"exporting {model}; this takes a few seconds, once")
     try:
         return export(ExportConfig(path, path.parent))
@@ -68,12 +69,21 @@ def exported_model(model: str) -> str:
         ) from exc
 
 
-def need_torch(command: str) -> None:
-    """Raise `ConfigError` unless PyTorch is installed, which the base install lacks."""
+def need_training(command: str, *more: str) -> None:
+    """Raise `ConfigError` unless PyTorch, safetensors and `more` are installed.
+
+    The base install has none of them; PyTorch alone may be there for other programs.
+
+    Args:
+        command: What needs them, for the message.
+        more: Further modules that it needs.
+    """
     from importlib.util import find_spec
 
-    if find_spec("torch") is None:
+    modules = ("torch", "safetensors", *more)
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
         raise ConfigError(
-            f"{command} needs PyTorch, which is not installed; "
+            f"{command} needs {', '.join(missing)}, not installed here; "
             "pip install 'streamdenoise[train]'"
         )

@@ -8,31 +8,36 @@ import importlib
 import os
 import platform
 import sys
+import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from streamdenoise._version import __version__
+from streamdenoise.console.json_text import json_text
+from streamdenoise.errors import StreamDenoiseError
 from streamdenoise.machine import (
     cpu_flags,
     cpu_name,
     cuda_facts,
     installed_versions,
+    missing_library,
     usable_cores,
 )
 from streamdenoise.masking import mask_credentials
 
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
-_ENCODERS = (
-    *("libx264", "libx265", "libsvtav1", "ffv1"),
-    *("h264_nvenc", "hevc_nvenc", "h264_qsv", "h264_videotoolbox"),
-)
 _PACKAGES = (
     *("numpy", "av", "opencv-python", "opencv-python-headless"),
     *("openvino", "onnxruntime", "torch", "typer", "imageio-ffmpeg", "matplotlib"),
     *("prometheus-client", "psutil", "setproctitle", "nvidia-ml-py", "pyvirtualcam"),
+    *("pillow", "tifffile", "pydicom"),
 )
+
+
+WIDTH = 80
+"""Columns of the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +53,29 @@ def report() -> str:
     """Format the checks as a table: topic, ``ok`` or ``-``, and finding."""
     checks = run_checks()
     width = max(len(check.topic) for check in checks)
-    return "\n".join(
-        f"{check.topic.ljust(width)}  {'ok' if check.ok else '- '}  {check.finding}"
-        for check in checks
-    )
+    lines: list[str] = []
+    for check in checks:
+        start = f"{check.topic.ljust(width)}  {'ok' if check.ok else '- '}  "
+        lines += textwrap.wrap(
+            check.finding,
+            WIDTH,
+            initial_indent=start,
+            subsequent_indent=" " * len(start),
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines) + "\n"
+
+
+def report_json() -> str:
+    """The checks for programs: a list with `topic`, `ok` and `finding` of each."""
+    return json_text([asdict(check) for check in run_checks()])
 
 
 def run_checks() -> list[Check]:
     """Run all checks in the order of the report; raises nothing."""
     checks: list[Check] = []
     for probe in (
-        *(_system, _cpu, _memory, _packages, _models, _backends, _gpu),
+        *(_system, _cpu, _memory, _packages, _opencv, _models, _backends, _gpu),
         *(_video, _encoders, _publishing, _ffmpeg, _cameras, _display),
     ):
         checks += _safely(probe)
@@ -69,8 +86,11 @@ def _safely(probe: Callable[[], list[Check]]) -> list[Check]:
     topic = probe.__name__.strip("_")
     try:
         found = probe()
+    except StreamDenoiseError as exc:
+        found = [Check(topic, False, str(exc))]
     except Exception as exc:  # whatever a broken installation raises
-        found = [Check(topic, False, f"{type(exc).__name__}: {exc}")]
+        why = missing_library(exc) if isinstance(exc, ImportError) else ""
+        found = [Check(topic, False, why or f"{type(exc).__name__}: {exc}")]
     return [Check(c.topic, c.ok, _private(c.finding)) for c in found]
 
 
@@ -113,17 +133,21 @@ def _memory() -> list[Check]:
 def _packages() -> list[Check]:
     found = {"streamdenoise": __version__, **installed_versions(_PACKAGES)}
     listed = ", ".join(f"{name} {number}" for name, number in found.items())
-    checks = [Check("packages", True, listed)]
-    if {"opencv-python", "opencv-python-headless"} <= set(found):
-        checks.append(
-            Check(
-                "opencv",
-                False,
-                "opencv-python and opencv-python-headless overwrite each other: "
-                "uninstall both, then pip install opencv-python",
-            )
+    return [Check("packages", True, listed)]
+
+
+def _opencv() -> list[Check]:
+    both = ("opencv-python", "opencv-python-headless")
+    if len(installed_versions(both)) == len(both):
+        found = (
+            "opencv-python and opencv-python-headless overwrite each other: uninstall "
+            "both, then pip install opencv-python"
         )
-    return checks
+        return [Check("opencv", False, found)]
+    cv2 = importlib.import_module("cv2")
+    windows = cv2.currentUIFramework()
+    found = f"windows with {windows}" if windows else "no windows: use --no-window"
+    return [Check("opencv", True, f"OpenCV {cv2.__version__}, {found}")]
 
 
 def _models() -> list[Check]:
@@ -172,10 +196,17 @@ def _video() -> list[Check]:
 
 
 def _encoders() -> list[Check]:
+    from streamdenoise.io.ffmpeg.codecs import ENCODERS
+    from streamdenoise.io.options import NVENC_CODECS
+
     av = importlib.import_module("av")
-    known = [name for name in _ENCODERS if name in av.codecs_available]
-    text = f"{', '.join(known)} (hardware encoders only with their device)"
-    return [Check("encoders", "libx264" in known, text)]
+    known = [name for name in ENCODERS if ENCODERS[name].codec in av.codecs_available]
+    here = [name for name in known if name not in NVENC_CODECS or cuda_facts()]
+    text = f"--codec {', '.join(here)}"
+    without = [name for name in known if name not in here]
+    if without:
+        text += f"; {', '.join(without)} need an NVIDIA GPU"
+    return [Check("encoders", "x264" in here, text)]
 
 
 def _publishing() -> list[Check]:

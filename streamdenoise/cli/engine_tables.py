@@ -1,12 +1,16 @@
 """Tables of the engines on this machine: list, check and delete them."""
 
 import re
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
+from streamdenoise.console.json_text import json_text
 from streamdenoise.console.table import align
 from streamdenoise.inference.artifact import open_artifact, shipped_models
 from streamdenoise.inference.engine_store import EngineStore, StoredEngine
 from streamdenoise.inference.registry import BACKENDS
+from streamdenoise.plain_text import printable
 
 _HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
 
@@ -26,7 +30,32 @@ def engines_table() -> str:
         rows = [_row(stored) for stored in found if stored.path.parent == folder]
         if rows:
             lines += [f"{folder}:", *align([_HEADER, *rows])]
-    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n"
+    return _page(lines, f"no engines in {_folders(store)}")
+
+
+def engines_json() -> str:
+    """All engines for programs: a list of what their manifests say.
+
+    One whose manifest cannot be used has a `fault`, and no more than `path`.
+    """
+    return json_text([_entry(stored) for stored in EngineStore().engines()])
+
+
+def _entry(stored: StoredEngine) -> dict[str, Any]:
+    if stored.spec is None:
+        return {"path": str(stored.path), "fault": stored.fault}
+    return {
+        "path": str(stored.engine_path),
+        **asdict(stored.spec),
+        "size_bytes": stored.size,
+        "built_at": stored.built_at,
+        "build_s": stored.build_s,
+    }
+
+
+def _page(lines: list[str], nothing: str) -> str:
+    """The lines, or `nothing` if there are none; names of files may hold anything."""
+    return "\n".join(map(printable, lines or [nothing])) + "\n"
 
 
 def _folders(store: EngineStore) -> str:
@@ -43,7 +72,7 @@ def _row(stored: StoredEngine) -> tuple[str, ...]:
         spec.model,
         f"up to {size}" if "size" in spec.portable else size,
         f"{spec.depth} bit",
-        spec.runtime + (" or later" if "runtime" in spec.portable else ""),
+        spec.runtime,
         "sm_80 or later" if "device" in spec.portable else spec.device,
         f"{stored.size / 2**20:.1f}",
         stored.built_at[:16].replace("T", " "),
@@ -59,7 +88,9 @@ def verify_engines() -> tuple[str, bool]:
         fault = fault or _outdated(stored)
         broken |= bool(fault)
         lines.append(f"{stored.path.name}: {fault or _remark(stored)}")
-    return "\n".join(lines or [f"no engines in {_folders(store)}"]) + "\n", broken
+    return "\n".join(
+        map(printable, lines or [f"no engines in {_folders(store)}"])
+    ) + "\n", broken
 
 
 def prune_engines(everything: bool = False) -> str:
@@ -71,7 +102,10 @@ def prune_engines(everything: bool = False) -> str:
     store = EngineStore()
     deleted = store.prune(lambda stored: everything or bool(_outdated(stored)))
     lines = [f"deleted {path.name}" for path in deleted]
-    return "\n".join(lines or [f"nothing to delete in {_folders(store)}"]) + "\n"
+    return (
+        "\n".join(map(printable, lines or [f"nothing to delete in {_folders(store)}"]))
+        + "\n"
+    )
 
 
 def _outdated(stored: StoredEngine) -> str:
@@ -84,7 +118,7 @@ def _outdated(stored: StoredEngine) -> str:
     if not BACKENDS[spec.backend].needs_engine:
         return f"{spec.backend} no longer uses engines"
     present = _installed(spec.runtime)
-    if present and not spec.runs_on(present):
+    if present and present != spec.runtime:
         return f"it was built by {spec.runtime}, but {present} is installed"
     return ""
 

@@ -1,17 +1,21 @@
 """The commands that make models and engines: export, compile, engines."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streamdenoise.cli.checkpoints import export as export_checkpoint
 from streamdenoise.cli.help import PanelCommand, PanelGroup
-from streamdenoise.cli.options import Quiet
-from streamdenoise.cli.signals import exit_by_signal, stop_by_signal
+from streamdenoise.cli.options import AsJson, Quiet
+from streamdenoise.cli.signals import exit_by_signal, run_until_signal
+from streamdenoise.cli.terminal import print_progress, say
 from streamdenoise.errors import ConfigError
 from streamdenoise.jobs.config import CompileConfig, ExportConfig
 from streamdenoise.options import Panel
+
+if TYPE_CHECKING:
+    from streamdenoise.jobs.job import StopSwitch
 
 
 def export(config: ExportConfig) -> None:
@@ -19,7 +23,7 @@ def export(config: ExportConfig) -> None:
 
     Prints the path of the model's .json, which --model and `compile` take.
     """
-    typer.echo(export_checkpoint(config))
+    say(export_checkpoint(config))
 
 
 def compile_(
@@ -44,28 +48,31 @@ def compile_(
         )
     if config.size is None:
         raise ConfigError("compile needs a frame size; give one, such as --size 1080p")
-    with stop_by_signal() as switch:
+    width, height = config.size
+
+    def build(switch: "StopSwitch") -> str:
         from streamdenoise.console.progress import BuildProgress
         from streamdenoise.inference.backend import EngineOptions
         from streamdenoise.inference.build import make_engine
 
-        made = make_engine(
+        return make_engine(
             config.model,
             backend=config.backend,
             precision=config.precision,
-            width=config.size[0],
-            height=config.size[1],
+            width=width,
+            height=height,
             depth=config.depth,
             options=EngineOptions(
                 compute_capabilities=config.compute_capabilities,
-                version_compatible=config.version_compatible,
                 hardware_compatible=config.hardware_compatible,
                 dynamic=config.dynamic,
             ),
             on_build=BuildProgress(switch.is_stopped, quiet=quiet).step,
         )
+
+    made, switch = run_until_signal(build)
     if not quiet:
-        typer.echo(made, err=True)
+        print_progress(made)
     exit_by_signal(switch)
 
 
@@ -78,11 +85,11 @@ engines_app = typer.Typer(
 
 
 @engines_app.command(cls=PanelCommand, name="list")
-def engines_list() -> None:
+def engines_list(as_json: AsJson = False) -> None:
     """List the engines, with their size and build time."""
-    from streamdenoise.cli.engine_tables import engines_table
+    from streamdenoise.cli.engine_tables import engines_json, engines_table
 
-    typer.echo(engines_table(), nl=False)
+    say(engines_json() if as_json else engines_table())
 
 
 @engines_app.command(cls=PanelCommand, name="verify")
@@ -91,7 +98,7 @@ def engines_verify() -> None:
     from streamdenoise.cli.engine_tables import verify_engines
 
     text, broken = verify_engines()
-    typer.echo(text, nl=False)
+    say(text)
     if broken:
         raise typer.Exit(1)
 
@@ -112,4 +119,4 @@ def engines_prune(
     """
     from streamdenoise.cli.engine_tables import prune_engines
 
-    typer.echo(prune_engines(everything), nl=False)
+    say(prune_engines(everything))

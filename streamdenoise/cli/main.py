@@ -10,6 +10,7 @@ import typer
 
 from streamdenoise.cli import about, engines, measure, run, training
 from streamdenoise.cli.app import app
+from streamdenoise.cli.front import run_in_child
 from streamdenoise.cli.help import PanelCommand
 from streamdenoise.cli.signature import flattened
 from streamdenoise.console.logs import install_hooks
@@ -17,7 +18,7 @@ from streamdenoise.console.process_title import hide_arguments
 
 COMMANDS = {
     "Denoise": (run.file, run.live, run.image),
-    "Measure": (measure.bench, measure.eval_),
+    "Measure": (measure.bench, measure.eval_, measure.profile),
     "Train and build": (training.train_app, engines.export, engines.compile_),
     "This machine": (about.models, engines.engines_app, about.doctor),
 }
@@ -36,6 +37,8 @@ for heading, members in COMMANDS.items():
 def main() -> None:
     """Run the command line tool."""
     hide_arguments()
+    if not {job.__name__ for job in COMMANDS["Denoise"]}.isdisjoint(sys.argv[1:]):
+        run_in_child()
     install_hooks()
     try:
         # Not `app()`, which puts its own hook for tracebacks in place of ours.
@@ -48,8 +51,8 @@ def main() -> None:
 def _leave_threads(code: object) -> None:
     """End the process at once if a thread is still inside a library, else return.
 
-    FFmpeg cannot be interrupted while it waits for a camera. If it then returned to an
-    interpreter that is shutting down, the process would crash.
+    FFmpeg cannot be interrupted while it waits for a camera or for a disk that hangs.
+    If it then returned to an interpreter that shuts down, the process would crash.
     """
     if isinstance(code, int) and any(each.daemon for each in threading.enumerate()):
         logging.shutdown()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from streamdenoise.cli.licenses import provenance
+from streamdenoise.console.json_text import json_text
 from streamdenoise.console.table import align
 from streamdenoise.inference.artifact import open_artifact, shipped_models
 
@@ -21,6 +23,17 @@ def models_table() -> str:
     for manifest in manifests:
         lines += ["", *_provenance(manifest)]
     return "\n".join(lines) + "\n"
+
+
+def models_json() -> str:
+    """All models for programs: a list of their manifests, with license and data."""
+    known = provenance()
+    return json_text(
+        [
+            {**open_artifact(name).manifest, **known[name].about()}
+            for name in shipped_models()
+        ]
+    )
 
 
 def _row(manifest: dict[str, Any]) -> tuple[str, ...]:
@@ -55,6 +68,7 @@ def _provenance(manifest: dict[str, Any]) -> list[str]:
         for key in ("data", "recipe", "commit")
         if manifest.get(key)
     ]
+    lines.append("  licenses of the data: streamdenoise models --licenses")
     lines += [
         f"  sha256 {digest[:16]} {name}"
         for name, digest in manifest.get("sha256", {}).items()

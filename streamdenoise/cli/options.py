@@ -35,6 +35,10 @@ Quiet = Annotated[
         rich_help_panel=Panel.MONITORING,
     ),
 ]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON on stdout.", rich_help_panel=Panel.OUTPUT),
+]
 LogFormat = Annotated[
     _LogFormat,
     typer.Option(

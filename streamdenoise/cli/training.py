@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamdenoise.cli.checkpoints import need_torch
+from streamdenoise.cli.checkpoints import need_training
 from streamdenoise.cli.help import PanelCommand, PanelGroup
-from streamdenoise.cli.messages import print_progress
 from streamdenoise.cli.signature import flattened
+from streamdenoise.cli.terminal import print_progress, say
 from streamdenoise.cli.training_code import training_module
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def train_recipe(
 
     The word `recipe` may be left out.
     """
-    need_torch("train")
+    need_training("train")
     training_module("loop").main(str(recipe))
 
 
@@ -68,11 +68,11 @@ def _classic_command() -> Any:
     def classic(config: "ClassicConfig") -> None:
         """Train textbook networks on images and compare them."""
         report = training_module("classic.report")
-        typer.echo(report.train_and_report(config, print_progress), nl=False)
+        say(report.train_and_report(config, print_progress))
 
     classic.__annotations__["config"] = training_module("classic.config").ClassicConfig
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command("classic", cls=PanelCommand)(
-        flattened(classic, before=partial(need_torch, "train classic"))
+        flattened(classic, before=partial(need_training, "train classic"))
     )
     return typer.main.get_command(app)

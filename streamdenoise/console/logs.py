@@ -1,4 +1,4 @@
-"""Logging to stderr, as text or JSON, with credentials masked."""
+"""Logging to stderr, as text or JSON, with credentials masked and names escaped."""
 
 import contextlib
 import copy
@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from streamdenoise.masking import mask_credentials, mask_exception
+from streamdenoise.plain_text import printable
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +28,18 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class MaskingFormatter(logging.Formatter):
-    """Masks credentials in the whole output, including tracebacks."""
+class TextFormatter(logging.Formatter):
+    """A line for each record, and indented ones for its traceback.
+
+    Credentials are masked and control characters escaped, wherever they are from.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        return mask_credentials(super().format(_formattable(record)))
+        record = _formattable(record)
+        if not (record.exc_info or record.exc_text or record.stack_info):
+            return printable(mask_credentials(super().format(record)))
+        record.msg = printable(mask_credentials(record.msg))
+        return _block(super().format(record))
 
 
 class JSONFormatter(logging.Formatter):
@@ -90,7 +98,7 @@ def configure_logging(
     if LogFormat(log_format) is LogFormat.JSON:
         formatter: logging.Formatter = JSONFormatter()
     else:
-        formatter = MaskingFormatter("%(levelname)s: %(message)s")
+        formatter = TextFormatter("%(levelname)s: %(message)s")
     root = logging.getLogger()
     root.setLevel(level)
     handlers = [each for each in root.handlers if isinstance(each, StderrHandler)]
@@ -112,8 +120,9 @@ def install_hooks() -> None:
     """Log uncaught exceptions, masked, instead of printing them.
 
     For programs, not libraries: it sets `sys.excepthook`, `threading.excepthook` and
-    `sys.unraisablehook`.
+    `sys.unraisablehook`, and warnings go to the log.
     """
+    logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_from_thread
     sys.unraisablehook = _log_unraisable
@@ -151,7 +160,13 @@ def _log_exception(
             log.critical("%s", text, exc_info=exc_info)
             return
         lines = traceback.format_exception(*exc_info)
-        sys.stderr.write(mask_credentials(f"{text}\n{''.join(lines)}"))
+        whole = f"{printable(text)}\n{''.join(lines)}"
+        sys.stderr.write(_block(whole.rstrip("\n")) + "\n")
+
+
+def _block(text: str) -> str:
+    """`text` with all lines but the first indented: none can pass for a new record."""
+    return "\n  ".join(map(printable, mask_credentials(text).split("\n")))
 
 
 def _formattable(record: logging.LogRecord) -> logging.LogRecord:

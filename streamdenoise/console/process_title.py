@@ -4,6 +4,7 @@ import shlex
 import sys
 
 from streamdenoise.masking import mask_address
+from streamdenoise.plain_text import printable
 
 
 def hide_arguments() -> None:
@@ -22,4 +23,4 @@ def hide_arguments() -> None:
         import setproctitle
     except ImportError:
         return
-    setproctitle.setproctitle(shlex.join(masked))
+    setproctitle.setproctitle(shlex.join(map(printable, masked)))

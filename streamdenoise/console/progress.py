@@ -11,7 +11,9 @@ from typing import TextIO
 from streamdenoise.console.logs import logs_json
 from streamdenoise.contexts import Closing
 from streamdenoise.frame import StreamInfo
-from streamdenoise.pipeline.stats import Stats, stats_items
+from streamdenoise.imaging.noise_words import noise_words
+from streamdenoise.pipeline.stats import Stats, estimate_words, stats_items
+from streamdenoise.plain_text import printable
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class RedrawnLine:
     def draw(self, text: str) -> None:
         """Show `text`, cut to the width of the terminal."""
         width = shutil.get_terminal_size().columns - 1
-        self._stream.write("\r" + text[:width].ljust(width))
+        self._stream.write("\r" + printable(text)[:width].ljust(width))
         self._stream.flush()
         self._drawn = True
 
@@ -128,7 +130,7 @@ class Progress(Closing):
             if as_json:
                 log.info("%s", self.line(stats), extra=stats_fields(stats))
             else:
-                self._stream.write(self.line(stats) + "\n")
+                self._stream.write(printable(self.line(stats)) + "\n")
                 self._stream.flush()
             return
         self._redrawn.draw(self.line(stats))
@@ -147,7 +149,7 @@ class Progress(Closing):
             self._redrawn.clear()
 
 
-def stats_fields(stats: Stats) -> dict[str, float | str | None]:
+def stats_fields(stats: Stats) -> dict[str, object]:
     """The most important stats, for structured logs; the status page has all."""
     return {
         "frames_in": stats.frames_in,
@@ -158,9 +160,11 @@ def stats_fields(stats: Stats) -> dict[str, float | str | None]:
         "latency_p50_ms": round(stats.latency.p50_ms, 1),
         "latency_p99_ms": round(stats.latency.p99_ms, 1),
         "sigma": round(stats.sigma, 2),
+        "noise_levels": [round(level, 2) for level in stats.noise_levels],
         "psnr_in_db": stats.psnr_in_db,
         "psnr_out_db": stats.psnr_out_db,
         "psnr_is_estimate": stats.psnr_is_estimate,
+        "psnr_error_db": stats.psnr_error_db,
         "reconnects": stats.reconnects,
         "load_step": stats.load_step,
     }
@@ -169,13 +173,17 @@ def stats_fields(stats: Stats) -> dict[str, float | str | None]:
 def summary(name: str, stats: Stats) -> str:
     """One line about a finished job: frames, speed, noise level and PSNR."""
     fps = stats.frames_out / stats.elapsed_s if stats.elapsed_s > 0 else 0.0
-    parts = [f"{stats.frames_out} frames", f"{fps:.1f} fps", f"sigma {stats.sigma:.1f}"]
+    parts = [f"{stats.frames_out} frames", f"{fps:.1f} fps"]
+    parts.append(noise_words(stats.noise_levels))
     if stats.dropped:
         parts.append(f"dropped {stats.dropped}")
     before, after = stats.psnr_in_db, stats.psnr_out_db
     if before is not None and after is not None:
-        label = "est. PSNR" if stats.psnr_is_estimate else "PSNR"
-        parts.append(f"{label} {before:.2f} -> {after:.2f} dB ({after - before:+.2f})")
+        if stats.psnr_is_estimate:
+            parts.append(estimate_words(before, after, stats.psnr_error_db))
+        else:
+            gain = f"({after - before:+.2f})"
+            parts.append(f"PSNR {before:.2f} -> {after:.2f} dB {gain}")
     return f"{name}: {', '.join(parts)}"
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from streamdenoise.plain_text import printable
+
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Pad cells into columns, a line per row; rows may have missing cells."""
+    rows = [[*map(printable, row)] for row in rows]
     count = max(map(len, rows))
     padded = [[*row, *[""] * (count - len(row))] for row in rows]
     # A short row, such as one long remark, does not widen the columns.
@@ -37,5 +40,5 @@ def markdown_table(
     for row in rows:
         if len(row) != len(header):
             raise ValueError(f"{len(row)} cells in a table of {len(header)} columns")
-        lines.append("| " + " | ".join(row) + " |")
+        lines.append("| " + " | ".join(map(printable, row)) + " |")
     return lines

@@ -135,6 +135,11 @@ class AdaptiveDenoiser(Closing):
         return self._denoiser.sigma
 
     @property
+    def noise_levels(self) -> tuple[float, ...]:
+        """See `Denoiser`; the last known ones while frames pass unchanged."""
+        return self._denoiser.noise_levels
+
+    @property
     def psnr_estimate(self) -> tuple[float, float] | None:
         estimate = self._denoiser.psnr_estimate
         if estimate is None or self._step.denoiser is not None:

@@ -18,24 +18,27 @@ class ArrayAdapter:
         self._index = 0
 
     def __call__(self, image: np.ndarray, pix_fmt: str) -> np.ndarray:
-        """Denoise one array; see `Denoiser.__call__`."""
+        """Denoise one array; see `Denoiser.__call__`.
+
+        The result is a copy, because users draw on it, and the denoiser keeps its own.
+        """
         if image.dtype != np.uint8:
             raise ValueError(f"image must be uint8, got {image.dtype}")
+        if not image.size:
+            raise ValueError(f"image is empty: its shape is {image.shape}")
         if pix_fmt == "yuv420p":
             return self._i420(image)
         if image.ndim == 2:
-            (clean,) = self._planes((image,), "gray")
-        elif pix_fmt in ("bgr24", "rgb24") and image.shape[2:] == (3,):
+            return self._planes((image,), "gray")[0].copy()
+        if pix_fmt in ("bgr24", "rgb24") and image.shape[2:] == (3,):
             order = slice(None, None, -1 if pix_fmt == "bgr24" else 1)
             rgb = np.ascontiguousarray(image[..., order])
             (clean,) = self._planes((rgb,), "rgb24")
-            clean = np.ascontiguousarray(clean[..., order])
-        else:
-            raise ValueError(
-                f"image of shape {image.shape} is not {pix_fmt}; give bgr24, rgb24, "
-                "gray or yuv420p"
-            )
-        return clean.copy() if np.may_share_memory(clean, image) else clean
+            return np.array(clean[..., order], order="C")
+        raise ValueError(
+            f"image of shape {image.shape} is not {pix_fmt}; give bgr24, rgb24, "
+            "gray or yuv420p"
+        )
 
     def _i420(self, image: np.ndarray) -> np.ndarray:
         height = image.shape[0] * 2 // 3

@@ -1,28 +1,29 @@
 """Several streams of one size through one engine, each from its own thread.
 
-GPUs are used better by a batch. Frames that arrive together are denoised in one call.
+GPUs are used better by a batch, and streams on a CPU share the compiled model and its
+threads. Frames that arrive together are denoised in one call.
 A batch waits at most `WAIT_S` for late frames; the state of a stream without a frame
 does not change.
 """
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Condition
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 
 from streamdenoise.contexts import Closing
 from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.noise_level import NoiseLevel
+from streamdenoise.denoisers.strength import Strength
 from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import bit_depth
 from streamdenoise.inference.artifact import open_artifact
-from streamdenoise.inference.backend import Backend, LaneInput
+from streamdenoise.inference.backend import Backend, BatchBackend, LaneInput
 from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.inference.registry import explained
-
-if TYPE_CHECKING:
-    from streamdenoise.inference.backends.torch_device import TorchDeviceBackend
 
 WAIT_S = 0.004
 """Longest time that the first frame of a batch waits for other streams, in seconds."""
@@ -49,7 +50,12 @@ class StreamBatch(Closing):
         model: str = "nano",
         backend: str = "auto",
         sigma: float | str = "auto",
+        noise_profile: str | Path | None = None,
+        profile_region: tuple[int, int, int, int] | None = None,
         strength: float = 1.0,
+        strength_luma: float = 1.0,
+        strength_chroma: float = 1.0,
+        threads: int | None = None,
         wait_s: float = WAIT_S,
     ) -> None:
         """Load the engine.
@@ -61,8 +67,13 @@ class StreamBatch(Closing):
             pix_fmt: pixel format of the frames, one of `PIX_FMTS`.
             model: see `Denoiser.load`.
             backend: one that takes batches, or ``auto``.
-            sigma: see `Denoiser.load`.
+            sigma: of all streams, as the next five; see `Denoiser.load`.
+            noise_profile: see `Denoiser.load`.
+            profile_region: see `Denoiser.load`.
             strength: see `Denoiser.load`.
+            strength_luma: see `Denoiser.load`.
+            strength_chroma: see `Denoiser.load`.
+            threads: CPU threads of the backend for all streams, see `Denoiser.load`.
             wait_s: see `WAIT_S`.
 
         Raises:
@@ -85,11 +96,18 @@ class StreamBatch(Closing):
         self._open: set[int] = set()
         self.calls = 0
         self.denoisers = [
-            Denoiser(artifact, _LaneLoader(self, i), sigma=sigma, strength=strength)
+            Denoiser(
+                artifact,
+                _LaneLoader(self, i),
+                noise=NoiseLevel(sigma, profile=noise_profile, region=profile_region),
+                strength=Strength(strength, luma=strength_luma, chroma=strength_chroma),
+            )
             for i in range(streams)
         ]
-        loader = EngineLoader(artifact, backend=backend, streams=streams)
-        self._engine = cast("TorchDeviceBackend", loader.load(*self._key))
+        loader = EngineLoader(
+            artifact, backend=backend, threads=threads, streams=streams
+        )
+        self._engine = cast("BatchBackend", loader.load(*self._key))
 
     def close(self) -> None:
         """Free the engine; may be called again."""
@@ -176,9 +194,13 @@ class _SharedLane:
         batch.join(index)
 
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        return self._batch.step(self._index, LaneInput(planes, sigma, strength))
+        return self._batch.step(self._index, LaneInput(planes, sigma))
+
+    def shift(self, changes: Sequence[float]) -> None:
+        with self._lock:
+            self._lane.shift(changes)
 
     def warp(self, flow: np.ndarray) -> None:
         with self._lock:
@@ -191,6 +213,10 @@ class _SharedLane:
     def state(self) -> tuple[np.ndarray, ...]:
         with self._lock:
             return tuple(array.copy() for array in self._lane.state())
+
+    def is_finite(self, rows: slice) -> bool:
+        with self._lock:
+            return self._lane.is_finite(rows)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         with self._lock:

@@ -1,106 +1,165 @@
-"""The noise level of a stream: given by the user, or estimated from its frames."""
+"""The noise of a stream: given by the user, or estimated from its frames."""
 
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from streamdenoise.denoisers.options import MAX_SIGMA
+from streamdenoise.denoisers.saved_profile import SavedProfile
 from streamdenoise.errors import ConfigError
-from streamdenoise.frame import ColorInfo
+from streamdenoise.frame import ColorInfo, Frame
+from streamdenoise.imaging.jpeg import LUMA_OF_RGB
 from streamdenoise.imaging.noise import plane_sigmas
-from streamdenoise.imaging.noise_level import NoiseEstimator
+from streamdenoise.imaging.noise_profile import (
+    LEVELS,
+    white_profile,
+    with_missed_power,
+)
+from streamdenoise.imaging.profile_estimator import ProfileEstimator
+from streamdenoise.imaging.region_estimator import RegionEstimator
+from streamdenoise.units import Region
 
-NEGLIGIBLE_SIGMA = 0.25
-"""Frames with less noise than this, in 8-bit levels, pass unchanged: rounding adds as
-much."""
+YUV_OF_RGB = ColorInfo(matrix=1, range=2)
+"""Color of RGB frames that are seen as yuv420: BT.709, full range."""
+
+
+def white_stds(planes: Sequence[np.ndarray], color: ColorInfo) -> tuple[float, ...]:
+    """Std that white noise of std 1 in R, G and B has in each plane.
+
+    Args:
+        planes: those of yuv420, one of gray, or RGB ``(H, W, 3)``, which counts as luma
+            and color (`channels.OPPONENT`).
+        color: matrix and range of yuv420.
+    """
+    height, width = planes[0].shape[:2]
+    if len(planes) == 3:
+        return plane_sigmas(1.0, color, width, height)
+    return (1.0,) * (3 if planes[0].ndim == 3 else 1)
+
+
+_OCTAVES = (0.75, 0.1875, 0.0625)
+"""Share of all frequencies that each level of luma stands for."""
 
 
 class NoiseLevel:
-    """Noise level of a stream, and strength of the denoising.
+    """The noise profile of a stream.
 
     Attributes:
-        given: the level that the user gave, in 8-bit levels of RGB; None to estimate
-            it.
-        strength: factor on the level that the network works with, 0 to 4.
+        levels: profile of the last frame in 8-bit levels of RGB: white noise in R, G
+            and B of this std has this level. One for each of `LEVELS`.
         sigma: std of RGB in the last frame, in 8-bit levels: given, or such that white
             noise of this std makes the luma noise that was estimated.
         luma_sigma: std of luma in the last frame, in 8-bit levels.
-        fine_share: share of that std which is noise from pixel to pixel, 0 to 1; 1 if
-            it is not measured.
+        gain: factor from these levels to those of the planes, where the planes show
+            only a part of the scale, see `SampleRange`.
+        notes: remarks for the user.
     """
 
     def __init__(
         self,
         sigma: float | str = "auto",
-        strength: float = 1.0,
         *,
-        scales: Sequence[int] = (1,),
-        measure_fine_share: bool = False,
+        profile: SavedProfile | str | Path | None = None,
+        region: tuple[int, int, int, int] | None = None,
+        single_images: bool = False,
     ) -> None:
         """Start without any frame.
 
         Args:
-            sigma: noise std of RGB in 8-bit levels, or ``"auto"`` to estimate it.
-            strength: see the attribute.
-            scales: scales of the estimate, see `NoiseEstimator`.
-            measure_fine_share: whether to measure `fine_share` of estimated noise.
+            sigma: std of white noise in RGB, in 8-bit levels, or ``"auto"`` to estimate
+                the profile.
+            profile: replaces the estimate; may be the file that it is in.
+            region: the only area to measure noise in, see `Region`; otherwise the whole
+                frame, with texture left out.
+            single_images: whether every frame is an image of its own, after `reset`.
 
         Raises:
-            ConfigError: an argument is out of range.
+            ConfigError: `sigma` is out of range, two of them are given, or the file
+                cannot be used.
         """
-        self.given = _checked(sigma)
-        if not 0 <= strength <= 4:
-            raise ConfigError(f"strength {strength:g} is outside 0 to 4; 1 is neutral")
-        self.strength = strength
-        self.sigma = self.given or 0.0
+        white = _checked(sigma)
+        if sum(each is not None for each in (white, profile, region)) > 1:
+            raise ConfigError(
+                "give only one of sigma, noise_profile and profile_region: each says "
+                "what the noise is"
+            )
+        self.levels: tuple[float, ...] = (white or 0.0,) * len(LEVELS)
+        self.given = white is not None or profile is not None
+        self.sigma = white or 0.0
         self.luma_sigma = 0.0
-        self.fine_share = 1.0
-        self._estimator = NoiseEstimator(scales)
-        measures = measure_fine_share and self.given is None
-        self._fine = NoiseEstimator() if measures else None
+        self.gain = 1.0
+        self.notes: tuple[str, ...] = ()
+        if isinstance(profile, (str, Path)):
+            profile = SavedProfile.read(profile)
+        self._profile = profile
+        if profile is not None:
+            self.levels = profile.levels
+            self.sigma = _total(profile.levels)
+        self._estimator = ProfileEstimator(single_images)
+        if region is not None:
+            self._estimator = RegionEstimator(Region(*region))
 
     def update(
-        self, planes: Sequence[np.ndarray], peak: int, color: ColorInfo
+        self,
+        planes: Sequence[np.ndarray],
+        peak: int,
+        white: Sequence[float],
+        *,
+        full_range: bool = True,
+        hidden: Sequence[float] = (),
+        raise_coarse: bool = False,
     ) -> np.ndarray:
         """Take a frame in.
 
         Args:
             planes: those of yuv420, one of gray, or RGB ``(H, W, 3)``.
             peak: full scale, 255 or 1023.
-            color: matrix and range of yuv420; gray and RGB have full range.
+            white: see `white_stds`.
+            full_range: whether black is 0, not 16.
+            hidden: noise that an estimate cannot find, see `Frame.hidden_noise`.
+            raise_coarse: whether to raise what was estimated, see `with_missed_power`.
 
         Returns:
-            Noise std of each plane in [0, 1], ``float32``; for RGB that of orthonormal
-            combinations, see `opponent_noise_stds`.
-        """
-        first = planes[0]
-        if len(planes) == 1:
-            full_range, luma_share = True, 1.0
-            per_plane = (1.0,) * (3 if first.ndim == 3 else 1)
-        else:
-            full_range = color.is_full_range
-            per_plane = plane_sigmas(1.0, color, first.shape[1], first.shape[0])
-            luma_share = per_plane[0]
-        if self.given is None:
-            noise_std = self._estimator.update(planes, peak, full_range)
-        else:
-            noise_std = np.array(per_plane, np.float32) * (self.given / 255)
-        self.luma_sigma = 255 * float(noise_std[0])
-        self.sigma = self.luma_sigma / luma_share
-        if self._fine is not None and noise_std[0] > 0:
-            fine = self._fine.update(planes[:1], peak, full_range)
-            self.fine_share = min(1.0, float(fine[0] / noise_std[0]))
-        return noise_std.astype(np.float32)
+            ``(7,)`` float32 stds in [0, 1], see `noise_profile.LEVELS`.
 
-    def is_negligible(self, noise_std: np.ndarray | float) -> bool:
-        """Whether noise of this std, in [0, 1], is too weak to be worth a step."""
-        return float(np.max(noise_std)) * 255 * self.strength < NEGLIGIBLE_SIGMA
+        Raises:
+            ConfigError: the region is not inside of the frame.
+        """
+        unit = white_profile(white) * np.float32(self.gain / 255)
+        if self.given:
+            profile = unit * np.array(self.levels, np.float32)
+        else:
+            profile = self._estimator.update(planes, peak, full_range)
+            levels = np.divide(profile, unit, np.zeros_like(unit), where=unit > 0)
+            self.levels = tuple(map(float, levels))
+            if raise_coarse:
+                profile = with_missed_power(profile)
+            if hidden:
+                # Gray is luma as it is.
+                share = LUMA_OF_RGB if len(white) == 1 else 1.0
+                profile = np.hypot(profile, share * unit * np.array(hidden, np.float32))
+        self.sigma = _total(self.levels)
+        self.luma_sigma = self.sigma * white[0]
+        return profile
 
     def reset(self) -> None:
-        """Forget the estimate; `sigma` stays until the next frame."""
+        """Forget the estimate; the levels stay until the next frame."""
         self._estimator.reset()
-        if self._fine is not None:
-            self._fine.reset()
+
+    def compare(self, frame: Frame) -> None:
+        """Note if the given profile is that of other frames."""
+        if self._profile is not None:
+            note = self._profile.difference(frame)
+            self.notes = (note,) if note else ()
+
+
+def _total(levels: Sequence[float]) -> float:
+    """Std of all luma noise."""
+    return math.sqrt(
+        sum(share * level**2 for share, level in zip(_OCTAVES, levels, strict=False))
+    )
 
 
 def _checked(sigma: float | str) -> float | None:

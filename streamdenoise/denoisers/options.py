@@ -1,13 +1,18 @@
 """The options of a denoiser."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.options import Option, Panel
+from streamdenoise.units import Region, parse_noise_region
 
 MAX_SIGMA = 255.0
 """Highest noise level that can be given, in 8-bit levels."""
+
+MAX_STRENGTH = 4.0
+"""Highest strength of the denoising."""
 
 
 def parse_sigma(text: str) -> float | str:
@@ -53,11 +58,35 @@ class DenoiseConfig:
             metavar="LEVEL|auto",
         ),
     ] = "auto"
+    noise_profile: Annotated[
+        Path | None,
+        Option(
+            "Noise of the camera as `streamdenoise profile` saved it, instead of "
+            "--sigma.",
+            Panel.NOISE,
+            metavar="FILE",
+        ),
+    ] = None
+    profile_region: Annotated[
+        Region | None,
+        Option(
+            "Flat area of the frame to measure the noise in, in pixels.",
+            Panel.NOISE,
+            parse=parse_noise_region,
+            metavar="X,Y,W,H",
+        ),
+    ] = None
     strength: Annotated[
         float,
         Option(
-            "Factor on the noise level, from 0 (off) to 4; 1 is neutral.", Panel.NOISE
+            "How strongly to denoise, from 0 (off) to 4; 1 is neutral.", Panel.NOISE
         ),
+    ] = 1.0
+    strength_luma: Annotated[
+        float, Option("Factor on --strength for the brightness.", Panel.NOISE)
+    ] = 1.0
+    strength_chroma: Annotated[
+        float, Option("Factor on --strength for the color.", Panel.NOISE)
     ] = 1.0
     model: Annotated[
         str,
@@ -94,9 +123,21 @@ class DenoiseConfig:
             object.__setattr__(self, "sigma", parse_sigma(self.sigma))
         elif not 0 <= self.sigma <= MAX_SIGMA:
             raise ConfigError(_sigma_message(self.sigma))
-        if not 0 <= self.strength <= 4:
+        for name in ("strength", "strength_luma", "strength_chroma"):
+            factor = getattr(self, name)
+            if not 0 <= factor <= MAX_STRENGTH:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {factor:g} is out of range; use 0 "
+                    f"(off) to {MAX_STRENGTH:g}, 1 is neutral"
+                )
+        given = {
+            "--sigma": self.sigma != "auto",
+            "--noise-profile": self.noise_profile is not None,
+            "--profile-region": self.profile_region is not None,
+        }
+        names = [name for name, is_given in given.items() if is_given]
+        if len(names) > 1:
             raise ConfigError(
-                f"--strength {self.strength:g} is out of range; use 0 (off) to 4, "
-                "1 is neutral"
+                f"{' and '.join(names)} each say what the noise is; give one of them"
             )
         check_threads(self.threads)

@@ -7,13 +7,18 @@ from typing import Protocol
 import numpy as np
 
 from streamdenoise.contexts import Closing
+from streamdenoise.errors import BackendError
 from streamdenoise.imaging.blocks import layout_shapes
+from streamdenoise.imaging.light import LightFollower
 from streamdenoise.imaging.motion import MotionFollower
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_loader import Loader
 
 log = logging.getLogger(__name__)
+
+_PARTS = 16
+"""The check of the state is spread over as many frames."""
 
 
 class Step(Protocol):
@@ -35,16 +40,14 @@ class Step(Protocol):
     def run(
         self,
         planes: Sequence[np.ndarray],
-        noise_std: np.ndarray,
-        strength: float,
+        profile: np.ndarray,
         depth: int,
     ) -> tuple[np.ndarray, ...]:
         """Denoise the planes of one frame, and advance the state; see `Backend.step`.
 
         Args:
             planes: planes in the model's layout, ``uint8`` or ``uint16``, any size.
-            noise_std: ``(P,)`` float32 noise std of each plane in [0, 1].
-            strength: factor on the level that the model works with.
+            profile: ``(7,)`` float32 noise profile in [0, 1], see `noise_profile`.
             depth: bits per sample, 8 or 10.
 
         Returns:
@@ -59,6 +62,28 @@ class Step(Protocol):
     def close(self) -> None:
         """Free the engine; may be called again."""
         ...
+
+
+class StepAround:
+    """What steps have in common that run another one on changed planes."""
+
+    def __init__(self, step: Step) -> None:
+        """Wrap `step`."""
+        self._step = step
+
+    @property
+    def backend(self) -> str:
+        return self._step.backend
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._step.notes
+
+    def reset(self) -> None:
+        self._step.reset()
+
+    def close(self) -> None:
+        self._step.close()
 
 
 class StepRunner(Closing):
@@ -79,7 +104,9 @@ class StepRunner(Closing):
         self._engine: Backend | None = None
         self._size: tuple[int, int, int] | None = None
         self._motion = MotionFollower()
+        self._light = LightFollower()
         self._is_fresh = True
+        self._part = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -88,8 +115,7 @@ class StepRunner(Closing):
     def run(
         self,
         planes: Sequence[np.ndarray],
-        noise_std: np.ndarray,
-        strength: float,
+        profile: np.ndarray,
         depth: int,
     ) -> tuple[np.ndarray, ...]:
         multiple = self._artifact.multiple
@@ -97,24 +123,59 @@ class StepRunner(Closing):
         engine = self._engine_for(height, width, depth)
         shapes = layout_shapes(self._artifact.layout, height, width)
         padded = [_pad(p, *shape) for p, shape in zip(planes, shapes, strict=True)]
+        told = self._artifact.told(profile)
         self._is_fresh = False
         if not self._artifact.state_names:
-            cleaned = engine.step(padded, noise_std, strength)
+            cleaned = engine.step(padded, told)
         else:
-            flow = self._motion.flow(padded, (1 << depth) - 1)
+            peak = (1 << depth) - 1
+            flow = self._motion.flow(padded, peak)
             if flow is not None:
                 engine.warp(flow)
-            cleaned = engine.step(padded, noise_std, strength)
+            change = self._light.change(padded, flow, peak)
+            if change is not None:
+                engine.shift(change)
+            cleaned = engine.step(padded, told)
+            if not self._is_sound(engine):
+                cleaned = self._from_afresh(engine, padded, told)
             self._motion.remember(cleaned)
         return tuple(
             np.ascontiguousarray(clean[: plane.shape[0], : plane.shape[1]])
             for clean, plane in zip(cleaned, planes, strict=True)
         )
 
+    def _is_sound(self, engine: Backend) -> bool:
+        """Whether a part of the state, another one each time, is finite.
+
+        All of it is checked within `_PARTS` frames. What is not finite spreads, so that
+        most of it is found at once.
+        """
+        self._part = (self._part + 1) % _PARTS
+        return engine.is_finite(slice(self._part, None, _PARTS))
+
+    def _from_afresh(
+        self, engine: Backend, planes: Sequence[np.ndarray], told: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """Denoise a frame without its past, which would spoil all frames after it.
+
+        Raises:
+            BackendError: the backend cannot even do that.
+        """
+        self.reset()
+        cleaned = engine.step(planes, told)
+        self._is_fresh = False
+        if not engine.is_finite(slice(None)):
+            raise BackendError(
+                f"{engine.name} returns what is no number; choose another --backend"
+            )
+        log.warning("%s: the state was not finite and is reset", engine.name)
+        return cleaned
+
     def reset(self) -> None:
         if self._engine is not None and not self._is_fresh:
             self._engine.reset()
         self._motion.reset()
+        self._light.reset()
         self._is_fresh = True
 
     def close(self) -> None:
@@ -123,6 +184,7 @@ class StepRunner(Closing):
             self._engine.close()
         self._engine = None
         self._motion = MotionFollower()
+        self._light = LightFollower()
         self._is_fresh = True
 
     def _engine_for(self, height: int, width: int, depth: int) -> Backend:

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from streamdenoise.errors import ConfigError, SinkError, SourceError
+from streamdenoise.errors import CheckpointError, ConfigError, SinkError, SourceError
+from streamdenoise.export.calibration_noise import UnevenNoise, WhiteNoise
 from streamdenoise.export.quantize import quantize_onnx, quantize_openvino
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.blocks import (
@@ -27,7 +28,8 @@ from streamdenoise.imaging.blocks import (
     scatter_blocks,
 )
 from streamdenoise.imaging.motion import MotionFollower, StateWarper
-from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
+from streamdenoise.imaging.noise import plane_sigmas
+from streamdenoise.inference.manifest import check_about
 from streamdenoise.inference.self_test import (
     FRAMES,
     NOISE_STD,
@@ -42,6 +44,7 @@ from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.model import (
     MULTIPLE,
     DeployedGraph,
+    ModelSpec,
     RecurrentDenoiser,
     kmac_per_pixel,
 )
@@ -170,14 +173,16 @@ def calibration_inputs(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Inputs of the deployed graph as they occur while clips are denoised.
 
-    The clips get noise of levels from 0.5 to 50. The state is the network's own, so its
-    range is calibrated too.
+    The clips get white noise of levels from 0.5 to 50, and, if the network gets a
+    profile, others get noise with a level of its own in each plane and octave. The
+    state is the network's own, so its range is calibrated too.
 
     Args:
         net: the network.
         folder: folder of training clips, never of validation clips.
         frames: number of frames of each clip.
-        clips: number of clips; if the folder has fewer, they are used repeatedly.
+        clips: number of clips with white noise; if the folder has fewer, they are used
+            repeatedly.
 
     Raises:
         ConfigError: `folder` is not a folder.
@@ -190,16 +195,13 @@ def calibration_inputs(
     is_rgb = net.spec.layout == "rgb"
     pix_fmt = "rgb24" if is_rgb else "yuv420p"
     found = cycle(_first_frames(folder, frames, clips, pix_fmt))
-    for level, clip in zip(np.geomspace(0.5, 50, clips), found, strict=False):
+    white = [WhiteNoise(float(level)) for level in np.geomspace(0.5, 50, clips)]
+    uneven = range(clips // 2 if net.spec.profile else 0)
+    noises = [*white, *(UnevenNoise.drawn(rng) for _ in uneven)]
+    for noise, clip in zip(noises, found, strict=False):
         state, motion, warper = None, MotionFollower(), None
         for t, frame in enumerate(clip):
-            noisy = add_gaussian_noise(frame, float(level), rng).planes
-            sigmas = plane_sigmas(
-                *(float(level), frame.color, frame.width, frame.height, pix_fmt)
-            )
-            if is_rgb:
-                noisy = np.ascontiguousarray(noisy[0].transpose(2, 0, 1))
-                sigmas *= 3
+            noisy, profile = noise.added(frame, rng)
             height, width = (n // MULTIPLE * MULTIPLE for n in noisy[0].shape)
             pixels = np.empty(net.spec.state_shapes(height, width)[0], np.uint8)
             sizes = plane_shapes_of(pixels[0])
@@ -207,7 +209,7 @@ def calibration_inputs(
                 plane[:h, :w] for plane, (h, w) in zip(noisy, sizes, strict=True)
             ]
             gather_blocks(cropped, pixels[0])
-            noise_std = torch.tensor([sigmas]) / 255
+            noise_std = net.spec.told(torch.from_numpy(profile))[None] / 255
             if state is None:
                 state = graph.initial_state(height, width)
             flow = motion.flow(cropped, 255)
@@ -247,7 +249,8 @@ def derive_files(net: RecurrentDenoiser, name: str, folder: Path) -> dict[str, P
     half = copy.deepcopy(net)
     convolve_in_half(half)
     export_onnx(half, files["onnx_fp16"], batches=True)
-    np.savez_compressed(files["self_test"], *self_test_reference(DeployedGraph(net)))
+    reference = self_test_reference(DeployedGraph(net), net.spec.levels)
+    np.savez_compressed(files["self_test"], *reference)
     return files
 
 
@@ -275,14 +278,17 @@ class Graph(Protocol):
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]: ...
 
 
-def self_test_reference(graph: Graph) -> list[np.ndarray]:
-    """The FP32 result for the known clip, see `streamdenoise.inference.self_test`."""
+def self_test_reference(graph: Graph, levels: int) -> list[np.ndarray]:
+    """The FP32 result for the known clip, see `streamdenoise.inference.self_test`.
+
+    `levels` is the number of noise levels that the graph takes.
+    """
     graph.eval()
     shapes = layout_shapes(graph.layout, SIDE, SIDE)
     channels = LAYOUT_CHANNELS[graph.layout]
     state = graph.initial_state(SIDE, SIDE)
     peak = torch.full((1, 1, 1, 1), 255.0)
-    sigma = torch.full((1, len(shapes)), NOISE_STD)
+    sigma = torch.full((1, levels), NOISE_STD)
     frames = []
     for t in range(FRAMES):
         blocks = np.empty((SIDE // 4, SIDE // 4, channels), np.uint8)
@@ -323,11 +329,12 @@ def export_checkpoint(
         Path of the manifest.
 
     Raises:
-        CheckpointError: `path` is not a checkpoint.
+        CheckpointError: `path` is not a checkpoint, or says what it cannot be.
         ConfigError: there are no clips to calibrate with; nothing was written.
         SinkError: the files cannot be written.
     """
     net, provenance = load_checkpoint(path)
+    check_provenance(path, provenance)
     spec = net.spec
     inputs = []
     if calibration is None:
@@ -359,18 +366,40 @@ def export_checkpoint(
         return files
 
     about = {
-        "name": spec.name,
-        "layout": spec.layout,
+        **manifest_of(spec, provenance),
         "params": sum(p.numel() for p in net.parameters()),
-        "kmac_per_px": round(kmac_per_pixel(spec), 2),
-        "multiple": MULTIPLE,
-        "state": spec.state_channels(),
-        **provenance,
         "psnr_gain_db": _psnr_gain(
             provenance.get("validation_psnr_y", {}), spec.layout
         ),
     }
     return write_artifact(out_dir, about, write_files)
+
+
+def check_provenance(path: Path, provenance: dict[str, Any]) -> None:
+    """Check what a checkpoint says about itself, which goes into the manifest.
+
+    Raises:
+        CheckpointError: it is malformed.
+    """
+    try:
+        check_about(provenance)
+    except ValueError as exc:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this program: {exc}; train it again"
+        ) from exc
+
+
+def manifest_of(spec: ModelSpec, provenance: dict[str, Any]) -> dict[str, Any]:
+    """The part of a manifest that follows from the architecture and the training."""
+    return {
+        **provenance,
+        "name": spec.name,
+        "layout": spec.layout,
+        "kmac_per_px": round(kmac_per_pixel(spec), 2),
+        "multiple": MULTIPLE,
+        "state": spec.state_channels(),
+        "levels": spec.levels,
+    }
 
 
 def write_artifact(

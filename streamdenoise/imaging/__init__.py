@@ -9,13 +9,16 @@ if TYPE_CHECKING:
     from streamdenoise.imaging.metrics import plane_psnrs, psnr_db, psnr_y, ssim
     from streamdenoise.imaging.motion import MotionFollower, StateWarper
     from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
-    from streamdenoise.imaging.noise_level import NoiseEstimator
     from streamdenoise.imaging.pix_fmt import convert_planes
+    from streamdenoise.imaging.profile_estimator import (
+        ProfileEstimator,
+        profile_of_clip,
+    )
     from streamdenoise.imaging.scene_cut import SceneCutDetector
 
 __all__ = [
     "MotionFollower",
-    "NoiseEstimator",
+    "ProfileEstimator",
     "SceneCutDetector",
     "StateWarper",
     "add_gaussian_noise",
@@ -23,6 +26,7 @@ __all__ = [
     "frame_to_rgb",
     "plane_psnrs",
     "plane_sigmas",
+    "profile_of_clip",
     "psnr_db",
     "psnr_y",
     "rgb_to_yuv420",
@@ -34,7 +38,7 @@ __getattr__ = exports(
     __name__,
     {
         "MotionFollower": "motion",
-        "NoiseEstimator": "noise_level",
+        "ProfileEstimator": "profile_estimator",
         "SceneCutDetector": "scene_cut",
         "StateWarper": "motion",
         "add_gaussian_noise": "noise",
@@ -42,6 +46,7 @@ __getattr__ = exports(
         "frame_to_rgb": "color",
         "plane_psnrs": "metrics",
         "plane_sigmas": "noise",
+        "profile_of_clip": "profile_estimator",
         "psnr_db": "metrics",
         "psnr_y": "metrics",
         "rgb_to_yuv420": "color",

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
+"""Number of channels of each layout: for yuv420 16 of luma and twice 4 of chroma."""
+
 _WIDE = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.complex128}
 """Size in bytes -> a type of that size. Values are moved, never computed with."""
 
@@ -16,7 +19,7 @@ _WIDE = {2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.complex128}
 def plane_shapes_of(blocks: np.ndarray) -> list[tuple[int, int]]:
     """Shapes of the planes in blocks of 24 (yuv420), 48 (rgb) or 16 (gray) channels."""
     height, width, channels = blocks.shape
-    layout = {24: "yuv420", 48: "rgb", 16: "gray"}[channels]
+    (layout,) = (name for name, n in LAYOUT_CHANNELS.items() if n == channels)
     return layout_shapes(layout, 4 * height, 4 * width)
 
 
@@ -24,6 +27,12 @@ def layout_shapes(layout: str, height: int, width: int) -> list[tuple[int, int]]
     """Shapes of the planes of a frame of even size."""
     whole, half = (height, width), (height // 2, width // 2)
     return {"yuv420": [whole, half, half], "rgb": 3 * [whole], "gray": [whole]}[layout]
+
+
+def changes_of_channels(changes: Sequence[float], channels: int) -> np.ndarray:
+    """The values of planes ``(P,)``, repeated for their pixels in a block: ``(C,)``."""
+    counts = {24: (16, 4, 4), 48: (16, 16, 16), 16: (16,)}[channels]
+    return np.repeat(np.array(changes, np.float32), counts)
 
 
 def gather_blocks(planes: Sequence[np.ndarray], blocks: np.ndarray) -> None:

@@ -183,8 +183,28 @@ def frame_to_rgb(frame: Frame) -> np.ndarray:
     """Any `Frame` as ``(H, W, 3)`` ``uint8`` RGB; rgb24 is returned as it is."""
     if frame.pix_fmt == "rgb24":
         return frame.planes[0]
+    if frame.pix_fmt == "rgb48le":
+        return cv2.convertScaleAbs(frame.planes[0], alpha=1 / 257)
     depth = bit_depth(frame.pix_fmt)
     return yuv420_to_rgb(with_chroma(frame.planes, depth), frame.color, depth)
+
+
+def frame_to_picture(frame: Frame) -> np.ndarray:
+    """Any `Frame` as a picture: gray stays gray, more than 8 bits become 16.
+
+    Returns:
+        ``(H, W)`` or ``(H, W, 3)`` RGB, ``uint8`` or ``uint16``, in full range.
+    """
+    depth = bit_depth(frame.pix_fmt)
+    if frame.pix_fmt.startswith("rgb"):
+        return frame.planes[0]
+    is_gray = len(frame.planes) == 1
+    if is_gray and frame.color.is_full_range and depth in (8, 16):
+        return frame.planes[0]
+    exact = yuv420_to_rgb_exact(with_chroma(frame.planes, depth), frame.color, depth)
+    if is_gray:
+        exact = np.ascontiguousarray(exact[..., 1])
+    return _round(exact, 8) if depth == 8 else _round(exact * np.float32(257), 16)
 
 
 def with_chroma(planes: tuple[np.ndarray, ...], depth: int) -> tuple[np.ndarray, ...]:

@@ -9,6 +9,8 @@ half-size plane is.
 import cv2
 import numpy as np
 
+from streamdenoise.imaging.noise_profile import LEVELS
+
 _AROUND = (3, 3)
 """Pixels of the half-size plane over which the energy of detail is averaged."""
 
@@ -22,6 +24,22 @@ def halve(plane: np.ndarray) -> np.ndarray:
         )
     size = ((width + 1) // 2, (height + 1) // 2)
     return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+
+
+def halved_profile(profile: np.ndarray) -> np.ndarray:
+    """The noise profile of planes at half size.
+
+    The mean of four pixels has half the noise, and a scale becomes half of it. Nothing
+    is known of noise coarser than the coarsest scale: it counts as the same.
+
+    Args:
+        profile: ``(7,)`` of the planes, see `LEVELS`.
+    """
+    coarser = [
+        LEVELS.index((plane, 2 * scale if (plane, 2 * scale) in LEVELS else scale))
+        for plane, scale in LEVELS
+    ]
+    return profile[coarser] / 2
 
 
 def restore_detail(

@@ -14,17 +14,17 @@ def to_full_range(luma: np.ndarray, depth: int) -> np.ndarray:
         luma: ``(H, W)`` ``uint8`` or ``uint16``.
         depth: bits per sample, 8 or 10.
     """
-    first, span, peak = _codes(depth)
+    first, span, peak = luma_codes(depth)
     scaled = cv2.transform(luma, np.array([[peak / span, -first * peak / span]]))
     return np.minimum(scaled, peak)  # OpenCV clips to 0 and to the limit of the type
 
 
 def to_limited_range(luma: np.ndarray, depth: int) -> np.ndarray:
     """Scale 0..255 to 16..235, in 8 or 10 bits; the inverse of `to_full_range`."""
-    first, span, peak = _codes(depth)
+    first, span, peak = luma_codes(depth)
     return cv2.transform(luma, np.array([[span / peak, first]]))
 
 
-def _codes(depth: int) -> tuple[int, int, int]:
+def luma_codes(depth: int) -> tuple[int, int, int]:
     """First code of luma, codes to its last, and the peak of full range."""
     return 16 << (depth - 8), 219 << (depth - 8), (1 << depth) - 1

@@ -40,9 +40,10 @@ def add_gaussian_noise(frame: Frame, sigma: float, rng: np.random.Generator) -> 
         raise ValueError(f"sigma must be 0 or more, got {sigma}")
     depth = bit_depth(frame.pix_fmt)
     peak = (1 << depth) - 1
+    scale = frame.full_scale / 255
     if not frame.pix_fmt.startswith("yuv"):
         planes = tuple(
-            _quantize(plane + _normal(rng, plane.shape, sigma * peak / 255), peak)
+            _quantize(plane + _normal(rng, plane.shape, sigma * scale), peak)
             for plane in frame.planes
         )
         return frame.with_planes(planes)

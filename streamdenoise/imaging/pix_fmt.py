@@ -1,5 +1,6 @@
 """Planes from one of our pixel formats to another, by the exact color equations."""
 
+import cv2
 import numpy as np
 
 from streamdenoise.frame import ColorInfo, bit_depth
@@ -8,6 +9,7 @@ from streamdenoise.imaging.color import (
     rgb_to_yuv420,
     with_chroma,
     yuv420_to_rgb,
+    yuv420_to_rgb_exact,
 )
 
 
@@ -21,16 +23,25 @@ def convert_planes(
     """
     if pix_fmt == target:
         return planes, color
+    if pix_fmt == "rgb48le":
+        rgb = cv2.convertScaleAbs(planes[0], alpha=1 / 257)
+        return convert_planes((rgb,), "rgb24", target, color)
     height, width = planes[0].shape[:2]
     depth, target_depth = bit_depth(pix_fmt), bit_depth(target)
+    if pix_fmt == "rgb24" and target == "rgb48le":
+        return (planes[0].astype(np.uint16) * 257,), color
     if pix_fmt == "rgb24":
         matrix = resolve_matrix(color, width, height)
         color = ColorInfo(matrix, 1, color.primaries, color.transfer)
         yuv = rgb_to_yuv420(planes[0], color, target_depth)
         return (yuv[:1] if target.startswith("gray") else yuv), color
-    if target == "rgb24":
+    if target in ("rgb24", "rgb48le"):
         full = ColorInfo(0, 2, color.primaries, color.transfer)
-        return (yuv420_to_rgb(with_chroma(planes, depth), color, depth),), full
+        planes = with_chroma(planes, depth)
+        if target == "rgb24":
+            return (yuv420_to_rgb(planes, color, depth),), full
+        exact = 257 * yuv420_to_rgb_exact(planes, color, depth)
+        return (exact.round().clip(0, 65535).astype(np.uint16),), full
     wanted = planes[:1] if target.startswith("gray") else with_chroma(planes, depth)
     return tuple(_to_depth(plane, depth, target_depth) for plane in wanted), color
 
@@ -41,5 +52,6 @@ def _to_depth(plane: np.ndarray, depth: int, target: int) -> np.ndarray:
     if depth < target:
         return plane.astype(np.uint16) << (target - depth)
     shift = depth - target
-    rounded = (plane.astype(np.uint16) + (1 << (shift - 1))) >> shift
-    return np.minimum(rounded, (1 << target) - 1).astype(np.uint8)
+    rounded = (plane.astype(np.uint32) + (1 << (shift - 1))) >> shift
+    dtype = np.uint8 if target == 8 else np.uint16
+    return np.minimum(rounded, (1 << target) - 1).astype(dtype)

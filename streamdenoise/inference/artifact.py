@@ -1,13 +1,18 @@
 """Exported models: a JSON manifest and the files that backends load."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from streamdenoise.errors import CheckpointError, ConfigError, EngineMismatchError
+from streamdenoise.imaging.blocks import LAYOUT_CHANNELS
+from streamdenoise.imaging.noise_profile import LEVELS
+from streamdenoise.inference.manifest import read_manifest
+from streamdenoise.small_files import read_json
 
 WEIGHTS = Path(str(resources.files("streamdenoise"))) / "weights"
 """Folder of the models that come with the package."""
@@ -39,7 +44,7 @@ class Artifact:
 
     @property
     def input_names(self) -> list[str]:
-        """Inputs of the deployed graph, in order."""
+        """Inputs of the deployed graph, in order; `strength` is always 1."""
         return ["pixels", "peak", "sigma", "strength", *self.state_names]
 
     @property
@@ -54,18 +59,36 @@ class Artifact:
 
     @property
     def sigma_scales(self) -> tuple[int, ...]:
-        """Scales of the noise estimate, see `streamdenoise.imaging.noise_level`."""
+        """Scales of the noise that one level a plane stands for, see `told`."""
         return tuple(self.manifest.get("sigma_scales", (1,)))
 
     @property
-    def sigmas(self) -> int:
-        """Number of noise levels that a step takes: one for each plane."""
-        return {"yuv420": 3, "rgb": 3, "gray": 1}[self.layout]
+    def levels(self) -> int:
+        """Number of noise levels that a step takes: 7 for a profile
+        (`streamdenoise.imaging.noise_profile`), otherwise one for each plane."""
+        return self.manifest.get("levels", 1 if self.layout == "gray" else 3)
+
+    def told(self, profile: np.ndarray) -> np.ndarray:
+        """The noise levels that the network gets.
+
+        Args:
+            profile: ``(7,)``, see `streamdenoise.imaging.noise_profile.LEVELS`.
+
+        Returns:
+            ``(levels,)``. One level a plane is that of the finest scale, or the largest
+            of `sigma_scales`.
+        """
+        if self.levels == len(LEVELS):
+            return profile
+        scales = [
+            [LEVELS.index((plane, scale)) for scale in self.sigma_scales]
+            for plane in range(self.levels)
+        ]
+        return profile[scales].max(1)
 
     def pixels_shape(self, height: int, width: int) -> tuple[int, ...]:
         """Shape of a frame's blocks, see `streamdenoise.imaging.blocks`."""
-        channels = {"yuv420": 24, "rgb": 48, "gray": 16}[self.layout]
-        return 1, height // 4, width // 4, channels
+        return 1, height // 4, width // 4, LAYOUT_CHANNELS[self.layout]
 
     def state_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         """Shapes of the state of one stream; models of single images have none."""
@@ -79,10 +102,21 @@ class Artifact:
         return kind in self.manifest["files"]
 
     def file(self, kind: str) -> Path | None:
-        """Path of the file of a kind (``eager``, ``onnx``, ``int8``), if any."""
+        """Path of the file of a kind (``eager``, ``onnx``, ``int8``), if any.
+
+        Raises:
+            CheckpointError: it is a link out of the model's folder.
+        """
         name = self.manifest["files"].get(kind)
         path = self.folder / name if name else None
-        return path if path is not None and path.is_file() else None
+        if path is None or not path.is_file():
+            return None
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise CheckpointError(
+                f"{path} is a link to a file outside of the folder of {self.name}; "
+                "copy the file to its place"
+            )
+        return path
 
     def digest(self, kind: str) -> str:
         """SHA-256 of the files of a kind as exported; empty if it is not known."""
@@ -101,7 +135,7 @@ class Artifact:
             path = self.file(key)
             if path is None or path.name not in known:
                 continue
-            if hashlib.sha256(path.read_bytes()).hexdigest() != known[path.name]:
+            if _digest(path) != known[path.name]:
                 raise EngineMismatchError(
                     f"{path} is not the file that belongs to {self.name}.json; export "
                     "the checkpoint again, or install the package again"
@@ -116,20 +150,19 @@ def shipped_models() -> list[str]:
 def is_manifest(path: Path) -> bool:
     """Whether a file is one that `streamdenoise export` wrote."""
     try:
-        return isinstance(json.loads(path.read_text())["files"], dict)
-    except (OSError, ValueError, KeyError, TypeError):
+        return isinstance(read_json(path)["files"], dict)
+    except (OSError, ValueError, KeyError):
         return False
 
 
 def is_exported(checkpoint: Path) -> bool:
     """Whether the model next to a checkpoint was exported from the same weights."""
     try:
-        manifest = json.loads(checkpoint.with_suffix(".json").read_text())
-        digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        manifest = read_manifest(checkpoint.with_suffix(".json"))
         known = manifest["sha256"].get(checkpoint.name)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _digest(checkpoint) in (known, manifest.get("checkpoint_sha256"))
+    except (OSError, ValueError, KeyError):
         return False
-    return digest in (known, manifest.get("checkpoint_sha256"))
 
 
 def open_artifact(model: str) -> Artifact:
@@ -150,13 +183,14 @@ def open_artifact(model: str) -> Artifact:
             "give the .json that `streamdenoise export` wrote, or a .safetensors"
         )
     try:
-        manifest = json.loads(path.read_text())
-        artifact = Artifact(path.parent, manifest, path)
-        _ = artifact.name, artifact.layout, artifact.multiple, artifact.input_names
-        if not {1, 2}.issuperset(artifact.sigma_scales):
-            raise ValueError(f"sigma_scales {artifact.sigma_scales} are not 1 or 2")
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+        return Artifact(path.parent, read_manifest(path), path)
+    except (OSError, ValueError) as exc:
+        why = getattr(exc, "strerror", None) or exc
         raise CheckpointError(
-            f"the manifest {path} is unreadable: {exc!r}; export the checkpoint again"
+            f"the manifest {path} is unreadable: {why}; export the checkpoint again"
         ) from exc
-    return artifact
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

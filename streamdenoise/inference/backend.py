@@ -1,6 +1,6 @@
 """The protocol of backends, and the types in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,8 +14,6 @@ class EngineOptions:
     compute_capabilities: tuple[str, ...] = ()
     """Compute capabilities of the GPUs to build for, such as ``8.9``; empty is the GPU
     of this machine."""
-    version_compatible: bool = False
-    """The engine also runs on later versions of the runtime, but more slowly."""
     hardware_compatible: bool = False
     """The engine also runs on other GPUs from Ampere on, but more slowly."""
     dynamic: bool = False
@@ -28,7 +26,6 @@ class LaneInput:
 
     planes: Sequence[np.ndarray]
     sigma: np.ndarray
-    strength: float = 1.0
 
 
 OnBuild = Callable[[str, int, int], bool]
@@ -46,16 +43,14 @@ class Backend(Protocol):
     name: str
 
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """Denoise one frame and advance the state.
 
         Args:
             planes: contiguous ``uint8`` or ``uint16`` planes of the size that the
                 backend was loaded for (yuv420: ``(H, W)``, ``(H/2, W/2)`` twice).
-            sigma: ``(P,)`` float32 noise std of each plane in [0, 1].
-            strength: factor on the level that the model works with, which differs
-                from `sigma` where the model corrects it.
+            sigma: ``(levels,)`` float32 noise std in [0, 1], see `Artifact.levels`.
 
         Returns:
             New planes of the same shapes and dtype, owned by the caller.
@@ -67,6 +62,14 @@ class Backend(Protocol):
 
         Args:
             flow: as `FlowEstimator.flow` returns it.
+        """
+        ...
+
+    def shift(self, changes: Sequence[float]) -> None:
+        """Make the picture in the state brighter, as the light has changed.
+
+        Args:
+            changes: of each plane, as shares of full scale.
         """
         ...
 
@@ -82,6 +85,10 @@ class Backend(Protocol):
         """
         ...
 
+    def is_finite(self, rows: slice) -> bool:
+        """Whether some rows of the state, of each of its arrays, are numbers at all."""
+        ...
+
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         """Replace the state by arrays as `state` gives them.
 
@@ -91,4 +98,25 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free buffers and compiled code; may be called again."""
+        ...
+
+
+class BatchBackend(Backend, Protocol):
+    """A backend with several streams of one size; as a `Backend` it is the first."""
+
+    def lane(self, index: int) -> Backend:
+        """One of the streams; its `close` may do nothing."""
+        ...
+
+    def step_lanes(
+        self, inputs: Mapping[int, LaneInput]
+    ) -> dict[int, tuple[np.ndarray, ...]]:
+        """Denoise a frame of some streams in one call; the others stay as they are.
+
+        Args:
+            inputs: stream -> its input.
+
+        Returns:
+            Stream -> see `Backend.step`.
+        """
         ...

@@ -1,18 +1,17 @@
 """An engine build in a separate process."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from threading import Thread
 
 from streamdenoise.errors import BackendError
+from streamdenoise.import_path import python_child
 from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_store import EngineStore
 from streamdenoise.inference.step_request import StepRequest
 
-PROGRAM = (sys.executable, "-m", "streamdenoise")
+PROGRAM = ("-m", "streamdenoise")
 """Runs the command line, which builds the engine."""
 
 _PATIENCE_S = 2.0
@@ -42,15 +41,15 @@ class BackgroundBuild(Thread):
         self.error: BackendError | None = None
         self._load = load
         artifact = request.artifact
-        command = [
+        command, environment = python_child(
             *(*PROGRAM, "compile", str(artifact.path or artifact.name)),
             *("--size", f"{request.width}x{request.height}"),
             *("--depth", str(request.depth)),
             *("--backend", request.backend, "--quiet"),
-        ]
+        )
         self.process = subprocess.Popen(
             command,
-            env={**os.environ, FOLDER_VARIABLE: str(store.folder)},
+            env={**environment, FOLDER_VARIABLE: str(store.folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -56,8 +56,7 @@ def make_engine(
         if options != EngineOptions():
             raise ConfigError(
                 f"{name} has no engines: leave out --compute-capability, "
-                "--version-compatible, --hardware-compatible and --dynamic, or choose "
-                "a --backend of TensorRT"
+                "--hardware-compatible and --dynamic, or choose a --backend of TensorRT"
             )
         return f"{name} runs {artifact.name} at any size: no engine is needed"
     multiple = artifact.multiple

@@ -15,7 +15,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend, OnBuild
-from streamdenoise.inference.backends.tiled import TiledBackend, tile_for
+from streamdenoise.inference.backends.tiled import TiledBackend
 from streamdenoise.inference.background_build import BackgroundBuild
 from streamdenoise.inference.engine_store import EngineStore
 from streamdenoise.inference.load import check_backend, load_backend, refuse_engine
@@ -27,6 +27,7 @@ from streamdenoise.inference.registry import (
 )
 from streamdenoise.inference.self_test import self_test
 from streamdenoise.inference.step_request import StepRequest
+from streamdenoise.inference.tiles import tile_for, usual_tile
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class EngineLoader:
             backend: a name of `BACKENDS`, then the only one, or ``auto``.
             threads: CPU threads; None leaves the choice to the runtime.
             tile: largest side of tiles, in pixels; None processes whole frames, or
-                tiles where these do not fit into memory.
+                tiles if these are large or do not fit into memory.
             streams: number of streams that one call advances, with a backend that
                 takes batches; None is one stream, with any backend.
             wait: whether to build a missing engine first. Otherwise ``auto`` starts
@@ -209,6 +210,8 @@ class EngineLoader:
         """Load an engine for whole frames, or for tiles as large as fit into memory."""
         height, width = request.height, request.width
         tile = self._tile
+        if tile is None and self._streams is None and not request.entry.needs_cuda:
+            tile = usual_tile(height, width, request.entry.bytes_per_px)
         while True:
             size = (height, width) if tile is None else tile_for(height, width, tile)
             part = replace(request, height=size[0], width=size[1])

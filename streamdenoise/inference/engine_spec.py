@@ -34,8 +34,8 @@ class EngineSpec:
     streams: int = 1
     """Number of streams that one call advances."""
     portable: tuple[str, ...] = ()
-    """Properties that need not match: ``runtime``, ``device``, or ``size`` if it
-    takes all sizes up to its own."""
+    """Properties that need not match: ``device``, or ``size`` if it takes all sizes up
+    to its own."""
 
     @property
     def file_name(self) -> str:
@@ -63,31 +63,18 @@ class EngineSpec:
             return f"it is for one {' and '.join(sorted(lost))} only"
         if not self._takes(wanted.width, wanted.height):
             return f"it is for {self.width}x{self.height}"
-        if not self.runs_on(wanted.runtime):
+        if self.runtime != wanted.runtime:
             return f"it was built by {self.runtime}, this is {wanted.runtime}"
         lacking = {*wanted.device.split("+")} - {*self.device.split("+")}
         if lacking and not ("device" in self.portable and _is_ampere(wanted.device)):
             return f"it is for {self.device}, this is {wanted.device}"
         return ""
 
-    def runs_on(self, runtime: str) -> bool:
-        """Whether a runtime, such as ``TensorRT 10.16``, can run the engine."""
-        if "runtime" not in self.portable or self.runtime == runtime:
-            return self.runtime == runtime
-        (name, built), (other, present) = _version(self.runtime), _version(runtime)
-        return name == other and built[:1] == present[:1] and built <= present
-
     def _takes(self, width: int, height: int) -> bool:
         if "size" not in self.portable or (self.width, self.height) == (width, height):
             return (self.width, self.height) == (width, height)
         fits = width <= self.width and height <= self.height
         return fits and min(width, height) >= SMALLEST_DYNAMIC_SIDE
-
-
-def _version(runtime: str) -> tuple[str, tuple[int, ...]]:
-    """Name and version; of several versions the last, as of Torch-TensorRT."""
-    name, *versions = runtime.split() or [""]
-    return name, tuple(map(int, re.findall(r"\d{1,9}", "".join(versions[-1:]))))
 
 
 def _is_ampere(device: str) -> bool:

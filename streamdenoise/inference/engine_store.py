@@ -2,9 +2,10 @@
 
 An engine is a file with a JSON manifest. It is used only if the manifest says that it
 was built from these weights, for this size and device, by this runtime, and if the file
-is intact; otherwise the reason is logged and the engine built again. Writers hold a
-lock, so that two processes do not build the same engine, and files appear complete or
-not at all.
+is intact; otherwise the reason is logged and the engine built again. Neither may be
+somebody else's, or in a folder that others can write to: runtimes trust their engines.
+Writers hold a lock, so that two processes do not build the same engine, and files
+appear complete or not at all.
 """
 
 import hashlib
@@ -26,11 +27,14 @@ from streamdenoise.files import replaced_whole
 from streamdenoise.inference.engine_folders import (
     FOLDER_VARIABLE,
     cache_folder,
-    can_write,
-    first_writable,
+    can_use,
+    first_usable,
+    make_folder,
     search_path,
 )
 from streamdenoise.inference.engine_spec import EngineSpec
+from streamdenoise.ownership import why_others_write
+from streamdenoise.small_files import read_json, read_small
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +77,14 @@ class StoredEngine:
             ValueError: it is unreadable, truncated or corrupt; says which.
         """
         try:
-            data = self.engine_path.read_bytes()
+            size = self.engine_path.stat().st_size  # it may be too large to read
+            data = self.engine_path.read_bytes() if size == self.size else b""
         except OSError as exc:
             raise ValueError(f"its file cannot be read ({exc.strerror})") from exc
-        if len(data) != self.size:
-            raise ValueError(f"it is truncated: {len(data)} of {self.size} bytes")
+        if size < self.size:
+            raise ValueError(f"it is truncated: {size} of {self.size} bytes")
+        if size > self.size:
+            raise ValueError(f"it has {size} bytes instead of {self.size}")
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ValueError("it is corrupt: checksum mismatch")
         return data
@@ -98,18 +105,19 @@ class EngineStore:
 
     Attributes:
         folders: searched for engines, in this order.
-        folder: new engines are written here: the first of these that is writable.
+        folder: new engines are written here: the first of these that is writable, and
+            that nobody else can write to.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         """Open a store; nothing is written yet.
 
         Args:
-            folder: the only folder, if it is writable; None takes those of
+            folder: the only folder, if it can be used; None takes those of
                 `default_folder`.
         """
         self.folders = search_path(folder)
-        self.folder = first_writable(self.folders)
+        self.folder = first_usable(self.folders)
 
     def engines(self) -> list[StoredEngine]:
         """All engines, folder by folder and by name, those with faults included."""
@@ -200,17 +208,19 @@ class EngineStore:
         first, tried = self.folders[0], dict.fromkeys((*self.folders, cache_folder()))
         for folder in tried:
             with suppress(OSError):
-                folder.mkdir(parents=True, exist_ok=True)
-            if not (os.path.isdir(folder) and can_write(folder)):
+                make_folder(folder)
+            if not (os.path.isdir(folder) and can_use(folder)):
                 continue
             if folder != first:
-                log.warning("%s cannot be written: engines go to %s", first, folder)
+                why = why_others_write(first) or f"{first} cannot be written"
+                log.warning("%s: engines go to %s", why, folder)
             self.folder = folder
             if folder not in self.folders:
                 self.folders = (*self.folders, folder)
             return
+        places = (why_others_write(each) or str(each) for each in tried)
         raise ConfigError(
-            f"engines cannot be written to {' or '.join(map(str, tried))}; set "
+            f"engines cannot be written to {' or '.join(places)}; set "
             f"{FOLDER_VARIABLE} to a folder that can"
         )
 
@@ -230,10 +240,9 @@ class EngineStore:
         }
         try:
             # In this order: a manifest without its file is explained and rebuilt.
-            with replaced_whole(self.folder / file) as partial:
-                partial.write_bytes(data)
-            with replaced_whole(self.folder / f"{spec.file_name}{_SUFFIX}") as partial:
-                partial.write_text(json.dumps(manifest, indent=2) + "\n")
+            _replace(self.folder / file, data)
+            text = json.dumps(manifest, indent=2) + "\n"
+            _replace(self.folder / f"{spec.file_name}{_SUFFIX}", text.encode())
             (self.folder / f"{spec.file_name}{_REFUSED}").unlink(missing_ok=True)
         except OSError as exc:
             # It can still be used this time.
@@ -262,9 +271,9 @@ class EngineStore:
 
     def refusal(self, spec: EngineSpec) -> str:
         """Why a new engine of this runtime failed; empty if none did."""
-        with suppress(OSError):
-            text = (self.folder / f"{spec.file_name}{_REFUSED}").read_text()
-            runtime, _, reason = text.partition("\n")
+        with suppress(OSError, ValueError):
+            data = read_small(self.folder / f"{spec.file_name}{_REFUSED}")
+            runtime, _, reason = data.decode().partition("\n")
             return reason if runtime == spec.runtime else ""
         return ""
 
@@ -292,6 +301,8 @@ class EngineStore:
 
         deleted, manifests = [], set[Path]()
         for folder in self.folders:
+            if why_others_write(folder):
+                continue  # its engines may be somebody else's
             deleted += filter(_delete, _abandoned(folder))
             manifests.update(folder.glob(f"*{_SUFFIX}"))
             manifests.update(
@@ -303,6 +314,12 @@ class EngineStore:
             if is_bad(_read_manifest(manifest)):
                 deleted += _delete_engine(manifest, is_bad)
         return sorted(deleted)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    with replaced_whole(path) as partial:
+        partial.write_bytes(data)
+        partial.chmod(0o644)  # whatever the umask: otherwise it is not trusted
 
 
 def _delete_engine(
@@ -374,8 +391,11 @@ def _delete(path: Path) -> bool:
 
 def _read_manifest(path: Path) -> StoredEngine:
     """Read an engine's manifest; `fault` says why it cannot be used."""
+    for each in (path, path.with_suffix("")):
+        if reason := why_others_write(each):
+            return StoredEngine(path, None, f"it is not trusted: {reason}")
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = read_json(path)
         if _typed(manifest, "manifest_version", int) > MANIFEST_VERSION:
             fault = (
                 "it was written by a newer streamdenoise: `pip install --upgrade "
@@ -394,14 +414,14 @@ def _read_manifest(path: Path) -> StoredEngine:
                 for key, value in _typed(manifest, "about", dict).items()
             },
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+    except (OSError, ValueError, KeyError, TypeError) as exc:
         reason = " ".join(str(exc).split())[:100]
         return StoredEngine(path, None, f"its manifest is unreadable ({reason})")
 
 
 def _read_spec(table: dict[str, Any]) -> EngineSpec:
     portable = _typed(table, "portable", list)
-    if not {*portable} <= {"runtime", "device", "size"}:
+    if not {*portable} <= {"device", "size"}:
         raise ValueError(f"portable is {portable!r}")
     raw = {
         each.name: _typed(table, each.name, each.type)

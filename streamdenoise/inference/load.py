@@ -159,7 +159,6 @@ def spec_of(request: StepRequest, options: EngineOptions | None = None) -> Engin
     options = options or EngineOptions()
     module: ModuleType = importlib.import_module(entry.module)
     flags = {
-        "runtime": options.version_compatible,
         "device": options.hardware_compatible,
         "size": options.dynamic,
     }

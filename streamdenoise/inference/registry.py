@@ -10,7 +10,7 @@ from streamdenoise.errors import (
     ConfigError,
     StreamDenoiseError,
 )
-from streamdenoise.machine import has_cuda
+from streamdenoise.machine import has_cuda, missing_library
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class BackendEntry:
     """Whether one call can advance several streams."""
     is_usual: bool = True
     """Whether ``auto`` tries it; others must be named."""
+    bytes_per_px: int = 270
+    """Memory of the machine that a step of `nano` takes for each pixel, measured."""
 
 
 _TENSORRT = "streamdenoise.inference.backends.tensorrt"
@@ -77,12 +79,20 @@ def _eager(precision: str = "fp32", *, cuda: bool, usual: bool = True) -> Backen
     )
 
 
+def _openvino(needs: str, precision: str) -> BackendEntry:
+    return BackendEntry(
+        *(_OPENVINO, "openvino", needs, precision),
+        takes_batches=True,
+        bytes_per_px=130,
+    )
+
+
 BACKENDS: dict[str, BackendEntry] = {
     "tensorrt": _tensorrt("tensorrt", "onnx_fp16", "fp16", True),
     "tensorrt-rtx": _tensorrt("tensorrt-rtx", "onnx_fp16", "fp16", True),
     "cuda": _eager("fp16", cuda=True),
-    "openvino": BackendEntry(_OPENVINO, "openvino", "int8", "int8"),
-    "openvino-fp32": BackendEntry(_OPENVINO, "openvino", "onnx"),
+    "openvino": _openvino("int8", "int8"),
+    "openvino-fp32": _openvino("onnx", "fp32"),
     "onnxruntime": BackendEntry(_ONNX, "'streamdenoise[onnx]'", "onnx"),
     "eager": _eager(cuda=False),
     "torch-tensorrt": _tensorrt("torch-tensorrt", "eager", "fp16", False),
@@ -176,9 +186,8 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except ImportError as exc:
-        raise BackendUnavailableError(
-            f"{name} cannot be used: {exc}; pip install {BACKENDS[name].install}"
-        ) from exc
+        why = missing_library(exc) or f"{exc}; pip install {BACKENDS[name].install}"
+        raise BackendUnavailableError(f"{name} cannot be used: {why}") from exc
     except StreamDenoiseError:
         raise
     except Exception as exc:

@@ -27,7 +27,7 @@ class StepRequest:
     width: int
     """Luma width in pixels, a multiple of the artifact's `multiple`."""
     depth: int = 8
-    """Bits per sample, 8 or 10."""
+    """Bits per sample, 8 to 15."""
     threads: int | None = None
     """CPU threads; None leaves the choice to the runtime."""
     streams: int = 1
@@ -82,7 +82,7 @@ class StepRequest:
 
     @property
     def peak(self) -> int:
-        """Full scale of the samples, 255 or 1023."""
+        """Full scale of the samples, such as 255 or 1023."""
         return (1 << self.depth) - 1
 
     @property

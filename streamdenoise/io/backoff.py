@@ -33,3 +33,11 @@ class Backoff:
     def reset(self) -> None:
         """Start again with the first wait, after a success."""
         self._step_s = self._first_s
+
+
+def after_refusals() -> Backoff:
+    """Waits after a refused password that was right before, as by a booting camera.
+
+    Cameras lock an account after five wrong passwords in half an hour, or more.
+    """
+    return Backoff(300.0, 900.0)

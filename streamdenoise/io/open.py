@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, StreamInfo
-from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
+from streamdenoise.io.image_paths import is_pattern
+from streamdenoise.io.options import IMAGE_SUFFIXES, ORIENTED_SUFFIXES, ReadOptions
 from streamdenoise.io.protocols import Sink, Source
-from streamdenoise.io.url import StreamURL, is_network
+from streamdenoise.io.url import StreamURL, is_network, local_path
 
 if TYPE_CHECKING:
-    from streamdenoise.io.options import EncoderConfig
+    from streamdenoise.io.ffmpeg.beside import Beside
+    from streamdenoise.io.options import EncoderConfig, NetworkOptions
     from streamdenoise.io.timeouts import Interruption
+    from streamdenoise.progress import Stage
 
 
 def open_source(
@@ -20,9 +23,10 @@ def open_source(
     """Open `uri` and read its first frame.
 
     Args:
-        uri: A video file; an image, or a folder of images; ``-`` for yuv4mpegpipe on
+        uri: A video file, also as a ``file://`` URL; an image, a folder of images, or
+            a pattern of their names such as ``img_%04d.png``; ``-`` for yuv4mpegpipe on
             stdin; ``rtsp://``, ``http://`` and other URLs that FFmpeg reads;
-            ``camera:N``; ``testsrc:WxH@RATE``, a moving test pattern.
+            ``camera:N``; ``testsrc:WxH@RATE``, a test pattern.
         options: How it is read.
         live: Give a file or test pattern at its own pace, as a camera would.
 
@@ -49,6 +53,12 @@ def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
         from streamdenoise.io.sources.network import NetworkSource
 
         return NetworkSource(uri, options)
+    if options.filters.is_used and _is_unfiltered(uri):
+        name = "stdin" if uri == "-" else uri
+        raise ConfigError(
+            f"{name} cannot be cropped, masked, scaled, retimed or deinterlaced here; "
+            "do it with ffmpeg first"
+        )
     if uri == "-":
         from streamdenoise.io.sources.y4m import Y4MSource
 
@@ -61,8 +71,15 @@ def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
         from streamdenoise.io.sources.test_pattern import TestPatternSource
 
         return TestPatternSource(uri, options)
-    path = Path(uri)
-    if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
+    if options.sandbox:
+        from streamdenoise.io.sandbox.source import SandboxedSource
+
+        return SandboxedSource(uri, options)
+    path = Path(local_path(uri))
+    # FFmpeg reads animated GIF as the video that it is.
+    is_video = path.suffix.lower() == ".gif" and not options.as_stored
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES and not is_video
+    if is_image or path.is_dir() or is_pattern(path):
         from streamdenoise.io.sources.image import ImageSource
 
         return ImageSource(path, options)
@@ -71,16 +88,36 @@ def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
     return FileSource(path, options)
 
 
+def _is_unfiltered(uri: str) -> bool:
+    """Whether frames do not come through FFmpeg's decoders, and so not its filters."""
+    path = Path(local_path(uri))
+    return uri == "-" or path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir()
+
+
+def holds_orientation(target: str) -> bool:
+    """Whether an output can be tagged with a rotation of its frames."""
+    return not is_network(target) and Path(target).suffix.lower() in ORIENTED_SUFFIXES
+
+
+def encodes(target: str) -> bool:
+    """Whether an output is a video of a codec, not frames as they are."""
+    from streamdenoise.io.sinks.file import MUXERS
+
+    return is_network(target) or Path(target).suffix.lower() in MUXERS
+
+
 def open_sink(
     target: "str | StreamURL",
     info: StreamInfo,
     *,
     encoder: "EncoderConfig | None" = None,
-    copy_from: str | None = None,
+    beside: "Beside | None" = None,
+    names_from: str | None = None,
     overwrite: bool = False,
     start_s: float = 0.0,
-    duration_s: float | None = None,
     interruption: "Interruption | None" = None,
+    stage: "Stage | None" = None,
+    network: "NetworkOptions | None" = None,
 ) -> Sink:
     """Open `target` for frames that look like `info`.
 
@@ -92,14 +129,15 @@ def open_sink(
             ``virtualcam:/dev/video9``, for other programs; ``null:`` discards frames.
         info: Size, format, rate, time base and color tags of the frames.
         encoder: Codec and quality; None chooses what suits the container.
-        copy_from: The input file whose audio, subtitles, attachments, chapters,
-            metadata and rotation are copied; for images, the file or folder whose
-            names are used.
+        beside: The audio, subtitles, attachments, chapters and tags of the source,
+            its `beside`; video files take them.
+        names_from: For images, the file or folder whose names are used.
         overwrite: Replace an existing output.
         start_s: The `start_s` that the source was opened with: the output is shifted
-            so that it begins near 0.
-        duration_s: The `duration_s` that the source was opened with.
+            so that it begins near 0. With `beside` it is known already.
         interruption: Ends waits for the network when it is set.
+        stage: Gets the progress of long work, and of the threads of the sink.
+        network: Which servers are trusted.
 
     Raises:
         SinkError: It cannot be written, or exists and `overwrite` is False.
@@ -115,6 +153,7 @@ def open_sink(
             info,
             encoder or EncoderConfig(preset="veryfast"),
             interruption=interruption,
+            network=network,
         )
     if target == "null:":
         from streamdenoise.io.sinks.null import NullSink
@@ -133,7 +172,7 @@ def open_sink(
     if suffix in IMAGE_SUFFIXES or path.is_dir() or target.endswith(("/", "\\")):
         from streamdenoise.io.sinks.image import ImageSink
 
-        names = Path(copy_from) if copy_from is not None else None
+        names = Path(names_from) if names_from is not None else None
         return ImageSink(path, info, names_from=names, overwrite=overwrite)
     if suffix == ".y4m":
         from streamdenoise.io.sinks.y4m import Y4MSink
@@ -145,8 +184,8 @@ def open_sink(
         path,
         info,
         encoder=encoder,
-        copy_from=copy_from,
+        beside=beside,
         overwrite=overwrite,
         start_s=start_s,
-        duration_s=duration_s,
+        stage=stage,
     )

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from streamdenoise.frame import Frame, StreamInfo
+
+if TYPE_CHECKING:
+    from streamdenoise.io.ffmpeg.beside import Beside
 
 
 class _Context(Protocol):
@@ -80,8 +83,34 @@ class Sink(_Context, Protocol):
     def abort(self) -> None:
         """Finish the output after a failure, without raising.
 
-        A file stays playable, but never replaces an older one.
+        A file stays playable, but keeps its temporary name, unless it is a recording,
+        which is whole whenever it ends.
         """
+        ...
+
+
+@runtime_checkable
+class Accompanied(Protocol):
+    """A source of files, which may hold more than a video."""
+
+    @property
+    def beside(self) -> "Beside | None":
+        """The other streams, chapters and tags; None for a live stream."""
+        ...
+
+
+def beside_of(source: Source) -> "Beside | None":
+    """What `source` holds beside its video, for `open_sink`; None if nothing."""
+    return source.beside if isinstance(source, Accompanied) else None
+
+
+@runtime_checkable
+class CatchingUp(Protocol):
+    """A source that leaves out frames when decoding is too slow for the stream."""
+
+    @property
+    def left_out(self) -> int:
+        """Number of frames that were left out so far; they count as skipped, too."""
         ...
 
 
@@ -111,4 +140,14 @@ class RecoveringSink(Recovering, Protocol):
 
     def interrupt(self) -> None:
         """End waits for the network, from any thread; nothing more is written."""
+        ...
+
+
+@runtime_checkable
+class Proving(Protocol):
+    """A sink that knows whether frames have arrived, where a write proves nothing."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether frames have reached the disk."""
         ...

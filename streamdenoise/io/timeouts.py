@@ -6,7 +6,7 @@ import select
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,13 +87,20 @@ class TimedProcess:
         command: The program and its arguments, which other users can see.
         interruption: Kills the child when it is set.
         answers: The child's stream that is read, ``stdout`` or ``stderr``.
+        environment: Its environment; None is that of this process.
+        descriptors: Files that the child inherits.
 
     Raises:
         OSError: The program cannot be started.
     """
 
     def __init__(
-        self, command: list[str], interruption: Interruption, answers: str = "stdout"
+        self,
+        command: list[str],
+        interruption: Interruption,
+        answers: str = "stdout",
+        environment: dict[str, str] | None = None,
+        descriptors: Collection[int] = (),
     ) -> None:
         self.is_late = False
         """Whether the child was killed because it did not answer in time."""
@@ -104,7 +111,9 @@ class TimedProcess:
             stdin=pipe,
             stdout=pipe if answers == "stdout" else nowhere,
             stderr=pipe if answers == "stderr" else nowhere,
+            env=environment,
             bufsize=0,
+            pass_fds=descriptors,
             start_new_session=True,
         )
         self._stdin: Any = self._process.stdin

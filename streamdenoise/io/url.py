@@ -3,7 +3,7 @@
 import netrc
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn, Self
 from urllib.parse import quote, unquote
@@ -25,12 +25,27 @@ _NETWORK = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]+://")
 
 def is_network(target: str) -> bool:
     """Whether `target` is a URL of a server or another machine."""
-    return _NETWORK.match(target) is not None
+    return _NETWORK.match(target) is not None and not _is_file_url(target)
+
+
+def local_path(target: str) -> str:
+    """The path that a ``file:`` URL stands for; everything else unchanged."""
+    if not _is_file_url(target):
+        return target
+    path = target[len("file:") :]
+    if path.startswith("//"):
+        path = path[2:].removeprefix("localhost")
+    return unquote(path)
+
+
+def _is_file_url(target: str) -> bool:
+    return target[:6].lower() == "file:/"
 
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*\Z")
 _HOST = re.compile(r"(\[[^\]/?#@]*\]|[^\s:@\[\]/?#]*)(?::(\d+))?\Z")
 _END_OF_HOST = re.compile(r"[/?#]")
+_OWN_VARIABLES = "STREAMDENOISE_"
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 # Non-ASCII letters stay unencoded: FFmpeg accepts them, and its buffers are short.
@@ -114,9 +129,15 @@ class StreamURL:
     Names of files and cameras are addresses without secrets.
     """
 
-    __slots__ = ("_masked", "_reveal", "scheme")
+    __slots__ = ("_env", "_masked", "_reveal", "scheme")
 
-    def __init__(self, text: str, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        credentials: Credentials | None = None,
+        env: Collection[str] = (),
+    ) -> None:
+        self._env = frozenset(env)
         scheme, mark, rest = text.partition("://")
         is_url = bool(mark and _SCHEME.match(scheme))
         self.scheme: str = scheme.lower() if is_url else ""
@@ -142,7 +163,12 @@ class StreamURL:
         self._reveal: Callable[[], str] = lambda: address
 
     @classmethod
-    def parse(cls, text: str, credentials: Credentials | None = None) -> Self:
+    def parse(
+        cls,
+        text: str,
+        credentials: Credentials | None = None,
+        env: Collection[str] = (),
+    ) -> Self:
         """Parse an address as users write it.
 
         From then on its secrets are masked in every message.
@@ -151,11 +177,14 @@ class StreamURL:
             text: In user name, password, query values, and stream keys of RTMP,
                 ``{NAME}`` stands for the environment variable of that name.
             credentials: User names and passwords for addresses that have none.
+            env: Names of variables that may be used, beside ``STREAMDENOISE_*``:
+                an address from elsewhere must not send others to its host.
 
         Raises:
-            ConfigError: A variable is not set, or FFmpeg does not accept the password.
+            ConfigError: A variable is not set or may not be used, or FFmpeg does not
+                accept the password.
         """
-        return cls(text, credentials)
+        return cls(text, credentials, env)
 
     def reveal(self) -> str:
         """The address with its secrets, only for the library that connects to it."""
@@ -187,7 +216,9 @@ class StreamURL:
         user, colon, password = userinfo.partition(":")
         secret = password if colon else user
         remember_secrets(secret, f"{userinfo}@")
-        user, password = (_fill(text, each, decode=True) for each in (user, password))
+        user, password = (
+            self._fill(text, each, decode=True) for each in (user, password)
+        )
         if not colon:
             remember_secrets(user)
             return f"{self._fit(text, user)}@"
@@ -229,13 +260,41 @@ class StreamURL:
             )
         return word
 
+    def _fill(self, text: str, part: str, *, decode: bool) -> str:
+        """`part` of the address `text` with its variables filled in.
+
+        With `decode`, the result is plain text; otherwise values are percent-encoded.
+        """
+        pieces = _VARIABLE.split(part)  # text and names alternate
+        for index, piece in enumerate(pieces):
+            if index % 2:
+                if not piece.startswith(_OWN_VARIABLES) and piece not in self._env:
+                    # Not shown: the braces may be part of a password.
+                    raise ConfigError(
+                        f"{mask_address(text)} asks for an environment variable that "
+                        f"addresses may not use; give it a name with {_OWN_VARIABLES} "
+                        "in front, allow it with --env NAME, or write { as %7B"
+                    )
+                value = os.environ.get(piece)
+                if not value:
+                    raise ConfigError(
+                        f"{mask_address(text)} needs the environment variable {piece}, "
+                        "which is not set or empty; set it, or write { as %7B"
+                    )
+                if not decode and len(value) >= MIN_KEY_CHARS:
+                    remember_secrets(value)
+                pieces[index] = value if decode else quote(to_bytes(value), safe="")
+            elif decode:
+                pieces[index] = unquote(piece, errors="surrogateescape")
+        return "".join(pieces)
+
     def _fill_tail(self, text: str, tail: str) -> tuple[str, str]:
         """Host, path and query with variables filled in, and with variables masked."""
         start = tail.find("?") + 1 or len(tail)
         if self.scheme.startswith("rtmp"):
             start = 0
         open_part, part = tail[:start], tail[start:]
-        filled = _fill(text, part, decode=False)
+        filled = self._fill(text, part, decode=False)
         hidden = _VARIABLE.sub(MASK, part)
         return (
             _encoded(open_part + filled, _UNFIT_FOR_ADDRESSES),
@@ -251,28 +310,6 @@ def _split(rest: str) -> tuple[str | None, str]:
     end = _END_OF_HOST.search(rest, rest.index("@"))
     at = rest.rfind("@", 0, end.start() if end else len(rest))
     return rest[:at], rest[at + 1 :]
-
-
-def _fill(text: str, part: str, *, decode: bool) -> str:
-    """`part` of the address `text` with its variables filled in.
-
-    With `decode`, the result is plain text; otherwise the values are percent-encoded.
-    """
-    pieces = _VARIABLE.split(part)  # text and names alternate
-    for index, piece in enumerate(pieces):
-        if index % 2:
-            value = os.environ.get(piece)
-            if not value:
-                raise ConfigError(
-                    f"{mask_address(text)} needs the environment variable {piece}, "
-                    "which is not set or empty; set it, or write { as %7B"
-                )
-            if not decode and len(value) >= MIN_KEY_CHARS:
-                remember_secrets(value)
-            pieces[index] = value if decode else quote(to_bytes(value), safe="")
-        elif decode:
-            pieces[index] = unquote(piece, errors="surrogateescape")
-    return "".join(pieces)
 
 
 def _encoded(text: str, unfit: re.Pattern[str]) -> str:

@@ -7,33 +7,31 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from streamdenoise.frame import (
-    ColorInfo,
-    StreamInfo,
-    bit_depth,
-    plane_shapes,
-    size_fault,
-)
+from streamdenoise.frame import ColorInfo, StreamInfo, size_fault
+from streamdenoise.imaging.planar import PlanarFormat, planar_format
+from streamdenoise.io.ffmpeg.pixel_formats import nearest_pix_fmt, original_pix_fmt
 
 MAGIC = b"YUV4MPEG2"
 FRAME_MAGIC = b"FRAME"
 MAX_LINE_BYTES = 4096
 
+_DEPTHS = ("9", "10", "12", "14", "16")
 # Chroma siting differs, the planes do not.
 _CHROMA_PIX_FMTS = {
     "420": "yuv420p",
     "420jpeg": "yuv420p",
     "420mpeg2": "yuv420p",
     "420paldv": "yuv420p",
-    "420p10": "yuv420p10le",
+    "422": "yuv422p",
+    "444": "yuv444p",
+    "444alpha": "yuva444p",
     "mono": "gray",
-    "mono10": "gray10le",
+    **{f"{c}p{d}": f"yuv{c}p{d}le" for c in ("420", "422", "444") for d in _DEPTHS},
+    **{f"mono{depth}": f"gray{depth}le" for depth in _DEPTHS},
 }
 _PIX_FMT_CHROMA = {
+    **{pix_fmt: chroma for chroma, pix_fmt in _CHROMA_PIX_FMTS.items()},
     "yuv420p": "420jpeg",
-    "yuv420p10le": "420p10",
-    "gray": "mono",
-    "gray10le": "mono10",
 }
 _RANGES = {"LIMITED": 1, "FULL": 2}
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -91,10 +89,13 @@ def parse_header(line: bytes) -> Y4MStreamInfo:
     if interlace not in ("p", "t", "b", "m", "?"):
         raise ValueError(f"its interlacing I{interlace[:16]} is not known")
     rate = _ratio(tags, "F")
+    pix_fmt = _CHROMA_PIX_FMTS[chroma]
+    original = original_pix_fmt(pix_fmt)
     return Y4MStreamInfo(
         width=width,
         height=height,
-        pix_fmt=_CHROMA_PIX_FMTS[chroma],
+        pix_fmt=pix_fmt if original is None else nearest_pix_fmt(pix_fmt),
+        original_pix_fmt=original,
         frame_rate=rate,
         time_base=1 / (rate or Fraction(25)),
         color=ColorInfo(range=color_range),
@@ -108,14 +109,15 @@ def format_header(info: StreamInfo) -> bytes:
     """The stream header for `info`, with its line feed.
 
     Raises:
-        ValueError: yuv4mpegpipe cannot hold ``info.pix_fmt``.
+        ValueError: yuv4mpegpipe cannot hold the format of `info`.
     """
-    if info.pix_fmt not in _PIX_FMT_CHROMA:
-        raise ValueError(f"yuv4mpegpipe cannot hold {info.pix_fmt}")
-    chroma, interlace = _PIX_FMT_CHROMA[info.pix_fmt], "p"
+    pix_fmt = info.original_pix_fmt or info.pix_fmt
+    if pix_fmt not in _PIX_FMT_CHROMA:
+        raise ValueError(f"yuv4mpegpipe cannot hold {pix_fmt}")
+    chroma, interlace = _PIX_FMT_CHROMA[pix_fmt], "p"
     if isinstance(info, Y4MStreamInfo):
         interlace = info.interlace
-        if _CHROMA_PIX_FMTS[info.chroma] == info.pix_fmt:
+        if _CHROMA_PIX_FMTS[info.chroma] == pix_fmt:
             chroma = info.chroma
     rate = info.frame_rate or Fraction(25)
     aspect = info.sample_aspect or Fraction(0)
@@ -130,13 +132,23 @@ def format_header(info: StreamInfo) -> bytes:
     return text.encode("ascii") + b"\n"
 
 
+def stream_format(info: StreamInfo) -> PlanarFormat:
+    """The format of the planes in the stream."""
+    form = planar_format(info.original_pix_fmt or info.pix_fmt)
+    assert form is not None
+    return form
+
+
 def frame_bytes(info: StreamInfo) -> int:
     """Size of a frame's planes in bytes, without the frame header."""
-    item = 1 if bit_depth(info.pix_fmt) == 8 else 2
-    total = 0
-    for shape in plane_shapes(info.pix_fmt, info.width, info.height):
-        total += item * shape[0] * shape[1]
-    return total
+    form = stream_format(info)
+    item = 1 if form.depth == 8 else 2
+    return sum(item * h * w for h, w in form.plane_shapes(info.width, info.height))
+
+
+def can_hold(pix_fmt: str) -> bool:
+    """Whether the format has a name for planes of `pix_fmt`."""
+    return pix_fmt in _PIX_FMT_CHROMA
 
 
 def _number(tags: dict[str, str], key: str) -> int:

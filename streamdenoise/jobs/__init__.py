@@ -6,9 +6,10 @@ from streamdenoise._lazy import exports
 
 if TYPE_CHECKING:
     from streamdenoise.jobs.config import FileConfig, ImageConfig, LiveConfig
+    from streamdenoise.jobs.images import denoise_images
     from streamdenoise.jobs.job import StopSwitch
     from streamdenoise.jobs.live import denoise_live
-    from streamdenoise.jobs.offline import denoise_file, denoise_images
+    from streamdenoise.jobs.offline import denoise_file
 
 __all__ = [
     "FileConfig",
@@ -28,7 +29,7 @@ __getattr__ = exports(
         "LiveConfig": "config",
         "StopSwitch": "job",
         "denoise_file": "offline",
-        "denoise_images": "offline",
+        "denoise_images": "images",
         "denoise_live": "live",
     },
 )

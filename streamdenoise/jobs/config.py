@@ -3,17 +3,29 @@
 They hold plain values: nothing here opens, loads or imports anything heavy.
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.errors import ConfigError
-from streamdenoise.io.options import EncoderOptions, Hwaccel, Reconnect, Transport
+from streamdenoise.io.options import (
+    IMAGE_SUFFIXES,
+    VIDEO_OUTPUTS,
+    EncoderOptions,
+    FilterOptions,
+    Hwaccel,
+    NetworkOptions,
+    Reconnect,
+    Sandbox,
+    Transport,
+)
 from streamdenoise.options import Argument, Option, Panel
 from streamdenoise.pipeline.queue import Overflow
-from streamdenoise.units import parse_size, parse_time
+from streamdenoise.units import parse_rate, parse_size, parse_time
 
 
 class View(StrEnum):
@@ -25,6 +37,17 @@ class View(StrEnum):
     """The left half before, the right half after."""
     SIDE = "side"
     """Double width: before on the left, after on the right."""
+
+
+class PagesAs(StrEnum):
+    """What the pictures of one file are to each other."""
+
+    AUTO = "auto"
+    """Animations and cine are video, pages are images."""
+    VIDEO = "video"
+    """Frames, each denoised with those before it."""
+    IMAGE = "image"
+    """Images, each denoised alone."""
 
 
 class OnLoss(StrEnum):
@@ -47,6 +70,10 @@ Output = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, Option("Replace an existing output.", Panel.OUTPUT)]
+Compare = Annotated[
+    View | None,
+    Option("Write before and after into one frame: side or split.", Panel.OUTPUT),
+]
 Duration = Annotated[
     float | None,
     Option(
@@ -78,17 +105,81 @@ AddNoise = Annotated[
 ]
 
 
+def _parse_stream(text: str) -> str:
+    """`all`, `none` or the number of a stream.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    if text in ("all", "none") or (text.isdecimal() and len(text) < 6):
+        return text
+    raise ConfigError(
+        f"{text} cannot be used; give all, none, or the number of a stream, as ffprobe "
+        "shows it"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """Which streams of the input are read, and how fast a raw one is."""
+
+    stream: Annotated[
+        int | None,
+        Option(
+            "Number of the video to denoise, as ffprobe shows it; by default the one "
+            "marked as default, else the largest.",
+            Panel.INPUT,
+        ),
+    ] = None
+    audio: Annotated[
+        str,
+        Option(
+            "Sound to keep: all, none, or the number of a stream.",
+            Panel.INPUT,
+            parse=_parse_stream,
+            metavar="WHICH",
+        ),
+    ] = "all"
+    subtitles: Annotated[
+        str,
+        Option(
+            "Subtitles to keep: all, none, or the number of a stream.",
+            Panel.INPUT,
+            parse=_parse_stream,
+            metavar="WHICH",
+        ),
+    ] = "all"
+    input_rate: Annotated[
+        Fraction | None,
+        Option(
+            "Frames a second of a raw stream, or of images such as img_%04d.png, which "
+            "do not say so.",
+            Panel.INPUT,
+            "--input-rate",
+            "--framerate",
+            parse=parse_rate,
+            metavar="RATE",
+        ),
+    ] = None
+
+
 @dataclass(frozen=True, slots=True)
 class FileConfig:
     """The file job: one video in, one video out."""
 
     # Addresses hold passwords: no config shows them when it is printed.
-    source: Annotated[str, Argument("Video file; - reads from stdin.", "IN")] = field(
-        repr=False
-    )
+    source: Annotated[
+        str,
+        Argument(
+            "Video file, or images such as img_%04d.png; - reads from stdin.", "IN"
+        ),
+    ] = field(repr=False)
     output: Output = field(repr=False)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    streams: StreamOptions = field(default_factory=StreamOptions)
+    filters: FilterOptions = field(default_factory=FilterOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
     start_s: Annotated[
         float,
         Option(
@@ -101,10 +192,7 @@ class FileConfig:
     ] = 0.0
     duration_s: Duration = None
     """In seconds; None goes to the end."""
-    compare: Annotated[
-        View | None,
-        Option("Write before and after into one frame: side or split.", Panel.OUTPUT),
-    ] = None
+    compare: Compare = None
     overlay: Annotated[
         bool,
         Option(
@@ -115,13 +203,18 @@ class FileConfig:
     reference: Reference = field(default=None, repr=False)
     add_noise: AddNoise = None
     hwaccel: HwaccelOption = Hwaccel.AUTO
+    sandbox: Sandbox = False
 
     def __post_init__(self) -> None:
         _check_span(self.start_s, self.duration_s)
         _check_psnr_options(self.reference, self.add_noise)
-        self.encoder.for_output(self.output)
-        if self.compare is View.CLEAN:
-            raise ConfigError("--compare clean compares nothing; use side or split")
+        self.encoder.for_output(self.target)
+        _check_compare(self.compare)
+
+    @property
+    def target(self) -> str:
+        """The output, which in a folder is named like the input."""
+        return _in_folder(self.output, self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +237,8 @@ class LiveConfig:
     ] = field(default=(), repr=False)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    filters: FilterOptions = field(default_factory=FilterOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
     """Unset options are chosen to be fast enough for a live stream."""
     camera: Annotated[
         int | None,
@@ -217,12 +312,20 @@ class LiveConfig:
     keep: Annotated[
         tuple[str, ...],
         Option(
-            "Delete segments beyond this age or total size, such as 7d or 50GB; may "
-            "be repeated.",
+            "Delete this job's oldest segments beyond an age or total size, such as "
+            "7d or 50GB, or to keep space free, such as 10%free; may be repeated.",
             Panel.RECORDING,
-            metavar="AGE|SIZE",
+            metavar="AGE|SIZE|FREE",
         ),
     ] = ()
+    adopt: Annotated[
+        bool,
+        Option(
+            "Let --keep also delete segments with such names that earlier versions, "
+            "or jobs that do not run, have recorded.",
+            Panel.RECORDING,
+        ),
+    ] = False
     max_lag_ms: Annotated[
         float | None,
         Option(
@@ -249,6 +352,17 @@ class LiveConfig:
             metavar="HOST:PORT",
         ),
     ] = None
+    status_hosts: Annotated[
+        tuple[str, ...],
+        Option(
+            "Name by which clients reach --status, such as camera-box.local; may be "
+            "repeated.",
+            Panel.MONITORING,
+            "--status-host",
+            metavar="NAME",
+        ),
+    ] = ()
+    """Names besides localhost and the address that a client connects to."""
     credentials_file: Annotated[
         str | None,
         Option(
@@ -277,6 +391,16 @@ class LiveConfig:
                 f"--timeout {self.timeout_s:g} cannot be used; give more than 0 to "
                 "3600 (seconds)"
             )
+        for name in self.status_hosts:
+            if not re.fullmatch(r"[\w.-]+|\[[\da-fA-F:.]+\]", name):
+                raise ConfigError(
+                    f"--status-host {name!r} cannot be used; give a name or an address "
+                    "alone, such as camera-box.local or [fd00::5]"
+                )
+        if self.status_hosts and self.status is None:
+            raise ConfigError(
+                "--status-host names this machine for --status; add --status HOST:PORT"
+            )
         if self.max_lag_ms is not None and not 20 <= self.max_lag_ms <= 60_000:
             raise ConfigError(
                 f"--max-lag {self.max_lag_ms:g} cannot be used; give 20 to 60000 (ms)"
@@ -290,27 +414,50 @@ class LiveConfig:
                 "--keep applies to recordings in segments; add --segment 10m and an "
                 "output such as clips/%Y-%m-%d_%H-%M-%S.mkv"
             )
+        if self.adopt and not self.keep:
+            raise ConfigError("--adopt is for --keep; add a limit, such as --keep 7d")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
     """The image job: images, or folders of images, denoised independently."""
 
-    sources: Annotated[tuple[str, ...], Argument("Images, or folders.", "IN")]
+    sources: Annotated[
+        tuple[str, ...], Argument("Images, folders, or names with %04d.", "IN")
+    ]
     output: Annotated[
         str,
         Option(
-            "File for one image, or folder for several.",
+            "File for one image; folder, or name with %04d, for several.",
             Panel.OUTPUT,
             "-o",
             "--output",
             metavar="PATH",
         ),
     ]
-    denoise: DenoiseConfig = field(
-        default_factory=lambda: DenoiseConfig(model="nano-rgb")
-    )
+    denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
+    recursive: Annotated[
+        bool,
+        Option("Take the folders inside of folders, too.", Panel.INPUT),
+    ] = False
+    pages_as: Annotated[
+        PagesAs,
+        Option(
+            "How to denoise a file of several pictures: as video, or each image alone; "
+            "auto takes animations as video and pages as images.",
+            Panel.INPUT,
+            "--as",
+        ),
+    ] = PagesAs.AUTO
+    compare: Compare = None
     overwrite: Overwrite = False
+    reference: Reference = field(default=None, repr=False)
+    add_noise: AddNoise = None
+    sandbox: Sandbox = False
+
+    def __post_init__(self) -> None:
+        _check_psnr_options(self.reference, self.add_noise)
+        _check_compare(self.compare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,13 +501,6 @@ class CompileConfig:
     dynamic: Annotated[
         bool, Option("Build one engine for all sizes up to --size.", Panel.ENGINE)
     ] = False
-    version_compatible: Annotated[
-        bool,
-        Option(
-            "Build for later versions of the runtime too, up to the next major one.",
-            Panel.ENGINE,
-        ),
-    ] = False
     hardware_compatible: Annotated[
         bool, Option("Build for other GPUs too, from Ampere (8.0) on.", Panel.ENGINE)
     ] = False
@@ -380,6 +520,30 @@ class CompileConfig:
             Panel.HARDWARE,
         ),
     ] = "auto"
+
+
+def _in_folder(output: str, source: str) -> str:
+    """The output file; in a folder it is named like the input.
+
+    Raises:
+        ConfigError: The output is a folder, and the input has no name.
+    """
+    if not (output.endswith(("/", "\\")) or Path(output).is_dir()):
+        return output
+    if source == "-" or ":" in source.partition("/")[0] or source.startswith("testsrc"):
+        raise ConfigError(
+            f"-o {output} is a folder, but the input has no file name to use in it; "
+            "give a file name"
+        )
+    name = Path(source)
+    if name.suffix.lower() not in (*IMAGE_SUFFIXES, *VIDEO_OUTPUTS):
+        name = name.with_suffix(".mkv")
+    return str(Path(output) / name.name)
+
+
+def _check_compare(compare: View | None) -> None:
+    if compare is View.CLEAN:
+        raise ConfigError("--compare clean compares nothing; use side or split")
 
 
 def _check_span(start_s: float, duration_s: float | None) -> None:

@@ -17,14 +17,17 @@ from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.io.url import Credentials, StreamURL, is_network
 from streamdenoise.jobs.config import LiveConfig, OnLoss
-from streamdenoise.jobs.job import OnOpen, StopSwitch, denoiser_notes, open_reference
-from streamdenoise.jobs.live_controls import LiveControls
-from streamdenoise.jobs.live_outputs import (
-    ClosedTogether,
-    Opening,
-    check_targets,
-    open_output,
+from streamdenoise.jobs.job import (
+    OnOpen,
+    Parts,
+    StopSwitch,
+    check_job_memory,
+    check_network,
+    denoiser_notes,
+    open_reference,
 )
+from streamdenoise.jobs.live_controls import LiveControls
+from streamdenoise.jobs.live_outputs import Opening, check_targets, open_output
 from streamdenoise.jobs.overlay import draw_no_signal
 from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
@@ -32,6 +35,7 @@ from streamdenoise.pipeline.live_rules import LiveRules
 from streamdenoise.pipeline.pipeline import OnStats, Pipeline
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Output
+from streamdenoise.service.health import is_alive
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 
@@ -62,40 +66,48 @@ def denoise_live(
 
     Raises:
         StreamDenoiseError: The source, all outputs or the model cannot be used, or
-            failed permanently.
+            failed permanently. After `HungError` the process should end: threads still
+            use what hangs.
     """
     switch = switch or StopSwitch()
     check_targets(config)
+    check_network(config.network)
     credentials = None
     if config.credentials_file is not None:
         credentials = Credentials.from_file(config.credentials_file)
-    with ExitStack() as stack:
+    # A process that hangs keeps its descriptors: ports and cameras are closed before.
+    with ExitStack() as always, Parts(switch) as stack:
         notifier = Notifier.from_environment()
-        watch = _watchers(stack, config, on_stats, notifier)
-        source = _open_source(stack, config, credentials, switch, watch)
+        watch = _watchers(always, config, on_stats, notifier)
+        with switch.stage.doing(f"opening {config.source}"):
+            source = _open_source(config, credentials, switch, watch)
+            reconnects = isinstance(source, ReconnectingSource)
+            (always if reconnects else stack).enter_context(source)
         info = source.info
+        check_job_memory(config.source, info, config.outputs)
         first = config.outputs[0] if config.outputs else ""
         encoder, notes = usable_encoder(config.encoder.for_output(first), info)
-        together = stack.enter_context(ClosedTogether())
         outputs: list[Output] = []
         opening = Opening()
         switch.attach(opening)
         for target in config.outputs:
-            name, sink = open_output(
-                target, info, encoder, config, credentials, opening
-            )
-            together.add(sink)
-            outputs.append(Output(sink, name=name))
+            with switch.stage.doing(f"opening {target}"):
+                output = open_output(
+                    target, info, encoder, config, credentials, opening
+                )
+            stack.enter_context(output.sink)
+            outputs.append(output)
         opening.over()
-        denoiser = stack.enter_context(
-            _load_denoiser(config, while_building(on_build, notifier))
-        )
+        with switch.stage.doing("loading the model"):
+            denoiser = stack.enter_context(
+                _load_denoiser(config, while_building(on_build, notifier))
+            )
         reference = open_reference(
             stack,
             source,
             config.reference,
             config.add_noise,
-            duration_s=config.duration_s,
+            options=ReadOptions(duration_s=config.duration_s),
         )
         if config.window:
             # Imported late: it needs a display, and its process takes time to start.
@@ -121,9 +133,19 @@ def denoise_live(
             reference=reference,
             live=_rules(config, source, denoiser),
         )
-        switch.attach(pipeline)
-        stats = pipeline.run(watch)
-    return replace(stats, notes=[*stats.notes, *notes, *denoiser_notes(denoiser)])
+        stats = switch.run(pipeline, watch)
+    notes = [*_losses(stats), *notes, *denoiser_notes(denoiser)]
+    return replace(stats, notes=[*stats.notes, *notes])
+
+
+def _losses(stats: Stats) -> list[str]:
+    """What each output lacks while others, or most of it, were written."""
+    return [
+        f"{output.name}: {output.dropped} frames were not written"
+        + f" ({output.error})" * bool(output.error)
+        for output in stats.outputs
+        if output.dropped
+    ]
 
 
 def while_building(on_build: OnBuild | None, notifier: Notifier) -> OnBuild:
@@ -140,17 +162,25 @@ def _watchers(
     stack: ExitStack, config: LiveConfig, on_stats: OnStats | None, notifier: Notifier
 ) -> OnStats:
     """Start reporting; returns what passes figures to the caller and the services."""
-    watchers = [] if on_stats is None else [on_stats]
+    watchers: list[OnStats] = []
     if config.status is not None:
-        name = str(StreamURL.parse(config.source))
-        server = StatusServer(config.status, name, stall_s=max(5.0, config.timeout_s))
+        name = str(StreamURL.parse(config.source, env=config.network.env))
+        server = StatusServer(
+            config.status,
+            name,
+            stall_s=max(5.0, config.timeout_s),
+            allowed_hosts=config.status_hosts,
+        )
         watchers.append(stack.enter_context(server).update)
+    if on_stats is not None:
+        watchers.append(on_stats)
     # Ready before the source: restarting this service would not bring a camera back.
     notifier.ready()
     stack.callback(notifier.stopping)
 
     def watch(stats: Stats) -> None:
-        notifier.watchdog()
+        if is_alive(stats):
+            notifier.watchdog()
         for watcher in watchers:
             watcher(stats)
 
@@ -158,26 +188,29 @@ def _watchers(
 
 
 def _open_source(
-    stack: ExitStack,
     config: LiveConfig,
     credentials: Credentials | None,
     switch: StopSwitch,
     watch: OnStats,
 ) -> Source:
-    """Open a camera or stream that reconnects, or a file at its own pace.
+    """Make a camera or stream that reconnects, or open a file at its own pace.
 
     `switch` can stop the wait for the first frame of a camera or stream.
     """
     uri = config.source
     is_camera = uri.startswith("camera:")
     if not (is_network(uri) or is_camera or uri.endswith(".sdp")):
-        source = open_source(
+        return open_source(
             uri,
-            ReadOptions(duration_s=config.duration_s, hwaccel=config.hwaccel),
+            ReadOptions(
+                duration_s=config.duration_s,
+                hwaccel=config.hwaccel,
+                alone=True,
+                filters=config.filters,
+            ),
             live=True,
         )
-        return stack.enter_context(source)
-    url = uri if is_camera else StreamURL.parse(uri, credentials)
+    url = uri if is_camera else StreamURL.parse(uri, credentials, config.network.env)
 
     def open_session(known: StreamInfo | None) -> Source:
         return open_source(
@@ -188,6 +221,9 @@ def _open_source(
                 timeout_s=config.timeout_s,
                 hwaccel=config.hwaccel,
                 transport=config.transport,
+                network=config.network,
+                alone=True,
+                filters=config.filters,
             ),
             live=True,
         )
@@ -208,7 +244,7 @@ def _open_source(
         while_waiting=wait,
     )
     switch.attach(reconnecting)
-    return stack.enter_context(reconnecting)
+    return reconnecting
 
 
 def _rules(config: LiveConfig, source: Source, denoiser: FrameDenoiser) -> LiveRules:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from streamdenoise.denoisers.options import MAX_STRENGTH
 from streamdenoise.frame import Frame
 from streamdenoise.jobs.config import View
 from streamdenoise.jobs.overlay import compose, draw_text
@@ -10,7 +11,6 @@ from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.stats import Stats, stats_items
 
 STRENGTH_STEP = 0.1
-MAX_STRENGTH = 4.0
 
 
 class LiveControls:

@@ -1,22 +1,22 @@
 """Opening the outputs of a live stream; each one fails and recovers alone."""
 
 import re
-from collections.abc import Callable
-from threading import Thread
 
-from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig, fast_encoder
 from streamdenoise.io.protocols import Sink
+from streamdenoise.io.recording.disk import MountedFolder
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink, check_pattern
 from streamdenoise.io.sinks.retrying import RetryingSink
 from streamdenoise.io.timeouts import Interruption
 from streamdenoise.io.url import Credentials, StreamURL, is_network
 from streamdenoise.jobs.config import LiveConfig
+from streamdenoise.pipeline.writer import Output
+from streamdenoise.progress import HANG_S, Stage, within
 
 _TIME_IN_NAME = re.compile(r"%[A-Za-z]")
 
@@ -54,26 +54,25 @@ def open_output(
     config: LiveConfig,
     credentials: Credentials | None,
     opening: Opening,
-) -> tuple[str, Sink]:
-    """Open one output.
+) -> Output:
+    """Open one output, with its name without credentials.
 
     URLs, virtual cameras and segments are opened again when they fail, and only by the
     first frame if `--reconnect` applies to the first connection. A file that fails is
     left out.
 
-    Returns:
-        The output's name, without credentials, and its sink.
-
     Raises:
+        HungError: The disk does not answer.
         SinkError: The output cannot be opened.
         ConfigError: Its options do not fit together.
     """
+    stage = Stage()
     if is_network(target):
         # A GPU's encoder leaves the CPU to the denoiser; viewers hardly notice its
         # lower quality per bit.
         encoder = encoder or usable_encoder(EncoderConfig("h264_nvenc"), info)[0]
         encoder = fast_encoder(target, encoder)
-        url = StreamURL.parse(target, credentials)
+        url = StreamURL.parse(target, credentials, config.network.env)
         name = str(url)
         sink: Sink = RetryingSink(
             lambda interruption: open_sink(
@@ -81,6 +80,7 @@ def open_output(
                 info,
                 encoder=encoder,
                 interruption=opening.interrupts(interruption),
+                network=config.network,
             ),
             name,
             reconnect=config.reconnect,
@@ -92,18 +92,38 @@ def open_output(
         )
     elif config.segment_s is not None and _TIME_IN_NAME.search(target):
         name, segment_s, keep = target, config.segment_s, Keep.parse(config.keep)
-        sink = RetryingSink(
-            lambda _: SegmentSink(
-                target, info, segment_s=segment_s, keep=keep, encoder=encoder
-            ),
-            name,
-            reconnect=config.reconnect,
-        )
+
+        def record() -> RetryingSink:
+            disk = MountedFolder(check_pattern(target).root)
+            return RetryingSink(
+                lambda _: SegmentSink(
+                    target,
+                    info,
+                    segment_s=segment_s,
+                    keep=keep,
+                    encoder=encoder,
+                    source=str(StreamURL.parse(config.source, env=config.network.env)),
+                    adopt=config.adopt,
+                    disk=disk,
+                    stage=stage,
+                ),
+                name,
+                reconnect=config.reconnect,
+                must_recover=True,
+            )
+
+        sink = within(HANG_S, f"opening {target}", record)
     else:
         name = target
         encoder = fast_encoder(target, encoder)
-        sink = open_sink(target, info, encoder=encoder, overwrite=config.overwrite)
-    return name, sink
+        sink = within(
+            HANG_S,
+            f"opening {target}",
+            lambda: open_sink(
+                target, info, encoder=encoder, overwrite=config.overwrite, stage=stage
+            ),
+        )
+    return Output(sink, name=name, stage=stage)
 
 
 def check_targets(config: LiveConfig) -> None:
@@ -131,47 +151,3 @@ def check_targets(config: LiveConfig) -> None:
         )
     for target in timed:
         check_pattern(target)
-
-
-class ClosedTogether(Completing):
-    """Ends sinks at the same time, so that none waits for another's network."""
-
-    def __init__(self) -> None:
-        self._sinks: list[Sink] = []
-
-    def add(self, sink: Sink) -> None:
-        """Take charge of ending `sink`."""
-        self._sinks.append(sink)
-
-    def close(self) -> None:
-        """Close all sinks.
-
-        Raises:
-            SinkError: The first output that could not be finished.
-        """
-        errors = self._end(lambda sink: sink.close())
-        if errors:
-            raise errors[0]
-
-    def abort(self) -> None:
-        """Abort all sinks, ignoring failures."""
-        self._end(lambda sink: sink.abort())
-
-    def _end(self, end: Callable[[Sink], None]) -> list[Exception]:
-        errors: list[Exception] = []
-
-        def run(sink: Sink) -> None:
-            try:
-                end(sink)
-            except Exception as error:
-                errors.append(error)
-
-        threads = [
-            Thread(target=run, args=(sink,), name="close-output")
-            for sink in self._sinks
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return errors

@@ -1,6 +1,5 @@
-"""The offline jobs: a video file, or images."""
+"""The offline job: a video file."""
 
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +7,22 @@ from streamdenoise.denoisers.load import load_denoiser
 from streamdenoise.errors import ConfigError
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
-from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
-from streamdenoise.jobs.config import FileConfig, ImageConfig, View
+from streamdenoise.io.image_paths import is_image
+from streamdenoise.io.open import holds_orientation, open_sink, open_source
+from streamdenoise.io.options import ReadOptions
+from streamdenoise.io.protocols import beside_of
+from streamdenoise.io.sinks.file import MUXERS
+from streamdenoise.jobs.config import FileConfig, View
 from streamdenoise.jobs.job import (
     OnOpen,
+    Parts,
     StopSwitch,
+    check_job_memory,
+    check_network,
+    check_pages,
     denoiser_notes,
+    loss_notes,
+    make_folder,
     open_reference,
     renderer,
     view_info,
@@ -22,6 +30,7 @@ from streamdenoise.jobs.job import (
 from streamdenoise.pipeline.pipeline import OnStats, Pipeline
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Output
+from streamdenoise.progress import Stage
 
 
 def denoise_file(
@@ -46,118 +55,88 @@ def denoise_file(
 
     Raises:
         StreamDenoiseError: The input, the output or the model cannot be used, or
-            failed during the run; frames written before stay.
+            failed during the run; frames written before stay. After `HungError` the
+            process should end: threads still use what hangs.
     """
     if Path(config.source).is_dir():
         raise ConfigError(
             f"{config.source} is a folder; give one video file, or denoise a folder of "
             "images with `streamdenoise image`"
         )
-    with ExitStack() as stack:
-        source = stack.enter_context(
-            open_source(
-                config.source,
-                ReadOptions(
-                    start_s=config.start_s,
-                    duration_s=config.duration_s,
-                    hwaccel=config.hwaccel,
-                ),
-            )
-        )
-        view = config.compare or View.CLEAN
+    check_network(config.network)
+    target = config.target
+    view = config.compare or View.CLEAN
+    # What is drawn into the frames, or cut out of them, has to be upright, too.
+    changes = config.overlay or config.filters.changes
+    is_plain = view is View.CLEAN and not changes
+    options = ReadOptions(
+        start_s=config.start_s,
+        duration_s=config.duration_s,
+        hwaccel=config.hwaccel,
+        as_stored=is_image(Path(target)),
+        upright=not (is_plain and holds_orientation(target)),
+        stream=config.streams.stream,
+        audio=config.streams.audio,
+        subtitles=config.streams.subtitles,
+        input_rate=config.streams.input_rate,
+        filters=config.filters,
+        network=config.network,
+        keep_original=_keeps_original(target, config, view),
+        sandbox=config.sandbox,
+    )
+    switch = switch or StopSwitch()
+    with Parts(switch) as stack:
+        with switch.stage.doing(f"opening {config.source}"):
+            source = stack.enter_context(open_source(config.source, options))
+        check_pages(config.source, source, target)
         written = view_info(source.info, view)
+        check_job_memory(config.source, written, [target])
         encoder, notes = usable_encoder(
-            config.encoder.for_output(config.output), written
+            config.encoder.for_output(target, written), written
         )
-        sink = stack.enter_context(
-            open_sink(
-                config.output,
-                written,
-                encoder=encoder,
-                copy_from=config.source if Path(config.source).is_file() else None,
-                overwrite=config.overwrite,
-                start_s=config.start_s,
-                duration_s=config.duration_s,
+        if target != config.output:
+            make_folder(target)
+        stage = Stage()
+        with switch.stage.doing(f"opening {target}"):
+            sink = stack.enter_context(
+                open_sink(
+                    target,
+                    written,
+                    encoder=encoder,
+                    beside=beside_of(source),
+                    overwrite=config.overwrite,
+                    start_s=config.start_s,
+                    stage=stage,
+                    network=config.network,
+                )
             )
-        )
+        notes = [*notes, *loss_notes(source, target)]
         reference = open_reference(
             stack,
             source,
             config.reference,
             config.add_noise,
-            start_s=config.start_s,
-            duration_s=config.duration_s,
+            options=options,
         )
-        denoiser = stack.enter_context(load_denoiser(config.denoise, on_build))
+        with switch.stage.doing("loading the model"):
+            denoiser = stack.enter_context(load_denoiser(config.denoise, on_build))
         if on_open is not None:
             on_open(source.info)
         pipeline = Pipeline(
             source,
             denoiser,
-            [Output(sink, renderer(view, config.overlay))],
+            [Output(sink, renderer(view, config.overlay), target, stage)],
             reference=reference,
         )
-        if switch is not None:
-            switch.attach(pipeline)
-        stats = pipeline.run(on_stats)
+        stats = switch.run(pipeline, on_stats)
     return replace(stats, notes=[*stats.notes, *notes, *denoiser_notes(denoiser)])
 
 
-def denoise_images(
-    config: ImageConfig,
-    *,
-    on_build: OnBuild | None = None,
-    switch: StopSwitch | None = None,
-) -> Stats:
-    """Denoise images independently.
+def _keeps_original(target: str, config: FileConfig, view: View) -> bool:
+    """Whether the output can have the input's own chroma, bits and alpha.
 
-    Args:
-        config: Inputs, output and options.
-        on_build: See `denoise_file`.
-        switch: Stops the job after the current image.
-
-    Returns:
-        The figures of all images together; `Stats.sigma` is that of the last one.
-
-    Raises:
-        StreamDenoiseError: See `denoise_file`.
+    A wider picture has no original, and added noise would be in the 4:2:0 planes only.
     """
-    total = Stats()
-    target = _image_target(config)
-    with load_denoiser(config.denoise, on_build) as denoiser:
-        pix_fmt = "rgb24" if denoiser.layout == "rgb" else None
-        for path in config.sources:
-            if switch is not None and switch.is_stopped():
-                break
-            with (
-                open_source(path, ReadOptions(pix_fmt=pix_fmt)) as source,
-                open_sink(
-                    target, source.info, copy_from=path, overwrite=config.overwrite
-                ) as sink,
-            ):
-                pipeline = Pipeline(source, denoiser, [Output(sink)], each_alone=True)
-                if switch is not None:
-                    switch.attach(pipeline)
-                stats = pipeline.run()
-            total.frames_in += stats.frames_in
-            total.frames_out += stats.frames_out
-            total.elapsed_s += stats.elapsed_s
-            total.sigma = stats.sigma
-            total.notes.extend(stats.notes)
-        total.notes.extend(denoiser_notes(denoiser))
-    return total
-
-
-def _image_target(config: ImageConfig) -> str:
-    """Path of a file for one image, otherwise of a folder, which ends in a slash."""
-    folders = any(Path(source).is_dir() for source in config.sources)
-    many = folders or len(config.sources) > 1
-    is_image = Path(config.output).suffix.lower() in IMAGE_SUFFIXES
-    if many and is_image:
-        raise ConfigError(
-            f"-o {config.output} is one image file, but there are several images to "
-            "write; give a folder"
-        )
-    if is_image or config.output == "null:":
-        return config.output
-    return config.output.rstrip("/\\") + "/"
+    suffix = Path(target).suffix.lower()
+    is_video = target == "-" or suffix in (*MUXERS, ".y4m")
+    return is_video and view is not View.SIDE and config.add_noise is None

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from streamdenoise.frame import PIX_FMTS, Frame, bit_depth
+from streamdenoise.imaging.luma_range import luma_codes
 from streamdenoise.jobs.config import View
 from streamdenoise.pipeline.stats import Stats, stats_items
 
@@ -186,7 +187,8 @@ def _levels(frame: Frame) -> tuple[int, int]:
     depth = bit_depth(frame.pix_fmt)
     if PIX_FMTS[frame.pix_fmt][2] == 3 or frame.color.is_full_range:
         return 0, (1 << depth) - 1
-    return 16 << (depth - 8), 235 << (depth - 8)
+    black, span, _ = luma_codes(depth)
+    return black, black + span
 
 
 def _check_alike(before: Frame, after: Frame) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from streamdenoise._lazy import exports
 
 if TYPE_CHECKING:
-    from streamdenoise.measure.config import BenchConfig, EvalConfig
+    from streamdenoise.measure.config import BenchConfig, EvalConfig, ProfileConfig
+    from streamdenoise.measure.noise_profile import measure_profile
     from streamdenoise.measure.quality.evaluate import evaluate
     from streamdenoise.measure.quality.markdown import markdown
     from streamdenoise.measure.quality.report import EvalReport
@@ -16,10 +17,12 @@ __all__ = [
     "BenchConfig",
     "EvalConfig",
     "EvalReport",
+    "ProfileConfig",
     "bench",
     "bench_steps",
     "evaluate",
     "markdown",
+    "measure_profile",
 ]
 
 __getattr__ = exports(
@@ -28,9 +31,11 @@ __getattr__ = exports(
         "EvalConfig": "config",
         "EvalReport": "quality.report",
         "BenchConfig": "config",
+        "ProfileConfig": "config",
         "bench": "speed.bench",
         "bench_steps": "speed.steps",
         "evaluate": "quality.evaluate",
         "markdown": "quality.markdown",
+        "measure_profile": "noise_profile",
     },
 )

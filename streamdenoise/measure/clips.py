@@ -19,9 +19,11 @@ from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import IMAGE_SUFFIXES, ReadOptions
 
-SAMPLE = Path(str(files("streamdenoise"))).parent / "samples" / "cctv.mp4"
-"""The clean clip used when none is given; only a checkout has it, next to the package.
-"""
+_PACKAGE = Path(str(files("streamdenoise")))
+
+_SAMPLES = (_PACKAGE / "samples", _PACKAGE.parent / "samples")
+"""Where the clean clip is that is used when none is given: wheels have it inside the
+package, a checkout next to it."""
 
 TICK = Fraction(1, 25)
 """Time base of clips brought to a size; each frame lasts one tick."""
@@ -44,7 +46,7 @@ def find_clips(path: Path) -> list[Path]:
         if found:
             return found
     raise ConfigError(
-        f"{path} holds no clean clips; give a folder with "
+        f"{path} holds no clips; give a folder with "
         f"{', '.join((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES))} files"
     )
 
@@ -72,14 +74,12 @@ def clean_clip_path(clip: Path | None) -> tuple[Path, str]:
     Raises:
         ConfigError: It does not exist.
     """
-    if clip is None and not SAMPLE.is_file():
+    candidates = [clip] if clip else [folder / "cctv.mp4" for folder in _SAMPLES]
+    path = next((each for each in candidates if each.is_file()), None)
+    if path is None:
         raise ConfigError(
-            f"no clip is given, and the sample {SAMPLE.name} comes only with a "
-            "checkout; give a clean video with --clip"
+            f"the clean clip {candidates[0]} does not exist; give one with --clip"
         )
-    path = clip or SAMPLE
-    if not path.is_file():
-        raise ConfigError(f"the clean clip {path} does not exist; give one with --clip")
     return path, path.name if clip else f"{path.name} (among the training clips)"
 
 

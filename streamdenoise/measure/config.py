@@ -1,4 +1,4 @@
-"""The options of `eval` and `bench`."""
+"""The options of `eval`, `bench` and `profile`."""
 
 import shlex
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from typing import Annotated
 
 from streamdenoise.denoisers.options import MAX_SIGMA, check_threads
 from streamdenoise.errors import ConfigError
+from streamdenoise.io.options import Sandbox
 from streamdenoise.options import Argument, Option, Panel
+from streamdenoise.units import Region, parse_noise_region
 
 Backend = Annotated[
     str, Option("Runtime to use; auto takes the first that works here.", Panel.HARDWARE)
@@ -24,6 +26,8 @@ class NoiseProtocol(StrEnum):
     PUBLISHED = "published"
     """Noise in RGB, in float, not clipped: as in the tables of papers."""
     BOTH = "both"
+    CAMERA = "camera"
+    """Noise of a sensor, the camera's own filter, and a codec at a bit rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class EvalConfig:
     real: Annotated[
         str | None,
         Option(
-            "Noisy footage, or a folder of it, to show before and after in the report.",
+            "Noisy footage, or a folder of it and of folders of pairs, to measure "
+            "without a clean version and to show enlarged.",
             Panel.INPUT,
             metavar="PATH",
         ),
@@ -67,7 +72,9 @@ class EvalConfig:
     protocol: Annotated[
         NoiseProtocol,
         Option(
-            "Noise as in 8-bit video, as in published tables, or both.", Panel.NOISE
+            "Noise as in 8-bit video, as in published tables, or both, or as of "
+            "cameras that encode at 0.5 to 8 Mbit/s.",
+            Panel.NOISE,
         ),
     ] = NoiseProtocol.VIDEO
     sigmas: Annotated[
@@ -83,8 +90,8 @@ class EvalConfig:
     model: Annotated[
         str,
         Option(
-            "Name of a model, or path of its .json; by default nano-awgn with CLIPS, "
-            "else nano.",
+            "Name of a model, or path of its .json; by default nano-awgn with CLIPS "
+            "in white noise, else nano.",
             Panel.MEASUREMENT,
         ),
     ] = ""
@@ -92,7 +99,8 @@ class EvalConfig:
     peers: Annotated[
         tuple[str, ...],
         Option(
-            "Another denoiser to measure, or all; may be repeated.",
+            "Another denoiser to measure, all or none; may be repeated. By default "
+            "five with --real and --pairs, none with CLIPS.",
             Panel.MEASUREMENT,
             "--peer",
             metavar="NAME",
@@ -139,7 +147,10 @@ class EvalConfig:
         object.__setattr__(self, "named_clips", None)
         if not self.model:
             # The noise added to clips is white; camera noise is not.
-            model = "nano" if self.clips is None else "nano-awgn"
+            is_white = (
+                self.clips is not None and self.protocol is not NoiseProtocol.CAMERA
+            )
+            model = "nano-awgn" if is_white else "nano"
             object.__setattr__(self, "model", model)
         if self.clips is None and self.pairs is None and self.real is None:
             raise ConfigError(
@@ -158,6 +169,44 @@ class EvalConfig:
                     f"--sigma {sigma:g} cannot be used; give more than 0 to "
                     f"{MAX_SIGMA:g} (8-bit levels)"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileConfig:
+    """Options of `streamdenoise profile`."""
+
+    source: Annotated[str, Argument("Video, image, or folder of images.", "IN")]
+    outputs: Annotated[
+        tuple[Path, ...],
+        Option(
+            "File for the profile (.json) or for its plot (.png); may be repeated.",
+            Panel.OUTPUT,
+            "-o",
+            "--output",
+            metavar="FILE",
+        ),
+    ] = ()
+    profile_region: Annotated[
+        Region | None,
+        Option(
+            "Flat area of the frame to measure the noise in, in pixels.",
+            Panel.INPUT,
+            parse=parse_noise_region,
+            metavar="X,Y,W,H",
+        ),
+    ] = None
+    frames: Annotated[int, Option("Frames to use, at most.", Panel.INPUT)] = 120
+    sandbox: Sandbox = False
+
+    def __post_init__(self) -> None:
+        for path in self.outputs:
+            if path.suffix.lower() not in (".json", ".png"):
+                raise ConfigError(
+                    f"-o {path} is neither a profile nor a plot; give a name that ends "
+                    "in .json or .png"
+                )
+        if self.frames < 1:
+            raise ConfigError(f"--frames {self.frames} leaves nothing; use 1 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from streamdenoise.errors import CheckpointError, ConfigError
 from streamdenoise.files import replaced_whole
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser
+from streamdenoise.small_files import parse_json
 
 IMAGE_NETWORK_KEY = "picture_network"
 """Metadata key of the checkpoints of `train.classic`, whose networks are for images."""
@@ -97,8 +98,9 @@ def read_checkpoint(
     try:
         with safe_open(path, "pt") as file:
             texts = file.metadata() or {}
+            metadata = {key: parse_json(text) for key, text in texts.items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return build({key: json.loads(text) for key, text in texts.items()}, tensors)
+        return build(metadata, tensors)
     except (OSError, SafetensorError) as exc:
         raise CheckpointError(
             f"cannot read checkpoint {path}: {exc}; give a .safetensors file that "

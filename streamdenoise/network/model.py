@@ -19,6 +19,7 @@ between the convolutions then need no reordering.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,11 +27,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamdenoise.imaging.noise_profile import FINEST, LEVELS
 from streamdenoise.network.packing import (
     LAYOUT_CHANNELS,
     band_of_channels,
     mean_channels,
-    packed_noise_std,
+    noise_shares,
     seen_channels,
     threshold_of_channels,
     transform,
@@ -51,6 +53,10 @@ MIN_GIVEN_STD = 0.25 / 255
 """A noise map never starts below this; from a level of zero it could find no noise."""
 
 
+MAX_CHANNELS = 1024
+"""Bounds the memory that a checkpoint can ask for."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """Everything that is needed to build a network; stored with its weights."""
@@ -69,8 +75,20 @@ class ModelSpec:
     """Channels of the motion gate."""
     noise_map: int = 0
     """Channels of the map of the noise; 0 uses the given level for the whole frame."""
+    profile: bool = False
+    """Whether the noise is given as a profile (`streamdenoise.imaging.noise_profile`);
+    otherwise as one level for each plane."""
 
     def __post_init__(self) -> None:
+        # Files are named after it.
+        if not isinstance(self.name, str) or not re.fullmatch(
+            r"\w[\w. +-]*", self.name
+        ):
+            raise ValueError(f"name must be a plain word, got {self.name!r}")
+        widths = (self.width, self.width_low, self.hidden, self.hidden_low)
+        for count in (*widths, self.gate, self.noise_map):
+            if type(count) is not int or not 0 <= count <= MAX_CHANNELS:
+                raise ValueError(f"channels must be 0 to {MAX_CHANNELS}, got {count!r}")
         if self.layout not in LAYOUT_CHANNELS:
             raise ValueError(
                 f"layout must be one of {', '.join(LAYOUT_CHANNELS)}, "
@@ -86,6 +104,27 @@ class ModelSpec:
     def channels(self) -> int:
         """Packed channels of the layout."""
         return LAYOUT_CHANNELS[self.layout]
+
+    @property
+    def levels(self) -> int:
+        """Number of noise levels that the network gets."""
+        return len(LEVELS) if self.profile else 1 if self.layout == "gray" else 3
+
+    def told(self, profile: Tensor) -> Tensor:
+        """The levels that the network gets, of a profile ``(7,)``.
+
+        Without a profile they are those of the finest scale.
+        """
+        return profile if self.profile else profile[list(FINEST)][: self.levels]
+
+    @property
+    def shown(self) -> list[int]:
+        """Channels whose noise levels the convolutions see: means, fine luma, chroma.
+
+        Without a profile the fine luma has no level of its own.
+        """
+        means = mean_channels(self.layout)
+        return [means[0], *([15] if self.profile else []), means[-1]]
 
     @property
     def bands(self) -> int:
@@ -135,7 +174,7 @@ class NoiseMap(nn.Module):
         super().__init__()
         means = len(mean_channels(spec.layout))
         width = spec.noise_map
-        self.look = _conv(3 * spec.bands + means + 2, width)
+        self.look = _conv(3 * spec.bands + means + len(spec.shown), width)
         self.combine = _conv(width + spec.hidden_low, width)
         self.correct = nn.Conv2d(width, 4 * spec.bands, 1)
         nn.init.zeros_(self.correct.weight)
@@ -157,7 +196,7 @@ class NoiseMap(nn.Module):
                 the past, each ``(N, h/2, w/2, bands)``, in units of the given variance.
             means: ``(N, h/2, w/2, planes)``, of blocks.
             gain: ``(N, h/2, w/2, bands)``, Kalman gain of the new frame.
-            levels: ``(N, h/2, w/2, 2)``, see `RecurrentDenoiser.advance`.
+            levels: ``(N, h/2, w/2, len(spec.shown))``, see `ModelSpec.shown`.
             hidden_low: ``(N, h/2, w/2, hidden_low)``, from the last step.
 
         Returns:
@@ -191,7 +230,7 @@ class RecurrentDenoiser(nn.Module):
         # Block means have a convolution of their own: the other one then sees only
         # small numbers, whose filters INT8 can round without shifting the brightness.
         means = mean_channels(spec.layout)
-        self.head = _conv(2 * c + spec.bands + 2 + spec.hidden, w)
+        self.head = _conv(2 * c + spec.bands + len(spec.shown) + spec.hidden, w)
         self.head_mean = nn.Conv2d(len(means), w, 3, padding=1, bias=False)
         self.encode = _conv(w, w)
         self.down = _conv(w, low, stride=2)
@@ -210,8 +249,7 @@ class RecurrentDenoiser(nn.Module):
         self.register_buffer("is_detail", 1.0 - select.sum(1), persistent=False)
         spread = F.one_hot(torch.tensor(band_of_channels(spec.layout))).T.float()
         self.register_buffer("spread_bands", spread, persistent=False)
-        # For luma's means and chroma only, as in `_levels`.
-        spread = spread[:, [0, -1]]
+        spread = spread[:, spec.shown]
         self.register_buffer("spread_levels", spread, persistent=False)
         spread = F.one_hot(thresholds).T.float()
         self.register_buffer("spread_thresholds", spread, persistent=False)
@@ -341,10 +379,9 @@ class RecurrentDenoiser(nn.Module):
         """The channels that are inputs of the convolutions, see `seen_channels`."""
         return channels[..., : -self._fine] if self._fine else channels
 
-    @staticmethod
-    def _levels(noise_std: Tensor) -> Tensor:
-        """Noise of luma and chroma ``(..., 2)``, scaled so that 25/255 is about 0.5."""
-        return torch.cat([noise_std[..., :1], noise_std[..., -1:]], -1) * 5.0
+    def _levels(self, noise_std: Tensor) -> Tensor:
+        """Levels of `ModelSpec.shown`, scaled so that 25/255 is about 0.5."""
+        return noise_std[..., self.spec.shown] * 5.0
 
     def _noise_factors(
         self,
@@ -395,6 +432,7 @@ class DeployedGraph(nn.Module):
     """
 
     basis: Tensor
+    noise_shares: Tensor
 
     def __init__(self, net: RecurrentDenoiser) -> None:
         super().__init__()
@@ -404,6 +442,8 @@ class DeployedGraph(nn.Module):
         like = net.head.weight.new_empty(0, dtype=torch.float32)
         basis = transform(net.spec.layout, like)
         self.register_buffer("basis", basis, persistent=False)
+        shares = torch.from_numpy(noise_shares(net.spec.layout, net.spec.levels))
+        self.register_buffer("noise_shares", shares.to(like), persistent=False)
 
     @property
     def input_names(self) -> list[str]:
@@ -428,7 +468,7 @@ class DeployedGraph(nn.Module):
         return (
             torch.full_like(fused, 128.0),
             torch.full((1, 1, 1, 1), 255.0),
-            torch.full((streams, 1 if self.net.spec.layout == "gray" else 3), 0.05),
+            torch.full((streams, self.net.spec.levels), 0.05),
             torch.ones((streams, 1, 1, 1)),
             fused,
             *features,
@@ -450,7 +490,7 @@ class DeployedGraph(nn.Module):
         Args:
             pixels: ``(1, H/4, W/4, C)`` in 0 to peak.
             peak: ``(1, 1, 1, 1)``, 255 or 1023.
-            noise_std: ``(1, P)`` in [0, 1], see `packed_noise_std`.
+            noise_std: ``(1, levels)`` in [0, 1], see `packed_noise_std`.
             strength: ``(1, 1, 1, 1)``, see `RecurrentDenoiser.forward`.
             fused: as `pixels`, but in [0, 1] and not clipped.
             frames: see `RecurrentDenoiser.forward`.
@@ -460,11 +500,10 @@ class DeployedGraph(nn.Module):
         Returns:
             The denoised pixels, rounded and clipped to [0, peak], and the next state.
         """
-        layout = self.net.spec.layout
         basis = self.basis
         denoised, (next_fused, *features) = self.net.advance(
             (pixels * (1.0 / peak) - fused) @ basis.T,
-            packed_noise_std(noise_std, layout),
+            (noise_std.square() @ self.noise_shares.T).sqrt()[:, None, None],
             fused @ basis.T,
             frames,
             hidden,

@@ -11,25 +11,17 @@ and squared errors are the same in both.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
-"""Number of channels of each layout: for yuv420 16 of luma and twice 4 of chroma."""
+from streamdenoise.imaging.blocks import LAYOUT_CHANNELS
+from streamdenoise.imaging.channels import OPPONENT
+from streamdenoise.imaging.noise_profile import LEVELS
 
 LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
-
-OPPONENT = np.array(
-    [
-        np.array([1, 1, 1]) / math.sqrt(3),
-        np.array([1, 0, -1]) / math.sqrt(2),
-        np.array([1, -2, 1]) / math.sqrt(6),
-    ],
-    np.float32,
-)
-"""Orthonormal rows: luma, red against blue, green against both."""
 
 _COARSE = [0, 1, 4, 5]
 """Coefficients of a 4x4 block that are also those of its 2x2 means."""
@@ -134,43 +126,91 @@ def unpack(packed: Tensor) -> tuple[Tensor, ...]:
 
 def planes_to_blocks(planes: tuple[Tensor, ...]) -> Tensor:
     """Rearrange planes, as in `pack`, to the pixels of blocks ``(N, H/4, W/4, C)``."""
-    if planes[0].shape[1] == 3:
-        planes = tuple(planes[0].split(1, 1))
     height, width = (n // 4 for n in planes[0].shape[-2:])
-    blocks = []
+    parts = []
     for plane in planes:
-        size = plane.shape[-1] // width
-        block = plane.reshape(-1, height, size, width, size).transpose(2, 3)
-        blocks.append(block.reshape(-1, height, width, size * size))
-    return torch.cat(blocks, -1)
+        channels, size = plane.shape[1], plane.shape[-1] // width
+        # All channels at once, in at most five dimensions: exporters and runtimes are
+        # slow with more steps, and some runtimes have no more dimensions.
+        rows = plane.reshape(-1, channels, height, size * width * size).transpose(1, 2)
+        blocks = rows.reshape(-1, channels, size, width, size).permute(0, 3, 1, 2, 4)
+        parts.append(blocks.reshape(-1, height, width, channels * size * size))
+    return torch.cat(parts, -1)
 
 
 def blocks_to_planes(pixels: Tensor, layout: str) -> tuple[Tensor, ...]:
     """Inverse of `planes_to_blocks`."""
     _, height, width, _ = pixels.shape
+    is_rgb = layout == "rgb"
+    channels = 3 if is_rgb else 1
     planes = []
-    for block in pixels.split(pixel_counts(layout), -1):
-        size = math.isqrt(block.shape[-1])
-        rows = block.reshape(-1, height, width, size, size).transpose(2, 3)
-        planes.append(rows.reshape(-1, 1, size * height, size * width))
-    return (torch.cat(planes, 1),) if layout == "rgb" else tuple(planes)
+    for part in (pixels,) if is_rgb else pixels.split(pixel_counts(layout), -1):
+        size = math.isqrt(part.shape[-1] // channels)
+        blocks = part.reshape(-1, width, channels, size, size).permute(0, 2, 3, 1, 4)
+        rows = blocks.reshape(-1, height, channels, size * width * size).transpose(1, 2)
+        planes.append(rows.reshape(-1, channels, size * height, size * width))
+    return tuple(planes)
 
 
 def packed_noise_std(noise_std: Tensor, layout: str) -> Tensor:
     """Spread noise levels over channels.
 
     Args:
-        noise_std: ``(N, P)`` in [0, 1]. For yuv420 those of Y, U and V; for rgb those
-            of luma and the two color differences (`OPPONENT`), which are all s for
-            independent noise of std s in R, G and B; for gray one.
+        noise_std: in [0, 1]. ``(N, 3)``: one level for each plane of yuv420, or for
+            luma and the two color differences (`OPPONENT`) of rgb, which are all s for
+            independent noise of std s in R, G and B; ``(N, 1)`` for gray. ``(N, 7)``:
+            the noise profile of the same planes (`noise_profile.LEVELS`).
 
     Returns:
         ``(N, 1, 1, C)``.
+    """
+    shares = torch.from_numpy(noise_shares(layout, noise_std.shape[1])).to(noise_std)
+    return (noise_std.square() @ shares.T).sqrt()[:, None, None]
+
+
+def noise_shares(layout: str, levels: int) -> np.ndarray:
+    """Share of each noise level in the variance of each channel.
+
+    A level of a profile stands for the octave of frequencies that ends where its
+    scale's samples cannot hold more; the last one of a plane for all that is below,
+    too. The share is the part of a coefficient's own spectrum in that octave
+    (Parseval), so levels that are all alike give the same level in every channel.
+
+    Args:
+        layout: of the channels.
+        levels: 7 for a profile, otherwise one for each plane.
+
+    Returns:
+        ``(C, levels)`` float32, of rows that sum to 1.
     """
     counts = {
         "yuv420": ((0, 16), (1, 4), (2, 4)),
         "rgb": ((0, 16), (1, 4), (2, 4), (1, 12), (2, 12)),
         "gray": ((0, 16),),
     }[layout]
-    columns = [noise_std[:, i : i + 1].expand(-1, count) for i, count in counts]
-    return torch.cat(columns, 1)[:, None, None]
+    planes = [plane for plane, count in counts for _ in range(count)]
+    if levels != len(LEVELS):
+        return np.eye(levels, dtype=np.float32)[planes]
+    coefficients = [*range(16), *range(4), *range(4)]
+    if layout == "rgb":
+        coefficients = [*range(16), *_COARSE, *_COARSE, *_FINE, *_FINE]
+    chroma_side = 4 if layout == "rgb" else 2
+    shares = np.zeros((len(planes), levels), np.float32)
+    for row, (plane, coefficient) in enumerate(zip(planes, coefficients, strict=False)):
+        columns = [k for k, (of, _) in enumerate(LEVELS) if of == plane]
+        spectrum = _octave_shares(chroma_side if plane else 4)[coefficient]
+        for octave, share in enumerate(spectrum):
+            shares[row, columns[min(octave, len(columns) - 1)]] += share
+    return shares
+
+
+@cache
+def _octave_shares(side: int, samples: int = 64) -> np.ndarray:
+    """Share of octaves, the finest first, in coefficients: ``(side**2, 3)``."""
+    atoms = cosine_basis(side).reshape(-1, side, side)
+    power = np.abs(np.fft.fft2(atoms, (samples, samples))) ** 2
+    cycles = np.abs(np.fft.fftfreq(samples))
+    highest = np.maximum(cycles[:, None], cycles[None])
+    octave = np.where(highest > 0.25, 0, np.where(highest > 0.125, 1, 2))
+    sums = [power[:, octave == k].sum(1) for k in range(3)]
+    return np.stack(sums, 1) / power.sum((1, 2))[:, None]

@@ -17,7 +17,7 @@ class FrameDenoiser(Protocol):
 
     @property
     def strength(self) -> float:
-        """Factor on the noise level, 0 to 4; 0 passes frames through, 1 is neutral.
+        """How strongly noise is removed, 0 to 4; 0 passes frames through, 1 is neutral.
 
         May be set at any time.
         """
@@ -39,6 +39,11 @@ class FrameDenoiser(Protocol):
     @property
     def sigma(self) -> float:
         """Noise level of the last frame (std of RGB), in 8-bit levels."""
+        ...
+
+    @property
+    def noise_levels(self) -> tuple[float, ...]:
+        """Noise profile of the last frame, in 8-bit levels of RGB."""
         ...
 
     @property

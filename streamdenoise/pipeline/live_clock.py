@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from math import copysign
 
 from streamdenoise.frame import Frame
 
 _JUMP_S = 1.0
-"""A step of the camera's clock that is longer than ours by this much is a jump."""
+_SLOWEST_S = 10.0
+"""A step of the camera's clock that is longer than ours by this much, and by the step
+before up to `_SLOWEST_S`, is a jump: frames may arrive together."""
 
 _LATE_S = 1.0
 """When frames have been older than the last one shown for this long, the camera's clock
@@ -15,8 +18,18 @@ counts as a new one."""
 _DRIFT_S = 0.5
 _SMOOTHING_S = 60.0
 _SLEW = 0.01
+_FASTEST_SLEW = 0.1
 """Cameras' clocks drift by seconds a day. Once one is off by `_DRIFT_S`, averaged over
-`_SMOOTHING_S`, each step is made longer or shorter by the fraction `_SLEW`."""
+`_SMOOTHING_S`, each step is made longer or shorter by the fraction `_SLEW`, and by more
+if it is off by more."""
+
+_AHEAD_S = 5.0
+"""Timestamps are never further ahead than this: a camera's clock may run fast."""
+
+_BEHIND_S = 5.0
+_BEHIND_FOR_S = 30.0
+"""If all frames have been older than `_BEHIND_S` for this long, the camera's clock
+counts as a new one: it may run slowly. A burst after a stall is over sooner."""
 
 
 class LiveClock:
@@ -36,8 +49,10 @@ class LiveClock:
         self._zero: float | None = None
         self._offset = 0.0
         self._camera = 0.0
+        self._usual_step = 0.0
         self._arrival = 0.0
         self._late_since: float | None = None
+        self._behind_since: float | None = None
         self._lead = 0.0
         self._last: int | None = None
 
@@ -49,10 +64,15 @@ class LiveClock:
             self._offset = -camera
         arrival = frame.captured_at - self._zero
         step, waited = camera - self._camera, arrival - self._arrival
-        if self._last is not None and not 0 < step <= waited + _JUMP_S:
-            self._offset = max(arrival, self._shown_s + self._tick) - camera
-            self._lead = 0.0
-        self._slew(camera + self._offset - arrival, step)
+        if self._last is not None:
+            is_jump = not 0 < step <= waited + _JUMP_S + self._usual_step
+            self._usual_step = 0.0 if is_jump else min(step, _SLOWEST_S)
+            if is_jump or self._is_behind(camera, arrival):
+                self._offset = max(arrival, self._next_s) - camera
+                self._lead = 0.0
+            self._slew(camera + self._offset - arrival, step)
+            latest = max(arrival + _AHEAD_S, self._next_s)
+            self._offset = min(self._offset, latest - camera)
         moment = self._not_late(camera + self._offset, camera, arrival)
         self._camera, self._arrival = camera, arrival
         return self._at(frame, moment)
@@ -65,12 +85,30 @@ class LiveClock:
     def _shown_s(self) -> float:
         return 0.0 if self._last is None else self._last * self._tick
 
+    @property
+    def _next_s(self) -> float:
+        """The earliest time of the next frame."""
+        return self._shown_s + self._tick
+
+    def _is_behind(self, camera: float, arrival: float) -> bool:
+        """Whether frames have been too old for long."""
+        if camera + self._offset - arrival > -_BEHIND_S:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = arrival
+        elif arrival - self._behind_since > _BEHIND_FOR_S:
+            self._behind_since = None
+            return True
+        return False
+
     def _slew(self, lead: float, step: float) -> None:
         """Follow our clock slowly; the camera's is ahead of it by `lead`."""
-        share = min(1.0, max(0.0, step) / _SMOOTHING_S)
-        self._lead += (lead - self._lead) * share
-        if abs(self._lead) > _DRIFT_S and 0 < step < _JUMP_S:
-            correction = _SLEW * step if self._lead > 0 else -_SLEW * step
+        if step <= 0:
+            return
+        self._lead += (lead - self._lead) * min(1.0, step / _SMOOTHING_S)
+        if abs(self._lead) > _DRIFT_S:
+            slew = min(_FASTEST_SLEW, _SLEW * abs(self._lead) / _DRIFT_S)
+            correction = copysign(slew * step, self._lead)
             self._offset -= correction
             self._lead -= correction
 
@@ -81,7 +119,7 @@ class LiveClock:
             return moment
         if self._late_since is None:
             self._late_since = arrival
-        moment = max(arrival, self._shown_s + self._tick)
+        moment = max(arrival, self._next_s)
         if arrival - self._late_since > _LATE_S:
             self._offset = moment - camera
             self._late_since = None

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 from streamdenoise.frame import Frame
 from streamdenoise.pipeline.live_clock import LiveClock
+from streamdenoise.pipeline.patience import Patience
+from streamdenoise.progress import HANG_S
 
 TICK_S = 0.2
 """Seconds between checks of a live pipeline that gets no frames."""
@@ -29,10 +31,13 @@ class LiveRules:
     last clean one; None writes nothing. It needs `wall_clock`."""
     hold_after_s: float = 1.0
     """Silence, in seconds, after which that frame is written."""
+    hang_s: Callable[[], float] = lambda: HANG_S
+    """See `Stage.hang`."""
 
 
-FILE_RULES = LiveRules(wall_clock=False)
-"""Timestamps are kept, and nothing is held."""
+def file_rules() -> LiveRules:
+    """Timestamps are kept, nothing is held, and a frame may take long."""
+    return LiveRules(wall_clock=False, hang_s=Patience())
 
 
 class LiveFrames:

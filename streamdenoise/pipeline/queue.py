@@ -130,6 +130,11 @@ class FrameQueue(Generic[T]):
                 yield item
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more items."""
+        return self._closed
+
+    @property
     def ended(self) -> bool:
         """Whether the queue is closed and empty."""
         with self._changed:

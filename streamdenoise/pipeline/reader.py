@@ -4,17 +4,13 @@ import time
 from collections.abc import Callable
 from threading import Thread
 
-from streamdenoise.errors import SourceLostError
 from streamdenoise.frame import Frame
 from streamdenoise.io.protocols import Source
 from streamdenoise.pipeline.queue import FrameQueue
 from streamdenoise.pipeline.stats import RateMeter
 
-JOIN_TIMEOUT_S = 30.0
-"""Time for a source to notice that it is no longer read."""
-
-_LIVE_JOIN_TIMEOUT_S = 0.3
-"""Time for a live source, whose thread is left behind after that."""
+_JOIN_S, _LIVE_JOIN_S = 2.0, 0.3
+"""Time for a source to notice that it is no longer read, and for a live one."""
 
 FindReference = Callable[[Frame], tuple[Frame, Frame | None]]
 """Returns the frame to denoise and its clean version, for each frame of the source."""
@@ -23,8 +19,8 @@ FindReference = Callable[[Frame], tuple[Frame, Frame | None]]
 class Reader:
     """A source, its queue and its thread.
 
-    The thread of a live source is a daemon: nothing can wake a thread that is blocked
-    in a network read, so it may outlive the pipeline.
+    The thread is a daemon: nothing can wake a thread that is blocked in a read, so it
+    may outlive the pipeline.
 
     Attributes:
         queue: Frames and their references, in order; then the source's error, if any.
@@ -48,7 +44,7 @@ class Reader:
             source: Open; the caller closes it.
             queue: Filled by the thread, then closed.
             find_reference: Returns each frame with its clean version; None has none.
-            is_live: Whether the thread may be left behind.
+            is_live: Whether the source may be blocked in a network read.
             clock: Seconds, comparable with `Frame.captured_at`.
         """
         self.queue = queue
@@ -59,31 +55,25 @@ class Reader:
         self._find_reference = find_reference
         self._is_live = is_live
         self._clock = clock
-        self._thread = Thread(target=self._read, name="decode", daemon=is_live)
+        self._thread = Thread(target=self._read, name="decode", daemon=True)
 
     def start(self) -> None:
         self.frame_at = self._clock()
         self._thread.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no more frames will come."""
+        return self.queue.is_closed
+
     def stop(self) -> None:
         """Discard the frames read ahead; may be called repeatedly from any thread."""
         self.queue.close(discard=True)
 
-    def join(self) -> None:
-        """Wait for the thread, for a while."""
-        self._thread.join(_LIVE_JOIN_TIMEOUT_S if self._is_live else JOIN_TIMEOUT_S)
-
-    def check_ended(self) -> None:
-        """Check that the thread has ended, after `join`.
-
-        Raises:
-            SourceLostError: It has not, and the source is not live.
-        """
-        if self._thread.is_alive() and not self._is_live:
-            raise SourceLostError(
-                f"the source did not stop within {JOIN_TIMEOUT_S:.0f} s; check the "
-                "device or the connection"
-            )
+    def join(self) -> bool:
+        """Wait for the thread, for a while; returns whether it has ended."""
+        self._thread.join(_LIVE_JOIN_S if self._is_live else _JOIN_S)
+        return not self._thread.is_alive()
 
     def _read(self) -> None:
         error = None

@@ -3,14 +3,15 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from threading import Lock, Thread
+from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
 from typing import NamedTuple
 
 from streamdenoise.frame import Frame
 from streamdenoise.io.protocols import RecoveringSink, Sink
 from streamdenoise.pipeline.queue import FrameQueue
 from streamdenoise.pipeline.stats import LatencyMeter, OutputStats, RateMeter, Stats
+from streamdenoise.progress import HANG_S, Stage
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ class Output:
     """None writes the denoised frame unchanged."""
     name: str = ""
     """For figures and logs, without credentials."""
+    stage: Stage = field(default_factory=Stage)
+    """What is in hand: by the writer's thread, and by threads of the sink that know it.
+    """
 
 
 class FramePair(NamedTuple):
@@ -41,6 +45,9 @@ class FramePair(NamedTuple):
 class Writer:
     """An output, its queue, its thread and its figures.
 
+    The thread also ends the sink, so that none waits for another's disk or network. It
+    is a daemon: nothing can wake it while a disk or a library hangs.
+
     Attributes:
         queue: Closed by the caller, and by the thread when it ends.
         error: Why the output has ended; empty while it works.
@@ -54,16 +61,19 @@ class Writer:
         latest_stats: Callable[[], Stats],
         on_error: Callable[["Writer", BaseException], None],
         name: str = "write",
+        hang_s: Callable[[], float] = lambda: HANG_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect the parts; nothing is written before `start`.
 
         Args:
-            output: Its sink is open; the caller closes it.
+            output: Its sink is open; the thread closes it, or aborts it after a
+                failure.
             queue: Emptied by the thread.
             latest_stats: Returns the figures for `Output.render`.
             on_error: Called from the thread with what the sink or `render` raised.
             name: Name of the thread.
+            hang_s: See `Stage.hang`.
             clock: Seconds, comparable with `Frame.captured_at`.
         """
         self.queue = queue
@@ -80,7 +90,12 @@ class Writer:
         self._latency = LatencyMeter()
         self._rate = RateMeter(clock=clock)
         self._is_interrupted = False
-        self._thread = Thread(target=self._write, name=name)
+        self._cause: BaseException | None = None
+        self._drained = Event()
+        self._hang_s = hang_s
+        self._hangs_since: float | None = None
+        self._dropped_before_hang = 0
+        self._thread = Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -90,6 +105,45 @@ class Writer:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def end(self, cause: BaseException | None, *, discard: bool) -> None:
+        """Let the thread write the queued frames, and then end the sink.
+
+        Args:
+            cause: Why the run has failed, which aborts the sink; None closes it.
+            discard: Leave the queued frames out.
+        """
+        self._cause = cause
+        self.queue.close(discard=discard)
+
+    def drained(self, timeout_s: float) -> bool:
+        """Wait until no frame is left to write; returns whether that is so."""
+        return self._drained.wait(timeout_s)
+
+    @property
+    def hang(self) -> str:
+        """What hangs, and for how long; empty while there is progress."""
+        return self._output.stage.hang(self._hang_s())
+
+    @property
+    def name(self) -> str:
+        return self._output.name or "the output"
+
+    def check(self) -> None:
+        """Log when the output hangs, and when it goes on; call this repeatedly."""
+        hang = self.hang
+        if hang and self._hangs_since is None:
+            self._hangs_since = self._clock() - self._hang_s()
+            self._dropped_before_hang = self.queue.dropped
+            log.error("%s: %s", self.name, hang)
+        elif not hang and self._hangs_since is not None:
+            log.warning(
+                "%s goes on after %.0f s; %d frames were not written",
+                self.name,
+                self._clock() - self._hangs_since,
+                self.queue.dropped - self._dropped_before_hang,
+            )
+            self._hangs_since = None
+
     def interrupt(self) -> None:
         """Discard the queued frames, and end a wait for the network."""
         self.queue.close(discard=True)
@@ -97,13 +151,9 @@ class Writer:
             self._is_interrupted = True
             self._recovering.interrupt()
 
-    def abort(self) -> None:
-        """Abort the sink, once it has failed."""
-        self._output.sink.abort()
-
     def stats(self) -> OutputStats:
         """The figures now."""
-        sink = self._recovering
+        sink, hang = self._recovering, self.hang
         with self._lock:
             return OutputStats(
                 name=self._output.name,
@@ -111,7 +161,8 @@ class Writer:
                 dropped=self.queue.dropped + self._dropped_by_sink(),
                 queued=len(self.queue),
                 reconnects=0 if sink is None else sink.reconnects,
-                error=self.error or ("" if sink is None else sink.error),
+                error=hang or self.error or ("" if sink is None else sink.error),
+                hangs=bool(hang),
                 latency=self._latency.latency(),
             )
 
@@ -126,25 +177,52 @@ class Writer:
         """Remarks of the sink."""
         return self._output.sink.notes
 
-    def _write(self) -> None:
-        sink, render = self._output.sink, self._output.render
+    def _run(self) -> None:
         try:
-            for noisy, clean, is_held in self.queue:
-                frame = clean
-                if render is not None:
-                    frame = render(noisy, clean, self._latest_stats())
-                dropped = self._dropped_by_sink()
-                sink.write(frame)
-                if self._dropped_by_sink() == dropped:
-                    self._count(noisy, is_held)
+            self._write_all()
         except BaseException as exc:  # of any kind: `Pipeline.run` raises it
-            if self._is_interrupted:
-                log.info("interrupted: %s", exc)
-            else:
-                self.error = str(exc)
-                self._on_error(self, exc)
+            self._fail(exc)
         finally:
             self.queue.close(discard=True)
+            self._drained.set()
+
+    def _write_all(self) -> None:
+        sink, stage = self._output.sink, self._output.stage
+        try:
+            for pair in self.queue:
+                with stage.doing("writing a frame"):
+                    self._write(pair)
+        except BaseException as exc:
+            if not self._is_interrupted:
+                raise
+            log.info("interrupted: %s", exc)
+        self._drained.set()
+        if self._cause is None:
+            with stage.doing("finishing"):
+                sink.close()
+        else:
+            self._abort()
+
+    def _write(self, pair: FramePair) -> None:
+        noisy, frame, is_held = pair
+        if self._output.render is not None:
+            frame = self._output.render(noisy, frame, self._latest_stats())
+        dropped = self._dropped_by_sink()
+        self._output.sink.write(frame)
+        if self._dropped_by_sink() == dropped:
+            self._count(noisy, is_held)
+
+    def _fail(self, exc: BaseException) -> None:
+        if self._is_interrupted:
+            log.info("interrupted: %s", exc)
+        else:
+            self.error = str(exc)
+            self._on_error(self, exc)
+        self._abort()
+
+    def _abort(self) -> None:
+        with self._output.stage.doing("keeping what was written"):
+            self._output.sink.abort()
 
     def _count(self, frame: Frame, is_held: bool) -> None:
         with self._lock:

@@ -19,9 +19,11 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from streamdenoise.imaging.noise_profile import LEVELS
 from streamdenoise.machine import package_versions
 from streamdenoise.masking import mask_credentials
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, OutputStats, Stats
+from streamdenoise.plain_text import printable_lines
 from streamdenoise.service.machine_health import MachineHealth
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -127,6 +129,11 @@ def _stream(stats: Stats) -> Iterator[Metric]:
         "Times that the source was lost and reconnected.",
         stats.reconnects,
     )
+    yield GaugeMetricFamily(
+        "streamdenoise_denoiser_up",
+        "1 while the denoiser works, 0 while it hangs.",
+        float(not stats.denoiser_error),
+    )
     yield CounterMetricFamily(
         "streamdenoise_written_frames",
         "Frames written to the first output.",
@@ -149,9 +156,19 @@ def _stream(stats: Stats) -> Iterator[Metric]:
         "Standard deviation of the noise, given or estimated, in 8-bit RGB levels.",
         stats.sigma,
     )
+    yield _labeled(
+        GaugeMetricFamily,
+        "streamdenoise_noise_levels",
+        "Standard deviation of the noise by plane and grain size, in 8-bit RGB levels.",
+        ("plane", "scale"),
+        (
+            (("YUV"[plane], str(scale)), level)
+            for (plane, scale), level in zip(LEVELS, stats.noise_levels, strict=True)
+        ),
+    )
     yield GaugeMetricFamily(
         "streamdenoise_strength_ratio",
-        "Factor that the denoiser applies to the noise level.",
+        "How strongly noise is removed; 1 is neutral.",
         stats.strength,
     )
     kind = "estimated" if stats.psnr_is_estimate else "measured"
@@ -214,7 +231,7 @@ def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
     yield per_output(
         GaugeMetricFamily,
         "streamdenoise_output_up",
-        "1 while the output works, 0 while it is unavailable or after it failed.",
+        "1 while the output works, 0 while it is away or hangs, or after it failed.",
         lambda output: float(not output.error),
     )
     histogram = HistogramMetricFamily(
@@ -318,8 +335,11 @@ def _labeled(
 
 
 def _text(text: str) -> str:
-    """Mask `text`, and make it valid UTF-8, as file names may not be."""
-    return mask_credentials(text).encode(errors="replace").decode()
+    """Mask `text`, and make it valid UTF-8, as file names may not be.
+
+    The format escapes line breaks, but no other control characters.
+    """
+    return printable_lines(mask_credentials(text).encode(errors="replace").decode())
 
 
 def _unique(names: Iterable[str]) -> list[str]:

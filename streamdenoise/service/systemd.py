@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from streamdenoise.masking import mask_credentials
+from streamdenoise.plain_text import printable
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ class Notifier:
     def status(self, text: str) -> None:
         """Show `text` in ``systemctl status``; the same text is sent once."""
         # A line break inside an error would begin another message.
-        line = " ".join(mask_credentials(text).split())[:MAX_STATUS]
+        words = mask_credentials(text).encode(errors="replace").decode().split()
+        line = printable(" ".join(words))[:MAX_STATUS]
         if line != self._status and self._send(f"STATUS={line}"):
             self._status = line
 

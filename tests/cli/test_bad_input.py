@@ -27,6 +27,7 @@ from streamdenoise.errors import (
     SourceOpenError,
 )
 from streamdenoise.frame import PIX_FMTS, StreamInfo
+from streamdenoise.io.ffmpeg.pixel_formats import nearest_pix_fmt
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import EncoderConfig, ReadOptions
 from streamdenoise.io.protocols import Sink
@@ -442,7 +443,7 @@ def y4m(data: bytes, tmp_path: Path) -> Y4MSource:
         (b"YUV4MPEG2 H4 F25:1\n", "no valid W tag"),
         (b"YUV4MPEG2 W4 H0 F25:1\n", "frame size is 4x0"),
         (b"YUV4MPEG2 W999999 H999999\n", "at most 16384"),
-        (b"YUV4MPEG2 W4 H4 C444\n", "C444 is not supported"),
+        (b"YUV4MPEG2 W4 H4 C411\n", "C411 is not supported"),
         (b"YUV4MPEG2 W4 W4 H4\n", "two W tags"),
         (b"YUV4MPEG2 W4 H4 Fx\n", "no valid F tag"),
         (b"YUV4MPEG2 W4 H4", "ended within a header"),
@@ -476,7 +477,10 @@ def test_y4m_without_a_frame_header(tmp_path: Path) -> None:
 @given(
     width=st.integers(1, 40),
     height=st.integers(1, 40),
-    pix_fmt=st.sampled_from([name for name in PIX_FMTS if name != "rgb24"]),
+    pix_fmt=st.sampled_from(
+        [name for name in PIX_FMTS if name not in ("rgb24", "gray16le", "rgb48le")]
+    ),
+    original=st.none() | st.sampled_from(["yuv422p", "yuv444p12le", "gray16le"]),
     rate=st.fractions(Fraction(1, 100), 1000, max_denominator=1001),
     aspect=st.none() | st.fractions(Fraction(1, 20), 20, max_denominator=99),
     color_range=st.integers(0, 2),
@@ -485,14 +489,20 @@ def test_y4m_headers_round_trip(
     width: int,
     height: int,
     pix_fmt: str,
+    original: str | None,
     rate: Fraction,
     aspect: Fraction | None,
     color_range: int,
 ) -> None:
     info = StreamInfo(width, height, pix_fmt, rate, sample_aspect=aspect)
     color = type(info.color)(range=color_range)
+    if original is not None:
+        pix_fmt = nearest_pix_fmt(original)
     info = StreamInfo(
-        width, height, pix_fmt, rate, 1 / rate, color=color, sample_aspect=aspect
+        *(width, height, pix_fmt, rate, 1 / rate),
+        color=color,
+        sample_aspect=aspect,
+        original_pix_fmt=original,
     )
     parsed = parse_header(format_header(info)[:-1])
     for name in StreamInfo.__dataclass_fields__:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_file_denoises_and_prints_a_summary(clip: Clip, tmp_path: Path):
     assert result.stdout == ""
     summary, *notes = result.stderr.splitlines()
     assert summary.startswith(f"{output}: 12 frames, ")
-    assert "sigma 20.0, est. PSNR 25.94 -> " in summary
+    assert "noise 20, est. PSNR 26 -> " in summary
     assert any(note.startswith("note: nano on ") for note in notes)
 
 
@@ -221,7 +222,8 @@ def test_image_denoises_files_and_folders_into_a_folder(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ("signum", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
 )
 def test_a_signal_leaves_a_playable_file(tmp_path: Path, signum: int, code: int):
     output = tmp_path / "clean.mp4"
@@ -293,8 +295,8 @@ def test_a_terminal_gets_help_in_boxes():
     assert process.wait(WAIT_S) == 0
     plain = re.sub(rb"\x1b\[[0-9;]*m", b"", text).decode()
     titles = re.findall(r"╭─ (\w+) ─", plain)
-    panels = ("Input", "Noise", "Output", "Encoder", "Live", "Recording", "Monitoring")
-    assert titles == ["Arguments", *panels, "Hardware", "Help"]
+    panels = ["Input", "Network", "Noise", "Output", "Encoder", "Live", "Recording"]
+    assert titles == ["Arguments", *panels, "Monitoring", "Hardware", "Help"]
 
 
 def test_version_and_no_arguments():
@@ -310,14 +312,35 @@ def test_models_and_doctor_print_tables():
     assert all(name in doctor for name in BACKENDS)
 
 
-def test_train_and_export_say_how_to_get_torch(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def run_without(modules: Sequence[str], *args: object):
+    """Run `streamdenoise ARGS` in a process that cannot import some modules."""
+    code = (
+        "import sys; "
+        f"sys.modules.update(dict.fromkeys({list(modules)})); "
+        "from streamdenoise.cli.main import main; main()"
+    )
+    return python(code, *args)
+
+
+@pytest.mark.parametrize(
+    ("args", "modules"),
+    [
+        (("train", "nano_camera"), ("torch", "safetensors")),
+        (("train", "classic", "nano", "--data", "x"), ("torch", "safetensors")),
+        (("export", "x.safetensors", "-o", "out"), ("torch", "safetensors")),
+        (("export", "x.safetensors", "-o", "out"), ("safetensors",)),
+        (("export", "x.safetensors", "-o", "out"), ("onnxscript",)),
+        (("export", "x.safetensors", "-o", "o", "--calibration", "x"), ("nncf",)),
+    ],
+)
+def test_a_command_without_its_packages_names_the_extra(
+    args: tuple[str, ...], modules: tuple[str, ...]
 ):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for args in (("train", "x.toml"), ("export", "x.safetensors", "-o", tmp_path)):
-        result = run(*args)
-        assert result.exit_code == 1
-        assert "pip install 'streamdenoise[train]'" in result.stderr
+    done = run_without(modules, *args)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"needs {', '.join(modules)}, not installed here" in line
+    assert line.endswith("pip install 'streamdenoise[train]'")
 
 
 def test_export_of_a_missing_checkpoint_is_an_error(tmp_path: Path):

@@ -15,7 +15,9 @@ import av
 import av.error
 import pytest
 
-from streamdenoise.errors import ConfigError
+from streamdenoise.errors import ConfigError, SourceOpenError
+from streamdenoise.io.options import ReadOptions
+from streamdenoise.io.sources.network import NetworkSource
 from streamdenoise.io.url import Credentials, StreamURL
 from streamdenoise.masking import mask_credentials
 
@@ -92,20 +94,23 @@ class TestAddressesForFFmpeg:
         with asking_server() as server:
             port = server.server_address[1]
             for password in HOSTILE_PASSWORDS:
-                monkeypatch.setenv("CAM_PASSWORD", password)
+                monkeypatch.setenv("STREAMDENOISE_PASSWORD", password)
                 credentials = Credentials({"127.0.0.1": ("me", password)})
                 for text, file in (
                     (
                         f"{scheme}://me:{quote(password, safe='')}@127.0.0.1:{port}",
                         None,
                     ),
-                    (f"{scheme}://me:{{CAM_PASSWORD}}@127.0.0.1:{port}/s?a=1", None),
+                    (
+                        f"{scheme}://me:{{STREAMDENOISE_PASSWORD}}@127.0.0.1:{port}/s?a=1",
+                        None,
+                    ),
                     (f"{scheme}://127.0.0.1:{port}/s", credentials),
                 ):
                     server.logins.clear()
                     url = StreamURL.parse(text, file)
-                    with pytest.raises(av.error.HTTPNotFoundError):
-                        av.open(url.reveal(), timeout=(10, 10))
+                    with pytest.raises(SourceOpenError, match="404"):
+                        NetworkSource(url, ReadOptions())
                     assert server.logins[0] == f"me:{password}".encode()
 
     @pytest.mark.parametrize("scheme", ["rtsp", "http"])
@@ -116,8 +121,8 @@ class TestAddressesForFFmpeg:
         with asking_server() as server:
             port = server.server_address[1]
             url = StreamURL.parse(f"{scheme}://me:{password}@127.0.0.1:{port}/s")
-            with pytest.raises(av.error.HTTPNotFoundError):
-                av.open(url.reveal(), timeout=(10, 10))
+            with pytest.raises(SourceOpenError, match="404"):
+                NetworkSource(url, ReadOptions())
             assert server.logins[0] == f"me:{password}".encode()
 
     def test_bytes_that_are_not_utf8_arrive(self) -> None:
@@ -177,21 +182,23 @@ class TestVariables:
     def test_they_work_in_queries_and_stream_keys(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("CAM_TOKEN", "tok&en/secret")
-        url = StreamURL.parse("https://cam/s?stream={CAM_TOKEN}&b=2")
+        monkeypatch.setenv("STREAMDENOISE_TOKEN", "tok&en/secret")
+        url = StreamURL.parse("https://cam/s?stream={STREAMDENOISE_TOKEN}&b=2")
         assert url.reveal() == "https://cam/s?stream=tok%26en%2Fsecret&b=2"
         assert str(url) == "https://cam/s?stream=***&b=2"
         monkeypatch.setenv("KEY", "live_123_abcdef")
-        url = StreamURL.parse("rtmp://host/app/{KEY}")
+        url = StreamURL.parse("rtmp://host/app/{KEY}", env=("KEY",))
         assert url.reveal() == "rtmp://host/app/live_123_abcdef"
         assert str(url) == "rtmp://host/app/***"
 
     def test_a_user_name_is_only_masked_in_addresses(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("CAM_USER", "camera")
-        monkeypatch.setenv("CAM_PASSWORD", "zq7secret")
-        url = StreamURL.parse("rtsp://{CAM_USER}:{CAM_PASSWORD}@cam/s")
+        monkeypatch.setenv("STREAMDENOISE_USER", "camera")
+        monkeypatch.setenv("STREAMDENOISE_PASSWORD", "zq7secret")
+        url = StreamURL.parse(
+            "rtsp://{STREAMDENOISE_USER}:{STREAMDENOISE_PASSWORD}@cam/s"
+        )
         assert mask_credentials(f"camera {url.reveal()}: zq7secret") == (
             "camera rtsp://***@cam/s: ***"
         )
@@ -199,23 +206,37 @@ class TestVariables:
     def test_short_values_are_only_masked_in_addresses(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("N", "1")
-        url = StreamURL.parse("http://cam/s?channel={N}")
+        monkeypatch.setenv("STREAMDENOISE_N", "1")
+        url = StreamURL.parse("http://cam/s?channel={STREAMDENOISE_N}")
         assert str(url) == "http://cam/s?channel=***"
         assert mask_credentials(f"{url.reveal()} 1") == f"{url} 1"
+
+    def test_others_are_for_those_who_list_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An address from elsewhere must not carry off what is in the environment."""
+        monkeypatch.setenv("AWS_SECRET", "zq7secret")
+        for address in (
+            "http://collector/?x={AWS_SECRET}",
+            "rtsp://me:{AWS_SECRET}@collector/s",
+            "rtmp://collector/app/{AWS_SECRET}",
+        ):
+            with pytest.raises(ConfigError, match="allow it with --env NAME"):
+                StreamURL.parse(address)
+            assert "zq7secret" in StreamURL.parse(address, env=["AWS_SECRET"]).reveal()
 
     @pytest.mark.parametrize("value", [None, ""])
     def test_a_missing_one_is_an_error(
         self, monkeypatch: pytest.MonkeyPatch, value: str | None
     ) -> None:
-        monkeypatch.delenv("CAM_PASSWORD", raising=False)
+        monkeypatch.delenv("STREAMDENOISE_PASSWORD", raising=False)
         if value is not None:
-            monkeypatch.setenv("CAM_PASSWORD", value)
+            monkeypatch.setenv("STREAMDENOISE_PASSWORD", value)
         with pytest.raises(ConfigError) as caught:
-            StreamURL.parse("rtsp://me:{CAM_PASSWORD}@cam/s")
+            StreamURL.parse("rtsp://me:{STREAMDENOISE_PASSWORD}@cam/s")
         assert str(caught.value) == (
-            "rtsp://***@cam/s needs the environment variable CAM_PASSWORD, which is "
-            "not set or empty; set it, or write { as %7B"
+            "rtsp://***@cam/s needs the environment variable STREAMDENOISE_PASSWORD, "
+            "which is not set or empty; set it, or write { as %7B"
         )
 
     def test_encoded_braces_stay(self) -> None:

@@ -50,6 +50,12 @@ class TestMasks:
             ("http://1.2.3.4/?src=rtsp://me:pw@cam", "http://***@cam"),
             ("udp://@239.0.0.1:1234", "udp://@239.0.0.1:1234"),
             ("me@home is no address", "me@home is no address"),
+            ("http://h/a?psw=x&p=y&q=z", "http://h/a?psw=***&p=***&q=z"),
+            ("http://h/?pw=a&loginpas=b", "http://h/?pw=***&loginpas=***"),
+            ("http://h/?code=a&pin=1&otp=2", "http://h/?code=***&pin=***&otp=***"),
+            ("http://h/?map=1&encode=2&spin=3", "http://h/?map=1&encode=2&spin=3"),
+            ("rtsp://h:554/me:secret/ch1", "rtsp://h:554/***/ch1"),
+            ("rtsp://[::1]:554/ch:1", "rtsp://[::1]:554/ch:1"),
         ],
     )
     def test_masks_by_position(self, text: str, masked: str) -> None:

@@ -211,7 +211,8 @@ def test_any_options_of_live_end_in_one_sentence(
     ("target", "sentence"),
     [
         ("http://127.0.0.1:9/x", "use rtsp://, rtmp://"),
-        ("srt://127.0.0.1:9?passphrase=pa55word12", "srt"),
+        ("srt://127.0.0.1:9?passphrase=pa55word", "SRT takes 10 to 79"),
+        ("srt://me:pa55word12@127.0.0.1:9", "passphrase= or streamid="),
         ("clips/%H.avi", "its extension must be one of"),
     ],
 )
@@ -229,4 +230,4 @@ def test_errors_that_retrying_cannot_fix_are_not_retried(
     result = run(*arguments, f"--output={target}")
     assert result.exit_code == 1
     assert sentence in result.stderr
-    assert "pa55word12" not in result.stderr
+    assert "pa55word" not in result.stderr

@@ -13,8 +13,8 @@ import pytest
 from streamdenoise.console.logs import (
     JSONFormatter,
     LogFormat,
-    MaskingFormatter,
     StderrHandler,
+    TextFormatter,
     configure_logging,
 )
 from streamdenoise.io.url import StreamURL
@@ -57,7 +57,7 @@ class TestText:
         except OSError:
             logging.getLogger("any").exception("failed")
         shown = capsys.readouterr().err
-        assert shown.startswith("ERROR: failed\nTraceback")
+        assert shown.startswith("ERROR: failed\n  Traceback")
         assert shown.endswith("refused: 'rtsp://***@cam/s'\n")
 
     def test_known_secrets_are_masked(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,7 +151,7 @@ class TestBoth:
 
 def test_records_are_not_modified() -> None:
     record = logging.makeLogRecord({"msg": "at %s", "args": (ADDRESS,)})
-    for formatter in (MaskingFormatter(), JSONFormatter()):
+    for formatter in (TextFormatter(), JSONFormatter()):
         assert "zq7secret" not in formatter.format(record)
     assert record.args == (ADDRESS,)
     assert record.msg == "at %s"

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from streamdenoise.console.progress import Progress, summary
+from streamdenoise.console.progress import Progress, stats_fields, summary
 from streamdenoise.frame import StreamInfo
 from streamdenoise.pipeline.stats import Stats
 from tests.support.clock import Clock
@@ -69,14 +69,21 @@ def test_the_format_of_the_remaining_time(left: int, text: str):
 
 def test_the_summary_says_whether_the_gain_is_measured():
     stats = Stats(
-        frames_out=90, elapsed_s=3.0, sigma=24.94, psnr_in_db=20.1, psnr_out_db=31.35
+        frames_out=90,
+        elapsed_s=3.0,
+        noise_levels=(3.2, 7.1, 5, 4, 9, 4, 4),
+        psnr_in_db=20.1,
+        psnr_out_db=31.35,
     )
     assert summary("a.mp4", stats) == (
-        "a.mp4: 90 frames, 30.0 fps, sigma 24.9, est. PSNR 20.10 -> 31.35 dB (+11.25)"
+        "a.mp4: 90 frames, 30.0 fps, noise: fine 3, coarse 7, color 9, est. PSNR 20 -> "
+        "30 to 33 dB"
     )
+    fields = stats_fields(stats)
+    assert fields["noise_levels"] == [3.2, 7.1, 5, 4, 9, 4, 4]
     stats.psnr_is_estimate, stats.drops = False, {"writing": 4}
-    assert ", dropped 4, PSNR 20.10" in summary("a.mp4", stats)
-    assert summary("b", Stats()) == "b: 0 frames, 0.0 fps, sigma 0.0"
+    assert ", dropped 4, PSNR 20.10 -> 31.35 dB (+11.25)" in summary("a.mp4", stats)
+    assert summary("b", Stats()) == "b: 0 frames, 0.0 fps, noise 0"
 
 
 def test_a_full_disk_under_stderr_does_not_end_the_job():

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -180,16 +181,17 @@ def test_a_smaller_model_is_tried_before_half_size(
     """For the same frames and noise; the shipped models all cost the same."""
     assert {smaller_model(name) for name in artifact.shipped_models()} == {None}
     for path in artifact.WEIGHTS.iterdir():
-        (tmp_path / path.name).symlink_to(path)
+        shutil.copy(path, tmp_path)
     monkeypatch.setattr(artifact, "WEIGHTS", tmp_path)
     manifest = artifact.open_artifact("nano-awgn").manifest
+    rgb = artifact.open_artifact("nano-rgb-awgn").manifest
     for name, changes in {
         "tiny": {"kmac_per_px": 2.0},
         "pico": {"kmac_per_px": 5.0},
         "pico-camera": {"kmac_per_px": 6.0, "noise": "camera"},
-        "pico-rgb": {"kmac_per_px": 6.0, "layout": "rgb"},
+        "pico-rgb": {**rgb, "kmac_per_px": 6.0},
     }.items():
-        changed = json.dumps({**manifest, "name": name, **changes})
+        changed = json.dumps({**manifest, **changes, "name": name})
         (tmp_path / f"{name}.json").write_text(changed)
     assert smaller_model("nano-awgn") == "pico"
     assert smaller_model("nano") == "pico-camera"

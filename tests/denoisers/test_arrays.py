@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from streamdenoise import Denoiser
+from streamdenoise.denoisers.arrays import ArrayAdapter
 
 
 @pytest.fixture
@@ -67,3 +68,9 @@ def test_bgr_and_rgb_are_the_same_image(denoiser: Denoiser) -> None:
 def test_wrong_arrays_are_refused(denoiser: Denoiser, image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="image"):
         denoiser(image)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5, 3), (4, 0)])
+def test_an_empty_array_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="image is empty"):
+        ArrayAdapter(lambda frame: [frame])(np.zeros(shape, np.uint8), "bgr24")

@@ -13,6 +13,8 @@ line (``ok`` unless noted), until stdin ends:
     mute on|off         no frames, while the connections stay open
     drop-clients        closes every connection
     count               answers with the number of connections so far
+    stalls              answers with the pairs of frames between which it made none,
+                        as it or the machine was stopped: ok A-B A-B ...
 
 Mounts: ``/live``, and for publishers ``/record``. The folder ``--record-to`` receives
 the published streams: access units in ``published.h264``, and for each a line in
@@ -33,6 +35,7 @@ gi.require_version("GstApp", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import (  # noqa: E402  # pyright: ignore[reportMissingImports]
+    Gio,
     GLib,
     Gst,
     GstApp,  # noqa: F401
@@ -67,6 +70,7 @@ class Camera(threading.Thread):
         self.size = size
         self.is_muted = False
         self.has_key_frames = True
+        self.stalls: list[tuple[int, int]] = []
         self._rate = rate
         self._epoch = epoch
         self._lock = threading.Lock()
@@ -81,11 +85,14 @@ class Camera(threading.Thread):
             self._outlets.pop(source, None)
 
     def run(self) -> None:
-        number = 0
+        number = int((time.monotonic() - self._epoch) * self._rate)
         while True:
             elapsed = time.monotonic() - self._epoch
             # A busy machine delays frames without skipping any; a freeze skips them.
-            number = max(number + 1, int((elapsed - _MAX_LATE_S) * self._rate))
+            last, number = number, int((elapsed - _MAX_LATE_S) * self._rate)
+            if number > last + 1:
+                self.stalls.append((last, number))
+            number = max(last + 1, number)
             time.sleep(max(0.0, number / self._rate - elapsed))
             with self._lock:
                 if not self.is_muted:
@@ -235,11 +242,14 @@ class Server:
         }
         for path, factory in factories.items():
             factory.set_protocols(transports[options.protocols])
-            if options.auth != "none":
+            if options.auth != "none" or options.tls is not None:
                 _protect(factory)
             mounts.add_factory(path, factory)
-        if options.auth != "none":
-            self._server.set_auth(_auth(options.auth, options.password))
+        if options.auth != "none" or options.tls is not None:
+            auth = _auth(options.auth, options.password)
+            if options.tls is not None:
+                auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(options.tls))
+            self._server.set_auth(auth)
         if self._server.attach(None) == 0:
             sys.exit(f"port {options.port} cannot be used")
         self._camera.start()
@@ -263,6 +273,8 @@ class Server:
             self._server.client_filter(lambda *_: remove)
         elif name == "count":
             return str(self._connections)
+        elif name == "stalls":
+            return " ".join(["ok", *(f"{a}-{b}" for a, b in self._camera.stalls)])
         else:
             return f"unknown command {name}"
         return "ok"
@@ -287,12 +299,12 @@ def _auth(method: str, password: str) -> GstRtspServer.RTSPAuth:
     for role in ("user", "anonymous"):
         tokens[role] = GstRtspServer.RTSPToken()
         tokens[role].set_string("media.factory.role", role)
-    auth.set_default_token(tokens["anonymous"])
+    auth.set_default_token(tokens["user" if method == "none" else "anonymous"])
     if method == "basic":
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
         basic = GstRtspServer.RTSPAuth.make_basic(USER, password)
         auth.add_basic(basic, tokens["user"])
-    else:
+    elif method == "digest":
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
         auth.add_digest(USER, password, tokens["user"])
     return auth
@@ -303,6 +315,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--auth", choices=("none", "basic", "digest"), default="none")
     parser.add_argument("--password", default="")
+    parser.add_argument("--tls", help="certificate and key, as PEM")
     parser.add_argument("--protocols", choices=("tcp", "udp", "both"), default="both")
     parser.add_argument("--size", default="320x180")
     parser.add_argument("--rate", type=int, default=25)

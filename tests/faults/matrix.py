@@ -1,4 +1,4 @@
-"""Runs every fault of cameras, lines and viewers against every kind of output.
+"""Runs every fault of cameras, lines, viewers and disks against every kind of output.
 
     python -m tests.faults.matrix [FAULT ...]
 
@@ -30,10 +30,14 @@ from tests.faults.rig import (
     judge,
     lost_outside,
 )
+from tests.support.disks import can_mount
+from tests.support.fake_clock import LIBRARY
 
 SINKS = ("file", "segments", "rtsp")
 LANES = 3
 """Number of rigs that run at the same time."""
+
+USUAL = ("--keep", "7d")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,11 @@ class Fault:
     tears: bool = False
     """The line may end in the middle of a frame, which the decoder then completes."""
     of: str = "camera"
-    """The side that fails, `camera` or `viewer`."""
+    """What fails: `camera`, `viewer`, `machine`, or the `disk` of the segments."""
+    tls: bool = False
+    """Whether camera and viewer use TLS, where the proxy cannot tell packets apart."""
+    options: tuple[str, ...] = USUAL
+    """Options of the job; other than the usual ones need a job of their own."""
 
 
 def frozen_camera(rig: Rig) -> None:
@@ -112,6 +120,15 @@ def another_codec(rig: Rig) -> None:
     rig.camera.command("codec h264")
 
 
+def another_certificate(rig: Rig) -> None:
+    assert rig.certificates is not None
+    rig.camera.certificate = rig.certificates.renewed
+    rig.camera.restart()
+    rig.wait(lambda: "fingerprint" in rig.job_status()["source_error"], 20)
+    rig.camera.certificate = rig.certificates.good
+    rig.camera.restart()
+
+
 def line(seconds: float, **faults: float) -> Callable[[Rig], None]:
     return lambda rig: disturb(rig.line, seconds, faults)
 
@@ -157,13 +174,63 @@ def cut_viewer(rig: Rig) -> None:
     rig.out_line.cut()
 
 
+def hung_disk(rig: Rig) -> None:
+    rig.disk.freeze()
+    time.sleep(TIMEOUT_S + 1)
+    rig.disk.thaw()
+
+
+def full_disk(rig: Rig) -> None:
+    rig.disk.fill()
+    time.sleep(TIMEOUT_S + 1)
+    rig.disk.free()
+
+
+def full_disk_of_recordings(rig: Rig) -> None:
+    # There has to be something to delete.
+    rig.wait(lambda: len(list(rig.clips.iterdir())) > 2, 60)
+    full_disk(rig)
+
+
+def clock_of_the_machine(*offsets: str) -> Callable[[Rig], None]:
+    def happen(rig: Rig) -> None:
+        assert rig.clock is not None
+        for offset in offsets:
+            rig.clock.step(offset)
+            time.sleep(0.5)
+
+    return happen
+
+
+MACHINE_FAULTS = (
+    Fault(
+        "time set 1 s ahead and back", clock_of_the_machine("+1", "+0"), of="machine"
+    ),
+    Fault("time set back 1 h", clock_of_the_machine("-1h"), of="machine"),
+    Fault("time set ahead 1 month", clock_of_the_machine("+31d"), of="machine"),
+    Fault("time set back 1 year", clock_of_the_machine("-1y"), of="machine"),
+)
+"""Steps of the machine's own clock; they need libfaketime."""
+
+DISK_FAULTS = (
+    Fault("disk hangs", hung_disk, of="disk"),
+    Fault("disk full", full_disk, of="disk", options=()),
+    Fault(
+        "disk full, --keep",
+        full_disk_of_recordings,
+        of="disk",
+        options=("--keep", "1GB"),
+    ),
+)
+"""Faults of the disk of the segments; they need root."""
+
 FAULTS = (
-    Fault("camera frozen", frozen_camera, tears=True),
-    Fault("camera killed, back after 1 s", killed_camera, tears=True),
+    Fault("camera frozen", frozen_camera, tears=True, tls=True),
+    Fault("camera killed, back after 1 s", killed_camera, tears=True, tls=True),
     Fault("camera restarted", restarted_camera, tears=True),
     # The two cameras are not synchronized: one may repeat frames of the other.
     Fault("camera moved", moved_camera, spoils=True),
-    Fault("camera drops us", dropped_clients, tears=True),
+    Fault("camera drops us", dropped_clients, tears=True, tls=True),
     Fault("camera silent", silent_camera),
     Fault("no key frames", no_key_frames, spoils=True),
     Fault("another size", another_size),
@@ -174,20 +241,25 @@ FAULTS = (
     # FFmpeg damages a frame if the clock continues while it probes a new stream.
     Fault("clock stuck", line(TIMEOUT_S + 1, stick_clock=True), spoils=True),
     Fault("flood of repeated frames", line(TIMEOUT_S + 1, flood=9), spoils=True),
-    Fault("line delayed 0.5 s", line(2, delay_ms=500)),
+    Fault("line delayed 0.5 s", line(2, delay_ms=500), tls=True),
+    Fault("another certificate", another_certificate, tears=True, tls=True),
     Fault("line stalled 1 s", line(1, stall=True)),
-    Fault("line stalled for long", line(TIMEOUT_S + 1.5, stall=True), tears=True),
-    Fault("line cut", cut_line, tears=True),
+    Fault(
+        "line stalled for long", line(TIMEOUT_S + 1.5, stall=True), tears=True, tls=True
+    ),
+    Fault("line cut", cut_line, tears=True, tls=True),
     Fault("line refused", refused_line, tears=True),
-    Fault("line too narrow", line(2, throttle_kbps=60)),
+    Fault("line too narrow", line(2, throttle_kbps=60), tls=True),
     Fault("packets lost", line(2, drop=0.05), spoils=True),
     Fault("packets corrupt", line(2, corrupt=0.05), spoils=True),
     Fault("packets swapped", line(2, reorder=0.05), spoils=True),
     Fault("bytes corrupt", line(2, raw_corrupt=0.02), spoils=True),
-    Fault("viewer killed, back after 1 s", killed_viewer, of="viewer"),
+    Fault("viewer killed, back after 1 s", killed_viewer, of="viewer", tls=True),
     Fault("viewer frozen", frozen_viewer, of="viewer"),
     Fault("line to viewer cut", cut_viewer, of="viewer"),
-    Fault("line to viewer stalled", viewer_line(2, stall=True), of="viewer"),
+    Fault("line to viewer stalled", viewer_line(2, stall=True), of="viewer", tls=True),
+    *(MACHINE_FAULTS if LIBRARY else ()),
+    *(DISK_FAULTS if can_mount() else ()),
 )
 
 
@@ -209,13 +281,22 @@ class Lane:
     rows: list[Row]
     problems: list[str]
     stop_s: float
+    stalls: list[Window]
+    """Times when the camera itself stood still, with or without a fault."""
 
 
 def run_lane(faults: list[Fault], folder: Path) -> Lane:
-    """Let `faults` happen to one job, and examine its outputs."""
+    """Let `faults` of equal options happen to one job, and examine its outputs."""
     change_codec = any(fault.happen is another_codec for fault in faults)
-    rows = []
-    with Rig(folder, options=("--on-loss", "gap"), change_codec=change_codec) as rig:
+    sets_clock = any(fault.of == "machine" for fault in faults)
+    rows, stalls = [], []
+    with Rig(
+        folder,
+        options=("--on-loss", "gap", *faults[0].options),
+        change_codec=change_codec,
+        sets_clock=sets_clock,
+        tls=faults[0].tls,
+    ) as rig:
         for fault in faults:
             before = rows[-1].after if rows else rig.usage()
             begin = rig.now()
@@ -224,6 +305,8 @@ def run_lane(faults: list[Fault], folder: Path) -> Lane:
             rig.recovered()
             # This takes a second, in which late frames still arrive.
             rows.append(Row(fault, window, before, rig.usage()))
+            # Now, as the next fault may kill it.
+            stalls += [Window(*stall) for stall in rig.camera.stalls]
         drops = sum(rig.job_status()["drops"].values())
         stop_s = rig.stop()
         outputs = rig.outputs()
@@ -232,13 +315,17 @@ def run_lane(faults: list[Fault], folder: Path) -> Lane:
     problems = [] if code == 128 + 15 else [f"ended with code {code}:\n{log}"]
     for sink, numbers in outputs.items():
         problems += [f"{sink}: {text}" for text in disorder(numbers, rows)]
-        windows = [row.window for row in rows]
-        lost = lost_outside(numbers, windows)
-        if lost > drops:
-            problems.append(f"{sink}: {lost} frames lost without a fault or a drop")
+        # A machine that pauses for seconds stops the camera: nothing was there to lose.
+        windows = [*(row.window for row in rows), *stalls]
+        gaps = lost_outside(numbers, windows)
+        if sum(gaps.values()) > drops:
+            where = "; ".join(f"{n} {_last_fault(a, rows)}" for a, n in gaps.items())
+            problems.append(
+                f"{sink}: frames lost without a fault, {drops} drops: {where}\n{log}"
+            )
         for row in rows:
             row.verdicts[sink] = judge(numbers, row.window)
-    return Lane(rows, problems, stop_s)
+    return Lane(rows, problems, stop_s, stalls)
 
 
 def disorder(numbers: Numbers, rows: list[Row]) -> list[str]:
@@ -280,7 +367,11 @@ def _last_fault(when: float, rows: list[Row]) -> str:
 
 def run_matrix(faults: list[Fault], folder: Path) -> list[Lane]:
     """Run all faults, spread over a few jobs."""
-    lanes = [faults[n::LANES] for n in range(LANES) if faults[n::LANES]]
+    plain = [fault for fault in faults if not fault.tls and fault.options == USUAL]
+    lanes = [[fault for fault in faults if fault.tls]]
+    lanes += [plain[n :: LANES - 1] for n in range(LANES - 1)]
+    lanes += [[fault] for fault in faults if fault.options != USUAL]
+    lanes = [lane for lane in lanes if lane]
     with ThreadPoolExecutor(LANES) as pool:
         folders = [folder / f"lane{n}" for n in range(len(lanes))]
         return list(pool.map(run_lane, lanes, folders))

@@ -229,7 +229,8 @@ class Line:
     def _spoiled(self, piece: bytes) -> list[bytes]:
         """The pieces that `piece` becomes on the way."""
         faults, rng = self._proxy.faults, self._proxy.rng
-        if piece[0] == 0x24 and piece[1] % 2 == 0:
+        is_rtp = self._connection.is_rtsp and piece[0] == 0x24 and piece[1] % 2 == 0
+        if is_rtp:
             pieces = [
                 bad for each in self._timed(piece) for bad in self._lossy(bytes(each))
             ]

@@ -26,9 +26,14 @@ import av
 import psutil
 
 from streamdenoise.io.open import open_source
+from streamdenoise.io.recording.mark import Mark
 from tests.faults.frame_code import frame_number
 from tests.faults.proxy import FaultProxy
 from tests.faults.servers import GstServer, free_port
+from tests.support.certificates import Certificates, fingerprint, make_certificates
+from tests.support.command import environment
+from tests.support.disks import LoopDisk, can_mount
+from tests.support.fake_clock import FakeClock
 
 RATE = 15
 TIMEOUT_S = 2.0
@@ -51,20 +56,39 @@ class Usage:
 
 
 class Rig:
-    """Entering the context starts everything, and leaving it ends everything."""
+    """Entering the context starts everything, and leaving it ends everything.
+
+    With `tls`, camera and viewer use TLS, and the job knows their certificate.
+    """
 
     def __init__(
-        self, folder: Path, *, options: tuple[str, ...] = (), change_codec: bool = False
+        self,
+        folder: Path,
+        *,
+        options: tuple[str, ...] = (),
+        change_codec: bool = False,
+        tls: bool = False,
+        sets_clock: bool = False,
     ) -> None:
         self.folder = folder
-        self.clips = folder / "clips"
         self._options = options
         self._stack = ExitStack()
         received = folder / "received"
         received.mkdir(parents=True)
-        self.camera = GstServer(rate=RATE, key_interval=RATE, change_codec=change_codec)
-        self.spare = GstServer(rate=RATE, key_interval=RATE, epoch=self.camera.epoch)
-        self.viewer = GstServer(record_to=received)
+        self.certificates: Certificates | None = None
+        good = None
+        if tls:
+            self.certificates = make_certificates(folder)
+            good = self.certificates.good
+            self._options += ("--tls-fingerprint", fingerprint(good))
+        self.camera = GstServer(
+            rate=RATE, key_interval=RATE, change_codec=change_codec, certificate=good
+        )
+        self.spare = GstServer(
+            rate=RATE, key_interval=RATE, epoch=self.camera.epoch, certificate=good
+        )
+        self.viewer = GstServer(record_to=received, certificate=good)
+        self.clock = FakeClock(folder / "clock") if sets_clock else None
 
     def __enter__(self) -> Self:
         try:
@@ -81,6 +105,11 @@ class Rig:
         enter = self._stack.enter_context
         enter(self.camera)
         enter(self.viewer)
+        # Recordings that run for an hour fit into it; the image is sparse.
+        self.disk = LoopDisk(self.folder, size_mb=512)
+        if can_mount():
+            enter(self.disk)
+        self.clips = self.disk.path / "clips"
         self.line = enter(FaultProxy(self.camera.port))
         self.out_line = enter(FaultProxy(self.viewer.port))
         self._status = f"127.0.0.1:{free_port()}"
@@ -97,6 +126,7 @@ class Rig:
                 *self._options,
             ],
             stderr=self._log,
+            env=environment(**self.clock.environment if self.clock else {}),
         )
         self._stack.callback(self._kill)
         self.wait(lambda: self.job_status().get("frames_out", 0) > 2 * RATE, _START_S)
@@ -198,12 +228,19 @@ class Rig:
         }
 
     def _numbers(self) -> dict[str, Numbers]:
-        clips = sorted(self.clips.iterdir(), key=lambda path: path.stem)
+        # Not by name: the clock may have been set.
+        clips = sorted(self.clips.glob("*.mkv"), key=_place)
         return {
             "file": list(_of_file(self.folder / "whole.mkv")),
             "segments": list(_of_segments(clips)),
             "rtsp": list(_of_viewer(self.viewer)),
         }
+
+
+def _place(segment: Path) -> int:
+    mark = Mark.read(segment)
+    assert mark is not None
+    return mark.number
 
 
 def _of_file(path: Path) -> Iterator[tuple[float, int | None]]:
@@ -287,13 +324,14 @@ def judge(numbers: Numbers, window: Window) -> Verdict:
     return Verdict((back - window.end) / RATE, lost)
 
 
-def lost_outside(numbers: Numbers, windows: list[Window]) -> int:
-    """Number of missing frames that were made while there was no fault."""
+def lost_outside(numbers: Numbers, windows: list[Window]) -> dict[int, int]:
+    """Gaps made while there was no fault: last frame before each, and frames lost."""
     known = sorted({number for _, number in numbers if number is not None})
-    lost = 0
-    for a, b in itertools.pairwise(known):
-        near = any(
+    return {
+        a: b - a - 1
+        for a, b in itertools.pairwise(known)
+        if b > a + 1
+        and not any(
             a < window.end + RATE and b > window.begin - RATE for window in windows
         )
-        lost += 0 if near else b - a - 1
-    return lost
+    }

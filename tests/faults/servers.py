@@ -69,6 +69,12 @@ class _Server(ABC):
     def __exit__(self, *exc: object) -> None:
         self.kill()
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        assert self._process is not None
+        return self._process.pid
+
     def freeze(self) -> None:
         """Suspend the process; its connections stay open in silence."""
         assert self._process is not None
@@ -123,6 +129,8 @@ class GstServer(_Server):
         record_to: Folder for the H.264 that is published to ``/record``; None for no
             such mount.
         epoch: Time of frame 0 by ``time.monotonic()``; None for the present time.
+        certificate: PEM file of certificate and key; None serves without TLS. Another
+            one counts from the next restart on.
     """
 
     def __init__(
@@ -138,7 +146,9 @@ class GstServer(_Server):
         change_codec: bool = False,
         record_to: Path | None = None,
         epoch: float | None = None,
+        certificate: Path | None = None,
     ) -> None:
+        self.certificate = certificate
         self.epoch = time.monotonic() if epoch is None else epoch
         self._auth = auth
         self._password = password
@@ -160,6 +170,8 @@ class GstServer(_Server):
             folder = self._record_to / str(self._starts)
             folder.mkdir()
             arguments += ["--record-to", str(folder)]
+        if self.certificate is not None:
+            arguments += ["--tls", str(self.certificate)]
         self._starts += 1
         self._process = subprocess.Popen(
             ["/usr/bin/python3", str(script), *arguments],
@@ -191,6 +203,12 @@ class GstServer(_Server):
         """Number of connections since the start."""
         return int(self.command("count"))
 
+    @property
+    def stalls(self) -> list[tuple[int, int]]:
+        """Frames before and after each time that the process stood still."""
+        pairs = (pair.split("-") for pair in self.command("stalls").split()[1:])
+        return [(int(before), int(after)) for before, after in pairs]
+
     def url(
         self,
         mount: str = "live",
@@ -203,7 +221,8 @@ class GstServer(_Server):
         if self._auth != "none":
             chosen = self._password if password is None else password
             userinfo = f"{USER}:{quote(chosen, safe='')}@"
-        return f"rtsp://{userinfo}127.0.0.1:{port or self.port}/{mount}"
+        scheme = "rtsp" if self.certificate is None else "rtsps"
+        return f"{scheme}://{userinfo}127.0.0.1:{port or self.port}/{mount}"
 
     def published(self) -> list[Published]:
         """All access units so far, over all restarts, in order of arrival."""

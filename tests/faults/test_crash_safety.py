@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import threading
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +14,14 @@ import av
 import av.error
 import pytest
 
+from streamdenoise.frame import StreamInfo
+from streamdenoise.io.recording.retention import Keep
+from streamdenoise.io.recording.segments import SegmentSink
 from streamdenoise.io.sinks import disk_sync
 from streamdenoise.io.sinks.disk_sync import DiskSync
+from streamdenoise.io.sinks.file import FileSink
+from tests.io.recordings import decode
+from tests.support.frames import make_frame, noise_frame
 from tests.support.skips import skip_or_fail
 
 KILLS = 50
@@ -60,6 +67,8 @@ def frame(n):
     return Frame(planes, "yuv420p", ColorInfo(), n, Fraction(1, rate), n, 0.0)
 
 def record(here, number, written):
+    # One store: `struct.pack_into` clears the number first, and may be killed then.
+    counter = memoryview(written).cast("q")
     moment = [datetime(2031, 5, 7)]
     ending = ("mkv", "mp4", "ts", "mov")[number % 4]
     sinks = [
@@ -78,7 +87,7 @@ def record(here, number, written):
         moment[0] = datetime(2031, 5, 7) + timedelta(seconds=n / rate)
         for sink in sinks:
             sink.write(frame(n))
-        struct.pack_into("q", written, 0, n + 1)
+        counter[0] = n + 1
 
 rng = random.Random(20310507)
 for number in range(kills):
@@ -148,7 +157,7 @@ def test_segments_killed_at_50_moments(killed: list[tuple[Path, int]]) -> None:
     """Only the current segment, and the one being finished, are incomplete."""
     moments, lost, finishing = 0, [], 0
     for here, written in killed:
-        names = sorted((here / "segments").iterdir())
+        names = sorted((here / "segments").glob("[!.]*"))
         partial = [each for each in names if ".part" in each.name]
         whole = [each for each in names if each not in partial]
         assert [count(each) for each in whole] == [SEGMENT_FRAMES] * len(whole)
@@ -174,8 +183,61 @@ def test_segments_killed_at_50_moments(killed: list[tuple[Path, int]]) -> None:
     assert max(lost) <= LOST_AT_MOST
 
 
+def test_the_next_run_completes_what_has_frames_and_removes_the_rest(
+    killed: list[tuple[Path, int]],
+) -> None:
+    """Also if the process was killed just after a segment was begun."""
+    removed = 0
+    for number, (here, _) in enumerate(killed):
+        folder = here / "segments"
+        before = {each: count_if_any(each) for each in folder.glob("[!.]*")}
+        if number % 2:  # without the index, as after a crash of the file system
+            (index,) = folder.glob(".*")
+            index.unlink()
+        ending = next(iter(before)).suffix
+        info = StreamInfo(64, 48, "yuv420p", Fraction(RATE), is_live=True)
+        sink = SegmentSink(
+            f"{folder}/%H-%M-%S-%f{ending}", info, segment_s=60, keep=Keep()
+        )
+        with sink:
+            sink.write(make_frame(0, width=64, height=48, time_base=Fraction(1, RATE)))
+        after = {each: count_if_any(each) for each in folder.glob("[!.]*")}
+        stumps = {each for each in after if ".part" in each.name}
+        assert stumps == {each for each in after if after[each] == 0}
+        # Nothing was written yet that says whose they are.
+        assert not stumps or number % 2
+        assert sum(after.values()) == sum(before.values()) + 1
+        removed += len(before) + 1 - len(after)
+    print(f"{removed} files without a frame")
+    assert removed > 0
+
+
+def count_if_any(path: Path) -> int:
+    """Number of frames in a file that may have none at all."""
+    try:
+        return count(path)
+    except (av.error.InvalidDataError, av.error.EOFError, IndexError):
+        return 0
+
+
 def _count_if_begun(path: Path, frames: int) -> int:
     return count(path) if frames > LOST_AT_MOST else 0
+
+
+@pytest.mark.parametrize("rate", [15, 25])
+@pytest.mark.parametrize("ending", ["mkv", "mp4", "ts"])
+def test_a_killed_file_lacks_two_seconds_at_most(
+    tmp_path: Path, ending: str, rate: int
+) -> None:
+    """With the default encoder: a killed process leaves what its files hold."""
+    info = StreamInfo(64, 48, "yuv420p", Fraction(rate), Fraction(1, rate))
+    lost = []
+    with FileSink(tmp_path / f"out.{ending}", info) as sink:
+        for number in range(8 * rate):
+            sink.write(noise_frame(number, time_base=info.time_base))
+            if number > 6 * rate and number % 5 == 0:
+                lost.append(number + 1 - len(decode(sink.partial_path)[0]))
+    assert max(lost) <= 2 * rate
 
 
 def test_recordings_are_synced_to_disk_repeatedly(
@@ -212,7 +274,7 @@ def test_a_failed_sync_stops_nothing(
 
     monkeypatch.setattr(disk_sync, "_sync", fail)
     with caplog.at_level(logging.WARNING):
-        DiskSync(tmp_path / "out.mkv").close(timeout_s=30)
+        DiskSync(tmp_path / "out.mkv", 2.0).close(timeout_s=30)
     (message,) = caplog.messages
     assert message.endswith("may not survive a power cut: input/output error")
 
@@ -223,7 +285,7 @@ def test_a_hanging_disk_delays_nothing(
     (tmp_path / "out.mkv").touch()
     answers = threading.Event()
     monkeypatch.setattr(disk_sync, "_sync", lambda fd: answers.wait(30))
-    keeper = DiskSync(tmp_path / "out.mkv")
+    keeper = DiskSync(tmp_path / "out.mkv", 2.0)
     keeper.close(timeout_s=0.01)
     assert not answers.is_set()
     answers.set()

@@ -1,6 +1,5 @@
 """Stores of engines, and a backend that needs engines on any machine."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,5 +22,5 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStore:
 def stored_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO needs engines, as runtimes of GPUs do: they are built for real."""
     monkeypatch.setitem(BACKENDS, "openvino", stand_in.entry())
-    program = (sys.executable, "-m", stand_in.__name__)
+    program = ("-m", stand_in.__name__)
     monkeypatch.setattr(background_build, "PROGRAM", program)

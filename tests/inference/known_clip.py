@@ -5,7 +5,7 @@ import numpy as np
 from streamdenoise.imaging.blocks import layout_shapes
 from streamdenoise.inference.self_test import known_frame
 
-NOISE_STD = np.full(3, 0.05, np.float32)
+NOISE_STD = np.full(7, 0.05, np.float32)
 """Noise of the clip in each plane, in [0, 1]."""
 
 

@@ -12,6 +12,7 @@ from streamdenoise.errors import (
     EngineMismatchError,
 )
 from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.imaging.noise_profile import white_profile
 from streamdenoise.inference.artifact import (
     WEIGHTS,
     Artifact,
@@ -26,6 +27,7 @@ HERE = ("openvino", "openvino-fp32", "onnxruntime", "eager")
 """Backends that run on any CPU; those for GPUs are tested on machines that have one."""
 
 SIGMA = np.array([0.05, 0.03, 0.03], np.float32)
+PROFILE = white_profile(SIGMA)
 H, W = 64, 96
 
 
@@ -57,11 +59,12 @@ def artifact(request: pytest.FixtureRequest) -> Artifact:
 @pytest.mark.parametrize("name", HERE)
 @pytest.mark.parametrize("depth", [8, 10])
 def test_equals_eager(artifact: Artifact, name: str, depth: int) -> None:
+    told = artifact.told(PROFILE)
     reference = load_backend(StepRequest("eager", artifact, H, W, depth, threads=1))
     backend = load_backend(StepRequest(name, artifact, H, W, depth, threads=1))
     for planes in clip(8, depth, layout=artifact.layout):
-        expected = reference.step(planes, SIGMA, 1.5)
-        got = backend.step(planes, SIGMA, 1.5)
+        expected = reference.step(planes, told)
+        got = backend.step(planes, told)
         for a, b, plane in zip(expected, got, planes, strict=True):
             assert b.dtype == plane.dtype
             assert b.shape == plane.shape
@@ -81,15 +84,16 @@ def test_equals_eager(artifact: Artifact, name: str, depth: int) -> None:
 @pytest.mark.parametrize("name", HERE)
 def test_state_round_trips_and_reset_starts_fresh(name: str) -> None:
     artifact = open_artifact(shipped_models()[0])
+    told = artifact.told(PROFILE)
     frames = clip(6, 8)
     backend = load_backend(StepRequest(name, artifact, H, W, threads=1))
-    first = backend.step(frames[0], SIGMA)
+    first = backend.step(frames[0], told)
     for planes in frames[1:3]:
-        backend.step(planes, SIGMA)
+        backend.step(planes, told)
     saved = [array.copy() for array in backend.state()]
-    expected = [backend.step(planes, SIGMA) for planes in frames[3:]]
+    expected = [backend.step(planes, told) for planes in frames[3:]]
     backend.set_state([array.copy() for array in saved])
-    again = [backend.step(planes, SIGMA) for planes in frames[3:]]
+    again = [backend.step(planes, told) for planes in frames[3:]]
     for a, b in zip(expected, again, strict=True):
         np.testing.assert_array_equal(a[0], b[0])
     # As `warp` does: the same arrays with new values in every other step.
@@ -97,33 +101,51 @@ def test_state_round_trips_and_reset_starts_fresh(name: str) -> None:
     for planes in frames[1:3]:
         backend.set_state(zeros)
         np.testing.assert_array_equal(backend.state()[0], zeros[0])
-        fresh = backend.step(frames[0], SIGMA)
+        fresh = backend.step(frames[0], told)
         np.testing.assert_array_equal(fresh[0], first[0])
-        backend.step(planes, SIGMA)
+        backend.step(planes, told)
     assert not any(array.any() for array in zeros)
     backend.reset()
-    np.testing.assert_array_equal(backend.step(frames[0], SIGMA)[0], first[0])
+    np.testing.assert_array_equal(backend.step(frames[0], told)[0], first[0])
     backend.close()
     backend.close()
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_a_shift_changes_the_picture_in_the_state_alone(name: str) -> None:
+    artifact = open_artifact("nano")
+    backend = load_backend(StepRequest(name, artifact, H, W, threads=1))
+    for planes in clip(2, 8):
+        backend.step(planes, np.full(artifact.levels, 0.05, np.float32))
+    before = [array.copy() for array in backend.state()]
+    backend.shift([0.1, 0.0, -0.2])
+    after = backend.state()
+    number = artifact.state_names.index("fused")
+    expected = np.repeat(np.array([0.1, 0.0, -0.2], np.float32), [16, 4, 4])
+    for k, (old, new) in enumerate(zip(before, after, strict=True)):
+        change = expected if k == number else 0
+        np.testing.assert_allclose(new, old + change, atol=1e-6)
 
 
 @pytest.mark.parametrize("first", HERE)
 @pytest.mark.parametrize("second", HERE[1:])
 def test_state_carries_over_to_another_backend(first: str, second: str) -> None:
     artifact = open_artifact(shipped_models()[0])
+    told = artifact.told(PROFILE)
     frames = clip(6, 8)
     old = load_backend(StepRequest(first, artifact, H, W, threads=1))
     for planes in frames[:5]:
-        old.step(planes, SIGMA)
+        old.step(planes, told)
     new = load_backend(StepRequest(second, artifact, H, W, threads=1))
     new.set_state(old.state())
-    expected, got = (b.step(frames[5], SIGMA)[0].astype(int) for b in (old, new))
+    expected, got = (b.step(frames[5], told)[0].astype(int) for b in (old, new))
     # INT8 differs from the others anyway.
     assert np.abs(expected - got).max() <= (8 if first == "openvino" else 1)
 
 
 def test_int8_state_does_not_drift(tmp_path: object) -> None:
     artifact = open_artifact("nano-awgn")
+    told = artifact.told(PROFILE)
     reference = load_backend(StepRequest("openvino-fp32", artifact, H, W, threads=1))
     backend = load_backend(StepRequest("openvino", artifact, H, W, threads=1))
     rng = np.random.default_rng(1)
@@ -134,7 +156,7 @@ def test_int8_state_does_not_drift(tmp_path: object) -> None:
             (p + rng.normal(0, 255 * s, p.shape)).round().clip(0, 255).astype(np.uint8)
             for p, s in zip(clean, SIGMA, strict=True)
         )
-        a, b = (x.step(noisy, SIGMA)[0] for x in (reference, backend))
+        a, b = (x.step(noisy, told)[0] for x in (reference, backend))
         if t >= 60:
             losses.append(psnr_db(clean[0], a, 255) - psnr_db(clean[0], b, 255))
     assert np.mean(losses[-20:]) - np.mean(losses[:20]) < 0.1
@@ -142,15 +164,15 @@ def test_int8_state_does_not_drift(tmp_path: object) -> None:
 
 def test_returned_planes_belong_to_the_caller() -> None:
     frames = clip(3, 8)
-    backend = load_backend(
-        StepRequest("openvino", open_artifact("nano"), H, W, threads=1)
-    )
+    artifact = open_artifact("nano")
+    told = artifact.told(PROFILE)
+    backend = load_backend(StepRequest("openvino", artifact, H, W, threads=1))
     for plane in frames[0]:
         plane.flags.writeable = False  # as decoders lend them
-    first = backend.step(frames[0], SIGMA)[0]
+    first = backend.step(frames[0], told)[0]
     kept = first.copy()
-    backend.step(frames[1], SIGMA)
-    backend.step(frames[2], SIGMA)
+    backend.step(frames[1], told)
+    backend.step(frames[2], told)
     np.testing.assert_array_equal(first, kept)
 
 

@@ -16,6 +16,7 @@ from streamdenoise.inference.engine_store import EngineStore
 from streamdenoise.inference.load import build_engine, spec_of
 from streamdenoise.inference.step_request import StepRequest
 from tests.inference.known_clip import NOISE_STD, known_clip
+from tests.inference.other_nano import other_nano
 from tests.inference.stored_openvino import store_as_nano
 
 
@@ -53,7 +54,7 @@ def test_closing_stops_a_build_in_the_background(
     store: EngineStore, stored_openvino: None
 ) -> None:
     loader = EngineLoader(open_artifact("nano"), wait=False, store=store)
-    backend = loader.load(2160, 3840, 8)
+    backend = loader.load(1080, 1920, 8)
     assert backend.name == "openvino-fp32"
     assert loader.notes == ("openvino is being built and takes over when ready",)
     process = loader._builder.process  # type: ignore[union-attr]
@@ -104,9 +105,9 @@ def wait_for_better(loader: EngineLoader) -> Backend:
 
 
 def test_a_stored_engine_that_fails_is_built_again_in_the_background(
-    store: EngineStore, stored_openvino: None
+    store: EngineStore, stored_openvino: None, tmp_path: Path
 ) -> None:
-    other = open_artifact("nano-awgn")
+    other = other_nano(tmp_path)
     engine = build_engine(StepRequest("openvino", other, 256, 256), store=store)
     store_as_nano(store, engine)
     loader = EngineLoader(open_artifact("nano"), wait=False, store=store)

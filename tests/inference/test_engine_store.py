@@ -16,6 +16,7 @@ from streamdenoise.errors import ConfigError, EngineBuildError
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE, default_folder
 from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE, EngineSpec
 from streamdenoise.inference.engine_store import MANIFEST_VERSION, EngineStore
+from tests.support.skips import skip_or_fail
 from tests.support.waiting import wait_until
 
 SPEC = EngineSpec(
@@ -107,7 +108,6 @@ def test_engines_for_other_sizes_and_devices_live_side_by_side(
 
 PORTABLE = [
     ("size", {"width": 640, "height": 360}, {"height": 2160}),
-    ("runtime", {"runtime": "TensorRT 10.99"}, {"weights_sha256": "other"}),
     ("device", {"device": "NVIDIA B200 sm_100"}, {"depth": 10}),
 ]
 
@@ -126,14 +126,6 @@ def test_portable_engines_serve_more(
 
 
 FITS = [
-    ("runtime", {"runtime": "TensorRT 10.15.1"}, True),
-    ("runtime", {"runtime": "TensorRT 10.16"}, True),
-    ("runtime", {"runtime": "TensorRT 10.15.1.29"}, True),
-    ("runtime", {"runtime": "TensorRT 10.1"}, False),
-    ("runtime", {"runtime": "TensorRT 8.6"}, False),
-    ("runtime", {"runtime": "TensorRT 11"}, False),
-    ("runtime", {"runtime": "TensorRT-RTX 10.16"}, False),
-    ("runtime", {"runtime": "TensorRT"}, False),
     ("device", {"device": "NVIDIA A100 sm_80"}, True),
     ("device", {"device": "sm_86+sm_120"}, True),
     ("device", {"device": "NVIDIA T4 sm_75"}, False),
@@ -143,7 +135,8 @@ FITS = [
     ("size", {"width": 1920, "height": 56}, False),
     ("size", {"width": 56, "height": 1088}, False),
     ("size", {"portable": ("size",)}, True),
-    ("size", {"portable": ("runtime", "size")}, False),
+    ("size", {"portable": ("device", "size")}, False),
+    ("size", {"runtime": "TensorRT 10.16"}, False),
 ]
 
 
@@ -154,15 +147,6 @@ def test_portable_engines_serve_only_where_they_run(
     engine = replace(SPEC, runtime="TensorRT 10.15.1", portable=(flag,))
     wanted = replace(engine, **{"portable": ()} | change)
     assert (engine.misfit(wanted) == "") == fits
-
-
-def test_the_tensorrt_below_torch_tensorrt_decides() -> None:
-    runtime = "Torch-TensorRT 2.13.0+cu130 10.15.1"
-    engine = replace(SPEC, runtime=runtime, portable=("runtime",))
-    later = replace(SPEC, runtime="Torch-TensorRT 2.14.0+cu130 10.16.0")
-    assert engine.misfit(later) == ""
-    earlier = replace(SPEC, runtime="Torch-TensorRT 2.14.0+cu130 10.14.0")
-    assert "built by Torch-TensorRT" in engine.misfit(earlier)
 
 
 def test_an_engine_for_several_gpus_serves_each(store: EngineStore) -> None:
@@ -571,3 +555,88 @@ def test_no_folder_for_engines_is_one_sentence(
     monkeypatch.setenv(FOLDER_VARIABLE, "cache/mine")
     with pytest.raises(ConfigError, match=f"written to cache/mine or {cache}; set"):
         EngineStore().find_or_build(SPEC, never)
+
+
+def let_everybody_write(path: Path) -> None:
+    path.chmod(0o777)
+
+
+def give_away(path: Path) -> None:
+    if os.geteuid():
+        skip_or_fail("root", "only root gives files away")
+    os.chown(path, 65534, 65534)
+
+
+@pytest.mark.parametrize("harm", [let_everybody_write, give_away])
+@pytest.mark.parametrize("place", ["..", ".", "x.engine", "x.engine.json"])
+def test_engines_that_others_could_have_written_are_not_used(
+    tmp_path: Path,
+    place: str,
+    harm: Callable[[Path], None],
+    cache: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "shared/engines"
+    EngineStore(folder).find_or_build(SPEC, lambda: b"planted")
+    path = folder / place.replace("x", SPEC.file_name)
+    harm(path)
+    store = EngineStore(folder)
+    assert store.find(SPEC) is None
+    assert "is not used: it is not trusted" in caplog.text
+    assert str(path.resolve()) in caplog.text
+    assert store.find_or_build(SPEC, lambda: b"own") == b"own"
+    assert EngineStore(folder).find_or_build(SPEC, never) == b"own"
+    is_folder = path.is_dir()
+    assert (cache.is_dir(), store.folder == cache) == (is_folder, is_folder)
+    # What may be somebody else's is not deleted either.
+    EngineStore(folder).prune()
+    assert (folder / f"{SPEC.file_name}.engine").exists()
+
+
+def test_engines_in_the_present_folder_of_others_are_not_used(
+    cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = Path("engines")
+    here.mkdir()
+    EngineStore().find_or_build(SPEC, lambda: b"planted")
+    here.chmod(0o777)
+    assert default_folder() == cache
+    assert EngineStore().find_or_build(SPEC, lambda: b"own") == b"own"
+    assert f"everybody can write to {here.absolute()}; chmod o-w" in caplog.text
+
+
+def test_a_folder_that_a_link_leads_to_is_judged_too(
+    cache: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    EngineStore(shared).find_or_build(SPEC, lambda: b"planted")
+    (tmp_path / "link").symlink_to(shared)
+    assert EngineStore(tmp_path / "link").find(SPEC) == b"planted"
+    shared.chmod(0o777)
+    assert EngineStore(tmp_path / "link").find(SPEC) is None
+
+
+def test_engines_are_trusted_whatever_the_umask(store: EngineStore) -> None:
+    before = os.umask(0)
+    try:
+        store.find_or_build(SPEC, lambda: b"mine")
+    finally:
+        os.umask(before)
+    assert store.find(SPEC) == b"mine"
+
+
+def test_an_engine_that_is_too_large_is_not_read(store: EngineStore) -> None:
+    store.find_or_build(SPEC, lambda: b"small")
+    os.truncate(store.engines()[0].engine_path, 2**40)
+    ((_, fault),) = store.verify()
+    assert fault == "it has 1099511627776 bytes instead of 5"
+
+
+def test_manifests_that_are_no_small_files_are_explained(store: EngineStore) -> None:
+    store.find_or_build(SPEC, lambda: b"whole")
+    manifest = store.engines()[0].path
+    manifest.write_bytes(b" " * (2**20 + 1))
+    assert "more than 1 MiB" in store.verify()[0][1]
+    manifest.unlink()
+    os.mkfifo(manifest)
+    assert "no regular file" in store.verify()[0][1]

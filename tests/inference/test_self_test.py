@@ -67,3 +67,13 @@ def test_the_self_test_has_the_same_result_at_every_size() -> None:
     assert np.ptp(found) < 0.2
     request = StepRequest("openvino", artifact, SIDE, SIDE, 10, threads=2)
     assert self_test(load_backend(request), request) > 42
+
+
+@pytest.mark.parametrize("depth", [8, 10, 15])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino-fp32"])
+def test_sound_engines_pass_at_every_depth(backend: str, depth: int) -> None:
+    """The reference is rounded to 8 bits, which is no fault of deeper frames."""
+    request = StepRequest(backend, open_artifact("nano"), SIDE, SIDE, depth)
+    engine = load_backend(request)
+    assert self_test(engine, request) > 65
+    engine.close()

@@ -1,6 +1,7 @@
 """Engines end to end: stored, found, run, rejected and built again."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from streamdenoise.inference.registry import backend_for
 from streamdenoise.inference.self_test import LEAST_PSNR_DB
 from streamdenoise.inference.step_request import StepRequest
 from tests.inference.known_clip import NOISE_STD, known_clip
+from tests.inference.other_nano import other_nano
 from tests.inference.stored_openvino import store_as_nano
 
 
@@ -46,10 +48,10 @@ def test_a_stored_engine_equals_the_model(
 
 @pytest.mark.usefixtures("stored_openvino")
 def test_an_engine_of_other_weights_fails_and_is_replaced(
-    store: EngineStore, caplog: pytest.LogCaptureFixture
+    store: EngineStore, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """Only its results differ."""
-    other = open_artifact("nano-awgn")
+    other = other_nano(tmp_path)
     engine = build_engine(StepRequest("openvino", other, 256, 256), store=store)
     store_as_nano(store, engine)
     loader = EngineLoader(open_artifact("nano"), store=store)

@@ -14,6 +14,7 @@ import av.error
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.protocols import Sink
+from streamdenoise.io.recording.disk import MountedFolder
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink
 from tests.support.frames import make_frame, noise_frame
@@ -67,11 +68,20 @@ def segment_sink(
     segment_s: float = 1,
     keep: Keep = NO_LIMIT,
     encoder: EncoderConfig = FAST,
+    adopt: bool = False,
+    disk: MountedFolder | None = None,
     now: Callable[[], datetime] = datetime.now,
 ) -> SegmentSink:
     """A sink for segments of a second that are all kept, unless given otherwise."""
     return SegmentSink(
-        pattern, info, segment_s=segment_s, keep=keep, encoder=encoder, now=now
+        pattern,
+        info,
+        segment_s=segment_s,
+        keep=keep,
+        encoder=encoder,
+        adopt=adopt,
+        disk=disk,
+        now=now,
     )
 
 
@@ -109,8 +119,11 @@ def record(sink: Sink, frames: Iterable[Frame], clock: WallClock) -> None:
 
 
 def files(folder: Path) -> list[str]:
+    """All files but the index of the recordings, which is hidden."""
     return sorted(
-        str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file()
+        str(each.relative_to(folder))
+        for each in folder.rglob("[!.]*")
+        if each.is_file()
     )
 
 

@@ -10,36 +10,12 @@ from av.stream import Disposition
 
 from streamdenoise.io.ffmpeg.subtitles import subtitle_payload, subtitle_text
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import EncoderConfig, ReadOptions
+from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.protocols import beside_of
 from tests.support.clips import Clip, moving_gradient, video_frame, write_clip
+from tests.support.media import roundtrip
 
 FFV1 = EncoderConfig("ffv1")
-
-
-def roundtrip(
-    source_path: Path,
-    target: Path,
-    encoder: EncoderConfig | None = None,
-    *,
-    start_s: float = 0.0,
-    duration_s: float | None = None,
-) -> tuple[str, ...]:
-    """Copy a file with our source and sink, and return the sink's notes."""
-    options = ReadOptions(start_s=start_s, duration_s=duration_s)
-    with (
-        open_source(str(source_path), options) as source,
-        open_sink(
-            str(target),
-            source.info,
-            encoder=encoder,
-            copy_from=str(source_path),
-            start_s=start_s,
-            duration_s=duration_s,
-        ) as sink,
-    ):
-        for frame in source:
-            sink.write(frame)
-    return sink.notes
 
 
 def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
@@ -240,7 +216,9 @@ def test_a_job_cut_short_cuts_the_audio_too(rich_clip: Clip, tmp_path: Path) -> 
     target = tmp_path / "out.mkv"
     with (
         open_source(str(long)) as source,
-        open_sink(str(target), source.info, encoder=FFV1, copy_from=str(long)) as sink,
+        open_sink(
+            str(target), source.info, encoder=FFV1, beside=beside_of(source)
+        ) as sink,
     ):
         for frame in source:
             if frame.time_s >= 1.0:

@@ -1,9 +1,11 @@
 """Recording on a disk that fills up."""
 
 import os
-import subprocess
+import shutil
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -13,14 +15,21 @@ import pytest
 
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import StreamInfo
+from streamdenoise.io.backoff import Backoff
+from streamdenoise.io.options import EncoderConfig, Reconnect
 from streamdenoise.io.protocols import Sink
+from streamdenoise.io.recording import segments
+from streamdenoise.io.recording.journal import Entry, Journal
 from streamdenoise.io.recording.retention import Keep
+from streamdenoise.io.sinks import file
 from streamdenoise.io.sinks.file import FileSink
+from streamdenoise.io.sinks.retrying import RetryingSink
 from tests.io.recordings import (
     FAST,
     INFO,
     NOISE_INFO,
     RATE,
+    START,
     WallClock,
     decode,
     files,
@@ -31,25 +40,14 @@ from tests.io.recordings import (
     segment_sink,
     write_all,
 )
-from tests.support.skips import skip_or_fail
+from tests.support.disks import small_disk
+from tests.support.waiting import wait_until
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A separate disk of 2 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as exc:
-        skip_or_fail("disk", f"no disk can be mounted: {exc}")
-    if done.returncode != 0:
-        skip_or_fail("disk", f"no disk can be mounted: {done.stderr.strip()}")
-    try:
+@pytest.fixture(name="small_disk")
+def disk_of_2_mb(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
@@ -102,6 +100,52 @@ def test_a_full_disk_without_limits_is_an_error(small_disk: Path, ending: str) -
     assert len(decode(small_disk / f"00-59-00{ending}")[0]) == 10
 
 
+def test_a_recording_is_back_only_after_frames_have_reached_the_disk(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Files can be created on a full disk, and encoders hold the first frames back."""
+    monkeypatch.setattr(file, "SYNC_INTERVAL_S", 0.01)
+    sink = RetryingSink(
+        lambda _: segment_sink(
+            f"{small_disk}/%H-%M-%S.mkv",
+            segment_s=600,
+            info=NOISE_INFO,
+            encoder=EncoderConfig("x264", crf=10),  # with look-ahead
+        ),
+        "clips",
+        reconnect=Reconnect(),
+        must_recover=True,
+        backoff=Backoff(0.01, 0.02),
+    )
+    theirs = small_disk / "theirs"
+    theirs.write_bytes(b"x" * 1_200_000)
+    number = 0
+
+    def write(until: Callable[[], bool]) -> None:
+        nonlocal number
+        deadline = time.monotonic() + 30
+        while not until():
+            assert time.monotonic() < deadline
+            sink.write(noise(number))
+            number += 1
+
+    write(lambda: bool(sink.error))
+    grow_until_full(theirs)
+    lost = number
+    write(lambda: number == lost + 150)
+    assert "the disk is full" in sink.error
+    assert sink.reconnects == 0
+    assert not any("is back" in message for message in caplog.messages)
+    theirs.unlink()
+    write(lambda: not sink.error)
+    assert sink.reconnects == 1
+    assert "clips is back after " in caplog.messages[-1]
+    write(lambda: bool(sink.error))
+    grow_until_full(theirs)
+    with pytest.raises(SinkError, match=r"full; .* frames were not written"):
+        sink.close()
+
+
 def fill(sink: Sink) -> int:
     """Write until the disk is full, and return the number of the failed frame."""
     for number in range(500):
@@ -128,6 +172,7 @@ def test_recording_fails_when_other_files_fill_the_disk(small_disk: Path) -> Non
         f"{small_disk}/%H-%M-%S.mkv",
         segment_s=600,
         keep=Keep.parse(["1TB"]),
+        adopt=True,
         now=clock,
         info=NOISE_INFO,
     )
@@ -147,6 +192,59 @@ def test_recording_fails_when_other_files_fill_the_disk(small_disk: Path) -> Non
         with pytest.raises(SinkError, match=r"is full; nothing is left to delete"):
             write_beside_others()
     assert not set(old) & set(files(small_disk))
+
+
+def test_space_is_kept_free_for_other_files(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the middle of a segment, while other files grow."""
+    monkeypatch.setattr(segments, "_CHECK_SPACE_S", 0.0)
+    clock = WallClock()
+    keep = Keep.parse(["40%free"])
+    sink = segment_sink(
+        f"{small_disk}/%H-%M-%S.mkv", keep=keep, now=clock, info=NOISE_INFO
+    )
+    total = shutil.disk_usage(small_disk).total
+    with sink:
+        for number in range(40):
+            clock.moment = START + timedelta(seconds=number / RATE)
+            sink.write(noise(number))
+        assert shutil.disk_usage(small_disk).free > 0.4 * total - 500_000
+        before = files(small_disk)
+        theirs = small_disk / "theirs"
+        theirs.write_bytes(b"x" * 300_000)
+        for number in range(40, 48):  # the segment goes on
+            sink.write(noise(number))
+            wait_until(lambda: not _is_busy())
+    assert files(small_disk)[0] > before[0]
+    assert theirs.exists()
+
+
+def _is_busy() -> bool:
+    return any(each.name.startswith("finish") for each in threading.enumerate())
+
+
+def test_the_index_survives_a_full_disk(small_disk: Path) -> None:
+    theirs = small_disk / "theirs"
+    journal = Journal(small_disk, "0" * 16)
+    journal.note_whole()
+    grow_until_full(theirs)
+    for number in range(200):
+        journal.put(Entry(number, f"{number}.mkv", 0.0, 0.0, 1))
+    (path,) = small_disk.glob(".*")
+    damaged = path.read_bytes()
+    theirs.unlink()
+    journal.sync()
+    journal.close()
+    again = Journal(small_disk, "0" * 16)
+    again.close()
+    assert again.is_whole
+    assert len(again.entries) == 200
+    # Without that, the next job would have read the recordings.
+    path.write_bytes(damaged)
+    again = Journal(small_disk, "0" * 16)
+    again.close()
+    assert not again.is_whole
 
 
 def grow_until_full(path: Path) -> None:

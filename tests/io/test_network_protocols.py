@@ -1,26 +1,22 @@
 """MPEG-TS, RTMP, SRT, RTP, HLS and multipart JPEG from real servers."""
 
-import contextlib
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from pathlib import Path
 
 import av
+import psutil
 import pytest
 
 from streamdenoise.errors import SourceOpenError
+from streamdenoise.io.open import open_source
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sources.network import NetworkSource
 from tests.faults.servers import (
     FfmpegServer,
     free_port,
-    numbered_frame,
     wait_for_port,
     write_numbered_clip,
 )
@@ -32,6 +28,7 @@ from tests.support.streams import (
     take,
 )
 from tests.support.waiting import wait_until
+from tests.support.web import WebServer, camera
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +98,26 @@ def test_srt(numbered_clip: Path) -> None:
         SourceOpenError, match=r"srt://127\.0\.0\.1:\d+ cannot be opened"
     ):
         NetworkSource(f"srt://127.0.0.1:{free_port()}", ReadOptions(timeout_s=0.5))
+
+
+@pytest.mark.usefixtures("srt_through")
+def test_srt_secrets_are_not_shown_to_other_users(numbered_clip: Path) -> None:
+    sent = "srt://127.0.0.1:PORT?mode=listener&passphrase=pa55'word12"
+    with (
+        FfmpegServer(numbered_clip, "-f", "mpegts", sent) as sender,
+        retried(
+            f"srt://127.0.0.1:{sender.port}?passphrase=pa55%27word12&streamid=k3ykey"
+        ) as source,
+    ):
+        assert_complete(take(source, 5), 3600)
+        shown = [
+            child.cmdline()
+            for child in psutil.Process().children()
+            if child.pid != sender.pid
+        ]
+        assert "concat" in str(shown)
+        assert "k3ykey" not in str(shown)
+        assert "pa55" not in str(shown)
 
 
 def retried(url: str, timeout_s: float = 5) -> NetworkSource:
@@ -176,59 +193,21 @@ def test_finished_playlist_is_a_recording(numbered_clip: Path, tmp_path: Path) -
                 packet.stream = copied
                 playlist.mux(packet)
     begin = time.monotonic()
-    with NetworkSource(f"file://{path}", ReadOptions(timeout_s=3)) as source:
+    with open_source(f"file://{path}", ReadOptions(timeout_s=3)) as source:
         assert not source.info.is_live
         assert len(list(source)) == 100
     assert time.monotonic() - begin < 3
 
 
-def multipart(rate: float) -> type[BaseHTTPRequestHandler]:
-    """A camera that sends JPEGs for as long as they are read."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            kind = "multipart/x-mixed-replace;boundary=frame"
-            self.send_header("Content-Type", kind)
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                for number in count():
-                    data = jpeg(number)
-                    head = "--frame\r\nContent-Type: image/jpeg\r\n"
-                    length = f"Content-Length: {len(data)}\r\n\r\n"
-                    self.wfile.write((head + length).encode() + data + b"\r\n")
-                    time.sleep(1 / rate)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
-
-
-def jpeg(number: int) -> bytes:
-    encoder = av.CodecContext.create("mjpeg", "w")
-    assert isinstance(encoder, av.VideoCodecContext)
-    encoder.width, encoder.height, encoder.pix_fmt = 320, 180, "yuvj420p"
-    encoder.time_base = Fraction(1, 25)
-    frame = numbered_frame(number, 320, 180).reformat(format="yuvj420p")
-    frame.pts = 0
-    return b"".join(map(bytes, [*encoder.encode(frame), *encoder.encode(None)]))
-
-
 def test_mjpeg_over_http() -> None:
     """Its frames have no timestamps: the time of arrival counts."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), multipart(10)) as web:
-        serving = threading.Thread(target=web.serve_forever)
-        serving.start()
-        try:
-            url = f"http://127.0.0.1:{web.server_port}/video"
-            with NetworkSource(url, ReadOptions(timeout_s=5)) as source:
-                assert source.info.is_live
-                assert source.info.frame_rate is None
-                frames = take(source, 10)
-        finally:
-            web.shutdown()
-            serving.join()
+    with (
+        WebServer(camera(wait=lambda _: 0.1)) as web,
+        NetworkSource(web.url("/video"), ReadOptions(timeout_s=5)) as source,
+    ):
+        assert source.info.is_live
+        assert source.info.frame_rate is None
+        frames = take(source, 10)
     shown = readable_numbers(frames)
     assert shown == list(range(shown[0], shown[0] + 10))
     assert frames[-1].time_s > 0.85

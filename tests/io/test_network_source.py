@@ -9,7 +9,11 @@ from itertools import pairwise
 
 import pytest
 
-from streamdenoise.errors import SourceOpenError, SourceRefusedError
+from streamdenoise.errors import (
+    SourceLostError,
+    SourceOpenError,
+    SourceRefusedError,
+)
 from streamdenoise.frame import Frame
 from streamdenoise.io.options import ReadOptions, Transport
 from streamdenoise.io.sources.network import NetworkSource
@@ -122,7 +126,6 @@ def test_no_such_stream(server: GstServer) -> None:
         (server.url("elsewhere"), "404"),
         (f"rtsp://127.0.0.1:{free_port()}/live", "refused"),
         ("rist://127.0.0.1:9000", "does not support rist"),
-        ("srt://127.0.0.1:9000?passphrase=tellnobody", "other users would see"),
     ):
         with pytest.raises(SourceOpenError, match=why) as caught:
             NetworkSource(url, ReadOptions(timeout_s=5))
@@ -153,6 +156,57 @@ def test_a_server_of_another_protocol(answer: bytes) -> None:
         with pytest.raises(SourceOpenError, match="cannot be opened"):
             NetworkSource(url, ReadOptions(timeout_s=1, transport=Transport.TCP))
         responder.join()
+
+
+@pytest.mark.parametrize("moment", ["opening", "playing"])
+def test_answers_without_an_end(moment: str) -> None:
+    """FFmpeg makes room for the two gigabytes that an answer announces."""
+    sent = 0
+
+    def respond() -> None:
+        nonlocal sent
+        connection, _ = listener.accept()
+        # A good server, until one answer announces too much.
+        with (
+            connection,
+            socket.create_connection(("127.0.0.1", server.port)) as inner,
+            contextlib.suppress(OSError),
+        ):
+            passed = threading.Thread(target=pass_on, args=(connection, inner))
+            passed.start()
+            while data := inner.recv(65536):
+                is_late = moment == "playing" and time.monotonic() > begin + 2
+                if is_late or (moment == "opening" and b"application/sdp" in data):
+                    break
+                connection.sendall(data)
+            connection.sendall(b"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Type: a/b\r\n")
+            connection.sendall(b"Content-Length: 2000000000\r\n\r\n")
+            while sent < 2000:
+                connection.sendall(bytes(2**20))
+                sent += 1
+            passed.join()
+
+    def pass_on(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+
+    begin = time.monotonic()
+    with (
+        GstServer(rate=RATE) as server,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        url = f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live"
+        responder = threading.Thread(target=respond)
+        responder.start()
+        options = ReadOptions(timeout_s=20, transport=Transport.TCP)
+        with (
+            pytest.raises((SourceOpenError, SourceLostError), match="64 MiB without"),
+            NetworkSource(url, options) as source,
+        ):
+            list(source)
+        responder.join()
+    assert 64 <= sent < 1000
 
 
 # Faults

@@ -187,13 +187,53 @@ def test_srt(tmp_path: Path) -> None:
     assert_even(stamps)
 
 
-def test_srt_passwords_are_not_shown_to_other_users() -> None:
+def test_srt_secrets_are_not_shown_to_other_users(tmp_path: Path) -> None:
+    if ffmpeg_with("srt", presets=True) is None:
+        skip_or_fail("ffmpeg", "no ffmpeg with srt takes presets")
+    info, got = stream_info(), tmp_path / "got.ts"
+    url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}?latency=120000"
+    listener = f"{url}&mode=listener&passphrase=pa55word12"
+    with ffmpeg_receiver("srt", "-i", listener, "-c", "copy", str(got)) as receiver:
+        secrets = "passphrase=pa55%77ord12&streamid=publish:cam:me:k3ykey"
+        with PublishSink(f"{url}&{secrets}", info, FAST) as sink:
+            sink.write(frame_at(0, info))
+            shown = [
+                [*child.cmdline(), *child.environ().values()]
+                for child in psutil.Process().children(recursive=True)
+                if child.pid != receiver.pid
+            ]
+            assert "k3ykey" not in str(shown)
+            assert "pa55" not in str(shown)
+            assert "latency=120000" in str(shown)
+            for index in range(1, 30):
+                sink.write(frame_at(index, info))
+                time.sleep(1 / RATE)
+        receiver.wait(10)
+    assert len(stamps_of(got)) >= 25
+
+
+@pytest.mark.usefixtures("srt_through")
+def test_srt_secrets_need_an_ffmpeg_that_hides_them() -> None:
+    """Every ffmpeg with SRT takes them out of sight, or is not used for them."""
+    url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}?streamid=k3ykeyk3y"
+    hides = ffmpeg_with("srt", presets=True) is not None
+    error, why = (SinkError, "no answer") if hides else (ConfigError, "other users")
+    with pytest.raises(error, match=why) as caught:
+        PublishSink(url, stream_info(), FAST, timeout_s=0.5)
+    assert "k3ykey" not in str(caught.value)
+
+
+def test_srt_secrets_elsewhere_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     if ffmpeg_with("srt") is None:
         skip_or_fail("ffmpeg", "no ffmpeg with srt was found")
-    for secret in ("passphrase=pa55word12", "streamid=publish:cam:me:pa55word12"):
-        with pytest.raises(ConfigError, match="other users would see it") as caught:
-            PublishSink(f"srt://127.0.0.1:9?{secret}", stream_info(), FAST)
-        assert "pa55word12" not in str(caught.value)
+    monkeypatch.setenv("STREAMDENOISE_KEY", "k3ykeyk3y")
+    for address in (
+        "srt://me:k3ykeyk3y@127.0.0.1:9",
+        "srt://h:9?a={STREAMDENOISE_KEY}",
+    ):
+        with pytest.raises(ConfigError, match="passphrase= or streamid=") as caught:
+            PublishSink(address, stream_info(), FAST)
+        assert "k3ykey" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("srt_through")

@@ -1,5 +1,6 @@
 """Sessions of a simulated camera that are lost and come back."""
 
+import itertools
 import logging
 import threading
 import time
@@ -17,7 +18,7 @@ from streamdenoise.errors import (
     SourceRefusedError,
 )
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
-from streamdenoise.io.backoff import Backoff
+from streamdenoise.io.backoff import Backoff, after_refusals
 from streamdenoise.io.options import Reconnect
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.pipeline.live_clock import LiveClock
@@ -43,7 +44,7 @@ class Session(Closing):
         first_captured_at: float | None = None,
     ) -> None:
         self.info = StreamInfo(64, 48, "gray", time_base=time_base, is_live=True)
-        self.skipped = 1
+        self.skipped, self.left_out = 3, 1
         self.closed = 0
         self._steps = steps
         self._first_captured_at = first_captured_at
@@ -89,10 +90,12 @@ class Camera:
         *,
         duration_s: float | None = None,
         backoff: Backoff = AT_ONCE,
+        refusals: Backoff | None = None,
     ) -> ReconnectingSource:
         return ReconnectingSource(
-            self.open, "rtsp://cam", reconnect, duration_s=duration_s, backoff=backoff
-        )
+            self.open, "rtsp://cam", reconnect, duration_s=duration_s, backoff=backoff,
+            refusals=refusals,
+        )  # fmt: skip
 
 
 def lost() -> SourceLostError:
@@ -116,7 +119,7 @@ def test_sessions_make_one_stream(caplog: pytest.LogCaptureFixture):
         frames = list(source)
         assert source.reconnects == 2
         assert source.error == ""
-        assert source.skipped == 3
+        assert (source.skipped, source.left_out) == (9, 3)
     assert [frame.index for frame in frames] == list(range(6))
     assert [frame.pts for frame in frames] == [0, 40, 80, 5, 9000, 9040]
     assert camera.asked == [None, *[camera.asked[1]] * 3]
@@ -148,19 +151,61 @@ def test_the_clock_of_the_pipeline_makes_one_timeline_of_the_sessions():
     assert frames[3].pts - frames[2].pts == 40
 
 
-def test_a_refused_password_ends_the_attempts():
-    refused = SourceRefusedError("rtsp://cam: user name or password refused")
-    with pytest.raises(SourceRefusedError), Camera(refused).source():
-        pass
+def refused_password() -> SourceRefusedError:
+    return SourceRefusedError("rtsp://cam: user name or password refused")
+
+
+def test_a_password_that_was_never_right_ends_the_attempts():
+    for reconnect in (FOREVER, Reconnect(None, first=True)):
+        camera = Camera(refused_password())
+        with pytest.raises(SourceRefusedError), camera.source(reconnect):
+            pass
+        assert len(camera.asked) == 1
+
+
+def test_a_password_that_was_right_is_tried_again_slowly(
+    caplog: pytest.LogCaptureFixture,
+):
+    camera = Camera(
+        Session(0, lost()),
+        refused_password(),
+        refused_connection(),
+        refused_password(),
+        Session(40),
+    )
+    waits: list[str] = []
+    with camera.source(
+        backoff=Recorded("soon", waits), refusals=Recorded("slow", waits)
+    ) as source:
+        assert [frame.pts for frame in source] == [0, 40]
+    assert waits == ["soon", "slow", "soon", "slow"]
+    assert sum("it was right before" in text for text in caplog.messages) == 2
+    camera = Camera(Session(0, lost()), *[refused_password()] * 3)
     with (
+        camera.source(Reconnect(2), refusals=AT_ONCE) as source,
         pytest.raises(SourceRefusedError),
-        Camera(refused).source(Reconnect(None, True)),
     ):
-        pass
-    camera = Camera(Session(0, lost()), refused)
-    with camera.source() as source, pytest.raises(SourceRefusedError):
         list(source)
-    assert len(camera.asked) == 2
+
+
+class Recorded(Backoff):
+    """Hardly waits, and notes its name."""
+
+    def __init__(self, name: str, waits: list[str]) -> None:
+        super().__init__(1e-4, 1e-3)
+        self._name, self._waits = name, waits
+
+    def next_s(self) -> float:
+        self._waits.append(self._name)
+        return super().next_s()
+
+
+def test_refusals_are_rarer_than_cameras_allow(monkeypatch: pytest.MonkeyPatch):
+    waits = after_refusals()
+    monkeypatch.setattr(waits._rng, "uniform", lambda shortest, _: shortest)
+    moments = [0.0, *itertools.accumulate(waits.next_s() for _ in range(20))]
+    for moment in moments:
+        assert sum(moment - 1800 < each <= moment for each in moments) <= 5
 
 
 def test_never_and_a_number_of_attempts():

@@ -1,4 +1,4 @@
-"""Retention: parsing the limits, and which recordings exceed them."""
+"""Retention: parsing the limits, which recordings exceed them, and their names."""
 
 import os
 from datetime import UTC, datetime
@@ -8,33 +8,40 @@ import pytest
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.recording.names import SegmentNames
-from streamdenoise.io.recording.retention import Keep, Recording, oldest_first
+from streamdenoise.io.recording.retention import (
+    Keep,
+    Recording,
+    SuddenAges,
+    clock_ages,
+)
 
 MOMENT = datetime(2031, 10, 26, 2, 30, 59, tzinfo=UTC)
+HOUR_S, DAY_S = 3600.0, 86400.0
+WEEK = Keep(max_age_s=7 * DAY_S)
 
 
 @pytest.mark.parametrize(
-    ("texts", "age_s", "size_bytes"),
+    ("texts", "keep"),
     [
-        ([], None, None),
-        (["7d"], 604_800.0, None),
-        (["1.5h"], 5400.0, None),
-        (["30m"], 1800.0, None),
-        (["90s"], 90.0, None),
-        (["50GB"], None, 50 * 10**9),
-        (["50 gb"], None, 50 * 10**9),
-        (["2GiB"], None, 2 * 2**30),
-        (["0.5TB"], None, 5 * 10**11),
-        (["700kB"], None, 700_000),
-        (["7d", "50GB"], 604_800.0, 50 * 10**9),
-        (["7d", "2d", "3GB", "800MB"], 172_800.0, 800 * 10**6),
+        ([], Keep()),
+        (["7d"], Keep(604_800.0)),
+        (["1.5h"], Keep(5400.0)),
+        (["30m"], Keep(1800.0)),
+        (["90s"], Keep(90.0)),
+        (["50GB"], Keep(None, 50 * 10**9)),
+        (["50 gb"], Keep(None, 50 * 10**9)),
+        (["2GiB"], Keep(None, 2 * 2**30)),
+        (["0.5TB"], Keep(None, 5 * 10**11)),
+        (["700kB"], Keep(None, 700_000)),
+        (["7d", "50GB"], Keep(604_800.0, 50 * 10**9)),
+        (["7d", "2d", "3GB", "800MB"], Keep(172_800.0, 800 * 10**6)),
+        (["20GBfree", "5 GB free"], Keep(min_free_bytes=20 * 10**9)),
+        (["10%free", "2.5 % Free"], Keep(min_free_share=0.1)),
+        (["7d", "10%free"], Keep(604_800.0, min_free_share=0.1)),
     ],
 )
-def test_ages_and_sizes_are_parsed(
-    texts: list[str], age_s: float | None, size_bytes: int | None
-) -> None:
-    keep = Keep.parse(texts)
-    assert keep == Keep(age_s, size_bytes)
+def test_limits_are_parsed(texts: list[str], keep: Keep) -> None:
+    assert Keep.parse(texts) == keep
     assert bool(keep) == bool(texts)
 
 
@@ -42,7 +49,7 @@ def test_ages_and_sizes_are_parsed(
     "text",
     [
         *("", "7", "d", "0d", "-1d", "7 days", "50G", "1e3MB", "7D", "nan", "7d|50GB"),
-        "\u0667d",
+        *("\u0667d", "10%", "0%free", "100%free", "7dfree", "free", "%free", "10free"),
     ],
 )
 def test_other_limits_are_rejected(text: str) -> None:
@@ -50,97 +57,108 @@ def test_other_limits_are_rejected(text: str) -> None:
         Keep.parse(["7d", text])
 
 
-def recordings(*of: tuple[str, int, float]) -> list[Recording]:
-    return [Recording(Path(name), size, modified) for name, size, modified in of]
-
-
-FOUR = recordings(("c", 30, 300.0), ("a", 10, 100.0), ("d", 40, 400.0), ("b", 20, 200))
+FOUR = [
+    Recording(name, size, 1000.0 - at)
+    for name, size, at in (
+        ("a", 10, 100),
+        ("b", 20, 200),
+        ("c", 30, 300),
+        ("d", 40, 400),
+    )
+]
 
 
 @pytest.mark.parametrize(
-    ("keep", "present_bytes", "deleted"),
+    ("keep", "present_bytes", "shortfall_bytes", "deleted"),
     [
-        (Keep(), 10**9, ""),
-        (Keep(max_age_s=900), 0, ""),
-        (Keep(max_age_s=899), 0, "a"),
-        (Keep(max_age_s=1), 0, "abcd"),
-        (Keep(max_bytes=100), 0, ""),
-        (Keep(max_bytes=99), 0, "a"),
-        (Keep(max_bytes=100), 1, "a"),
-        (Keep(max_bytes=70), 0, "ab"),
-        (Keep(max_bytes=69), 0, "abc"),
-        (Keep(max_bytes=39), 0, "abcd"),
-        (Keep(max_age_s=750, max_bytes=45), 0, "abc"),
-        (Keep(max_age_s=650, max_bytes=10**6), 0, "abc"),
+        (Keep(), 10**9, 10, ""),
+        (Keep(max_age_s=900), 0, 0, ""),
+        (Keep(max_age_s=899), 0, 0, "a"),
+        (Keep(max_age_s=1), 0, 0, "abcd"),
+        (Keep(max_bytes=100), 0, 0, ""),
+        (Keep(max_bytes=99), 0, 0, "a"),
+        (Keep(max_bytes=100), 1, 0, "a"),
+        (Keep(max_bytes=70), 0, 0, "ab"),
+        (Keep(max_bytes=69), 0, 0, "abc"),
+        (Keep(max_bytes=39), 0, 0, "abcd"),
+        (Keep(max_age_s=750, max_bytes=45), 0, 0, "abc"),
+        (Keep(max_age_s=650, max_bytes=10**6), 0, 0, "abc"),
+        (Keep(max_bytes=1000), 0, -5, ""),
+        (Keep(max_bytes=1000), 0, 10, "a"),
+        (Keep(max_age_s=1e6), 0, 11, "ab"),
+        (Keep(max_bytes=99), 0, 10, "a"),
+        (Keep(min_free_share=0.1), 0, 10**6, "abcd"),
     ],
 )
 def test_the_oldest_are_deleted_first(
-    keep: Keep, present_bytes: int, deleted: str
+    keep: Keep, present_bytes: int, shortfall_bytes: int, deleted: str
 ) -> None:
-    paths = keep.excess(FOUR, now_s=1000.0, present_bytes=present_bytes)
-    assert "".join(map(str, paths)) == deleted
-
-
-DAY_S = 86400.0
-WEEK = Keep(max_age_s=7 * DAY_S)
-NOW_S = 1.8e9
-MONTH = recordings(*((f"{day:02}", 10, NOW_S - day * DAY_S) for day in range(1, 31)))
-
-
-def test_a_clock_far_ahead_does_not_make_everything_old() -> None:
-    right = WEEK.excess(MONTH, now_s=NOW_S - DAY_S)
-    assert [path.name for path in right] == [f"{day:02}" for day in range(30, 8, -1)]
-    ahead_s = NOW_S + 50 * 365 * DAY_S
-    assert WEEK.excess(MONTH, now_s=ahead_s) == right
-    first = recordings(("ahead", 10, ahead_s))
-    assert WEEK.excess([*MONTH, *first], now_s=ahead_s + 60) == right
-    # When the clock is right again, files dated by the wrong one change nothing.
-    assert WEEK.excess([*MONTH, *first], now_s=NOW_S - DAY_S) == right
-
-
-def test_a_clock_that_starts_in_1970_does_not_make_new_recordings_old() -> None:
-    fresh = recordings(("new1", 10, 60.0), ("new2", 10, 120.0))
-    size = Keep(max_bytes=300)
-    assert size.excess([*MONTH, *fresh], now_s=130.0) == [Path("30"), Path("29")]
-    assert oldest_first([*MONTH, *fresh], now_s=130.0)[-1].path.name == "new2"
-    # Once the network has set the clock, they are minutes old, not half a century.
-    assert Path("new1") not in WEEK.excess([*MONTH, *fresh], now_s=NOW_S)
-    assert size.excess([*MONTH, *fresh], now_s=NOW_S) == [Path("new1"), Path("new2")]
-
-
-def test_years_of_recordings_without_a_gap_are_old() -> None:
-    years = recordings(
-        *((f"{day:04}", 1, NOW_S - day * DAY_S) for day in range(0, 1500, 30))
+    excess = keep.excess(
+        FOUR, present_bytes=present_bytes, shortfall_bytes=shortfall_bytes, sudden=4
     )
-    assert len(WEEK.excess(years, now_s=NOW_S)) == len(years) - 1
+    assert "".join(excess.names) == deleted
+
+
+def test_space_that_cannot_be_freed_is_told() -> None:
+    keep = Keep(min_free_share=0.1)
+    lacking = [
+        keep.excess(FOUR, shortfall_bytes=n).lacking_bytes for n in (-5, 99, 150)
+    ]
+    assert lacking == [0, 0, 50]
+
+
+def test_space_is_kept_free_as_a_share_or_in_bytes() -> None:
+    keep = Keep(min_free_bytes=300, min_free_share=0.25)
+    assert [keep.free_bytes(size) for size in (1000, 2000)] == [300, 500]
+    assert Keep(max_bytes=1).free_bytes(1000) == 0
+
+
+def test_what_is_suddenly_old_by_the_wall_clock_is_deleted_at_a_tenth_per_hour() -> (
+    None
+):
+    now = [0.0]
+    pace = SuddenAges(lambda: now[0])
+    month = [Recording(f"{n}", 1, 0.0, 30 * DAY_S) for n in range(100)]
+    deleted = 0
+    for minute in range(0, 181, 6):
+        now[0] = minute * 60.0
+        excess = WEEK.excess(month, sudden=pace.allowed(100))
+        pace.spend(excess.sudden)
+        assert excess.held_back == len(month) - excess.sudden
+        month = month[excess.sudden :]
+        deleted += excess.sudden
+        assert deleted <= 10 * minute / 60 + 1e-6
+    assert deleted >= 29
+
+
+def test_an_allowance_that_was_not_used_does_not_pile_up() -> None:
+    now = [0.0]
+    pace = SuddenAges(lambda: now[0])
+    now[0] = 1000 * HOUR_S
+    assert pace.allowed(100) == 10
+    assert SuddenAges(lambda: now[0]).allowed(100) == 0
+
+
+def test_ages_of_more_than_a_year_by_the_wall_clock_alone_are_ignored() -> None:
+    ahead = [Recording("a", 1, 60.0, 50 * 365 * DAY_S)]
+    excess = WEEK.excess(ahead, sudden=10)
+    assert (excess.names, excess.held_back) == ([], 1)
 
 
 @pytest.mark.parametrize(
-    ("keep", "shortfall_bytes", "deleted"),
+    ("walls", "ages"),
     [
-        (Keep(), 10, ""),
-        (Keep(max_bytes=1000), -5, ""),
-        (Keep(max_bytes=1000), 10, "a"),
-        (Keep(max_age_s=1e6), 11, "ab"),
-        (Keep(max_bytes=99), 10, "a"),
-        (Keep(max_bytes=1000), 10**6, "abcd"),
+        ([100, 200, 300], [900, 800, 700]),
+        # The clock was ahead, and was put right: the times in the future say nothing.
+        ([100, 5000, 5100, 300], [900, 900, 900, 700]),
+        # The clock was behind: these are not older than the one before.
+        ([100, 5, 6, 300], [900, 900, 900, 700]),
+        ([5000, 300], [0, 700]),
+        ([5000], [0]),
     ],
 )
-def test_recordings_are_deleted_if_the_disk_lacks_space(
-    keep: Keep, shortfall_bytes: int, deleted: str
-) -> None:
-    paths = keep.excess(FOUR, now_s=1000.0, shortfall_bytes=shortfall_bytes)
-    assert "".join(map(str, paths)) == deleted
-
-
-def test_equal_times_are_sorted_by_name() -> None:
-    same = recordings(("b", 1, 5.0), ("a", 1, 5.0), ("c", 1, 5.0))
-    assert Keep(max_bytes=1).excess(same, now_s=9.0) == [Path("a"), Path("b")]
-
-
-def test_setting_the_clock_back_deletes_nothing() -> None:
-    future = recordings(("a", 1, 1e9))
-    assert Keep(max_age_s=60).excess(future, now_s=5.0) == []
+def test_ages_follow_the_order_of_recording(walls: list[float], ages: list[float]):
+    assert clock_ages(walls, now_s=1000.0) == ages
 
 
 @pytest.mark.parametrize(
@@ -161,27 +179,63 @@ def test_names_are_created_and_found(tmp_path: Path, pattern: str, name: str) ->
     stem, ending = path.stem, path.suffix
     matching = [
         name,
-        f"{stem}-2{ending}",
+        f"{stem}-n2{ending}",
         f"{stem}.part{ending}",
-        f"{stem}-12.part3{ending}",
+        f"{stem}-n12.part3{ending}",
     ]
-    other = [f"{stem}{ending}.txt", f"{stem}x{ending}", f"x{name}", f"{stem}.jpg"]
+    other = [
+        *(f"{stem}{ending}.txt", f"{stem}x{ending}", f"x{name}", f"{stem}.jpg"),
+        f"{stem}-2{ending}",
+    ]
     for each in [*matching, *other]:
         (path.parent / Path(each).name).write_bytes(b"x")
-    (path.parent / f"{stem}-3{ending}").symlink_to(path)
-    (path.parent / f"{stem}-4{ending}").mkdir()
-    found = sorted(each.path.name for each in names.find())
+    (path.parent / f"{stem}-n3{ending}").symlink_to(path)
+    (path.parent / f"{stem}-n4{ending}").mkdir()
+    found = sorted(each.name for each in names.find())
     assert found == sorted(Path(each).name for each in matching)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "is_found"),
+    [
+        ("%Y-%m-%d.mkv", "2026-11-27.mkv", True),
+        ("%Y-%m-%d.mkv", "2026-11-27-120000.mkv", False),
+        ("%Y-%m-%d.mkv", "2026-11-27-12.mkv", False),
+        ("%Y-%m-%d.mkv", "2026-02-30.mkv", False),
+        ("%Y-%m-%d.mkv", "2024-02-29.mkv", True),
+        ("%Y-%m-%d.mkv", "2026-13-01.mkv", False),
+        ("%Y-%m-%d.mkv", "0000-01-01.mkv", False),
+        ("%Y-%m-%d.mkv", "٢٠٢٦-11-27.mkv", False),
+        ("%H-%M-%S.mkv", "24-00-00.mkv", False),
+        ("%H-%M-%S.mkv", "23-59-60.mkv", False),
+        ("%Y-%j.mkv", "2026-366.mkv", False),
+        ("%Y-%j.mkv", "2024-366.mkv", True),
+        ("%F_%j.mkv", "2026-02-01_032.mkv", True),
+        ("%F_%j.mkv", "2026-02-01_033.mkv", False),
+        ("%F/%F_%H.mkv", "2026-11-27/2026-11-27_05.mkv", True),
+        ("%F/%F_%H.mkv", "2026-11-27/2026-11-28_05.mkv", False),
+        ("%Y/%y%m.mkv", "2026/2711.mkv", False),
+        ("%H%z.mkv", "02+2500.mkv", False),
+    ],
+)
+def test_only_dates_that_exist_are_names(
+    tmp_path: Path, pattern: str, name: str, is_found: bool
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    found = list(SegmentNames(f"{tmp_path}/{pattern}").find())
+    assert found == [path] * is_found
 
 
 def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
     names = SegmentNames(f"{tmp_path}/%H.mkv")
     (tmp_path / "02.mkv").touch()
-    (tmp_path / "02-2.part.mkv").touch()  # being written, will become 02-2.mkv
-    os.symlink("nowhere", tmp_path / "02-3.mkv")
-    assert names.free_path(MOMENT) == tmp_path / "02-4.mkv"
-    assert names.final_path(tmp_path / "02.part7.mkv") == tmp_path / "02-4.mkv"
-    assert names.final_path(tmp_path / "02-2.part.mkv") == tmp_path / "02-2.mkv"
+    (tmp_path / "02-n2.part.mkv").touch()  # being written, will become 02-n2.mkv
+    os.symlink("nowhere", tmp_path / "02-n3.mkv")
+    assert names.free_path(MOMENT) == tmp_path / "02-n4.mkv"
+    assert names.final_path(tmp_path / "02.part7.mkv") == tmp_path / "02-n4.mkv"
+    assert names.final_path(tmp_path / "02-n2.part.mkv") == tmp_path / "02-n2.mkv"
 
 
 def test_only_empty_dated_folders_are_deleted(tmp_path: Path) -> None:

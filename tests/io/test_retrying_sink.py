@@ -234,17 +234,25 @@ def test_the_last_attempt_raises(target: Target, clock: Clock, attempts: int) ->
     sink.close()
 
 
-def test_a_rejection_is_final(target: Target, clock: Clock) -> None:
+def test_a_password_that_was_right_is_tried_again_slowly(
+    target: Target, clock: Clock
+) -> None:
     sink = retrying(target)
     target.fails = SinkError("away")
     sink.write(FRAME)
     target.fails = SinkRefusedError("password refused")
     clock.now += 2
-    for _ in range(3):
-        with pytest.raises(SinkRefusedError):
-            sink.write(FRAME)
-        clock.now += 100
+    sink.write(FRAME)
     assert len(target.opened_at) == 2
+    for _ in range(29):  # no attempt in more than two minutes
+        clock.now += 5
+        sink.write(FRAME)
+    assert len(target.opened_at) == 2
+    assert sink.error == "password refused"
+    target.fails = None
+    clock.now += 300
+    sink.write(FRAME)
+    assert (target.frames, sink.error) == (1, "")
 
 
 def test_the_first_connection(target: Target, clock: Clock) -> None:

@@ -1,6 +1,8 @@
 """Continuous recording: where segments begin, and their names."""
 
+import itertools
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +63,34 @@ def test_no_frame_is_lost_or_repeated(
     assert seen == [list(range(n, min(n + 30, 95))) for n in range(0, 95, 30)]
 
 
+@pytest.mark.parametrize("encoder", [FAST, DELAYED], ids=["no-delay", "delay"])
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".mov", ".ts"])
+def test_no_two_frames_have_the_same_time(
+    tmp_path: Path, ending: str, encoder: EncoderConfig
+) -> None:
+    """A burst after a stall, whose frames are 11 microseconds apart."""
+    unit = Fraction(1, 90_000)
+    steps = [9000] * 20 + [1] * 200 + [9000] * 10
+    times = itertools.accumulate(steps, initial=12_345)
+    info = replace(INFO, time_base=unit)
+    sink = segment_sink(f"{tmp_path}/%H{ending}", info=info, encoder=encoder)
+    with sink:
+        for number, pts in enumerate(times):
+            sink.write(replace(frame(number), pts=pts, time_base=unit))
+    count, last_s = 0, 0.0
+    for name in sorted(files(tmp_path), key=lambda name: (len(name), name)):
+        with av.open(str(tmp_path / name)) as container:
+            packets = [each for each in container.demux(video=0) if each.size]
+        stamps = sorted(each.pts for each in packets if each.pts is not None)
+        assert len(set(stamps)) == len(packets)
+        decoding = [each.dts for each in packets if each.dts is not None]
+        assert all(b > a for a, b in itertools.pairwise(decoding))
+        count += len(packets)
+        last_s = float(stamps[-1] * packets[0].time_base)
+    assert count == len(steps) + 1
+    assert last_s < 1.0 + 0.2
+
+
 def test_segments_do_not_drift(tmp_path: Path) -> None:
     """At 30000/1001 Hz, a second is not a whole number of frames."""
     clock = WallClock()
@@ -80,11 +110,11 @@ def test_a_jump_of_timestamps_begins_a_new_segment(tmp_path: Path) -> None:
     times = [0, 100, 200, 5000, 3_600_000, 3_600_100, 50, 150]
     record(sink, (frame(n, at) for n, at in enumerate(times)), clock)
     names = files(tmp_path)
-    assert names == ["00-59-00.mkv", "23-59-00-2.mkv", "23-59-00.mkv"]
+    assert names == ["00-59-00.mkv", "23-59-00-n2.mkv", "23-59-00.mkv"]
     seen = {name: decode(tmp_path / name)[:2] for name in names}
     assert seen["23-59-00.mkv"] == ([0, 1, 2, 3], [0.0, 0.1, 0.2, 5.0])
     assert seen["00-59-00.mkv"] == ([4, 5], [0.0, 0.1])
-    assert seen["23-59-00-2.mkv"] == ([6, 7], [0.0, 0.1])
+    assert seen["23-59-00-n2.mkv"] == ([6, 7], [0.0, 0.1])
 
 
 def test_frames_with_repeated_timestamps_are_skipped(tmp_path: Path) -> None:
@@ -115,9 +145,9 @@ def test_nothing_is_overwritten_when_the_clock_is_set_back(tmp_path: Path) -> No
     with sink:
         for index in range(30):
             sink.write(frame(index))
-    assert files(tmp_path) == [f"23-59{n}.mkv" for n in ("-2", "-3", "-4", "")]
+    assert files(tmp_path) == [f"23-59{n}.mkv" for n in ("-n2", "-n3", "-n4", "")]
     assert older.read_bytes() == b"from before"
-    numbers = [decode(tmp_path / f"23-59-{n}.mkv")[0] for n in (2, 3, 4)]
+    numbers = [decode(tmp_path / f"23-59-n{n}.mkv")[0] for n in (2, 3, 4)]
     assert numbers == [list(range(n, n + 10)) for n in (0, 10, 20)]
 
 
@@ -139,10 +169,10 @@ def test_the_repeated_hour_at_the_end_of_summer_time(
     assert files(tmp_path) == [
         "02-30+0100.mkv",
         "02-30+0200.mkv",
-        "02-30-2.mkv",
+        "02-30-n2.mkv",
         "02-30.mkv",
     ]
-    assert decode(tmp_path / "02-30-2.mkv")[0] == [2, 3]
+    assert decode(tmp_path / "02-30-n2.mkv")[0] == [2, 3]
     assert decode(tmp_path / "02-30+0100.mkv")[0] == [2, 3]
 
 

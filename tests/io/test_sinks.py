@@ -155,7 +155,7 @@ def test_the_last_frame_is_shown_wherever_a_fragment_begins(
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.y4m"])
-def test_a_failure_leaves_a_playable_file(
+def test_a_failure_leaves_a_playable_file_without_the_final_name(
     name: str, tmp_path: Path, stream: tuple[StreamInfo, list[Frame]]
 ) -> None:
     info, frames = stream
@@ -170,7 +170,19 @@ def test_a_failure_leaves_a_playable_file(
 
     with pytest.raises(RuntimeError, match="the denoiser failed"):
         fail()
-    assert len(read(path)[1]) == 7
+    assert not path.exists()
+    assert len(read(tmp_path / f"out.part{path.suffix}")[1]) == 7
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.y4m"])
+def test_a_recording_is_whole_whenever_it_ends(
+    name: str, tmp_path: Path, stream: tuple[StreamInfo, list[Frame]]
+) -> None:
+    info, frames = stream
+    sink = open_sink(str(tmp_path / name), replace(info, is_live=True))
+    sink.write(frames[0])
+    sink.abort()
+    assert len(read(tmp_path / name)[1]) == 1
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.y4m"])
@@ -330,7 +342,7 @@ def test_folder_sink_keeps_the_names(tmp_path: Path) -> None:
     with (
         open_source(str(source_folder)) as source,
         open_sink(
-            str(tmp_path / "out"), source.info, copy_from=str(source_folder)
+            str(tmp_path / "out"), source.info, names_from=str(source_folder)
         ) as sink,
     ):
         sizes = []
@@ -347,7 +359,7 @@ def test_folder_sink_keeps_the_names(tmp_path: Path) -> None:
         open_source(str(source_folder)) as source,
         pytest.raises(SinkError, match="already exists"),
     ):
-        open_sink(str(tmp_path / "out"), source.info, copy_from=str(source_folder))
+        open_sink(str(tmp_path / "out"), source.info, names_from=str(source_folder))
 
 
 def test_an_image_holds_one_frame(

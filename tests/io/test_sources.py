@@ -18,11 +18,11 @@ from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.ffmpeg.pixel_formats import nearest_pix_fmt
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, planes_of
+from streamdenoise.io.image_paths import image_paths
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.camera import CaptureSource, OpenCVCameraSource
-from streamdenoise.io.sources.image import image_paths
 from streamdenoise.io.sources.timestamps import TimestampRepair
 from streamdenoise.io.sources.y4m import Y4MSource
 from tests.support.clips import Clip, moving_gradient, video_frame, write_clip
@@ -257,7 +257,8 @@ def test_every_format_of_ffmpeg_has_a_nearest() -> None:
     for name in ("pal8", "monow", "rgb565le", "p010le", "ya8", "yuv410p", "xyz12le"):
         assert nearest_pix_fmt(name) in PIX_FMTS
     for name in PIX_FMTS:
-        assert nearest_pix_fmt(name) == name or name == "rgb24"
+        of_pictures = name in ("rgb24", "gray16le", "rgb48le")
+        assert nearest_pix_fmt(name) == name or of_pictures
 
 
 def test_color_tags(clip: Clip, clip_10bit: Clip, odd_clip: Clip) -> None:

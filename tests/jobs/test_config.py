@@ -1,13 +1,22 @@
 """Valid values are accepted; others are refused by the name of their option."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from streamdenoise.denoisers.options import DenoiseConfig, parse_sigma
 from streamdenoise.errors import ConfigError
-from streamdenoise.io.options import EncoderConfig, EncoderOptions, fast_encoder
+from streamdenoise.io.options import (
+    EncoderConfig,
+    EncoderOptions,
+    NetworkOptions,
+    fast_encoder,
+    parse_fingerprints,
+    parse_variables,
+)
 from streamdenoise.jobs.config import FileConfig, LiveConfig
+from streamdenoise.jobs.job import check_network
 from streamdenoise.units import parse_time
 
 
@@ -101,3 +110,49 @@ def test_a_denoiser_without_threads_is_rejected():
     assert DenoiseConfig(threads=1).threads == 1
     with pytest.raises(ConfigError, match="--threads 0 cannot work; use 1 or more"):
         DenoiseConfig(threads=0)
+
+
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "pin"),
+    [
+        (DIGEST, ("", DIGEST)),
+        (DIGEST.upper(), ("", DIGEST)),
+        ("AB:" * 31 + "AB", ("", "ab" * 32)),
+        (f"sha256:{DIGEST}", ("", DIGEST)),
+        ("sha256 Fingerprint=" + "AB:" * 31 + "AB", ("", "ab" * 32)),
+        (f"Cam.local={DIGEST}", ("cam.local", DIGEST)),
+        (f"::1={DIGEST}", ("::1", DIGEST)),
+    ],
+)
+def test_fingerprints(text: str, pin: tuple[str, str]):
+    assert parse_fingerprints([text]) == (pin,)
+
+
+@pytest.mark.parametrize("text", ["", "ab", DIGEST[:40], f"a b={DIGEST}", DIGEST + "0"])
+def test_other_fingerprints_are_refused(text: str):
+    with pytest.raises(ConfigError, match=r"--tls-fingerprint .* openssl x509"):
+        parse_fingerprints([text])
+
+
+def test_variables_are_given_by_name_alone():
+    assert parse_variables(["CAM_1", "b"]) == ("CAM_1", "b")
+    with pytest.raises(ConfigError, match="--env CAM is not the name") as caught:
+        parse_variables(["CAM=pa55word"])
+    assert "pa55word" not in str(caught.value)
+
+
+def test_what_is_said_of_certificates_is_checked_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    for name, why in (("none.pem", "no such file"), ("bad.pem", "no certificate")):
+        path = tmp_path / name
+        if name == "bad.pem":
+            path.write_text("hello")
+        with pytest.raises(ConfigError, match=f"--tls-ca .*{name} .*{why}.*; check"):
+            check_network(NetworkOptions(tls_ca=str(path)))
+    assert caplog.messages == []
+    check_network(NetworkOptions(insecure=True))
+    assert "anyone on the way can read passwords" in caplog.text

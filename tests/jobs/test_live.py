@@ -1,7 +1,6 @@
 """Keys and recordings of the live job, without a window."""
 
 import socket
-import threading
 import time
 import urllib.request
 from contextlib import ExitStack
@@ -15,15 +14,13 @@ import numpy as np
 import pytest
 
 from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.errors import ConfigError, SinkError
-from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.errors import ConfigError
+from streamdenoise.frame import StreamInfo
 from streamdenoise.io.options import Reconnect
-from streamdenoise.io.protocols import Sink
 from streamdenoise.jobs.config import LiveConfig, View
 from streamdenoise.jobs.job import StopSwitch
 from streamdenoise.jobs.live import denoise_live
 from streamdenoise.jobs.live_controls import LiveControls
-from streamdenoise.jobs.live_outputs import ClosedTogether
 from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.stats import Stats
@@ -194,7 +191,7 @@ def test_segments_and_a_status_page_of_a_live_job(tmp_path: Path):
     assert pages[1] == b"ok\n"
     assert [output.name for output in stats.outputs] == [*config.outputs]
     counts = []
-    for path in sorted(tmp_path.iterdir()):
+    for path in sorted(tmp_path.glob("a-*.mkv")):
         with av.open(str(path)) as container:
             counts.append(sum(1 for _ in container.decode(video=0)))
     assert len(counts) == 3
@@ -221,6 +218,8 @@ def test_a_job_with_max_lag_runs_at_full_quality_while_it_keeps_up():
         (("null:",), {"max_lag_ms": 1.0}, "--max-lag 1 cannot be used"),
         (("null:",), {"timeout_s": 0.0}, "--timeout 0 cannot be used"),
         (("null:",), {"status": "nowhere"}, "nowhere"),
+        (("null:",), {"status_hosts": ("box",)}, "add --status HOST:PORT"),
+        (("null:",), {"status": ":0", "status_hosts": ("a:80",)}, "a name or an addr"),
         (("null:",), {"credentials_file": "/none"}, "--credentials-file /none"),
     ],
 )
@@ -229,38 +228,3 @@ def test_options_that_do_not_fit(
 ):
     with pytest.raises(ConfigError, match=why):
         denoise_live(LiveConfig("testsrc:64x48@25", outputs, window=False, **options))
-
-
-class EndsSlowly:
-    """A sink that only ends once all others have started to end."""
-
-    notes = ()
-
-    def __init__(self, barrier: threading.Barrier, error: str = "") -> None:
-        self.ended = ""
-        self._barrier, self._error = barrier, error
-
-    def write(self, frame: Frame) -> None: ...
-
-    def close(self) -> None:
-        self._barrier.wait(10)
-        self.ended = "closed"
-        if self._error:
-            raise SinkError(self._error)
-
-    def abort(self) -> None:
-        self._barrier.wait(10)
-        self.ended = "aborted"
-
-
-def test_outputs_end_at_the_same_time():
-    barrier = threading.Barrier(3)
-    sinks = [EndsSlowly(barrier, error) for error in ("", "cannot be finished", "")]
-    together = ClosedTogether()
-    for sink in sinks:
-        together.add(cast(Sink, sink))
-    with pytest.raises(SinkError, match="cannot be finished"), together:
-        pass
-    assert [sink.ended for sink in sinks] == ["closed"] * 3
-    together.__exit__(LookupError, LookupError(), None)
-    assert [sink.ended for sink in sinks] == ["aborted"] * 3

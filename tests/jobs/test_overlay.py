@@ -87,9 +87,9 @@ def test_text_is_white_in_the_formats_own_range_and_the_bar_is_dark(
     pix_fmt: str, color_range: int
 ):
     frame = flat_frame(pix_fmt, 640, 360, 0.5, color_range)
-    drawn = draw_text(frame, ("sigma 25.0",))
+    drawn = draw_text(frame, ("noise 25",))
     depth = bit_depth(pix_fmt)
-    limited = color_range == 1 and pix_fmt != "rgb24"
+    limited = color_range == 1 and not pix_fmt.startswith("rgb")
     white = 235 << (depth - 8) if limited else (1 << depth) - 1
     luma = drawn.planes[0]
     assert luma.max() == white
@@ -120,15 +120,15 @@ def test_the_figures_say_when_the_psnr_is_an_estimate():
     stats = Stats(
         fps_in=30, fps_out=29.97, latency=Latency(p50_ms=12.4, p99_ms=40),
         drops={"load": 3},
-        sigma=24.96, strength=1.5,
+        noise_levels=(24.96,) * 7, strength=1.5,
     )  # fmt: skip
     text = " | ".join(stats_items(stats))
     assert text == (
-        "in 30.0 out 30.0 fps | latency 12/40 ms p50/p99 | dropped 3 | sigma 25.0 | "
+        "in 30.0 out 30.0 fps | latency 12/40 ms p50/p99 | dropped 3 | noise 25 | "
         "strength 1.50"
     )
     stats.psnr_in_db, stats.psnr_out_db = 20.21, 31.55
-    assert stats_items(stats)[-1] == "est. PSNR 20.2 -> 31.6 dB"
+    assert stats_items(stats)[-1] == "est. PSNR 20 -> 30 to 33 dB"
     stats.psnr_is_estimate = False
     assert stats_items(stats)[-1] == "PSNR 20.2 -> 31.6 dB"
     drawn = draw_stats(flat_frame("yuv420p", 320, 180, 0.5), stats)

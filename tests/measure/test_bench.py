@@ -68,11 +68,11 @@ def test_bench_says_why_a_backend_is_left_out(
 
 @pytest.mark.parametrize("package", ["imageio_ffmpeg", "matplotlib.figure"])
 def test_missing_packages_are_named(
-    clean_file: Path, package: str, monkeypatch: pytest.MonkeyPatch
+    clean_file: Path, tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=r"pip install 'streamdenoise\[bench\]'"):
-        bench(BenchConfig(clean_file, quick=True))
+        bench(BenchConfig(clean_file, output=tmp_path, quick=True))
 
 
 def test_a_missing_clip_or_a_bad_folder_is_an_error(tmp_path: Path) -> None:
@@ -88,4 +88,4 @@ def test_a_missing_clip_or_a_bad_folder_is_an_error(tmp_path: Path) -> None:
 def test_a_job_that_fails_is_an_error_not_a_figure() -> None:
     failing = [sys.executable, "-c", "raise SystemExit('error: no such thing')"]
     with pytest.raises(ConfigError, match="error: no such thing"):
-        bench_module._timed(failing, 10)
+        bench_module._timed((failing, None), 10)

@@ -17,7 +17,7 @@ from streamdenoise.measure.quality.behavior import (
 )
 from streamdenoise.measure.quality.evaluate import write_report
 from streamdenoise.measure.quality.markdown import markdown
-from streamdenoise.measure.quality.pairs import PairScore
+from streamdenoise.measure.quality.pairs import PairPeer, PairScore
 from streamdenoise.measure.quality.published import PublishedScore
 from streamdenoise.measure.quality.report import EvalReport
 from streamdenoise.measure.quality.video import Score
@@ -32,6 +32,10 @@ def scores(clip: str, values: Sequence[float]) -> list[Score]:
     found[0] = replace(found[0], fps=None)
     found[2] = replace(found[2], sigma_estimated=33.6, psnr_estimated=values[2] + 1)
     return found
+
+
+def peer(psnr: float) -> dict[str, PairPeer]:
+    return {"nlmeans": PairPeer(psnr, {"s": 2.0})}
 
 
 def test_wins_count_the_model_with_estimated_sigma() -> None:
@@ -79,7 +83,10 @@ def test_every_section_is_on_the_page_and_in_the_files(tmp_path: Path) -> None:
             PublishedScore("a", 20, 22.1, 33.0),
             PublishedScore("b", 20, 22.1, 35.0),
         ],
-        pairs=[PairScore("x", 35.0, 36.0, 4.0), PairScore("y", 36.0, 35.5, 1.0)],
+        pairs=[
+            PairScore("x", 35.0, 36.0, 4.0, "indoor", peer(35.75)),
+            PairScore("y", 36.0, 35.5, 1.0, "indoor", peer(36.25)),
+        ],
         not_measured=["VMAF: no libvmaf"],
     )
     text = markdown(report)
@@ -92,14 +99,19 @@ def test_every_section_is_on_the_page_and_in_the_files(tmp_path: Path) -> None:
     assert "worst 48.00 dB (b); highest estimate 0.80" in text
     assert "| **mean** | 34.00 |" in text
     assert "output is rounded to 8 bits" in text.replace("\n", " ")
-    assert "input 35.50 dB, output 35.75 dB, mean gain +0.25 dB" in text
-    assert "worst gain -0.50 dB (y); 1 of 2 gain" in text
+    assert "chosen in its middle of 256x256 pixels" in text
+    assert "| indoor | 2 | 35.50 | +0.25 | **+0.50** | -0.50 | 1 | 1 |" in text
+    assert "| x | 35.00 | **+1.00** | +0.75 | 4.0 |" in text
     assert "- not measured: VMAF: no libvmaf" in text
 
     write_report(report, tmp_path / "out")
+    page = (tmp_path / "out" / "eval.html").read_text()
+    assert '<a href="#published-protocol">Published protocol</a> · ' in page
+    assert '<h2 id="published-protocol">Published protocol</h2>' in page
     stored = json.loads((tmp_path / "out" / "eval.json").read_text())
     assert stored["behavior"]["clean"][0]["psnr_y"] == "inf"
     assert stored["pairs"][1]["psnr"] == 35.5
+    assert stored["pairs"][1]["peers"]["nlmeans"]["options"] == {"s": 2.0}
     for name in ("fps.png", "static.png", "cost.png"):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
     (tmp_path / "taken" / "cost.png").mkdir(parents=True)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from streamdenoise.errors import BackendUnavailableError, ConfigError, SourceError
-from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.measure.clips import find_clips, read_clip
 from streamdenoise.measure.config import EvalConfig, NoiseProtocol
 from streamdenoise.measure.peers.registry import find_peers
@@ -111,7 +110,12 @@ def test_pairs_are_measured_in_rgb_each_by_itself(tmp_path: Path) -> None:
         noisy = add_unclipped_noise(clean, sigma, rng).round().clip(0, 255)
         cv2.imwrite(str(tmp_path / f"{name}_mean.png"), clean)
         cv2.imwrite(str(tmp_path / f"{name}_real.png"), noisy)
-    report = evaluate(EvalConfig(pairs=str(tmp_path), threads=1))
+    report = evaluate(EvalConfig(pairs=str(tmp_path), peers=("none",), threads=1))
+    page = markdown(report)
+    assert "other denoisers" not in page
+    assert "| image | input dB | nano | estimated sigma |" in page
+    assert "**+" not in page
+    assert not any(pair.peers for pair in report.pairs)
     assert [pair.name for pair in report.pairs] == ["calm", "dim"]
     for pair, sigma in zip(report.pairs, (10, 20), strict=True):
         assert pair.psnr_noisy == pytest.approx(20 * np.log10(255 / sigma), abs=0.3)
@@ -122,22 +126,28 @@ def test_pairs_are_measured_in_rgb_each_by_itself(tmp_path: Path) -> None:
         evaluate(EvalConfig(pairs=str(tmp_path)))
 
 
-def test_real_footage_is_shown_before_and_after(tmp_path: Path) -> None:
+def test_peers_are_tuned_for_each_pair_and_need_no_past(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    noisy = waves_rgb(0, 96, 128) + rng.normal(0, 12, (96, 128, 3))
-    cv2.imwrite(str(tmp_path / "street.png"), noisy.clip(0, 255))
-    out = tmp_path / "out"
-    report = evaluate(EvalConfig(real=str(tmp_path), model="nano", output=str(out)))
-    (street,) = report.footage
-    assert street.clip == "street"
-    assert street.sigma_estimated > 3
-    image = cv2.imread(str(out / "street_before_after.png"))
-    assert image is not None
-    assert image.shape == (96, 128 + 4 + 128, 3)
-    before, after = image[:, :128].astype(float), image[:, 132:].astype(float)
-    clean = waves_rgb(0, 96, 128)
-    assert psnr_db(clean, after, 255) > psnr_db(clean, before, 255) + 3
-    assert "(street_before_after.png)" in (out / "eval.md").read_text()
+    for name, sigma in (("calm", 5), ("dim", 20)):
+        clean = waves_rgb(len(name), 272, 288)
+        noisy = add_unclipped_noise(clean, sigma, rng).round().clip(0, 255)
+        cv2.imwrite(str(tmp_path / f"{name}_mean.png"), clean)
+        cv2.imwrite(str(tmp_path / f"{name}_real.png"), noisy)
+    peers = ("hqdn3d", "nlmeans", "bm3d", "opencv-nlmeans-color")
+    report = evaluate(
+        EvalConfig(pairs=str(tmp_path), peers=(*peers, "atadenoise"), threads=1)
+    )
+    calm, dim = report.pairs
+    for pair in report.pairs:
+        assert tuple(pair.peers) == peers
+        gains = pair.peer_gains_db
+        assert gains["hqdn3d"] > 0.3
+        assert all(gains[name] > 1.5 for name in peers[1:])
+    for name, option in (("nlmeans", "s"), ("bm3d", "sigma"), (peers[-1], "h")):
+        weak, strong = (pair.peers[name].options[option] for pair in (calm, dim))
+        assert 2 * float(weak) < float(strong)
+    page = markdown(report)
+    assert "| image | input dB | nano | hqdn3d | nlmeans | bm3d |" in page
 
 
 def test_pairs_of_different_sizes_are_an_error(tmp_path: Path) -> None:
@@ -163,7 +173,8 @@ def test_filters_that_ffmpeg_lacks_are_named_and_the_rest_is_measured(
     with pytest.raises(ConfigError, match="no bm3d filter; leave bm3d out"):
         evaluate(replace(config, peers=("all", "bm3d")))
     found, left_out = find_peers(["all"])
-    assert [peer.name for peer in found] == ["hqdn3d", "opencv-nlmeans"]
+    opencv = ["opencv-nlmeans", "opencv-nlmeans-color"]
+    assert [peer.name for peer in found] == ["hqdn3d", *opencv]
     assert "bm3d: this build of FFmpeg has no bm3d filter" in left_out
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "missing"))
     with pytest.raises(ConfigError, match="missing cannot be run: No such file"):
@@ -203,8 +214,8 @@ def test_bad_options_are_rejected(options: dict, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"clips": "missing"}, "missing holds no clean clips"),
-        ({"tune": "missing"}, "missing holds no clean clips"),
+        ({"clips": "missing"}, "missing holds no clips"),
+        ({"tune": "missing"}, "missing holds no clips"),
         ({"pairs": "missing"}, "missing holds no pairs"),
         ({"peers": ("magic",)}, "no peer is named 'magic'"),
         ({"model": "magic"}, "no model is named 'magic'"),

@@ -14,7 +14,10 @@ from streamdenoise.imaging.metrics import psnr_uv, psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.measure.clips import read_clip
 from streamdenoise.measure.peers.ffmpeg import FFMPEG_PEERS, FFmpegPeer, run_filter
-from streamdenoise.measure.peers.opencv import OpenCVNonLocalMeans
+from streamdenoise.measure.peers.opencv import (
+    OpenCVColoredNonLocalMeans,
+    OpenCVNonLocalMeans,
+)
 from streamdenoise.measure.peers.peer import Options, Peer, StoredClip, store
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.peers.search import search, tuning_cases
@@ -23,7 +26,9 @@ from tests.measure.waves import textured, waves_rgb
 
 
 @pytest.mark.parametrize(
-    "peer", [*FFMPEG_PEERS, OpenCVNonLocalMeans()], ids=lambda peer: peer.name
+    "peer",
+    [*FFMPEG_PEERS, OpenCVNonLocalMeans(), OpenCVColoredNonLocalMeans()],
+    ids=lambda peer: peer.name,
 )
 def test_each_peer_runs_and_gains(
     peer: Peer, clean_and_noisy: tuple[list[Frame], StoredClip]
@@ -80,8 +85,10 @@ def test_peers_are_found_by_name() -> None:
     found, _ = find_peers(["nlmeans", "hqdn3d", "nlmeans"])
     assert [peer.name for peer in found] == ["nlmeans", "hqdn3d"]
     every = [peer.name for peer in find_peers(["all"])[0]]
-    assert every == [*(peer.name for peer in FFMPEG_PEERS), "opencv-nlmeans"]
-    with pytest.raises(ConfigError, match="choose from all, hqdn3d"):
+    opencv = ["opencv-nlmeans", "opencv-nlmeans-color"]
+    assert every == [*(peer.name for peer in FFMPEG_PEERS), *opencv]
+    assert find_peers(["none"]) == ([], [])
+    with pytest.raises(ConfigError, match="choose from all, none, hqdn3d"):
         find_peers(["magic"])
 
 

@@ -5,15 +5,19 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from streamdenoise import Denoiser
+from streamdenoise.denoisers.noise_level import NoiseLevel
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.motion import FlowEstimator
+from streamdenoise.imaging.noise_profile import measured_profile
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.network.checkpoint import save_checkpoint
@@ -161,6 +165,42 @@ def test_the_past_is_trusted_separately_in_each_band() -> None:
     assert frames[0, 0, 0].tolist() == [4.0, 4.0, 1.0, 4.0]
 
 
+@pytest.mark.parametrize("layout", ["yuv420", "rgb", "gray"])
+def test_a_profile_of_white_noise_is_the_same_level_in_every_channel(
+    layout: str,
+) -> None:
+    spread = packed_noise_std(torch.full((1, 7), 0.1), layout)
+    torch.testing.assert_close(spread, torch.full_like(spread, 0.1))
+
+
+def gaussian_blur(x: Tensor) -> Tensor:
+    return torch.from_numpy(cv2.GaussianBlur(x[0].numpy(), (0, 0), 1.6))[None]
+
+
+@pytest.mark.parametrize("layout", ["yuv420", "rgb"])
+def test_a_profile_tells_the_noise_of_every_coefficient(layout: str) -> None:
+    # Noise of two sizes of grain, in all planes alike.
+    generator = torch.Generator().manual_seed(0)
+
+    def grain(*shape: int) -> Tensor:
+        fine, coarse = torch.randn(2, 1, *shape, generator=generator)
+        return (0.02 * fine + 0.2 * gaussian_blur(coarse))[None]
+
+    sides = (256, 256, 256) if layout == "rgb" else (256, 128, 128)
+    seen = tuple(grain(side, side) for side in sides)
+    planes = seen
+    if layout == "rgb":
+        colors = torch.from_numpy(OPPONENT)
+        planes = (torch.einsum("ij,nihw->njhw", colors, torch.cat(seen, 1)),)
+    profile = measured_profile([plane[:, 0].numpy() for plane in seen])
+    assert profile[2] > 3 * profile[0]
+    told = packed_noise_std(torch.from_numpy(profile)[None], layout).flatten()
+    true = pack(planes).flatten(0, 2).std(0)
+    octaves = (told / true).log2()
+    assert octaves.abs().mean() < 0.4
+    assert octaves[:16].abs().max() < 1.3  # means have more than scale 4 tells
+
+
 def test_packed_noise_std_follows_the_planes() -> None:
     spread = packed_noise_std(torch.tensor([[0.1, 0.2, 0.3]]), "yuv420")
     assert spread.shape == (1, 1, 1, 24)
@@ -238,7 +278,7 @@ def test_the_stream_equals_the_unrolled_training(tmp_path: Path, layout: str) ->
     }
     artifact = Artifact(tmp_path, manifest)
     with Denoiser(
-        artifact, EngineLoader(artifact, backend="eager"), sigma=5
+        artifact, EngineLoader(artifact, backend="eager"), noise=NoiseLevel(5)
     ) as denoiser:
         for t in range(5):
             planes = unpack(batch.noisy[:, t])

@@ -54,6 +54,7 @@ class Copier:
     ) -> None:
         self.model, self.backend, self.backend_notes = "copy", "", ()
         self.sigma, self.strength, self.load_step = 0.0, 1.0, ""
+        self.noise_levels: tuple[float, ...] = (0.0,) * 7
         self.psnr_estimate: tuple[float, float] | None = None
         self.resets = 0
         self._held: list[Frame] = []

@@ -90,15 +90,55 @@ def test_a_camera_that_was_paused_has_even_steps_again():
     assert times[-1] == pytest.approx(resumed[-1][1], abs=0.1)
 
 
-@pytest.mark.parametrize("drift", [-1e-3, 1e-3])
-def test_a_clock_that_drifts_stays_near_ours_without_a_jump(drift: float):
+@pytest.mark.parametrize("fps", [1, 25, 120])
+@pytest.mark.parametrize("drift", [-3e-3, 3e-3])
+def test_a_clock_that_drifts_stays_near_ours_without_a_jump(drift: float, fps: int):
     clock, last = LiveClock(TIME_BASE), 0.0
-    for n in range(50_000):  # more than half an hour
-        camera = round(0.04 * n * (1 + drift) * 90000)
-        time = clock.stamp(frame(camera, 0.04 * n)).time_s
-        assert n == 0 or 0.0390 < time - last < 0.0410
+    frames = min(1000 * fps, 36_000)
+    for n in range(frames):
+        camera = round(n / fps * (1 + drift) * 90000)
+        time = clock.stamp(frame(camera, n / fps)).time_s
+        assert n == 0 or 0.975 < (time - last) * fps < 1.025
         last = time
-    assert last == pytest.approx(0.04 * 49_999, abs=0.8)
+    assert last == pytest.approx((frames - 1) / fps, abs=0.8)
+
+
+@pytest.mark.parametrize("fps", [0.5, 1, 25])
+def test_a_burst_at_the_start_does_not_leave_the_stream_ahead(fps: float):
+    """A server sends the frames that it has kept for four seconds, then live ones."""
+    clock, late = LiveClock(TIME_BASE), round(4 * fps)
+    times: list[float] = []
+    arrival = 0.0
+    for n in range(late + round(300 * fps)):
+        camera, arrival = n / fps, max(0.0, (n - late) / fps)
+        times.append(clock.stamp(frame(round(camera * 90000), arrival)).time_s)
+        assert times[-1] - arrival < 4.5
+    assert times[-1] == pytest.approx(arrival, abs=0.8)
+    assert all(b > a for a, b in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize("fps", [0.2, 0.5, 0.9])
+def test_slow_cameras_keep_their_steps_if_frames_arrive_together(fps: float):
+    clock, rng = LiveClock(TIME_BASE), random.Random(1)
+    late = [0.0, *(rng.uniform(0, 1.5) for _ in range(60))]
+    arrivals = itertools.accumulate(((n + x) / fps for n, x in enumerate(late)), max)
+    given = [(round(n / fps * 90000), at) for n, at in enumerate(arrivals)]
+    steps = [b - a for a, b in itertools.pairwise(stamps(clock, given))]
+    assert steps[1:] == pytest.approx([1 / fps] * 59, rel=0.11)
+
+
+@pytest.mark.parametrize("fps", [1, 25])
+@pytest.mark.parametrize("speed", [0.5, 1.5, 2, 20])
+def test_a_camera_whose_clock_runs_at_another_speed_is_not_followed(
+    speed: float, fps: int
+):
+    clock = LiveClock(TIME_BASE)
+    last = -1.0
+    for n in range(120 * fps):
+        time = clock.stamp(frame(round(n / fps * speed * 90000), n / fps)).time_s
+        assert time > last
+        assert -21 < time - n / fps < 6
+        last = time
 
 
 @pytest.mark.parametrize("seed", range(20))

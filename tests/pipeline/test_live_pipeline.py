@@ -167,6 +167,19 @@ def test_the_run_ends_when_no_output_is_left():
         Pipeline(camera, Copier(), outputs, live=LiveRules()).run()
 
 
+def test_frames_that_the_source_leaves_out_count_as_decoding(
+    caplog: pytest.LogCaptureFixture,
+):
+    camera = Camera(10)
+    camera.left_out = 5  # type: ignore[attr-defined]
+    with caplog.at_level(logging.WARNING, "streamdenoise"):
+        stats = Pipeline(
+            camera, Copier(), [Output(MemorySink())], live=LiveRules(), capacity=20
+        ).run()
+    assert stats.drops == {"decoding": 5, "denoising": 0, "writing": 0, "load": 0}
+    assert "decoding is too slow, dropped 5 frames" in caplog.text
+
+
 def test_frames_that_the_denoiser_leaves_out_count_as_load():
     camera, sink = Camera(10), MemorySink()
     stats = Pipeline(
@@ -219,6 +232,32 @@ def test_stop_does_not_wait_for_an_output_that_blocks_the_denoiser():
     pipeline.stop()
     thread.join(WAIT_S / 2)
     assert result
+
+
+class EndsSlowly(MemorySink):
+    """Ends only once all others have started to end."""
+
+    def __init__(self, barrier: threading.Barrier, error: str = "") -> None:
+        super().__init__()
+        self.is_closed = False
+        self._barrier, self._error = barrier, error
+
+    def close(self) -> None:
+        self._barrier.wait(WAIT_S)
+        if self._error:
+            raise SinkError(self._error)
+        self.is_closed = True
+
+
+def test_outputs_end_at_the_same_time(caplog: pytest.LogCaptureFixture):
+    barrier = threading.Barrier(4)
+    errors = ("", "a.mkv cannot be finished", "", "b.mkv cannot be finished")
+    sinks = [EndsSlowly(barrier, error) for error in errors]
+    with pytest.raises(SinkError, match="cannot be finished") as caught:
+        Pipeline(Camera(3), Copier(), list(map(Output, sinks)), live=LiveRules()).run()
+    assert {str(caught.value), *caplog.messages} == set(errors) - {""}
+    assert [sink.is_closed for sink in sinks] == [True, False] * 2
+    assert [sink.aborted for sink in sinks] == [False, True] * 2
 
 
 def test_frames_that_arrive_while_the_engine_is_prepared_are_dropped():

@@ -27,6 +27,7 @@ RUNNING = Stats(
     fps_in=25.0,
     fps_out=24.5,
     sigma=12.5,
+    noise_levels=(3.0, 7.0, 9.0, 5.0, 5.5, 4.0, 4.5),
     strength=1.1,
     psnr_in_db=26.0,
     psnr_out_db=33.5,

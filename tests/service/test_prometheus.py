@@ -31,6 +31,8 @@ def test_metrics_match_the_stats(server: StatusServer):
         ("streamdenoise_dropped_frames", {"cause": "denoising"}, 7),
         ("streamdenoise_dropped_frames", {"cause": "writing"}, 3),
         ("streamdenoise_sigma_levels", {}, 12.5),
+        ("streamdenoise_noise_levels", {"plane": "Y", "scale": "4"}, 9),
+        ("streamdenoise_noise_levels", {"plane": "V", "scale": "2"}, 4.5),
         ("streamdenoise_strength_ratio", {}, 1.1),
         (
             "streamdenoise_psnr_decibels",

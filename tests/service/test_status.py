@@ -2,12 +2,16 @@
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.pipeline.stats import OutputStats, Stats
+from streamdenoise.service import machine_health
+from streamdenoise.service.machine_health import HealthMeter, MachineHealth
 from streamdenoise.service.status_server import StatusServer, parse_address
 from tests.service.status import (
     OPENMETRICS,
@@ -88,6 +92,18 @@ def test_health_follows_the_stats(server: StatusServer, clock: Clock):
     assert health(server) == (200, "ok\n")
 
 
+def test_what_hangs_is_unhealthy_even_beside_what_works(server: StatusServer):
+    why = "no progress for 12 s while writing a frame"
+    hangs = replace(RUNNING.outputs[1], error=why, hangs=True)
+    server.update(replace(RUNNING, outputs=(RUNNING.outputs[0], hangs)))
+    assert health(server) == (503, f"output clean.mkv: {why}\n")
+    assert value(families(server), "streamdenoise_output_up", output="clean.mkv") == 0
+    assert value(families(server), "streamdenoise_denoiser_up") == 1
+    server.update(replace(RUNNING, denoiser_error="no progress for 12 s"))
+    assert health(server) == (503, "denoiser: no progress for 12 s\n")
+    assert value(families(server), "streamdenoise_denoiser_up") == 0
+
+
 def test_a_pipeline_that_hangs_is_unhealthy(server: StatusServer, clock: Clock):
     server.update(RUNNING)
     clock.now += 9.5
@@ -106,10 +122,9 @@ def test_unknown_methods_and_paths(server: StatusServer):
     server.update(RUNNING)
     status, headers, page = ask(server, "/healthz", "HEAD")
     assert (status, headers["Content-Length"], page) == (200, "3", "")
-    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "BREW"):
         status, headers, page = ask(server, "/metrics", method)
         assert (status, headers["Allow"]) == (405, "GET, HEAD")
-    assert ask(server, "/metrics", "BREW")[0] == 501
     for path in ("/nothing", "/metrics/..", "//[", "/../etc/passwd"):
         status, headers, page = ask(server, path)
         assert status == 404
@@ -117,11 +132,11 @@ def test_unknown_methods_and_paths(server: StatusServer):
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/plain;version=banana", f"{OPENMETRICS};version=x", ";;,=,\x00"]
+    "accept", ["text/plain;version=banana", f"{OPENMETRICS};version=x", ";;,=,é"]
 )
 def test_an_invalid_accept_header_is_ignored(server: StatusServer, accept: str):
     with connect(server) as client:
-        client.sendall(f"GET /metrics HTTP/1.1\r\nAccept: {accept}\r\n\r\n".encode())
+        client.sendall(f"GET /metrics HTTP/1.0\r\nAccept: {accept}\r\n\r\n".encode())
         assert client.makefile("rb").readline().split()[1] == b"200"
 
 
@@ -168,3 +183,69 @@ def test_ipv6():
     with StatusServer("[::1]:0", "", stall_s=1.0) as server:
         assert server.address.startswith("[::1]:")
         assert health(server) == (503, "starting\n")
+
+
+def test_only_names_of_this_server_are_answered():
+    with StatusServer(
+        "127.0.0.1:0", "", stall_s=1.0, allowed_hosts=("Camera-Box.local", "[fd00::1]")
+    ) as server:
+        port = server.address.rpartition(":")[2]
+        for host in (
+            *("localhost", f"LOCALHOST:{port}", server.address, "[::1]"),
+            *(f"[::1]:{port}", "camera-box.local", "[fd00:0::1]:80"),
+        ):
+            assert status_for(server, host) == 503, host  # it is starting
+        for host in (
+            *("evil.example", f"evil.example:{port}", "localhost.evil.example"),
+            *("127.0.0.1.evil.example", "203.0.113.7", "0.0.0.0", "*", "[::1", ""),
+            *("localhost@evil.example", "localhost:80@evil.example"),
+            *("evil.example:localhost", "localhost:evil.example"),
+            *("localhost,evil.example", "[::1]evil.example", "fd00::1"),
+        ):
+            assert status_for(server, host) == 421, host
+
+
+def status_for(server: StatusServer, host: str) -> int:
+    with connect(server) as client:
+        client.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        return int(client.makefile("rb").readline().split()[1])
+
+
+def test_the_address_of_the_connection_is_a_name_of_this_server():
+    with StatusServer("0.0.0.0:0", "", stall_s=1.0) as server:
+        port = int(server.address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.9", port), 20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.9\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+
+
+def test_the_refusal_of_a_name_says_how_to_allow_it(server: StatusServer):
+    with connect(server) as client:
+        client.sendall(b"GET /status HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        page = client.makefile("rb").read().decode()
+    assert page.endswith(
+        "421 this name is not allowed; use localhost, or allow it with "
+        "--status-host NAME\n"
+    )
+
+
+def test_a_driver_that_hangs_blocks_no_other_client(
+    server: StatusServer, monkeypatch: pytest.MonkeyPatch
+):
+    hangs, goes_on = Event(), Event()
+
+    def read(meter: HealthMeter) -> MachineHealth:
+        hangs.set()
+        assert goes_on.wait(20)
+        return meter._health
+
+    monkeypatch.setattr(machine_health, "READ_INTERVAL_S", 0.0)
+    monkeypatch.setattr(HealthMeter, "_read", read)
+    with ThreadPoolExecutor(1) as pool:
+        blocked = pool.submit(health, server)
+        assert hangs.wait(20)
+        try:
+            assert health(server) == (503, "starting\n")
+        finally:
+            goes_on.set()
+        assert blocked.result(20) == (503, "starting\n")

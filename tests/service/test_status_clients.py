@@ -5,6 +5,8 @@ import random
 import socket
 import struct
 import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from streamdenoise.service import status_server
-from streamdenoise.service.status_server import MAX_CONNECTIONS, StatusServer
-from tests.service.status import RUNNING, ask, connect
+from streamdenoise.service import http_server
+from streamdenoise.service.status_server import StatusServer
+from tests.service.status import RUNNING, ask, connect, health
 from tests.support.skips import skip_or_fail
 from tests.support.waiting import wait_until
 
@@ -35,23 +37,70 @@ def test_fifty_clients_at_once_are_served(server: StatusServer):
     assert all(page == "ok\n" for page in pages[2::3])
 
 
-def test_silent_clients_are_disconnected_and_block_no_other(
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < 4096:
+        skip_or_fail("descriptors", f"only {hard} descriptors are allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+@pytest.mark.parametrize(("count", "within_s"), [(120, 1.0), (2700, 5.0)])
+def test_silent_clients_delay_no_other_and_are_disconnected(
+    server: StatusServer, monkeypatch: pytest.MonkeyPatch, count: int, within_s: float
+):
+    monkeypatch.setattr(http_server, "CONNECTION_S", 1.0)
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connect(server)) for _ in range(count)]
+        start = time.monotonic()
+        assert health(server) == (503, "starting\n")
+        assert time.monotonic() - start < within_s
+        for client in silent:
+            assert is_closed(client)
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Wait until the server has closed a connection."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_one_address_cannot_take_all_connections(
     server: StatusServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(status_server, "CONNECTION_S", 1.5)
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS_OF_ADDRESS", 4)
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 6)
+    host, port = server.address.split(":")
     with ExitStack() as stack:
-        silent = [
-            stack.enter_context(connect(server)) for _ in range(MAX_CONNECTIONS + 8)
-        ]
-        assert ask(server)[0] == 200  # queued behind the silent ones
-        for client in silent:
-            assert client.recv(1) == b""
+
+        def client(address: str) -> socket.socket:
+            place = (host, int(port))
+            source = (address, 0)
+            return stack.enter_context(
+                socket.create_connection(place, 20, source_address=source)
+            )
+
+        other = client("127.0.0.2")
+        mine = [client("127.0.0.1") for _ in range(6)]
+        assert all(map(is_closed, mine[:2]))
+        more = client("127.0.0.3")
+        client("127.0.0.4")
+        assert is_closed(other)  # the oldest, now that all places are taken
+        for open_one in (*mine[2:], more):
+            open_one.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert open_one.recv(12) == b"HTTP/1.1 503"
 
 
 def test_a_client_that_sends_slowly_is_disconnected(
     server: StatusServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(status_server, "CONNECTION_S", 1.0)
+    monkeypatch.setattr(http_server, "CONNECTION_S", 1.0)
     with connect(server) as client:
         client.settimeout(0.02)
 
@@ -70,22 +119,41 @@ def test_a_client_that_sends_slowly_is_disconnected(
 def test_a_client_that_does_not_read_is_disconnected(
     server: StatusServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(status_server, "CONNECTION_S", 1.0)
+    monkeypatch.setattr(http_server, "CONNECTION_S", 1.0)
     notes = ["0" * 1000] * 20_000  # far more than fits in socket buffers
     server.update(replace(RUNNING, notes=notes))
+    assert ask(server)[0] == 200  # opens what the server needs, once
+    before = settled(descriptors)
     with connect(server) as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lazy.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        wait_until(lambda: bool(client_threads()))
-        wait_until(lambda: not client_threads())
+        wait_until(lambda: descriptors() == before + 2)  # both ends
+        wait_until(lambda: descriptors() == before + 1)
         assert ask(server)[0] == 200
 
 
-def client_threads() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "status-client"]
+def settled(count: Callable[[], int]) -> int:
+    """`count` once it has stayed the same for a while."""
+    counts: list[int] = []
+
+    def has_settled() -> bool:
+        counts.append(count())
+        return len(counts) >= 15 and len({*counts[-15:]}) == 1
+
+    wait_until(has_settled)
+    return counts[-1]
 
 
-def test_garbage_and_broken_connections(server: StatusServer):
+def descriptors() -> int:
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        skip_or_fail("linux", "only Linux lists descriptors")
+    return len(os.listdir(folder))
+
+
+def test_garbage_and_broken_connections(
+    server: StatusServer, caplog: pytest.LogCaptureFixture
+):
     server.update(RUNNING)
     rng = random.Random(7)
     for garbage in (
@@ -112,23 +180,19 @@ def test_garbage_and_broken_connections(server: StatusServer):
             linger = struct.pack("ii", 1, 0)  # closing resets the connection
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     assert ask(server)[0] == 200
-    wait_until(lambda: not client_threads())
+    assert not caplog.records  # clients cannot fill the log
 
 
 def test_closing_leaves_no_threads_and_descriptors():
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
-
-    if not Path("/proc/self/fd").is_dir():
-        skip_or_fail("linux", "only Linux lists descriptors")
     before = descriptors()
     with ExitStack() as stack:
         server = stack.enter_context(StatusServer(":0", "", stall_s=1.0))
         address = server.address
-        silent = [connect(server) for _ in range(MAX_CONNECTIONS + 4)]
-        wait_until(lambda: len(client_threads()) == MAX_CONNECTIONS)
+        silent = [connect(server) for _ in range(20)]
+        assert ask(server)[0] == 200
+        start = time.monotonic()
         server.close()
-        assert not client_threads()
+        assert time.monotonic() - start < 2.0
         server.close()
     for client in silent:
         client.close()

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from streamdenoise.jobs.live import while_building
+from streamdenoise.pipeline.stats import OutputStats, Stats
+from streamdenoise.service.health import is_alive
 from streamdenoise.service.systemd import MAX_STATUS, Notifier
 from tests.support.clock import Clock
 
@@ -117,6 +119,27 @@ def test_the_watchdog_is_notified_while_an_engine_is_built(manager: Manager, pat
     assert steps_seen[-1] == ("tactics", 5, 9)
     assert manager.received() == ["WATCHDOG=1"] * 3
     assert while_building(None, notifier)("tactics", 0, 9)
+
+
+@pytest.mark.parametrize(
+    ("hangs", "denoiser_error", "source_error", "is_fed"),
+    [
+        ((False, False), "", "", True),
+        ((True, False), "", "", True),  # a restart would interrupt the other one
+        ((True, True), "", "", False),
+        ((False, False), "no progress for 12 s", "", False),
+        ((False, False), "", "no route to host", True),
+        ((), "", "", True),  # nothing is open yet
+    ],
+)
+def test_the_watchdog_is_notified_unless_a_restart_could_help(
+    hangs: tuple[bool, ...], denoiser_error: str, source_error: str, is_fed: bool
+):
+    outputs = tuple(OutputStats("a.mkv", hangs=each) for each in hangs)
+    stats = Stats(
+        outputs=outputs, denoiser_error=denoiser_error, source_error=source_error
+    )
+    assert is_alive(stats) == is_fed
 
 
 def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch):

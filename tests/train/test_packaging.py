@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streamdenoise.inference.artifact import shipped_models
 from tests.support.command import ROOT, command, outcome, python
 
 
@@ -38,10 +39,31 @@ def test_the_wheel_installs_one_module_and_no_records(unpacked: Path) -> None:
         "train/__main__.py",
         "train/classic/networks/unet.py",
         "train/recipes/nano_awgn.toml",
+        "samples/cctv.mp4",
     } <= files
     left_out = ("train/report", "train/resume", "train/runs", "train/LOG", "tests")
     assert not [file for file in files if file.startswith(left_out)]
     assert not [file for file in files if file.endswith(("README.md", ".pyc"))]
+    checkpoints = {file for file in files if file.endswith(".safetensors")}
+    assert checkpoints == {f"weights/{name}.safetensors" for name in shipped_models()}
+
+
+def test_the_wheel_says_whose_its_clip_is(unpacked: Path) -> None:
+    (license_,) = unpacked.glob("*.dist-info/licenses/**/LICENSE-cctv.txt")
+    assert "Creative Commons Attribution 4.0" in license_.read_text()
+
+
+def test_the_installed_clip_is_measured_by_default(
+    unpacked: Path, tmp_path: Path
+) -> None:
+    code = (
+        "from streamdenoise.measure.clips import clean_clip_path; "
+        "print(*clean_clip_path(None), sep='\\n')"
+    )
+    done = python(code, cwd=tmp_path, PYTHONPATH=str(unpacked))
+    path, name = done.stdout.splitlines()
+    assert Path(path) == unpacked / "streamdenoise" / "samples" / "cctv.mp4"
+    assert name == "cctv.mp4 (among the training clips)"
 
 
 def run_elsewhere(package: Path, folder: Path, *args: str) -> str:
@@ -50,8 +72,9 @@ def run_elsewhere(package: Path, folder: Path, *args: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("recipe", ["nano_awgn", "nano_awgn.toml"])
-@pytest.mark.parametrize("is_wheel", [True, False])
+@pytest.mark.parametrize(
+    ("is_wheel", "recipe"), [(True, "nano_awgn"), (False, "nano_awgn.toml")]
+)
 def test_built_in_recipes_are_found_despite_another_module_named_train(
     unpacked: Path, tmp_path: Path, is_wheel: bool, recipe: str
 ) -> None:

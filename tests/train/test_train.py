@@ -10,15 +10,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from streamdenoise.errors import CheckpointError, ConfigError, DivergedError, SinkError
 from streamdenoise.network.checkpoint import load_checkpoint, save_checkpoint
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser, kmac_per_pixel
+from streamdenoise.network.packing import packed_noise_std
 from tests.support.recipes import training_toml
 from train import trainer as trainer_module
 from train.clips import batch as batch_module
@@ -29,11 +32,13 @@ from train.degradation.noise import Awgn, Camera, NoiseRecipe
 from train.layers.quantize import round_inputs, round_weight, round_while_learning
 from train.layers.reparam import add_branches, merged
 from train.loop import main, train
-from train.loss import charbonnier_loss, psnr_loss
+from train.loss import border_loss, charbonnier_loss, psnr_loss
 from train.recipe import Recipe, Stage
 from train.run.ranks import Ranks
 from train.trainer import Trainer
 from train.unroll import UnrolledLoss, backward, teach, unroll
+
+pytestmark = pytest.mark.long
 
 TINY = ModelSpec(name="tiny", width=8, width_low=8, hidden=4, hidden_low=4, gate=4)
 
@@ -51,6 +56,17 @@ def recipe(data: Path, run: str, **changes: object) -> Recipe:
         "warmup": 2,
     }
     return Recipe(**(options | changes))  # type: ignore[arg-type]
+
+
+def test_border_loss_finds_the_grid_of_blocks_in_errors() -> None:
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.zeros(1, 2, 16, 16, 24)
+    white = 0.05 * torch.randn(clean.shape, generator=generator)
+    assert float(border_loss(white, clean)) < 0.1
+    mosaic = clean.clone()
+    mosaic[..., 0] = white[..., 0]  # the means of blocks
+    assert float(border_loss(mosaic, clean)) > 3
+    assert float(border_loss(clean, clean)) == 0
 
 
 def test_loss_is_log_mse() -> None:
@@ -392,6 +408,25 @@ def test_rgb_starts_from_yuv420(data: Path, noise: NoiseRecipe) -> None:
     torch.testing.assert_close(thresholds, first.threshold.weight, atol=0.02, rtol=0)
 
 
+def test_a_network_of_the_profile_starts_from_one_without(data: Path) -> None:
+    start = data / "levels.safetensors"
+    old = RecurrentDenoiser(replace(TINY, noise_map=4))
+    assert old.noise_map is not None
+    nn.init.normal_(old.noise_map.correct.weight, std=0.1)
+    save_checkpoint(start, old, {})
+    spec = replace(TINY, noise_map=4, profile=True)
+    new = Trainer(recipe(data, "profile", spec=spec, start=start), Ranks()).net
+    assert new.spec.levels == 7
+    # Of white noise both know the same.
+    noisy = torch.rand(1, 8, 8, 24, generator=torch.Generator().manual_seed(0))
+    state = new.initial_state(32, 32)
+    levels = torch.tensor([[0.1, 0.04, 0.04]])
+    profile = levels[:, [0, 0, 0, 1, 1, 2, 2]]
+    expected, _ = old.eval()(noisy, packed_noise_std(levels, "yuv420"), *state)
+    found, _ = new.eval()(noisy, packed_noise_std(profile, "yuv420"), *state)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def test_a_run_of_another_model_is_not_resumed(data: Path) -> None:
     run = train(recipe(data, "run", stages=(Stage(1, 2, 1, 32),))).parent
     for changes in ({"spec": replace(TINY, width=16)}, {"reparam": True}):
@@ -492,13 +527,14 @@ import sys
 sys.modules.update(dict.fromkeys({missing}))
 from train.loop import main
 main({str(recipe)!r})
-from train.degradation.compression import through_h264
-through_h264((), 20)
+from train.degradation.compression import through_codec
+through_codec((), None, "h264", 20)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.endswith("ema.safetensors\n")
     assert run.stderr.endswith(
-        "noise.h264 needs PyAV: pip install av, or set h264 = 0 in the recipe\n"
+        "noise.h264 needs PyAV: pip install av, or set h264 = 0 and hevc = 0 in the "
+        "recipe\n"
     )
 
 
@@ -536,7 +572,10 @@ def test_foreign_and_broken_checkpoints_are_rejected(tmp_path: Path) -> None:
 # Tracing the graph takes 15 s on a good day, and the timeout's signal inside the
 # tracer's C++ is a crash of the whole run.
 @pytest.mark.timeout(300)
-def test_exported_checkpoint_runs_on_every_backend(data: Path) -> None:
+def test_exported_checkpoint_runs_on_every_backend(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streamdenoise.export import export
     from streamdenoise.export.export import export_checkpoint
     from streamdenoise.inference.artifact import open_artifact
     from streamdenoise.inference.engine_loader import EngineLoader
@@ -544,6 +583,8 @@ def test_exported_checkpoint_runs_on_every_backend(data: Path) -> None:
     from streamdenoise.inference.registry import BACKENDS
     from streamdenoise.inference.step_request import StepRequest
 
+    few = partial(export.calibration_inputs, frames=4, clips=4)
+    monkeypatch.setattr(export, "calibration_inputs", few)
     path = data / "tiny.safetensors"
     save_checkpoint(path, RecurrentDenoiser(TINY), {"steps": 0, "noise": "awgn"})
     (data / "empty").mkdir()

@@ -29,6 +29,11 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(NETWORKS) if names == ("all",) else names
 
 
+def parse_losses(text: str) -> tuple[str, ...]:
+    """Parse names separated by commas."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+
+
 def parse_split(text: str) -> float:
     """Parse ``80:20``: the share of the first number.
 
@@ -100,6 +105,8 @@ class Run:
     spec: "NetworkSpec"
     lr: float
     batch: int
+    loss: str
+    """A name of `train.classic.loss.LOSSES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,9 @@ class ClassicConfig:
     data: Annotated[
         str,
         Option(
-            "mnist (in data/mnist), an IDX file, or a folder of images.", Panel.INPUT
+            "mnist (in data/mnist), fashion (in data/fashion), an IDX file, or a "
+            "folder of images.",
+            Panel.INPUT,
         ),
     ] = "mnist"
     """See `train.classic.data.read_images`."""
@@ -152,7 +161,17 @@ class ClassicConfig:
         ),
     ] = (25.0, 25.0)
     clip: Annotated[bool, Option("Clip noisy values to [0, 1].", Panel.NOISE)] = True
-    loss: Annotated[str, Option("mse, bce, l1 or charbonnier.", Panel.TRAINING)] = "mse"
+    losses: Annotated[
+        tuple[str, ...],
+        Option(
+            "mse, bce, l1 or charbonnier; several, separated by commas, are compared.",
+            Panel.TRAINING,
+            "--loss",
+            parse=parse_losses,
+            metavar="NAMES",
+            shown="mse",
+        ),
+    ] = ("mse",)
     epochs: Annotated[
         int | None,
         Option(
@@ -239,10 +258,11 @@ class ClassicConfig:
 
         if self.epochs is None:
             object.__setattr__(self, "epochs", 0 if self.minutes else 100)
-        if self.loss not in LOSSES:
-            raise ConfigError(
-                f"there is no loss {self.loss!r}; choose from {', '.join(LOSSES)}"
-            )
+        for loss in self.losses or ("",):
+            if loss not in LOSSES:
+                raise ConfigError(
+                    f"there is no loss {loss!r}; choose from {', '.join(LOSSES)}"
+                )
         for key, least in {
             **dict.fromkeys(("epochs", "resize", "crop", "patience", "seed"), 0),
             **dict.fromkeys(("batch", "crops"), 1),
@@ -297,27 +317,28 @@ class ClassicConfig:
 
     @property
     def runs(self) -> list[Run]:
-        """Every network in every cell of the grid."""
+        """Every network with every loss in every cell of the grid."""
         from .networks.registry import NetworkSpec
 
-        squashed = self.loss == "bce"
         found = []
         cells = [
             dict(zip(self.grid, values, strict=True))
             for values in product(*self.grid.values())
         ]
-        for name, cell in product(dict.fromkeys(self.networks), cells):
+        names = dict.fromkeys(self.networks)
+        for name, loss, cell in product(names, self.losses, cells):
             width = int(cell.get("width", self.width))
-            spec = NetworkSpec(name, self.channels, width, squashed)
-            suffix = "".join(f"-{key}{value:g}" for key, value in cell.items())
+            spec = NetworkSpec(name, self.channels, width, squashed=loss == "bce")
+            suffix = f"-{loss}" if len(self.losses) > 1 else ""
+            suffix += "".join(f"-{key}{value:g}" for key, value in cell.items())
             lr, batch = cell.get("lr", self.lr), cell.get("batch", self.batch)
-            found.append(Run(f"{name}{suffix}", spec, lr, int(batch)))
+            found.append(Run(f"{name}{suffix}", spec, lr, int(batch), loss))
         return found
 
     def describe(self, run: Run) -> dict[str, object]:
         """The options that a run must share with the one that it resumes."""
         shared = (
-            *("loss", "minutes", "split", "augment", "resize", "crop", "crops"),
+            *("minutes", "split", "augment", "resize", "crop", "crops"),
             "seed",
         )
         return {
@@ -326,6 +347,7 @@ class ClassicConfig:
             "width": run.spec.width,
             "lr": run.lr,
             "batch": run.batch,
+            "loss": run.loss,
             "noise": self.noise.kind,
             "sigma": list(self.noise.sigma),
             "clip": self.noise.clip,

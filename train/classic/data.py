@@ -14,12 +14,16 @@ from torch import Tensor
 from streamdenoise.errors import ConfigError, SourceOpenError
 from streamdenoise.imaging.color import rgb_to_gray
 from streamdenoise.io.options import IMAGE_SUFFIXES
-from streamdenoise.io.sources.image import is_cut_short, read_image
+from streamdenoise.io.pictures.picture import is_cut_short
+from streamdenoise.io.sources.image import read_image
 
 from .idx import is_idx, read_idx
 
-MNIST = Path("data/mnist")
-"""Folder of ``--data mnist``, in the working directory."""
+NAMED = {
+    "mnist": (Path("data/mnist"), "t10k-images-idx3-ubyte.gz"),
+    "fashion": (Path("data/fashion"), "the images of Fashion-MNIST as an IDX file"),
+}
+"""Names in ``--data`` -> folder in the working directory, and what belongs there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ def read_images(data: str, channels: int, *, resize: int = 0, least: int = 1) ->
     """Read the images of a folder or of IDX files; duplicates are left out.
 
     Args:
-        data: ``mnist``, an IDX file, a folder of IDX files, or a folder of images.
+        data: a key of `NAMED`, an IDX file, a folder of IDX files, or one of images.
         channels: 1 for gray, to which color is converted, or 3.
         resize: side in pixels of the squares that all are resized to; 0 for none.
         least: smaller images in a folder are left out.
@@ -78,12 +82,12 @@ def read_images(data: str, channels: int, *, resize: int = 0, least: int = 1) ->
         SourceOpenError: an IDX file cannot be used.
         ConfigError: there are no images, or IDX files do not match.
     """
-    path = MNIST if data == "mnist" else Path(data)
+    path, content = NAMED.get(data, (Path(data), ""))
     if not path.exists():
         hint = (
-            "; put t10k-images-idx3-ubyte.gz there, or name another folder"
-            if data == "mnist"
-            else "; give mnist, an IDX file, or a folder of images"
+            f"; put {content} there, or name another folder"
+            if content
+            else f"; give {', '.join(NAMED)}, an IDX file, or a folder of images"
         )
         raise ConfigError(f"there are no images at {path}{hint}")
     files = _files(path)

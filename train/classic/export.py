@@ -9,7 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.export.export import self_test_reference, trace_onnx, write_artifact
+from streamdenoise.export.export import (
+    check_provenance,
+    self_test_reference,
+    trace_onnx,
+    write_artifact,
+)
 from streamdenoise.network.half_precision import convolve_in_half
 from streamdenoise.network.packing import blocks_to_planes, planes_to_blocks
 
@@ -80,6 +85,7 @@ def export_network(path: Path, out_dir: Path, calibration: Path | None = None) -
             "--calibration"
         )
     net, spec, provenance = load_network(path)
+    check_provenance(path, provenance)
     graph = ImageGraph(net, spec.layout).eval()
     about = {
         **provenance,
@@ -104,7 +110,8 @@ def export_network(path: Path, out_dir: Path, calibration: Path | None = None) -
         half = copy.deepcopy(graph)
         convolve_in_half(half)
         _export_onnx(half, about["multiple"], files["onnx_fp16"], batches=True)
-        np.savez_compressed(files["self_test"], *self_test_reference(graph))
+        levels = 1 if spec.layout == "gray" else 3
+        np.savez_compressed(files["self_test"], *self_test_reference(graph, levels))
         return files
 
     return write_artifact(out_dir, about, write_files)

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from streamdenoise.errors import ConfigError
 from streamdenoise.imaging.color import rgb_to_gray
 
-from ..degradation.noise import Camera, normal
+from ..degradation.draws import normal
+from ..degradation.noise import Camera
 from ..degradation.planes import Rgb
 
 _CAMERA_BLOCK = 4
@@ -46,13 +47,22 @@ def camera(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
     """Noise of `train.degradation.noise.Camera`, of at most `level` at middle gray."""
     images = []
     for image, one in zip(clean, level.flatten().tolist(), strict=True):
-        # H.264 needs more than one frame; without noise there is nothing to measure.
-        recipe = Camera(sigma_max=255 * one, h264=0.0, clean=0.0)
+        # H.264 needs more than one frame; without noise there is nothing to measure;
+        # what changes the image, too, would be learned as noise.
+        recipe = Camera(
+            sigma_max=255 * one,
+            clean=0.0,
+            dark=0.0,
+            h264=0.0,
+            hevc=0.0,
+            sharpened=0.0,
+            enlarged=0.0,
+        )
         height, width = image.shape[1:]
         padding = (0, -width % _CAMERA_BLOCK, 0, -height % _CAMERA_BLOCK)
         padded = F.pad(image[None], padding, mode="replicate")
         rgb = padded.expand(1, 3, *padded.shape[2:]).clone()
-        ((noisy,), _) = recipe(rgb, Rgb(), generator)
+        (noisy,) = recipe(rgb, Rgb(), generator).noisy
         noisy = noisy[0, :, :height, :width]
         images.append(noisy if len(image) == 3 else _gray(noisy))
     return torch.stack(images)

@@ -76,7 +76,9 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
                 f"<figcaption><small>{caption}</small></figcaption></figure>"
                 for strip, caption in strips
             ),
-            f"<p>Mean of {len(result.scores)} test images: {_caption(result.mean)}</p>",
+            f"<p>Mean of {len(result.scores)} test images: {_caption(result.mean)}; "
+            f"{result.run.loss} {result.test_loss:.4f}. As many images of the training "
+            f"part: {_caption(result.learned)}</p>",
         ]
     config = comparison.config
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in comparison.notes)
@@ -86,7 +88,8 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         f"<title>Denoisers on {html.escape(config.data)}</title>"
         f"<style>{_STYLE}</style>"
         f"<h1>Denoisers on {html.escape(config.data)}</h1>"
-        f"<p>{config.noise.describe()} (8-bit levels); loss {config.loss}; "
+        f"<p>{config.noise.describe()} (8-bit levels); "
+        f"loss {', '.join(config.losses)}; "
         f"{config.split:.0%} of the images for training, seed {config.seed}. PSNR in "
         "dB of each image, then the mean.</p>"
         f"<ul>{notes}</ul>{''.join(parts)}</html>\n"
@@ -100,14 +103,17 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
 def table_rows(results: list[Result]) -> list[tuple[str, ...]]:
     """The table of networks, with a header."""
     header = ("network", "parameters", "kMAC/px", "epochs", "CPU s")
-    rows: list[tuple[str, ...]] = [(*header, "MSE", "PSNR noisy", "PSNR", "SSIM")]
+    figures = ("loss", "MSE", "PSNR noisy", "PSNR train", "PSNR test", "SSIM")
+    rows: list[tuple[str, ...]] = [(*header, *figures)]
     for result in results:
         mean = result.mean
         rows.append(
             (
                 *(result.run.name, f"{result.params:,}", f"{result.kmac:.1f}"),
                 *(str(len(result.points)), f"{result.cpu_s:.0f}"),
-                *(f"{mean.mse:.3g}", f"{mean.psnr_noisy:.2f}", f"{mean.psnr:.2f}"),
+                *(f"{result.run.loss} {result.test_loss:.4f}", f"{mean.mse:.3g}"),
+                *(f"{mean.psnr_noisy:.2f}", f"{result.learned.psnr:.2f}"),
+                f"{mean.psnr:.2f}",
                 "" if mean.ssim is None else f"{mean.ssim:.4f}",
             )
         )

@@ -15,6 +15,7 @@ from streamdenoise.files import replaced_whole
 from streamdenoise.imaging.metrics import psnr_db, ssim
 
 from .data import Images, by_shape
+from .loss import LOSSES
 from .networks.network import ImageNetwork
 from .noise import ImageNoise
 
@@ -97,6 +98,16 @@ def scores(net: ImageNetwork, held: list[Noisy]) -> list[Score]:
         for each in zip(group.clean, group.noisy, denoised(net, group), strict=True):
             found.append(Score.of(*each))
     return found
+
+
+@torch.inference_mode()
+def mean_loss(net: ImageNetwork, held: list[Noisy], loss: str) -> float:
+    """Mean over the images of a loss of `LOSSES`; the output is not clipped."""
+    total, count = 0.0, 0
+    for clean, noisy, noise_std in held:
+        total += LOSSES[loss](net(noisy, noise_std), clean).item() * len(clean)
+        count += len(clean)
+    return total / count
 
 
 def means(all_scores: list[Score]) -> Score:

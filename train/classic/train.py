@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 
 from streamdenoise.errors import ConfigError, DivergedError
@@ -18,7 +19,15 @@ from .config import ClassicConfig, Run
 from .data import Batches, Images, read_images, split
 from .networks.network import ImageNetwork
 from .networks.registry import NETWORKS, kmac_per_pixel, parameters, receptive_field
-from .scores import Noisy, Score, means, scores, with_noise, write_rows
+from .scores import (
+    Noisy,
+    Score,
+    mean_loss,
+    means,
+    scores,
+    with_noise,
+    write_rows,
+)
 from .trainer import OnEpoch, Point, Trainer
 
 _RESULTS = "results.json"
@@ -44,6 +53,10 @@ class Result:
     points: list[Point]
     scores: list[Score]
     """Scores of all test images, in order."""
+    test_loss: float
+    """Mean loss of the test images, in the loss of the run."""
+    learned: Score
+    """Mean scores of as many images of the training part, with noise of their own."""
 
     @property
     def mean(self) -> Score:
@@ -67,6 +80,8 @@ class Result:
             "epochs": len(self.points),
             "cpu_s": round(self.cpu_s, 1),
             "images": len(self.scores),
+            "test_loss": self.test_loss,
+            "psnr_train": self.learned.psnr,
             **asdict(self.mean),
         }
 
@@ -117,6 +132,8 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
     chosen_by = with_noise(validation.cropped(_CURVES_SIDE), config.noise, 1)
     watched = with_noise(test.cropped(_CURVES_SIDE), config.noise, 2)
     tested = with_noise(test.cropped(_TEST_SIDE), config.noise, 3)
+    some = learned.pick(np.arange(min(len(learned.arrays), len(test.arrays))))
+    seen = with_noise(some.cropped(_TEST_SIDE), config.noise, 4)
     # All of them first, so that an unusable folder does not end a long training.
     trainers = [_trainer(run, config, learned) for run in config.runs]
     results, diverged = [], []
@@ -137,6 +154,7 @@ def train_classic(config: ClassicConfig, on_progress: OnEpoch) -> Comparison:
         result = Result(
             *(run, net, trainer.checkpoint, parameters(net)),
             *(kmac_per_pixel(run.spec), trainer.points, scores(net, tested)),
+            *(mean_loss(net, tested, run.loss), means(scores(net, seen))),
         )
         results.append(result)
         write_rows(trainer.folder / "scores.csv", result.scores)
@@ -154,7 +172,7 @@ def _keep_others(config: ClassicConfig) -> None:
     path = config.folder / _RESULTS
     try:
         known = [about["name"] for about in json.loads(path.read_text())]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
     lost = set(known) - {run.name for run in config.runs}
     if lost:
@@ -197,8 +215,8 @@ def _check(config: ClassicConfig, images: Images) -> list[str]:
     """
     if not images.is_nominal:
         raise ConfigError(
-            f"the noise and --loss {config.loss} need samples in 0 to 1, but those of "
-            f"{config.data} are outside; scale them"
+            f"the noise and --loss {','.join(config.losses)} need samples in 0 to 1, "
+            f"but those of {config.data} are outside; scale them"
         )
     shapes = {array.shape for array in images.arrays}
     if images.are_photos and not config.crop and len(shapes) > 1:

@@ -67,7 +67,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.net = channels_last(run.spec.build())
         self._optimizer = torch.optim.Adam(self.net.parameters(), run.lr)
-        self._loss = LOSSES[config.loss]
+        self._loss = LOSSES[run.loss]
         self.points: list[Point] = []
         self._steps = 0
         self._best, self._best_epoch = math.inf, 0

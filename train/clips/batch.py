@@ -12,12 +12,17 @@ from torch import Tensor
 from streamdenoise.network.model import State
 from streamdenoise.network.packing import pack, packed_noise_std
 
+from ..degradation.graphics import draw_graphics
 from ..degradation.planes import plane_format
 from ..recipe import Recipe
 from .sampler import ClipSampler
 
 _SEARCH_SHARES = (0.15, 0.6, 0.25)
 """Shares of clips whose motion is ignored, searched at full size, and at half size."""
+
+
+_GRAPHICS_SHARE = 0.1
+"""Share of clips with bars or graphics that have no noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,11 @@ def make_clip(recipe: Recipe, sampler: ClipSampler, step: int, index: int) -> Ba
     clip, static = sampler.draw(stage.length, stage.size, rng)
     rgb = torch.from_numpy(clip).permute(0, 3, 1, 2).float().div_(255)
     form = plane_format(spec.layout, limited=bool(rng.random() < 0.75))
-    planes, noise_std = recipe.noise(rgb, form, generator)
-    noisy, clean = pack(planes), pack(form.planes(rgb))
-    channel_std = packed_noise_std(noise_std[None], spec.layout)
+    made = recipe.noise(rgb, form, generator)
+    if rng.random() < _GRAPHICS_SHARE:
+        draw_graphics(made.noisy, made.clean, rng)
+    noisy, clean = pack(made.noisy), pack(made.clean)
+    channel_std = packed_noise_std(spec.told(made.levels)[None], spec.layout)
     # Some clips start in mid-stream, with the mean of many frames of the scene, which
     # may have changed since.
     count = 0.0

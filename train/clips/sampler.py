@@ -38,8 +38,8 @@ class ClipSampler:
     parallax_stills: float = 0.15
     """Two layers move at different speeds. Over the rest of the stills the camera
     moves."""
-    exposure: float = 0.06
-    """The exposure changes."""
+    exposure: float = 0.15
+    """The exposure or the white balance changes."""
     cuts: float = 0.04
     """There is a scene cut in the clip."""
     soft: float = 0.0

@@ -129,13 +129,18 @@ def occlude(
 
 
 def expose(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change the exposure: the gain moves smoothly from one value to another."""
+    """Change the exposure, in half of the clips the white balance with it.
+
+    The gain of each color moves smoothly from one value to another.
+    """
     length = len(clip)
-    start, end = 2.0 ** rng.uniform(-1.0, 0.5, 2)
+    start, end = 2.0 ** rng.uniform(-1.0, 0.5, (2, 1))
+    if rng.random() < 0.5:
+        end = start * 2.0 ** rng.uniform(-0.3, 0.3, 3)
     middle, width = rng.uniform(0, length), rng.uniform(0.5, 1 + length / 2)
     turn = 1 / (1 + np.exp((middle - np.arange(length)) / width))
-    gains = start + (end - start) * turn
-    brighter = clip * gains[:, None, None, None].astype(np.float32) + 0.5
+    gains = start + (end - start) * turn[:, None]
+    brighter = clip * gains[:, None, None].astype(np.float32) + 0.5
     return brighter.clip(0, 255).astype(np.uint8)
 
 

@@ -1,4 +1,6 @@
-"""JPEG and H.264 on training clips, as cameras compress their noise."""
+"""JPEG and video codecs on training clips, as cameras compress their noise."""
+
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -6,6 +8,8 @@ import torch
 from torch import Tensor
 
 from streamdenoise.errors import ConfigError
+
+from .planes import PlaneFormat, Planes, Yuv420
 
 
 def through_jpeg(clip: Tensor, quality: int) -> Tensor:
@@ -24,27 +28,40 @@ def through_jpeg(clip: Tensor, quality: int) -> Tensor:
     return stacked.permute(0, 3, 1, 2).float().div_(255)
 
 
-def through_h264(planes: tuple[Tensor, ...], crf: int) -> tuple[Tensor, ...]:
-    """Compress yuv420 planes ``(T, 1, H, W)`` in [0, 1] as video.
+def through_codec(
+    rgb: Tensor, form: PlaneFormat, codec: Literal["h264", "hevc"], crf: int
+) -> Planes:
+    """Compress RGB frames ``(T, 3, H, W)`` in [0, 1] as video, in yuv420.
+
+    Args:
+        rgb: multiples of 1/255.
+        form: format of the planes to return; that of yuv420 is also the video's.
+        codec: of the video.
+        crf: constant rate factor of its encoder.
 
     Raises:
         ConfigError: PyAV is not installed.
     """
     try:  # training machines often lack it
-        from streamdenoise.io.ffmpeg.h264_round_trip import h264_round_trip
+        from streamdenoise.io.ffmpeg.codec_round_trip import codec_round_trip
     except ImportError:
         raise ConfigError(
-            "noise.h264 needs PyAV: pip install av, or set h264 = 0 in the recipe"
+            f"noise.{codec} needs PyAV: pip install av, or set h264 = 0 and hevc = 0 "
+            "in the recipe"
         ) from None
-    levels = [plane[:, 0].mul(255).round().byte().numpy() for plane in planes]
+    video = form if isinstance(form, Yuv420) else Yuv420()
+    levels = [
+        plane[:, 0].mul(255).round().byte().numpy() for plane in video.planes(rgb)
+    ]
     length, height, width = levels[0].shape
     flat = np.concatenate([plane.reshape(length, -1) for plane in levels], axis=1)
-    decoded = h264_round_trip(flat.reshape(length, -1, width), crf)
+    decoded = codec_round_trip(flat.reshape(length, -1, width), codec, crf)
     luma = height * width
     parts = np.split(decoded.reshape(length, -1), [luma, luma * 5 // 4], axis=1)
-    return tuple(
+    planes = tuple(
         torch.from_numpy(part.reshape(-1, *level.shape[1:])[:, None].copy())
         .float()
         .div_(255)
         for part, level in zip(parts, levels, strict=True)
     )
+    return planes if video is form else form.planes(video.rgb(planes))

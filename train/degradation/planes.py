@@ -10,12 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamdenoise.imaging.color import yuv_from_rgb
-from streamdenoise.imaging.noise_level import opponent_noise_stds, plane_noise_std
+from streamdenoise.imaging.noise_profile import LEVELS, measured_profile
+from streamdenoise.imaging.profile_estimator import profile_of_clip
 from streamdenoise.network.packing import OPPONENT
 
 _BT709 = 1
 """Matrix of all training clips, whatever their size: the shipped weights know no other.
 """
+
+_SEEN = 3
+"""Frames at the end of a clip that the noise is estimated from; each costs 10 ms."""
 
 Planes = tuple[Tensor, ...]
 
@@ -49,17 +53,28 @@ class PlaneFormat(Protocol):
         """Noise levels ``(3,)`` of noise that is the same in R, G and B."""
         ...
 
-    def measured(self, noise: Planes) -> Tensor:
-        """Noise levels ``(3,)`` of planes that contain only noise."""
+    def white(self, stds: Tensor) -> Tensor:
+        """The noise profile ``(7,)`` of white noise of these levels ``(3,)``."""
         ...
 
-    def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
-        """Noise levels ``(3,)`` that the product would estimate for a noisy clip."""
+    def measured(self, noise: Planes) -> Tensor:
+        """The noise profile ``(7,)`` of planes that contain only noise."""
         ...
+
+    def estimate(self, planes: Planes) -> Tensor:
+        """The noise profile ``(7,)`` that the product would estimate for a clip."""
+        ...
+
+
+class _Profiles:
+    """What all formats do with noise profiles."""
+
+    def white(self, stds: Tensor) -> Tensor:
+        return stds[[plane for plane, _ in LEVELS]]
 
 
 @dataclass(frozen=True, slots=True)
-class Yuv420:
+class Yuv420(_Profiles):
     """BT.709 planes Y ``(N, 1, H, W)``, U and V ``(N, 1, H/2, W/2)``.
 
     Chroma is averaged over 2x2; see `PlaneFormat`.
@@ -108,23 +123,15 @@ class Yuv420:
         return torch.tensor([noise_std * luma, 0.0, 0.0])
 
     def measured(self, noise: Planes) -> Tensor:
-        return torch.stack([plane.std() for plane in noise])
+        return torch.from_numpy(measured_profile([x[:, 0].numpy() for x in noise]))
 
-    def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
-        stds = [
-            _rms(
-                [
-                    plane_noise_std(x[0], 255, scales, not self.limited)
-                    for x in _some(plane)
-                ]
-            )
-            for plane in planes
-        ]
-        return torch.tensor(stds)
+    def estimate(self, planes: Planes) -> Tensor:
+        levels = [_levels(plane[-_SEEN:, 0]) for plane in planes]
+        return _estimate(list(zip(*levels, strict=True)), not self.limited)
 
 
 @dataclass(frozen=True, slots=True)
-class Rgb:
+class Rgb(_Profiles):
     """RGB ``(N, 3, H, W)``, see `PlaneFormat`; its levels are of opponent colors."""
 
     def planes(self, rgb: Tensor) -> Planes:
@@ -138,15 +145,12 @@ class Rgb:
         return torch.tensor([3**0.5 * noise_std, 0.0, 0.0])
 
     def measured(self, noise: Planes) -> Tensor:
-        return _mix(torch.from_numpy(OPPONENT), noise[0]).std((0, 2, 3))
+        mixed = _mix(torch.from_numpy(OPPONENT), noise[0])
+        return torch.from_numpy(measured_profile([x.numpy() for x in mixed.unbind(1)]))
 
-    def estimate(self, planes: Planes, scales: Sequence[int]) -> Tensor:
-        every = [
-            opponent_noise_stds(x.transpose(1, 2, 0), scales) for x in _some(planes[0])
-        ]
-        return torch.tensor(
-            [_rms(list(of_plane)) for of_plane in zip(*every, strict=True)]
-        )
+    def estimate(self, planes: Planes) -> Tensor:
+        levels = _levels(planes[0][-_SEEN:].permute(0, 2, 3, 1))
+        return _estimate([(frame,) for frame in levels], full_range=True)
 
 
 def plane_format(layout: str, limited: bool = True) -> PlaneFormat:
@@ -163,11 +167,10 @@ def to_8_bits(x: Tensor) -> Tensor:
     return x.mul_(255).round_().clamp_(0, 255).div_(255)
 
 
-def _some(plane: Tensor) -> np.ndarray:
-    """Three frames of a plane ``(T, C, H, W)`` as 8-bit levels."""
-    some = plane[:: max(1, len(plane) // 3)]
-    return some.mul(255).round().clamp(0, 255).byte().numpy()
+def _levels(samples: Tensor) -> np.ndarray:
+    """Samples in [0, 1] as 8-bit levels."""
+    return np.ascontiguousarray(samples.mul(255).round().byte().numpy())
 
 
-def _rms(values: list[float]) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+def _estimate(frames: Sequence[Sequence[np.ndarray]], full_range: bool) -> Tensor:
+    return torch.from_numpy(profile_of_clip(frames, 255, full_range))

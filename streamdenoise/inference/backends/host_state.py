@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from streamdenoise.imaging.blocks import changes_of_channels
 from streamdenoise.imaging.motion import StateWarper
 from streamdenoise.inference.step_request import StepRequest
 
@@ -26,6 +27,10 @@ class HostState:
     def state(self) -> tuple[np.ndarray, ...]:
         return tuple(self._state)
 
+    def is_finite(self, rows: slice) -> bool:
+        """See `Backend.is_finite`."""
+        return all(bool(np.isfinite(each[:, rows]).all()) for each in self._state)
+
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         self._state = list(state)
 
@@ -34,6 +39,14 @@ class HostState:
         state = dict(zip(self._names, self._state, strict=True))
         self._warper = self._warper or StateWarper(state)
         self.set_state(tuple(self._warper.warp(state, flow).values()))
+
+    def shift(self, changes: Sequence[float]) -> None:
+        """See `Backend.shift`."""
+        number = self._names.index("fused")
+        fused = self._state[number]
+        # A copy: the arrays may be the caller's or the runtime's.
+        shifted = fused + changes_of_channels(changes, fused.shape[-1])
+        self.set_state([*self._state[:number], shifted, *self._state[number + 1 :]])
 
     def close(self) -> None:
         """Free the state; may be called again."""

@@ -49,10 +49,11 @@ class OnnxRuntimeBackend(HostState):
         ]
         self._pixels = np.empty(request.pixels_shape, request.dtype)
         self._peak = np.full((1, 1, 1, 1), request.peak, np.float32)
+        self._strength = np.ones_like(self._peak)
         super().__init__(request)
 
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """See `Backend.step`; planes may also be ``float32`` with any values.
 
@@ -64,17 +65,18 @@ class OnnxRuntimeBackend(HostState):
         gather_blocks(planes, pixels[0])
         pixels = pixels.astype(np.float32, copy=False)
         levels = sigma[None].astype(np.float32)
-        factor = np.full_like(self._peak, strength)
         state = [
             array.astype(dtype, copy=False)
             for array, dtype in zip(self._state, self._dtypes, strict=True)
         ]
-        values = [pixels, self._peak, levels, factor, *state]
+        values = [pixels, self._peak, levels, self._strength, *state]
         feed = dict(zip(self._inputs, values, strict=True))
         clean, *state = self._session.run(None, feed)
         self._state = [array.astype(np.float32, copy=False) for array in state]
         cleaned = tuple(np.empty(p.shape, self._pixels.dtype) for p in planes)
-        scatter_blocks(clean.astype(self._pixels.dtype)[0], cleaned)
+        with np.errstate(invalid="ignore"):  # of a state that is not finite
+            integers = clean.astype(self._pixels.dtype)
+        scatter_blocks(integers[0], cleaned)
         return cleaned
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """OpenVINO on the CPU: INT8, or FP32 under a separate name."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,23 @@ import openvino as ov  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # noqa: E402
 
 from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks  # noqa: E402
+from streamdenoise.inference.backend import Backend, LaneInput  # noqa: E402
 from streamdenoise.inference.backends.host_state import HostState  # noqa: E402
 from streamdenoise.inference.step_request import StepRequest  # noqa: E402
 
 
 class OpenVinoBackend(HostState):
-    """One infer request on shared buffers, with two alternating sets of state."""
+    """One infer request on shared buffers, with two alternating sets of state.
+
+    Streams of a batch have one each, for the same compiled model. They run one after
+    the other, as each of them uses all threads.
+    """
 
     def __init__(self, request: StepRequest, compiled: ov.CompiledModel) -> None:
         shapes = request.state_shapes
         self._pixels = np.zeros(request.pixels_shape, request.dtype)
         self._cleaned = np.zeros(request.pixels_shape, request.dtype)
-        self._sigma = np.zeros((1, request.artifact.sigmas), np.float32)
+        self._sigma = np.zeros((1, request.artifact.levels), np.float32)
         self._buffers = [
             [np.zeros(shape, np.float32) for shape in shapes] for _ in range(2)
         ]
@@ -37,11 +43,28 @@ class OpenVinoBackend(HostState):
         for i, array in enumerate(inputs):
             self._request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
         super().__init__(request)
+        alone = replace(request, streams=1)
+        self._others = [
+            OpenVinoBackend(alone, compiled) for _ in range(request.streams - 1)
+        ]
+
+    def lane(self, index: int) -> Backend:
+        """See `BatchBackend.lane`."""
+        return self._others[index - 1] if index else self
+
+    def step_lanes(
+        self, inputs: Mapping[int, LaneInput]
+    ) -> dict[int, tuple[np.ndarray, ...]]:
+        """See `BatchBackend.step_lanes`."""
+        return {
+            index: self.lane(index).step(given.planes, given.sigma)
+            for index, given in inputs.items()
+        }
 
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        self._sigma[0], self._strength[...] = sigma, strength
+        self._sigma[0] = sigma
         gather_blocks(planes, self._pixels[0])
         # Write the set that is not read; both are free after `set_state`.
         old, new = self._buffers
@@ -86,7 +109,9 @@ class OpenVinoBackend(HostState):
     def close(self) -> None:
         """Free buffers and compiled code; may be called again."""
         super().close()
-        self._request, self._buffers = None, []
+        for other in self._others:
+            other.close()
+        self._request, self._buffers, self._others = None, [], []
 
 
 def compile_for(request: StepRequest, profile: bool = False) -> ov.CompiledModel:
@@ -94,7 +119,7 @@ def compile_for(request: StepRequest, profile: bool = False) -> ov.CompiledModel
     artifact = request.artifact
     core = ov.Core()
     model = core.read_model(request.file)
-    ones, levels = (1, 1, 1, 1), (1, artifact.sigmas)
+    ones, levels = (1, 1, 1, 1), (1, artifact.levels)
     shapes = [request.pixels_shape, ones, levels, ones, *request.state_shapes]
     names = artifact.input_names
     model.reshape(dict(zip(names, map(ov.PartialShape, shapes), strict=True)))

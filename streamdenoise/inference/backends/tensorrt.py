@@ -20,10 +20,11 @@ from streamdenoise.errors import (
 )
 from streamdenoise.files import replaced_whole
 from streamdenoise.inference.backend import EngineOptions, OnBuild
-from streamdenoise.inference.engine_folders import default_folder
+from streamdenoise.inference.engine_folders import default_folder, make_folder
 from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cuda_facts, has_cuda
+from streamdenoise.ownership import why_others_write
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +60,10 @@ def device(options: EngineOptions, flavor: str) -> str:
         BackendUnavailableError: there is no GPU, and none was requested.
     """
     is_rtx = flavor == "tensorrt-rtx"
-    if is_rtx and (options.version_compatible or options.hardware_compatible):
+    if is_rtx and options.hardware_compatible:
         raise ConfigError(
-            "TensorRT-RTX has no engines for other versions or all GPUs: leave out "
-            "--version-compatible and --hardware-compatible, and name each GPU with "
-            "--compute-capability"
+            "TensorRT-RTX has no engines for all GPUs: leave out "
+            "--hardware-compatible, and name each GPU with --compute-capability"
         )
     if options.compute_capabilities:
         if not is_rtx:
@@ -121,8 +121,6 @@ def build(
     config.add_optimization_profile(
         _profile(builder, network, request, options.dynamic)
     )
-    if options.version_compatible:
-        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.hardware_compatible:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if options.compute_capabilities:
@@ -163,8 +161,8 @@ def load(request: StepRequest, engine: bytes, flavor: str) -> Any:
     logger = _logger(flavor)
     logger.errors.clear()
     library = trt.Runtime(logger)
-    # Engines for later versions contain code; they come from our own store.
-    library.engine_host_code_allowed = True
+    # Engines for later versions would contain code that runs on the host.
+    library.engine_host_code_allowed = False
     loaded = library.deserialize_cuda_engine(engine)
     if loaded is None:
         faults = "; ".join(logger.errors[-2:])
@@ -285,7 +283,7 @@ def _shapes(
             *artifact.state_shapes(height, width),
         )
     )
-    ones, levels = (streams, 1, 1, 1), (streams, artifact.sigmas)
+    ones, levels = (streams, 1, 1, 1), (streams, artifact.levels)
     shapes = (pixels, ones, levels, ones, *state)
     return dict(zip(artifact.input_names, shapes, strict=True))
 
@@ -314,7 +312,6 @@ def _build_with_torch(request: StepRequest, options: EngineOptions) -> bytes:
             program,
             arg_inputs=inputs,
             use_explicit_typing=True,
-            version_compatible=options.version_compatible,
             hardware_compatible=options.hardware_compatible,
         )
 
@@ -406,7 +403,8 @@ class _TimingCache:
         """Give the builder the cache; one of another driver is discarded."""
         words = " ".join((runtime(flavor), *_gpu(flavor))).split()
         self._path = default_folder() / f"{'-'.join(words)}.timing"
-        known = self._path.read_bytes() if self._path.is_file() else b""
+        is_known = self._path.is_file() and not why_others_write(self._path)
+        known = self._path.read_bytes() if is_known else b""
         cache = config.create_timing_cache(known)
         if cache is None or not config.set_timing_cache(cache, False):
             config.set_timing_cache(config.create_timing_cache(b""), False)
@@ -416,7 +414,7 @@ class _TimingCache:
         cache = config.get_timing_cache()
         try:
             if cache is not None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self._path.parent)
                 with replaced_whole(self._path) as partial:
                     partial.write_bytes(bytes(cache.serialize()))
         except OSError as exc:

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 
 from streamdenoise.errors import DeviceMemoryError
-from streamdenoise.imaging.blocks import layout_shapes, plane_shapes_of
+from streamdenoise.imaging.blocks import (
+    changes_of_channels,
+    layout_shapes,
+    plane_shapes_of,
+)
 from streamdenoise.inference.backend import LaneInput
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.network.warp import warp_channels_last
@@ -75,7 +79,7 @@ class TorchDeviceBackend:
             self._pixels = torch.zeros(shapes[0])
             self._clean = torch.zeros(shapes[0])
             self._peak = torch.full((1, 1, 1, 1), float(request.peak))
-            self._sigma = torch.zeros((streams, request.artifact.sigmas))
+            self._sigma = torch.zeros((streams, request.artifact.levels))
             self._strength = torch.ones((streams, 1, 1, 1))
             self._sets = [
                 [
@@ -105,17 +109,9 @@ class TorchDeviceBackend:
     def step_lanes(
         self, inputs: Mapping[int, LaneInput]
     ) -> dict[int, tuple[np.ndarray, ...]]:
-        """Denoise a frame of some streams in one call; the others stay as they are.
-
-        Args:
-            inputs: stream -> its input.
-
-        Returns:
-            Stream -> see `Backend.step`.
-        """
+        """See `BatchBackend.step_lanes`."""
         for index, given in inputs.items():
             self._sigma[index].copy_(torch.from_numpy(given.sigma.astype(np.float32)))
-            self._strength[index].fill_(given.strength)
             for plane, host in zip(given.planes, self._host, strict=True):
                 # Copied by numpy: PyTorch warns of arrays that cannot be written.
                 target = host[index].numpy()
@@ -181,13 +177,17 @@ class TorchDeviceBackend:
         return dict(zip(self._names, parts, strict=False))
 
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        return self._lanes[0].step(planes, sigma, strength)
+        return self._lanes[0].step(planes, sigma)
 
     def warp(self, flow: np.ndarray) -> None:
         """See `Backend.warp`; on the device."""
         self._lanes[0].warp(flow)
+
+    def shift(self, changes: Sequence[float]) -> None:
+        """See `Backend.shift`."""
+        self._lanes[0].shift(changes)
 
     def reset(self) -> None:
         """Return to a fresh start."""
@@ -195,6 +195,9 @@ class TorchDeviceBackend:
 
     def state(self) -> tuple[np.ndarray, ...]:
         return self._lanes[0].state()
+
+    def is_finite(self, rows: slice) -> bool:
+        return self._lanes[0].is_finite(rows)
 
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         self._lanes[0].set_state(state)
@@ -215,10 +218,10 @@ class Lane:
         self._index = index
 
     def step(
-        self, planes: Sequence[np.ndarray], sigma: np.ndarray, strength: float = 1.0
+        self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """See `Backend.step`; no other stream advances."""
-        given = LaneInput(planes, sigma, strength)
+        given = LaneInput(planes, sigma)
         return self._batch.step_lanes({self._index: given})[self._index]
 
     @torch.inference_mode()
@@ -237,6 +240,14 @@ class Lane:
             part.copy_(warp_channels_last(part.float(), vectors, "bilinear", padding))
 
     @torch.inference_mode()
+    def shift(self, changes: Sequence[float]) -> None:
+        """See `Backend.shift`."""
+        fused = self._batch.held(self._index)["fused"]
+        fused += torch.from_numpy(changes_of_channels(changes, fused.shape[-1])).to(
+            fused
+        )
+
+    @torch.inference_mode()
     def reset(self) -> None:
         """Return to a fresh start."""
         for part in self._batch.held(self._index).values():
@@ -246,6 +257,12 @@ class Lane:
     def state(self) -> tuple[np.ndarray, ...]:
         held = self._batch.held(self._index).values()
         return tuple(part.float().cpu().numpy() for part in held)
+
+    @torch.inference_mode()
+    def is_finite(self, rows: slice) -> bool:
+        """See `Backend.is_finite`; waits for the device once."""
+        held = self._batch.held(self._index).values()
+        return bool(torch.stack([p[:, rows].isfinite().all() for p in held]).all())
 
     @torch.inference_mode()
     def set_state(self, state: Sequence[np.ndarray]) -> None:

@@ -20,6 +20,7 @@ class VideoDecoder:
 
     Args:
         stream: Its own decoder runs in software.
+        software: Another decoder in software, instead of the stream's own.
         hardware: A decoder that is set up for `stream`; None for software only.
         on_fallback: Called with the reason, and with whether the hardware had returned
             frames before.
@@ -30,16 +31,20 @@ class VideoDecoder:
         stream: av.VideoStream,
         hardware: av.VideoCodecContext | None = None,
         on_fallback: Callable[[str, bool], None] = lambda why, began: None,
+        *,
+        software: av.VideoCodecContext | None = None,
     ) -> None:
         self._stream = stream
+        self._software = software
         self._hardware = hardware
         self._on_fallback = on_fallback
         self.restart()
 
     def restart(self) -> None:
         """Forget all packets, after a seek."""
-        if self._hardware is not None:
-            self._hardware.flush_buffers()
+        for own in (self._hardware, self._software):
+            if own is not None:
+                own.flush_buffers()
         self._silent: list[av.Packet | None] = []  # since the last frame
         self._began = False
         self.skipped = 0
@@ -90,7 +95,7 @@ class VideoDecoder:
 
     def _decode_in_software(self, packet: av.Packet | None) -> Iterator[av.VideoFrame]:
         try:
-            frames = self._stream.codec_context.decode(packet)
+            frames = (self._software or self._stream.codec_context).decode(packet)
         except EOFError:
             return
         except FFMPEG_ERRORS:
@@ -102,6 +107,22 @@ class VideoDecoder:
         for frame in frames:
             self.damaged += bool(frame.is_corrupt)
             yield frame
+
+
+def alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:
+    """A decoder with the alpha of `stream`, which FFmpeg's own one leaves out.
+
+    VP8 and VP9 store it beside the video; only libvpx reads it. None for other streams,
+    and without libvpx.
+    """
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if name not in av.codecs_available or stream.metadata.get("alpha_mode") != "1":
+        return None
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    decoder.extradata = stream.codec_context.extradata
+    decoder.options = dict(stream.codec_context.options)
+    return decoder
 
 
 def _flush(

@@ -1,5 +1,6 @@
 """FFmpeg's errors as words for a one-line message."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,19 @@ def reason(exc: BaseException) -> str:
     text = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
     text = mask_credentials(str(text)).splitlines()[0].strip().rstrip(".")
     return text[:1].lower() + text[1:]
+
+
+def is_disk_full(exc: BaseException | None) -> bool:
+    """Whether the disk or the user's quota is full."""
+    return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_write_failure(exc: BaseException | None) -> bool:
+    """Whether the disk failed, and not what was to be written."""
+    causes = (errno.EIO, errno.EROFS, errno.EFBIG, errno.EPIPE, errno.EBADF)
+    causes += (errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT)
+    is_broken = isinstance(exc, OSError) and exc.errno in causes
+    return is_broken or is_disk_full(exc)
 
 
 @contextmanager

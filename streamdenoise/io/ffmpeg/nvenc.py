@@ -28,7 +28,9 @@ def usable_encoder(
     try:
         _try_out(config, info)
     except FFMPEG_ERRORS as exc:
-        software = EncoderConfig(_SOFTWARE[config.codec], config.crf)
+        software = EncoderConfig(
+            _SOFTWARE[config.codec], config.crf, pix_fmt=config.pix_fmt
+        )
         note = (
             f"--codec {config.codec}: NVENC, which needs an NVIDIA GPU and its driver, "
             f"cannot encode {info.width}x{info.height} {info.pix_fmt} here "

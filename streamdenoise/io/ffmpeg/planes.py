@@ -7,11 +7,15 @@ import numpy as np
 from av.video.plane import VideoPlane
 
 from streamdenoise.frame import bit_depth, plane_shapes
+from streamdenoise.imaging.planar import PlanarFormat
 
 SEMI_PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 """Formats of cameras and GPUs with U and V interleaved in one plane, and the planar
 formats with the same samples. swscale is not used for them: with several threads it
 corrupts some pixels of p010le."""
+
+_INTERLEAVED = ("ya8", "ya16le")
+"""Gray with alpha, in one plane."""
 
 _P010_SHIFT = 6  # its 10 bits are the upper ones of 16
 
@@ -29,17 +33,34 @@ def planes_of(frame: av.VideoFrame, pix_fmt: str) -> tuple[np.ndarray, ...]:
     semi_planar = frame.format.name in SEMI_PLANAR
     if semi_planar:
         shapes = (shapes[0], (*shapes[1], 2))
-    planes = []
-    for plane, shape in zip(frame.planes, shapes, strict=True):
-        row_bytes = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize
-        rows = _rows(plane, shape[0])[:, :row_bytes]
-        array = np.ascontiguousarray(rows).view(dtype).reshape(shape)
-        planes.append(array)
+    planes = [
+        _samples(plane, shape, dtype)
+        for plane, shape in zip(frame.planes, shapes, strict=True)
+    ]
     if semi_planar:
         luma, chroma = planes
         planes = [luma, *(chroma[..., i].copy() for i in (0, 1))]
         if frame.format.name == "p010le":
             planes = [plane >> _P010_SHIFT for plane in planes]
+    for plane in planes:
+        plane.flags.writeable = False
+    return tuple(planes)
+
+
+def original_planes_of(
+    frame: av.VideoFrame, form: PlanarFormat
+) -> tuple[np.ndarray, ...]:
+    """The samples of `frame`, which has the format `form`; see `planes_of`."""
+    dtype = np.uint8 if form.depth == 8 else np.dtype("<u2")
+    shapes = form.plane_shapes(frame.width, frame.height)
+    if form.name in _INTERLEAVED:
+        both = _samples(frame.planes[0], (*shapes[0], 2), dtype)
+        planes = [both[..., index].copy() for index in (0, 1)]
+    else:
+        planes = [
+            _samples(plane, shape, dtype)
+            for plane, shape in zip(frame.planes, shapes, strict=True)
+        ]
     for plane in planes:
         plane.flags.writeable = False
     return tuple(planes)
@@ -53,6 +74,8 @@ def frame_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:
     """
     height, width = planes[0].shape[:2]
     frame = av.VideoFrame(width, height, pix_fmt)
+    if pix_fmt in _INTERLEAVED:
+        planes = (np.stack(planes, -1),)
     if pix_fmt in SEMI_PLANAR:
         planes = (planes[0], np.stack(planes[1:], -1))
         if pix_fmt == "p010le":
@@ -63,6 +86,12 @@ def frame_of(planes: tuple[np.ndarray, ...], pix_fmt: str) -> av.VideoFrame:
         rows = _rows(plane, array.shape[0])
         rows[:, :row_bytes] = packed.reshape(array.shape[0], row_bytes)
     return frame
+
+
+def _samples(plane: VideoPlane, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    row_bytes = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize
+    rows = _rows(plane, shape[0])[:, :row_bytes]
+    return np.ascontiguousarray(rows).view(dtype).reshape(shape)
 
 
 def _rows(plane: VideoPlane, height: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Conversion of text subtitles between codecs."""
 
+import html
 import re
 
 # Header of a mov_text track: default style, positions in 384x288.
@@ -17,7 +18,8 @@ ASS_HEADER = (
 
 TEXT_CODECS = ("subrip", "srt", "text", "ass", "ssa", "webvtt", "mov_text")
 
-_TAGS = re.compile(r"<[^<>\n]{1,40}>|\{\\[^{}\n]*\}")
+# Tags of HTML and WebVTT, and overrides of ASS; a lone "<" is text.
+_TAGS = re.compile(r"</?[A-Za-z][^<>\n]{0,400}>|<\d[\d:.]*>|\{\\[^{}\n]*\}")
 
 
 def subtitle_text(codec: str, data: bytes) -> str:
@@ -29,7 +31,8 @@ def subtitle_text(codec: str, data: bytes) -> str:
     if codec in ("ass", "ssa"):
         # ReadOrder, Layer, Style, Name, three margins, Effect, Text
         text = text.split(",", 8)[-1].replace("\\N", "\n").replace("\\n", "\n")
-    return _TAGS.sub("", text)
+    text = _TAGS.sub("", text)
+    return html.unescape(text) if codec == "webvtt" else text
 
 
 def subtitle_payload(codec: str, text: str) -> bytes:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +9,9 @@ from typing import Protocol
 import av
 from av.container import OutputContainer
 
+from streamdenoise.import_path import python_child
+from streamdenoise.io.connections.trust import Trust
+from streamdenoise.io.connections.tunnel import Tunnel
 from streamdenoise.io.publishing.process import PACKET, TIME_BASE
 from streamdenoise.io.timeouts import Interruption, TimedProcess
 
@@ -67,10 +69,17 @@ class PyAVPublisher:
     schemes = tuple(_FORMATS)
 
     def __init__(
-        self, url: str, scheme: str, timeout_s: float, interruption: Interruption
+        self,
+        url: str,
+        scheme: str,
+        timeout_s: float,
+        interruption: Interruption,
+        trust: Trust,
     ) -> None:
         self._url = url
         self._scheme = scheme
+        self._trust = trust
+        self._tunnel: Tunnel | None = None
         self._timeout_s = timeout_s
         self._interruption = interruption
         self._process: TimedProcess | None = None
@@ -85,6 +94,9 @@ class PyAVPublisher:
             url += f"{'&' if '?' in url else '?'}pkt_size={_TS_DATAGRAM_BYTES}"
         if container_format == "mpegts":
             options = {"muxdelay": "0", "muxpreload": "0"}
+        if self._scheme in Tunnel.schemes:
+            self._tunnel = Tunnel(url, self._trust, self._timeout_s, self._interruption)
+            url, options = self._tunnel.address, options | self._tunnel.options
         request = {
             "url": url,
             "format": container_format,
@@ -92,8 +104,9 @@ class PyAVPublisher:
             "timeout_s": self._timeout_s,
             "head": len(head),
         }
+        command, environment = python_child(str(_PROGRAM))
         self._process = TimedProcess(
-            [sys.executable, "-P", str(_PROGRAM)], self._interruption
+            command, self._interruption, environment=environment
         )
         self._request(json.dumps(request).encode() + b"\n" + head, "ready")
 
@@ -106,6 +119,8 @@ class PyAVPublisher:
     def close(self, grace_s: float) -> None:
         if self._process is not None:
             self._process.end(grace_s)
+        if self._tunnel is not None:
+            self._tunnel.close(grace_s)
         self.container.close()  # frees the encoder's memory immediately
 
     def _take_head(self) -> bytes:

@@ -8,9 +8,10 @@ import av
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError, SinkRefusedError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io.connections.trust import CertificateError, Trust, trust_of
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.options import NVENC_CODECS, EncoderConfig
+from streamdenoise.io.options import NVENC_CODECS, EncoderConfig, NetworkOptions
 from streamdenoise.io.publishing.process import TIME_BASE
 from streamdenoise.io.publishing.publisher import Publisher, PyAVPublisher, RefusedError
 from streamdenoise.io.publishing.srt import FFmpegPublisher
@@ -20,7 +21,8 @@ from streamdenoise.io.url import StreamURL
 _DISCONNECT_S = 1.0
 
 # RTMP counts milliseconds in 31 bits.
-_RTMP_LONGEST_S = 2**31 // 1000
+_RTMP_UNIT = Fraction(1, 1000)
+_RTMP_LONGEST_S = int(2**31 * _RTMP_UNIT)
 
 
 class PublishSink(Completing):
@@ -36,6 +38,7 @@ class PublishSink(Completing):
         encoder: H.264 or H.265, in software or with NVENC.
         timeout_s: Longest wait for the connection and for sending a frame, in seconds.
         interruption: When set, ends all waits, including that of the constructor.
+        network: Which servers are trusted.
 
     Raises:
         ConfigError: The scheme or the codec cannot be published.
@@ -51,9 +54,11 @@ class PublishSink(Completing):
         *,
         timeout_s: float = 10.0,
         interruption: Interruption | None = None,
+        network: NetworkOptions | None = None,
     ) -> None:
+        network = network or NetworkOptions()
         if isinstance(url, str):
-            url = StreamURL(url)
+            url = StreamURL(url, env=network.env)
         self._info = info
         self._name = str(url)
         self._scheme = url.scheme
@@ -64,7 +69,8 @@ class PublishSink(Completing):
             raise ConfigError(
                 f"{encoder.codec} cannot be published to {self._name}; use --codec x264"
             )
-        self._publisher = self._make_publisher(url, timeout_s)
+        trust = trust_of(network)
+        self._publisher = self._make_publisher(url, timeout_s, trust)
         try:
             self._encoder = VideoEncoder(
                 self._publisher.container,
@@ -72,6 +78,7 @@ class PublishSink(Completing):
                 encoder,
                 time_base=TIME_BASE,
                 low_delay=True,
+                unit=_RTMP_UNIT,
             )
             rate = info.frame_rate or Fraction(25)
             self._encoder.stream.codec_context.gop_size = max(1, round(2 * rate))
@@ -81,6 +88,11 @@ class PublishSink(Completing):
             raise SinkRefusedError(
                 f"cannot publish to {self._name}: {exc}; "
                 "correct it in the address and start again"
+            ) from exc
+        except CertificateError as exc:
+            self._publisher.close(0)
+            raise SinkError(
+                f"cannot publish to {self._name}: {exc}; {exc.advice}"
             ) from exc
         except FFMPEG_ERRORS as exc:
             self._publisher.close(0)
@@ -92,10 +104,15 @@ class PublishSink(Completing):
             self._publisher.close(0)
             raise
 
-    def _make_publisher(self, url: StreamURL, timeout_s: float) -> Publisher:
-        for kind in (PyAVPublisher, FFmpegPublisher):
-            if self._scheme in kind.schemes:
-                return kind(url.reveal(), self._scheme, timeout_s, self._interruption)
+    def _make_publisher(
+        self, url: StreamURL, timeout_s: float, trust: Trust
+    ) -> Publisher:
+        if self._scheme in PyAVPublisher.schemes:
+            return PyAVPublisher(
+                url.reveal(), self._scheme, timeout_s, self._interruption, trust
+            )
+        if self._scheme in FFmpegPublisher.schemes:
+            return FFmpegPublisher(url, timeout_s, self._interruption)
         raise ConfigError(
             f"cannot publish to {self._name}; use rtsp://, rtmp://, srt://, "
             "udp://, tcp:// or a file name"

@@ -2,16 +2,19 @@
 
 import contextlib
 import io
+import os
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import av
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.io.ffmpeg.program import SECRET_IN_SRT, ffmpeg_with
+from streamdenoise.io.ffmpeg.program import ffmpeg_with
+from streamdenoise.io.ffmpeg.srt_address import SrtAddress
 from streamdenoise.io.publishing.publisher import RefusedError
 from streamdenoise.io.timeouts import Interruption, TimedProcess
+from streamdenoise.io.url import StreamURL
 
 # Reasons for a rejection, as a code or in words: some versions log only one of them.
 _REFUSED = re.compile(
@@ -34,25 +37,24 @@ class FFmpegPublisher:
     schemes = ("srt",)
 
     def __init__(
-        self, url: str, scheme: str, timeout_s: float, interruption: Interruption
+        self, url: StreamURL, timeout_s: float, interruption: Interruption
     ) -> None:
-        program = ffmpeg_with(scheme)
+        try:
+            self._address = SrtAddress.of(url)
+        except ValueError as exc:
+            raise ConfigError(f"cannot publish to {url}: {exc}") from exc
+        program = ffmpeg_with(url.scheme, presets=bool(self._address.secrets))
+        if program is None and self._address.secrets and ffmpeg_with(url.scheme):
+            raise ConfigError(
+                f"cannot publish to {url}: this ffmpeg would show its secrets to other "
+                "users; install FFmpeg 5, 6 or 7, or publish over rtsps:// or rtmps://"
+            )
         if program is None:
             raise ConfigError(
-                f"cannot publish to {scheme}://: no ffmpeg program with {scheme} was "
-                "found; install FFmpeg, or pip install imageio-ffmpeg"
+                f"cannot publish to {url.scheme}://: no ffmpeg program with "
+                f"{url.scheme} was found; install FFmpeg, or pip install imageio-ffmpeg"
             )
-        if SECRET_IN_SRT.search(url):
-            raise ConfigError(
-                f"cannot publish to {scheme}:// with a password: other users would see "
-                "it in ffmpeg's arguments; publish over rtsps:// or rtmps://, or to a "
-                "server on this machine that encrypts the stream"
-            )
-        self._command = [
-            *(program, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info"),
-            *("-f", "data", "-raw_packet_size", _TS_PACKETS, "-i", "pipe:0"),
-            *("-map", "0", "-c", "copy", "-flush_packets", "1", "-f", "data", url),
-        ]
+        self._program = program
         self._timeout_s = timeout_s
         self._interruption = interruption
         self._process: TimedProcess | None = None
@@ -72,9 +74,18 @@ class FFmpegPublisher:
 
     def connect(self) -> None:
         self.container.start_encoding()
-        self._process = process = TimedProcess(
-            self._command, self._interruption, answers="stderr"
-        )
+        with _as_file(self._address.preset) as preset:
+            command = [
+                *(self._program, "-hide_banner", "-nostdin", "-nostats"),
+                *("-loglevel", "info", "-f", "data"),
+                *("-raw_packet_size", _TS_PACKETS, "-i", "pipe:0"),
+                *("-map", "0", "-c", "copy", "-flush_packets", "1", "-f", "data"),
+                *(("-fpre", f"/dev/fd/{preset}") if self._address.secrets else ()),
+                self._address.open_part,
+            ]
+            self._process = process = TimedProcess(
+                command, self._interruption, answers="stderr", descriptors=[preset]
+            )
         with process.within(self._timeout_s):
             # FFmpeg opens its input before its output. Versions such as 5.1 look for an
             # ID3 tag in every input: without ten bytes they would never connect.
@@ -127,3 +138,17 @@ class FFmpegPublisher:
         raise ConnectionError(
             "no answer in time" if late else self._why or "ffmpeg has ended"
         )
+
+
+@contextlib.contextmanager
+def _as_file(text: str) -> Iterator[int]:
+    """A descriptor that `text` can be read from, once, by a child process."""
+    reading, writing = os.pipe()
+    try:
+        with open(writing, "wb") as pipe:
+            pipe.write(
+                os.fsencode(text)
+            )  # at most some hundred bytes: a pipe holds them
+        yield reading
+    finally:
+        os.close(reading)

@@ -1,7 +1,6 @@
 """Continuous recording to segments, deleting the oldest ones."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,11 +13,15 @@ from threading import Thread
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io.ffmpeg.errors import reason
+from streamdenoise.io.ffmpeg.errors import is_disk_full
 from streamdenoise.io.options import EncoderConfig, fast_encoder
+from streamdenoise.io.recording.archive import Archive
+from streamdenoise.io.recording.disk import MountedFolder
+from streamdenoise.io.recording.journal import Entry
 from streamdenoise.io.recording.names import SegmentNames
-from streamdenoise.io.recording.retention import Keep, Recording, oldest_first
-from streamdenoise.io.sinks.file import FileSink, is_disk_full
+from streamdenoise.io.recording.retention import Keep
+from streamdenoise.io.sinks.file import FileSink
+from streamdenoise.progress import Stage
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +34,10 @@ _GAP_S = 10
 # Longest wait for a segment to be completed; after that, recording continues anyway.
 _PATIENCE_S = 5.0
 
-# A temporary file that has not been written for this long was left by a crash.
-_LEFTOVER_S = 10.0
+# How often it is checked that the disk is still mounted, and has space if `Keep` wants
+# some: it takes a millisecond.
+_CHECK_MOUNT_S = 1.0
+_CHECK_SPACE_S = 10.0
 
 
 class SegmentSink(Completing):
@@ -48,8 +53,8 @@ class SegmentSink(Completing):
     While a segment is written, a thread completes the previous one and deletes
     recordings beyond the limits of `keep`. With any limit, it also deletes recordings
     when the disk has no room for the next segment. It deletes the oldest first, only
-    files whose names match `pattern`, and never the current one. Segments left behind
-    by a crash get their final names.
+    what the same job recorded, and never the current one, see `Archive`. Segments left
+    behind by a crash get their final names, if there is a frame in them.
 
     After a `SinkError` the next frame begins a new segment.
 
@@ -59,13 +64,18 @@ class SegmentSink(Completing):
         segment_s: Length of a segment in seconds, at least 1.
         keep: Limits on age and size.
         encoder: None selects x264 with a fast preset.
+        source: Name of the source. A job is known by it and by `pattern`, and each one
+            deletes only its own recordings.
+        adopt: Take over recordings of earlier versions, and of jobs that do not run.
+        disk: Watches the mount point, also for the sinks that follow this one.
         now: Returns the local time.
+        stage: Gets the progress of the thread that completes segments, and of the disk.
 
     Raises:
         ConfigError: `pattern` has no time or an unknown field, or `segment_s` is too
             short.
-        SinkError: The extension is not one of `SUFFIXES`, or the folder cannot be
-            created.
+        SinkError: The extension is not one of `SUFFIXES`, the folder cannot be
+            created, or its disk is no longer mounted.
     """
 
     def __init__(
@@ -76,29 +86,48 @@ class SegmentSink(Completing):
         segment_s: float,
         keep: Keep,
         encoder: EncoderConfig | None = None,
+        source: str = "",
+        adopt: bool = False,
+        disk: MountedFolder | None = None,
         now: Callable[[], datetime] = datetime.now,
+        stage: Stage | None = None,
     ) -> None:
         if not segment_s >= 1:
             raise ConfigError(f"--segment {segment_s:g} is too short; use 1 s or more")
-        self._names = check_pattern(pattern)
+        names = check_pattern(pattern)
         self._pattern = pattern
-        self._make_folder(self._names.root)
         self._info = info
         self._length = Fraction(segment_s).limit_denominator(10**6)
         self._keep = keep
         self._encoder = fast_encoder(pattern, encoder)
         self._now = now
+        self._stage = stage or Stage()
+        self._has_proof = False
         self.notes: tuple[str, ...] = ()
         self._sink: FileSink | None = None
+        self._entry: Entry | None = None
         self._shape: tuple[object, ...] = ()
         self._last = self._end = Fraction(0)
         self._finisher: Thread | None = None
         self._finisher_due = 0.0
         self._failure: SinkError | None = None
-        # Temporary names of segments that are not complete yet.
-        self._unfinished: set[Path] = set()
-        self._undeletable: set[Path] = set()
+        self._mount_due = self._space_due = 0.0
         self._closed = False
+        self._archive = Archive(
+            names,
+            source=source,
+            keep=keep,
+            adopt=adopt,
+            disk=disk or MountedFolder(names.root),
+            now=now,
+        )
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether frames have reached the disk, and not only a cache."""
+        sink = self._sink
+        self._has_proof = self._has_proof or (sink is not None and sink.is_proven)
+        return self._has_proof
 
     def write(self, frame: Frame) -> None:
         """Record one frame; a frame not later than the previous one is skipped.
@@ -109,6 +138,7 @@ class SegmentSink(Completing):
         """
         if self._closed:
             raise ValueError("the sink is closed")
+        self._check_disk()
         moment = frame.pts * frame.time_base
         step = moment - self._last
         if self._sink is not None:
@@ -122,6 +152,20 @@ class SegmentSink(Completing):
         self._write(frame, moment)
         self._last = moment
 
+    def _check_disk(self) -> None:
+        now = time.monotonic()
+        if now >= self._mount_due:
+            self._mount_due = now + _CHECK_MOUNT_S
+            try:
+                self._archive.watch()
+            except SinkError:
+                self._drop_segment()
+                raise
+        is_free = self._finisher is not None and not self._finisher.is_alive()
+        if self._keep.watches_disk and now >= self._space_due and is_free:
+            self._space_due = now + _CHECK_SPACE_S
+            self._finish(None, None)
+
     def _write(self, frame: Frame, moment: Fraction) -> None:
         while True:
             try:
@@ -134,24 +178,24 @@ class SegmentSink(Completing):
                 self._drop_segment()
                 if not is_disk_full(exc.__cause__):
                     raise
-                if not self._delete_oldest():
+                if not self._archive.delete_oldest():
                     raise SinkError(self._full_message()) from exc
             else:
                 return
 
     def _switch(self, frame: Frame, moment: Fraction) -> None:
-        before, self._sink = self._sink, None
+        before, entry = self._sink, self._entry
+        self._sink = self._entry = None
         assert before is not None
         try:
             self._begin(frame, moment)
         except SinkError as exc:
             log.warning("%s", exc)  # the following write tries again
-        self._finish(before)
+        self._finish(before, entry)
 
     def _begin(self, frame: Frame, moment: Fraction) -> None:
         # Without a time zone, strftime would leave %z empty.
-        path = self._names.free_path(self._now().astimezone())
-        self._make_folder(path.parent)
+        entry, partial, tags = self._archive.begin(self._now().astimezone())
         info = replace(
             self._info,
             width=frame.width,
@@ -161,39 +205,53 @@ class SegmentSink(Completing):
             is_live=True,
         )
         is_first = self._finisher is None
-        sink = FileSink(path, info, encoder=self._encoder, start_s=float(moment))
-        self._unfinished.add(sink.partial_path)
-        self._sink = sink
+        try:
+            sink = FileSink(
+                partial.target,
+                info,
+                encoder=self._encoder,
+                start_s=float(moment),
+                partial=partial,
+                tags=tags,
+                stage=self._stage,
+            )
+        except BaseException:
+            self._archive.complete(entry)  # it has been removed
+            raise
+        self._sink, self._entry = sink, entry
         self._shape = _shape(frame)
         # On a grid: otherwise each segment would be up to a frame too long.
         follows = self._end <= moment < self._end + self._length
         self._end = (self._end if follows and not is_first else moment) + self._length
         if is_first:
             self.notes = sink.notes
-            self._finish(None)
+            self._finish(None, None)
 
-    def _finish(self, sink: FileSink | None) -> None:
+    def _finish(self, sink: FileSink | None, entry: Entry | None) -> None:
         """Complete a segment and delete old ones, in another thread."""
+
+        def finish() -> None:
+            with self._stage.doing("finishing a segment"):
+                self._finish_and_clean_up(sink, entry)
+
         self._finisher = Thread(
-            target=self._finish_and_clean_up,
-            args=(sink,),
+            target=finish,
             name=f"finish {self._pattern}",
             daemon=True,
         )
         self._finisher_due = time.monotonic() + _PATIENCE_S
         self._finisher.start()
 
-    def _finish_and_clean_up(self, sink: FileSink | None) -> None:
-        if sink is not None:
+    def _finish_and_clean_up(self, sink: FileSink | None, entry: Entry | None) -> None:
+        if sink is not None and entry is not None:
             try:
                 sink.close()
             except SinkError as exc:
                 self._failure = exc
                 log.warning("%s", exc)
-            self._unfinished.discard(sink.partial_path)
+            self._archive.complete(entry)
         if not self._closed:
-            self._adopt_leftovers()
-            self._apply_limits()
+            self._archive.clean_up()
 
     def _wait(self) -> bool:
         """Wait for the previous segment, and return whether it is complete."""
@@ -203,95 +261,11 @@ class SegmentSink(Completing):
 
     def _drop_segment(self) -> None:
         """End the current segment after a failure, and keep the part written so far."""
-        sink, self._sink = self._sink, None
-        if sink is not None:
+        sink, entry = self._sink, self._entry
+        self._sink = self._entry = None
+        if sink is not None and entry is not None:
             sink.abort()
-            self._unfinished.discard(sink.partial_path)
-
-    def _adopt_leftovers(self) -> None:
-        """Give segments that were left by a crash their final names."""
-        for each in list(self._names.find()):
-            if not self._names.is_partial(each.path) or self._is_being_written(each):
-                continue
-            try:
-                if each.size_bytes == 0:
-                    self._names.delete(each.path)
-                else:
-                    each.path.rename(self._names.final_path(each.path))
-            except OSError as exc:
-                self._warn_once(each.path, f"cannot be renamed: {reason(exc)}")
-
-    def _apply_limits(self) -> None:
-        if not self._keep:
-            return
-        finished: list[Recording] = []
-        present_bytes = 0
-        for each in self._names.find():
-            if self._is_being_written(each):
-                present_bytes += each.size_bytes
-            else:
-                finished.append(each)
-        for path in self._keep.excess(
-            finished,
-            now_s=self._now().timestamp(),
-            present_bytes=present_bytes,
-            shortfall_bytes=self._shortfall(finished),
-        ):
-            self._delete(path)
-
-    def _shortfall(self, finished: list[Recording]) -> int:
-        """Bytes that the disk lacks for two more segments like the last one.
-
-        If the disk fills up in the middle of a segment, frames are lost.
-        """
-        if not finished:
-            return 0
-        last = oldest_first(finished, self._now().timestamp())[-1]
-        try:
-            return 2 * last.size_bytes - shutil.disk_usage(self._names.root).free
-        except OSError:
-            return 0
-
-    def _delete_oldest(self) -> bool:
-        """Delete the oldest recording, and return whether there was one."""
-        if not self._keep:
-            return False
-        return any(
-            self._delete(each.path)
-            for each in oldest_first(self._names.find(), self._now().timestamp())
-            if not self._is_being_written(each)
-        )
-
-    def _is_being_written(self, recording: Recording) -> bool:
-        """Whether this job, or another with the same names, is writing it."""
-        if recording.path in self._unfinished:
-            return True
-        # After a clock change the time may be negative.
-        idle_s = abs(self._now().timestamp() - recording.modified_s)
-        return self._names.is_partial(recording.path) and idle_s < _LEFTOVER_S
-
-    def _delete(self, path: Path) -> bool:
-        try:
-            self._names.delete(path)
-        except OSError as exc:
-            self._warn_once(path, f"cannot be deleted: {reason(exc)}")
-            return False
-        log.info("deleted %s", path)
-        return True
-
-    def _warn_once(self, path: Path, text: str) -> None:
-        if path not in self._undeletable:
-            self._undeletable.add(path)
-            log.warning("%s %s", path, text)
-
-    def _make_folder(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise SinkError(
-                f"{self._pattern} cannot be recorded: the folder {folder} cannot be "
-                f"created ({reason(exc)}); choose another folder"
-            ) from exc
+            self._archive.complete(entry)
 
     def _full_message(self) -> str:
         remedy = (
@@ -305,12 +279,19 @@ class SegmentSink(Completing):
         if self._closed:
             return
         self._closed = True
+        try:
+            self._close()
+        finally:
+            self._archive.close()
+
+    def _close(self) -> None:
         self._wait()
-        sink, self._sink = self._sink, None
+        sink, entry = self._sink, self._entry
+        self._sink = self._entry = None
         if sink is None:
             return
         self._failure = None
-        self._finish(sink)
+        self._finish(sink, entry)
         if not self._wait():
             raise SinkError(
                 f"{self._pattern} cannot be completed: the disk has not responded for "

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from streamdenoise.io.ffmpeg.errors import reason
+from streamdenoise.progress import Stage
 
 log = logging.getLogger(__name__)
 
@@ -18,9 +19,21 @@ class DiskSync:
 
     A power cut then loses no more than that. A separate thread with its own descriptor
     waits for the disk, so that writes never do.
+
+    Attributes:
+        synced_bytes: Size of the file at the last sync that has succeeded.
+
+    Args:
+        path: An existing file.
+        interval_s: Time between two syncs.
+        stage: Gets the progress of each sync.
     """
 
-    def __init__(self, path: Path, interval_s: float = 2.0) -> None:
+    def __init__(
+        self, path: Path, interval_s: float, stage: Stage | None = None
+    ) -> None:
+        self.synced_bytes = 0
+        self._stage = stage or Stage()
         self._path = path
         self._interval_s = interval_s
         self._ended = Event()
@@ -37,9 +50,15 @@ class DiskSync:
     def _run(self) -> None:
         try:
             while not self._ended.wait(self._interval_s):
-                _sync(self._fd)
-            _sync(self._fd)
+                self._sync()
+            self._sync()
         except OSError as exc:
             log.warning("%s may not survive a power cut: %s", self._path, reason(exc))
         finally:
             os.close(self._fd)
+
+    def _sync(self) -> None:
+        with self._stage.doing("syncing to the disk"):
+            size = os.fstat(self._fd).st_size
+            _sync(self._fd)
+        self.synced_bytes = size

@@ -1,7 +1,7 @@
 """Video files, with audio, subtitles and tags copied from the input."""
 
 import contextlib
-import errno
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,12 +11,15 @@ from av.container import OutputContainer
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io.ffmpeg.beside import Beside
+from streamdenoise.io.ffmpeg.carried_streams import CarriedStreams
+from streamdenoise.io.ffmpeg.container import has_a_frame
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder, unchanged_priority
-from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
-from streamdenoise.io.ffmpeg.remux import CarriedStreams
-from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, is_disk_full, reason
+from streamdenoise.io.options import EncoderConfig, default_codec
 from streamdenoise.io.sinks.disk_sync import DiskSync
 from streamdenoise.io.sinks.partial_file import PartialFile
+from streamdenoise.progress import Stage
 
 # File extension -> FFmpeg's muxer.
 MUXERS = {
@@ -32,11 +35,20 @@ MUXERS = {
 # Encoders that write the pixel aspect ratio into the bitstream.
 _ASPECT_CODECS = ("libx264", "libx265", "mpeg4", "mpeg2video")
 
+# Packets are in order already: how long FFmpeg waits for those of another stream.
+_LONGEST_WAIT_US = "2000000"
+
 _MAX_TIMESCALE = (1 << 31) - 1
 
-# Length of the pieces that a live recording writes: fragments of MP4 and clusters of
+# A power cut loses no more of a live recording.
+SYNC_INTERVAL_S = 2.0
+
+# Length of the pieces that are written at once: fragments of MP4 and clusters of
 # Matroska (5 s by default).
-_LIVE_BLOCK_S = 0.4
+_BLOCK_S = 0.4
+
+# A crash loses no more than this: a piece, and what the encoder holds back.
+_LOST_S = 2.0
 
 
 class FileSink(Completing):
@@ -44,12 +56,13 @@ class FileSink(Completing):
 
     The file is playable at any time, even after a crash: Matroska by design, MP4 and
     MOV because they are written in fragments, which `close` turns into a plain file
-    (unless the input has cover art, which does not work in fragments). A crash during a
-    live recording loses the last 0.4 s and the frames still in the encoder (14 frames
-    for x264 with the preset ``veryfast``); a power cut loses 2 s more. Timestamps are
+    (unless the input has cover art, or sound that begins late: FFmpeg's fragments
+    cannot hold these). A crash loses the last 0.4 s and the frames that are still in
+    the encoder, together at most 2 s (SVT-AV1 may hold back 50 frames); of live
+    recordings, x264 with the preset ``veryfast`` holds back 14 frames. A power cut
+    during a live recording loses 2 s more. Timestamps are
     those of the frames, except that Matroska rounds to milliseconds and AVI has a
-    constant rate. Audio, subtitles, attachments, chapters and tags are copied from
-    `copy_from`.
+    constant rate. Audio, subtitles, attachments, chapters and tags come from `beside`.
     """
 
     def __init__(
@@ -58,11 +71,26 @@ class FileSink(Completing):
         info: StreamInfo,
         *,
         encoder: EncoderConfig | None = None,
-        copy_from: str | None = None,
+        beside: Beside | None = None,
         overwrite: bool = False,
         start_s: float = 0.0,
-        duration_s: float | None = None,
+        partial: PartialFile | None = None,
+        tags: Mapping[str, str] | None = None,
+        stage: Stage | None = None,
     ) -> None:
+        """Open the file.
+
+        Args:
+            path: Its extension selects the container.
+            info: Properties of the frames.
+            encoder: Codec and quality; None chooses what suits the container.
+            beside: What else is copied from the input.
+            overwrite: Whether an existing file is replaced at the end.
+            start_s: Subtracted from all timestamps.
+            partial: The reserved name of `path`; None reserves it.
+            tags: Metadata of the container.
+            stage: Gets the progress of the disk.
+        """
         self._path = path
         self._format = MUXERS.get(path.suffix.lower(), "")
         if not self._format:
@@ -71,18 +99,21 @@ class FileSink(Completing):
                 f"{', '.join(MUXERS)}, .y4m or that of an image format"
             )
         if encoder is None:
-            encoder = EncoderConfig("svtav1" if self._format == "webm" else "x264")
-        self._partial = PartialFile(path, overwrite=overwrite)
+            encoder = EncoderConfig(default_codec(path.name, info))
+        self._partial = partial or PartialFile(path, overwrite=overwrite)
         self._frames = 0
         self._closed = False
         self._last = Fraction(0)
+        self._last_duration = Fraction(0)
         self._shift = Fraction(start_s).limit_denominator(10**6)
         self._info = info
         self._carried: CarriedStreams | None = None
         self._container: OutputContainer | None = None
         self._sync: DiskSync | None = None
+        self._header_bytes = 0
+        self._stage = stage or Stage()
         try:
-            self._open(info, encoder, copy_from, start_s, duration_s)
+            self._open(info, encoder, beside, tags or {})
         except BaseException as exc:
             self._release()
             self._partial.discard()
@@ -94,25 +125,18 @@ class FileSink(Completing):
         self,
         info: StreamInfo,
         config: EncoderConfig,
-        copy_from: str | None,
-        start_s: float,
-        duration_s: float | None,
+        beside: Beside | None,
+        tags: Mapping[str, str],
     ) -> None:
         time_base = self._time_base(info)
         options = self._container_options(time_base)
         settings = None
-        if copy_from is not None and Path(copy_from).is_file():
-            self._carried = CarriedStreams(
-                Path(copy_from),
-                self._format,
-                start_s=start_s,
-                duration_s=duration_s,
-            )
-            self._shift = self._carried.shift
-            settings = self._carried.settings()
-            if self._carried.has_cover_art and "movflags" in options:
-                # In FFmpeg's fragments cover art becomes a broken track.
-                del options["movflags"], options["frag_duration"]
+        if beside is not None:
+            self._carried = CarriedStreams(beside, self._format)
+            self._shift = beside.begin
+            settings = beside.settings()
+            if self._format in ("mp4", "mov"):
+                _adapt_fragments(options, beside)
             for name, value in self._carried.container_options().items():
                 options[name] = options.get(name, "") + value
         container = av.open(
@@ -130,20 +154,35 @@ class FileSink(Completing):
             time_base=time_base,
             # AVI stores no presentation times: B-frames would be out of order.
             extra_options={"bf": "0"} if self._format == "avi" else None,
+            longest_delay_s=_LOST_S - _BLOCK_S,
         )
         if self._carried is not None:
             self._carried.add_to(container, self._encoder.stream)
+        if info.display_matrix is not None:
+            self._encoder.stream.set_display_matrix(info.display_matrix)
         self._note_aspect(info)
+        container.metadata.update(tags)
         # Writes the header, so that the muxer fails before the first frame, if ever.
         with unchanged_priority():
             container.start_encoding()
+        if self._carried is not None:
+            self._carried.begin()
         if self._info.is_live:
-            self._sync = DiskSync(self._partial.path)
+            self._header_bytes = self._partial.path.stat().st_size
+            self._sync = DiskSync(
+                self._partial.path, SYNC_INTERVAL_S, stage=self._stage
+            )
 
     @property
     def partial_path(self) -> Path:
         """Path of the file until it is complete."""
         return self._partial.path
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether frames of a live stream have reached the disk, not only a cache."""
+        sync = self._sync
+        return sync is not None and sync.synced_bytes > self._header_bytes
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -163,6 +202,7 @@ class FileSink(Completing):
             raise SinkError(self._write_message(exc)) from exc
         self._frames += 1
         self._last = frame.pts * frame.time_base - self._shift
+        self._last_duration = (frame.duration or 0) * frame.time_base
 
     def close(self) -> None:
         if self._closed:
@@ -186,12 +226,14 @@ class FileSink(Completing):
             self._finish()
         except FFMPEG_ERRORS:
             self._release()
-            if not _has_a_frame(self._partial.path):
-                self._frames = 0
+            # If the disk fails, too, what is there is kept.
+            with contextlib.suppress(*FFMPEG_ERRORS):
+                if not has_a_frame(self._partial.path):
+                    self._frames = 0
         if self._frames == 0:
             self._partial.discard()
         else:
-            self._partial.commit_unless_replacing()
+            self._partial.give_up(is_recording=self._info.is_live)
 
     def _mux(self, packet: av.Packet) -> None:
         assert self._container is not None
@@ -199,10 +241,15 @@ class FileSink(Completing):
             stamp = packet.dts if packet.dts is not None else packet.pts
             if stamp is not None:
                 self._carried.mux_until(stamp * packet.time_base)
-        self._container.mux_one(packet)
+        try:
+            self._container.mux_one(packet)
+        except FFMPEG_ERRORS as exc:
+            if self._carried is None:
+                raise
+            self._carried.refused(exc)
 
     def _finish(self) -> None:
-        packets = list(self._encoder.flush())
+        packets = self._encoder.flush(self._stage.advance)
         if packets:
             self._cover_all(packets)
         for packet in packets:
@@ -210,8 +257,6 @@ class FileSink(Completing):
         if self._carried is not None and self._frames:
             self._carried.finish(self._last)
         container, self._container = self._container, None
-        if self._carried is not None:
-            self._carried.close()
         if container is not None:
             container.close()
         self._end_sync()
@@ -224,6 +269,7 @@ class FileSink(Completing):
     def _cover_all(self, packets: list[av.Packet]) -> None:
         """Extend the last packet to the end of the frame presented last.
 
+        That is all that says how long the last picture of a slide show is shown.
         If a fragment begins between a frame and the B-frames presented before it,
         FFmpeg's muxer takes the end of those B-frames as the end of the video, and
         players skip the last frame.
@@ -231,12 +277,11 @@ class FileSink(Completing):
         last = packets[-1]
         if last.pts is not None:
             shown_last = max(p.pts for p in packets if p.pts is not None)
-            last.duration = shown_last - last.pts + max(last.duration or 0, 1)
+            shown = round(self._last_duration / last.time_base)
+            last.duration = shown_last - last.pts + max(shown, last.duration or 0, 1)
 
     def _release(self) -> None:
         """Close everything after a failure; writing the trailer may fail, too."""
-        if self._carried is not None:
-            self._carried.close()
         container, self._container = self._container, None
         if container is not None:
             with contextlib.suppress(*FFMPEG_ERRORS):
@@ -250,19 +295,17 @@ class FileSink(Completing):
 
     def _container_options(self, time_base: Fraction) -> dict[str, str]:
         # Packets are written immediately, so that a crash loses little.
-        options = {"flush_packets": "1"}
+        options = {"flush_packets": "1", "max_interleave_delta": _LONGEST_WAIT_US}
         if self._format in ("mp4", "mov"):
             options["movflags"] = "+hybrid_fragmented+delay_moov+frag_keyframe"
-            fragment_s = _LIVE_BLOCK_S if self._info.is_live else 2
-            options["frag_duration"] = f"{fragment_s * av.time_base:.0f}"
+            options["frag_duration"] = f"{_BLOCK_S * av.time_base:.0f}"
             # The unit of edit lists: any other one would round the first pts.
             options["movie_timescale"] = str(min(time_base.denominator, _MAX_TIMESCALE))
         elif self._format in ("matroska", "webm"):
             # Audio may begin a few ms before the first frame. The muxer would shift all
             # frames by that, although the format can store negative times.
             options["avoid_negative_ts"] = "disabled"
-            if self._info.is_live:
-                options["cluster_time_limit"] = f"{_LIVE_BLOCK_S * 1000:.0f}"
+            options["cluster_time_limit"] = f"{_BLOCK_S * 1000:.0f}"
         return options
 
     def _note_aspect(self, info: StreamInfo) -> None:
@@ -285,7 +328,11 @@ class FileSink(Completing):
         opened = getattr(self, "_encoder", None)
         header = opened is not None and opened.stream.codec_context.is_open
         if header or (isinstance(exc, ValueError) and "does not support" in str(exc)):
-            remedy = "--codec svtav1" if self._format == "webm" else "an output in .mkv"
+            remedy = "an output in .mkv"
+            if self._format == "webm":
+                remedy = "--codec svtav1"
+            elif config.codec == "dnxhr":
+                remedy = "an output in .mov"
             return (
                 f"{self._path} cannot be written: {self._format} does not support "
                 f"{config.codec}; choose {remedy}"
@@ -303,13 +350,12 @@ class FileSink(Completing):
         )
 
 
-def is_disk_full(exc: BaseException | None) -> bool:
-    """Whether the disk or the user's quota is full."""
-    return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _has_a_frame(path: Path) -> bool:
-    """Whether a file that could not be completed is worth keeping."""
-    with contextlib.suppress(*FFMPEG_ERRORS), av.open(f"file:{path}") as container:
-        return next(container.decode(video=0), None) is not None
-    return False
+def _adapt_fragments(options: dict[str, str], beside: Beside) -> None:
+    """Change how MP4 survives a crash to what the other streams allow."""
+    if beside.has_cover_art or beside.has_late_sound:
+        # FFmpeg makes a broken track of cover art in fragments, and writes none of
+        # them before each sound track has a packet.
+        del options["movflags"], options["frag_duration"]
+    elif any(stream.type == "subtitle" for stream in beside.streams):
+        # Fragments that end with a line displace one packet of sound.
+        del options["frag_duration"]

@@ -1,11 +1,14 @@
 """Output files that keep a temporary name until they are complete."""
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from streamdenoise.errors import SinkError
 from streamdenoise.io.ffmpeg.errors import reason
+
+log = logging.getLogger(__name__)
 
 
 class PartialFile:
@@ -18,10 +21,14 @@ class PartialFile:
     Raises:
         SinkError: `target` exists and may not be replaced, or its folder is not
             writable. Nothing has been changed then.
+
+    Attributes:
+        path: The temporary name.
+        target: The final name.
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:
-        self._target = target
+        self.target = target
         self._overwrite = overwrite
         if target.is_dir():
             raise SinkError(f"{target} is a folder; give the name of a file in it")
@@ -32,14 +39,14 @@ class PartialFile:
                 f"{target} cannot be written: the folder {target.parent} does not "
                 "exist; create it first"
             )
-        self.path = self._reserve()
+        self.path, self.is_first = self._reserve()
 
-    def _reserve(self) -> Path:
+    def _reserve(self) -> tuple[Path, bool]:
         number = 1
         while True:
             mark = ".part" if number == 1 else f".part{number}"
-            path = self._target.with_name(
-                f"{self._target.stem}{mark}{self._target.suffix}"
+            path = self.target.with_name(
+                f"{self.target.stem}{mark}{self.target.suffix}"
             )
             try:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -47,11 +54,11 @@ class PartialFile:
                 number += 1  # left by a crash, or in use by another run
             except OSError as exc:
                 raise SinkError(
-                    f"{self._target} cannot be written: {reason(exc)}; "
+                    f"{self.target} cannot be written: {reason(exc)}; "
                     "choose another folder"
                 ) from exc
             else:
-                return path
+                return path, number == 1
 
     def commit(self) -> None:
         """Give the file its final name.
@@ -60,27 +67,34 @@ class PartialFile:
             SinkError: Another file has that name by now, or the rename failed. The file
                 keeps its temporary name, which is part of the message.
         """
-        if self._target.exists() and not self._overwrite:
+        if self.target.exists() and not self._overwrite:
             raise SinkError(
-                f"{self._target} was created by another program meanwhile; "
+                f"{self.target} was created by another program meanwhile; "
                 f"the result is kept as {self.path}"
             )
         try:
-            os.replace(self.path, self._target)
+            os.replace(self.path, self.target)
         except OSError as exc:
             raise SinkError(
-                f"{self._target} cannot be written: {reason(exc)}; "
+                f"{self.target} cannot be written: {reason(exc)}; "
                 f"the result is kept as {self.path}"
             ) from exc
 
-    def commit_unless_replacing(self) -> None:
-        """Give the file its final name only if that is free.
+    def give_up(self, *, is_recording: bool) -> None:
+        """End after a failure: only a recording gets its final name, if that is free.
 
-        An incomplete result never replaces an older file.
+        A recording is whole whenever it ends. Part of a file is not: scripts would take
+        it for the result.
         """
-        if not self._target.exists():
+        if is_recording and not self.target.exists():
             with suppress(OSError):
-                os.replace(self.path, self._target)
+                os.replace(self.path, self.target)
+                return
+        log.warning(
+            "%s is unfinished; what was written so far is kept as %s",
+            self.target,
+            self.path,
+        )
 
     def discard(self) -> None:
         """Remove the temporary file."""

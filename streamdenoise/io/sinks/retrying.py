@@ -7,9 +7,9 @@ from collections.abc import Callable
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError, SinkRefusedError
 from streamdenoise.frame import Frame
-from streamdenoise.io.backoff import Backoff
+from streamdenoise.io.backoff import Backoff, after_refusals
 from streamdenoise.io.options import Reconnect
-from streamdenoise.io.protocols import Sink
+from streamdenoise.io.protocols import Proving, Sink
 from streamdenoise.io.timeouts import Interruption
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,11 @@ class RetryingSink(Completing):
         name: Name of the target for messages, without credentials.
         reconnect: Number of consecutive attempts, and whether the first frame opens the
             sink (`first`) instead of the constructor.
+        must_recover: Whether `close` fails while the sink is unavailable, because what
+            it lacks is lost. Viewers of a stream are simply gone.
         backoff: Waits between attempts.
+        refusals: Waits after a refused password that was right before; one that is
+            wrong from the beginning ends the attempts.
         clock: Returns monotonic seconds.
 
     Raises:
@@ -53,7 +57,9 @@ class RetryingSink(Completing):
         name: str,
         *,
         reconnect: Reconnect,
+        must_recover: bool = False,
         backoff: Backoff | None = None,
+        refusals: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reconnects = 0
@@ -62,7 +68,10 @@ class RetryingSink(Completing):
         self._open_sink = open_sink
         self._name = name
         self._attempts = reconnect.attempts
+        self._must_recover = must_recover
         self._backoff = backoff or Backoff()
+        self._refusals = refusals or after_refusals()
+        self._was_accepted = False
         self._clock = clock
         self._interruption = Interruption()
         self._sink: Sink | None = None
@@ -72,12 +81,14 @@ class RetryingSink(Completing):
         self._was_lost = False
         self._opened_at = self._lost_at = self._next_at = clock()
         self._dropped_before = 0
+        self._unproven = 0  # frames that no one knows to have arrived
         self._logged_at: float | None = None
         self._loss_is_logged = False
         self._unlogged = ""
         self._notes: dict[str, None] = {}
         if not reconnect.first:
             self._sink = open_sink(self._interruption)
+            self._was_accepted = True
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -112,17 +123,21 @@ class RetryingSink(Completing):
         try:
             self._sink.write(frame)
         except SinkError as exc:
-            self.dropped += 1
+            self.dropped += 1 + self._unproven
+            self._unproven = 0
             if self._is_settled() or not self._was_lost:
                 self._failed_attempts = 0
                 self._logged_at = None
                 self._backoff.reset()
+                self._refusals.reset()
             else:
                 self._failed_attempts += 1
             self._lose(exc)
         else:
             if self.error:
-                self._note_recovery()
+                self._unproven += 1
+                if self._has_arrived():
+                    self._note_recovery()
             if self._unlogged and self._is_settled():
                 log.warning("%s", self._unlogged)
                 self._unlogged = ""
@@ -131,13 +146,18 @@ class RetryingSink(Completing):
         """Complete the output, unless it is unavailable.
 
         Raises:
-            SinkError: The output could not be completed.
+            SinkError: The output could not be completed, or still lacks frames.
         """
         if self._closed:
             return
         self._closed = True
         if self._sink is not None:
             self._sink.close()
+            if self.error:
+                self._note_recovery()
+        elif self.error and self._must_recover:
+            lost = self.dropped - self._dropped_before
+            raise SinkError(f"{self.error}; the last {lost} frames were not written")
 
     def abort(self) -> None:
         if self._closed:
@@ -153,17 +173,23 @@ class RetryingSink(Completing):
             self._failed_attempts += 1
             self._lose(exc)
             return
+        self._was_accepted = True
         self._opened_at = self._clock()
 
     def _is_settled(self) -> bool:
         return self._clock() - self._opened_at >= _SETTLED_S
 
-    def _note_recovery(self) -> None:
-        """Record the recovery, after a frame was written.
+    def _has_arrived(self) -> bool:
+        """Whether a frame has arrived since the sink was opened again.
 
-        An opened sink is not enough: files can be opened on a full disk.
+        Neither an opened sink nor a write that returns is enough: files can be opened
+        on a full disk, and encoders and caches hold the first frames back.
         """
+        return not isinstance(self._sink, Proving) or self._sink.is_proven
+
+    def _note_recovery(self) -> None:
         self.error = ""
+        self._unproven = 0
         self.reconnects += 1
         self._unlogged = (
             f"{self._name} is back after {self._opened_at - self._lost_at:.1f} s; "
@@ -191,12 +217,13 @@ class RetryingSink(Completing):
             self._notes |= dict.fromkeys(notes)
         if self._interruption.is_set:
             return
-        if isinstance(exc, SinkRefusedError) or (
+        is_refused = isinstance(exc, SinkRefusedError)
+        if (is_refused and not self._was_accepted) or (
             self._attempts is not None and self._failed_attempts >= self._attempts
         ):
             self._final_error = exc
             raise exc
-        wait_s = self._backoff.next_s()
+        wait_s = (self._refusals if is_refused else self._backoff).next_s()
         self._next_at = self._clock() + wait_s
         self._log_loss(wait_s)
 

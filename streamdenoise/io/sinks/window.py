@@ -9,10 +9,13 @@ from pathlib import Path
 from threading import Condition, Thread, current_thread
 from typing import IO
 
+import cv2
+
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.color import frame_to_rgb
+from streamdenoise.import_path import python_child
 from streamdenoise.io.sinks.window_process import HEADER
 
 _PROGRAM = Path(__file__).with_name("window_process.py")
@@ -57,12 +60,20 @@ class WindowSink(Closing):
         self._on_key = on_key
         self._changed = Condition()
         self._newest: Frame | None = None
+        if not cv2.currentUIFramework():
+            raise SinkError(
+                "the window cannot be opened: opencv-python-headless has no windows; "
+                "pip uninstall it and pip install opencv-python, or use --no-window "
+                "with -o TARGET"
+            )
         self._ready = False
         self._may_send = True
         self._closing = False
         self._ended = False
+        command, environment = python_child(str(_PROGRAM), title)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_PROGRAM), title],
+            command,
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # Qt warns about fonts

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -10,18 +11,22 @@ import numpy as np
 from streamdenoise.contexts import Completing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.imaging.original import restored
 from streamdenoise.imaging.pix_fmt import convert_planes
+from streamdenoise.imaging.planar import planar_format
 from streamdenoise.io.ffmpeg.errors import reason
+from streamdenoise.io.ffmpeg.pixel_formats import original_pix_fmt
 from streamdenoise.io.sinks.partial_file import PartialFile
-from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, format_header
+from streamdenoise.io.y4m import FRAME_MAGIC, Y4MStreamInfo, can_hold, format_header
 
 
 class Y4MSink(Completing):
-    """Writes planes unchanged, but converts rgb24 to yuv420p.
+    """Writes planes unchanged, but converts RGB to yuv420p.
 
-    The format has no RGB and no timestamps: frames follow each other at the rate of the
-    header. The sink writes directly to the descriptor, so that a closed pipe raises an
-    error immediately and not at the end of the process.
+    The format has no RGB, alpha only in 4:4:4 of 8 bits, and no timestamps: frames
+    follow each other at the rate of the header. The sink writes directly to the
+    descriptor, so that a closed pipe raises an error immediately and not at the end of
+    the process.
     """
 
     def __init__(
@@ -33,10 +38,11 @@ class Y4MSink(Completing):
         self._closed = False
         self._info = info
         self._pix_fmt = "yuv420p" if info.pix_fmt == "rgb24" else info.pix_fmt
+        self._original = _held(info.original_pix_fmt)
         self._frames = 0
         self._last: tuple[int, int] | None = None
         self._has_variable_rate = False
-        header = info
+        header = replace(info, original_pix_fmt=self._original)
         if self._pix_fmt != info.pix_fmt:
             header = Y4MStreamInfo(
                 info.width,
@@ -75,25 +81,40 @@ class Y4MSink(Completing):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if not self._has_variable_rate:
-            return ()
-        return (
-            f"{self._name}: yuv4mpegpipe has no timestamps, so the variable frame rate "
-            "of this video is lost",
-        )
+        notes = []
+        given = self._info.original_pix_fmt
+        if given != self._original:
+            stored = self._original or self._pix_fmt
+            notes.append(
+                f"{self._name}: {given} is stored as {stored}, as yuv4mpegpipe has no "
+                "such format"
+            )
+        if self._has_variable_rate:
+            notes.append(
+                f"{self._name}: yuv4mpegpipe has no timestamps, so the variable frame "
+                "rate of this video is lost"
+            )
+        return tuple(notes)
 
     def write(self, frame: Frame) -> None:
         if self._closed:
             raise ValueError("the sink is closed")
         self._info.check(frame)
-        planes, _ = convert_planes(
-            frame.planes, frame.pix_fmt, self._pix_fmt, frame.color
-        )
+        planes = self._planes(frame)
         self._write(FRAME_MAGIC + b"\n")
         for plane in planes:
             self._write(np.ascontiguousarray(plane).data.cast("B"))
         self._detect_variable_rate(frame)
         self._frames += 1
+
+    def _planes(self, frame: Frame) -> tuple[np.ndarray, ...]:
+        form = planar_format(self._original or "")
+        if form is None or frame.original is None:
+            return convert_planes(
+                frame.planes, frame.pix_fmt, self._pix_fmt, frame.color
+            )[0]
+        planes = restored(frame.original, frame.planes, frame.pix_fmt, frame.color)
+        return planes[: form.colors + form.has_alpha]
 
     def close(self) -> None:
         if (partial := self._end()) is not None:
@@ -101,7 +122,7 @@ class Y4MSink(Completing):
 
     def abort(self) -> None:
         if (partial := self._end()) is not None:
-            partial.commit_unless_replacing()
+            partial.give_up(is_recording=self._info.is_live)
 
     def _end(self) -> PartialFile | None:
         """Close the file and return it, unless it is closed already or empty."""
@@ -139,3 +160,12 @@ class Y4MSink(Completing):
             raise SinkError(
                 f"{self._name} cannot be written: {reason(exc)}{kept}"
             ) from exc
+
+
+def _held(pix_fmt: str | None) -> str | None:
+    """The format that holds all of `pix_fmt`, but perhaps its alpha; None if none."""
+    if pix_fmt is None:
+        return None
+    names = (pix_fmt, pix_fmt.replace("yuva", "yuv").replace("ya", "gray"))
+    held = next(filter(can_hold, names), None)
+    return None if held is None or original_pix_fmt(held) is None else held

@@ -22,7 +22,11 @@ class FileSource(PyAVSource):
     ) -> None:
         name = str(path)
         container = open_container(path, options.timeout_s)
-        stream = main_video(container)
+        try:
+            stream = main_video(container, options.stream)
+        except BaseException:
+            container.close()
+            raise
         if stream is None:
             kinds = sorted({each.type for each in container.streams})
             container.close()

@@ -1,6 +1,5 @@
 """Reads the packets of a live stream until the stream is lost."""
 
-import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -10,17 +9,14 @@ import av
 import av.error
 from av.container import InputContainer
 
+from streamdenoise.io.connections.intake import Limits
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.sources.catch_up import CatchUp
 from streamdenoise.io.sources.watchdog import StreamWatchdog
 from streamdenoise.masking import mask_exception
 
-log = logging.getLogger(__name__)
-
 # Wait when a device has no frame yet; a fraction of a frame time.
 _DEVICE_WAIT_S = 0.002
-
-_LOG_INTERVAL_S = 5.0
 
 
 class StreamLostError(Exception):
@@ -36,30 +32,30 @@ class LivePackets:
     Args:
         container: The open container.
         stream: The stream of `container` whose packets are wanted.
-        name: Name of the stream in the log.
         timeout_s: Longest wait for a packet, and for a decoded frame, in seconds.
         rate: Declared frames a second; None if unknown.
         has_clock: Whether its timestamps are real.
         comes_in_bursts: Whether it is fetched in segments of several seconds.
+        intake: Counts the packets.
     """
 
     def __init__(
         self,
         container: InputContainer,
         stream: av.VideoStream,
-        name: str,
         timeout_s: float,
         rate: Fraction | None,
         *,
         has_clock: bool,
         comes_in_bursts: bool,
+        intake: Limits | None = None,
     ) -> None:
         self._container = container
         self._stream = stream
-        self._name = name
         self._timeout_s = timeout_s
         self._has_clock = has_clock
         self._comes_in_bursts = comes_in_bursts
+        self._intake = intake
         self._watchdog = StreamWatchdog(
             timeout_s, rate, comes_in_bursts=comes_in_bursts
         )
@@ -88,7 +84,6 @@ class LivePackets:
         packets = self._arriving()
         catch_up = CatchUp()
         is_skipping = False
-        logged_at = 0.0
         while True:
             before = time.monotonic()
             packet = next(packets)
@@ -98,15 +93,8 @@ class LivePackets:
                 yield packet
                 continue
             is_skipping = catch_up.packet(time_s, now - before) or is_skipping
-            if is_skipping and packet.is_keyframe:
+            if packet.is_keyframe:
                 is_skipping = False
-                if now > logged_at + _LOG_INTERVAL_S:
-                    logged_at = now
-                    log.warning(
-                        "%s: decoding is too slow, %d frames were left out so far",
-                        self._name,
-                        self.left_out,
-                    )
             self.left_out += is_skipping
             if not is_skipping:
                 yield packet
@@ -122,6 +110,8 @@ class LivePackets:
                     if packet.stream_index == self._stream.index:
                         yield packet
                         deadline = time.monotonic() + self._timeout_s
+                        if self._intake is not None:
+                            self._intake.packet()
                     # FFmpeg returns the packets it has before it reports a time-out.
                     if is_late:
                         raise StreamLostError("no answer in time")
@@ -132,9 +122,13 @@ class LivePackets:
                 wait.wait(_DEVICE_WAIT_S)
             except FFMPEG_ERRORS as exc:
                 mask_exception(exc)  # the address is in it
-                raise StreamLostError(reason(exc)) from exc
+                raise StreamLostError(self._fault or reason(exc)) from exc
             else:
-                raise StreamLostError("the other side ended it")
+                raise StreamLostError(self._fault or "the other side ended it")
+
+    @property
+    def _fault(self) -> str:
+        return "" if self._intake is None else self._intake.fault
 
 
 def _seconds(ticks: int | None, packet: av.Packet) -> float | None:

@@ -7,8 +7,14 @@ import av
 
 from streamdenoise.io.ffmpeg.container import video_duration, video_start
 from streamdenoise.io.ffmpeg.decoder import VideoDecoder
-from streamdenoise.io.ffmpeg.pixel_formats import PixelConverter, same_samples
+from streamdenoise.io.ffmpeg.filters import VideoFilters
+from streamdenoise.io.ffmpeg.pixel_formats import (
+    PixelConverter,
+    original_pix_fmt,
+    same_samples,
+)
 from streamdenoise.io.options import Hwaccel
+from streamdenoise.io.sources.file_packets import FilePackets
 from streamdenoise.io.sources.timestamps import TimestampRepair
 
 log = logging.getLogger(__name__)
@@ -50,13 +56,15 @@ class StreamNotes:
     def conversion(self, first: av.VideoFrame, pix_fmt: str) -> None:
         """Note how frames like `first` are changed on the way to `pix_fmt`."""
         name = first.format.name
-        if same_samples(name) != pix_fmt:
+        if pix_fmt not in (same_samples(name), original_pix_fmt(name)):
             self.add(f"{name} is converted to {pix_fmt}")
-        if first.interlaced_frame:
-            self.add(
-                "interlaced video is denoised as whole frames; "
-                "deinterlace it first for best results"
-            )
+
+    def interlacing(self, first: av.VideoFrame, filters: VideoFilters) -> None:
+        """Note what becomes of interlaced video that begins with the frame `first`."""
+        if filters.deinterlaces:
+            self.add("it is interlaced; whole frames are made of it with bwdif")
+        elif first.interlaced_frame:
+            self.add("it is interlaced; the output is not marked so any more")
 
     def repairs(
         self,
@@ -77,6 +85,17 @@ class StreamNotes:
             )
         if timestamps.corrected:
             self.add(f"corrected {timestamps.corrected} timestamps that ran backward")
+
+    def file(self, packets: FilePackets) -> None:
+        """Note what was wrong with the file as a whole."""
+        if packets.fault:
+            self.add(f"reading stopped: {packets.fault}")
+        for moment, length in packets.jumps:
+            way = "back" if length < 0 else "ahead"
+            self.add(
+                f"its clock jumps {way} by {abs(float(length)):.1f} s at "
+                f"{float(moment):.2f} s; joined without a gap"
+            )
 
     def early_end(
         self, stream: av.VideoStream, last: Fraction, rate: Fraction | None

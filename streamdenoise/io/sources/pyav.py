@@ -8,30 +8,50 @@ from fractions import Fraction
 from functools import partial
 
 import av
-import av.error
 from av.container import InputContainer
+from av.format import Flags
 
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.frame import MAX_AREA_PX, Frame, StreamInfo, size_fault
-from streamdenoise.io.ffmpeg.container import video_duration
-from streamdenoise.io.ffmpeg.decoder import VideoDecoder
+from streamdenoise.imaging.orientation import Orientation, upright
+from streamdenoise.io.connections.intake import Limits
+from streamdenoise.io.ffmpeg.beside import Beside
+from streamdenoise.io.ffmpeg.container import beside_streams, has_flag, video_duration
+from streamdenoise.io.ffmpeg.decoder import VideoDecoder, alpha_decoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.filters import VideoFilters
+from streamdenoise.io.ffmpeg.frame_facts import frame_facts
 from streamdenoise.io.ffmpeg.nvdec import open_nvdec
-from streamdenoise.io.ffmpeg.pixel_formats import PixelConverter, nearest_pix_fmt
+from streamdenoise.io.ffmpeg.picture_tags import picture_tags
+from streamdenoise.io.ffmpeg.pixel_formats import (
+    PixelConverter,
+    nearest_pix_fmt,
+    original_pix_fmt,
+)
+from streamdenoise.io.memory_limit import check_memory
 from streamdenoise.io.options import Hwaccel, ReadOptions
+from streamdenoise.io.sources.file_packets import FilePackets
 from streamdenoise.io.sources.live_packets import LivePackets, StreamLostError
 from streamdenoise.io.sources.notes import StreamNotes
 from streamdenoise.io.sources.seeking import Span
 from streamdenoise.io.sources.timestamps import (
     ARRIVAL_TIME_BASE,
+    BestEffort,
     TimestampRepair,
     arrival_pts,
 )
-from streamdenoise.masking import mask_exception
+from streamdenoise.machine import usable_cores
+
+# Formats with one timestamp per packet, in decoding order.
+_ONE_TIME = ("avi", "asf")
 
 # Formats without timestamps, for which FFmpeg invents a rate of 25 Hz.
 _WITHOUT_CLOCK = ("mpjpeg",)
+
+_BYTES_PER_PX = 1.5
+_FRAMES_READ = 10
+"""Frames that decoders and queues hold, beside one for each thread."""
 
 
 class PyAVSource(Closing):
@@ -49,6 +69,7 @@ class PyAVSource(Closing):
         options: How it is read.
         is_live: Whether the stream never ends by itself, so that an end is a loss.
         comes_in_bursts: Whether it is fetched in segments of several seconds.
+        intake: Counts the packets, and limits what comes between two.
 
     Raises:
         SourceOpenError: There is no decoder, or no frame arrived.
@@ -63,13 +84,16 @@ class PyAVSource(Closing):
         *,
         is_live: bool,
         comes_in_bursts: bool = False,
+        intake: Limits | None = None,
     ) -> None:
         self._container = container
+        self._intake = intake
         self._stream = stream
         self._name = name
         self._options = options
         self._notes = StreamNotes(name)
         self._live: LivePackets | None = None
+        self._beside: Beside | None = None
         self._frames: Iterator[Frame] = iter(())
         try:
             self._open(is_live, comes_in_bursts)
@@ -91,50 +115,117 @@ class PyAVSource(Closing):
         # Frame threads delay every frame by their number: good for files only.
         stream.thread_type = "SLICE" if is_live else "AUTO"
         self._decoder = self._make_decoder()
-        rate = stream.average_rate or stream.guessed_rate or None
+        rate = frame_rate(stream)
         time_base = stream.time_base or ARRIVAL_TIME_BASE
         self._has_clock = self._container.format.name not in _WITHOUT_CLOCK
         if not self._has_clock:
             rate, time_base = None, ARRIVAL_TIME_BASE
+        # Raw streams are pictures alone; their times are counted.
+        is_raw = has_flag(self._container, Flags.no_timestamps)
+        self._is_counted = is_raw and not is_live
+        if self._is_counted:
+            rate = self._options.input_rate or rate or Fraction(25)
+            time_base = 1 / rate
+        elif self._options.input_rate is not None:
+            self._notes.add("it has times of its own; --input-rate is not used")
         if is_live:
             self._live = LivePackets(
                 self._container,
                 stream,
-                self._name,
                 self._options.timeout_s,
                 rate,
                 has_clock=self._has_clock,
                 comes_in_bursts=comes_in_bursts,
+                intake=self._intake,
             )
-        self._span = Span(stream, self._options, is_live=is_live)
+        if self._options.alone and self._container.streams.audio:
+            self._notes.add("its sound is left out: live outputs are pictures alone")
+        closes_gaps = has_flag(self._container, Flags.ts_discont)
+        origin = Fraction(0)
+        if closes_gaps and not is_live:
+            origin = Fraction(self._container.start_time or 0, av.time_base)
+        self._span = Span(stream, self._options, origin, is_live=is_live)
+        if not is_live:
+            self._beside = Beside(
+                self._container,
+                stream,
+                beside_streams(self._container, stream, self._options),
+                origin=origin,
+                begin=self._span.begin if self._span.start_s > 0 else Fraction(0),
+                end=self._span.end,
+            )
+            self._file = FilePackets(
+                self._container,
+                self._beside,
+                closes_gaps=closes_gaps,
+                intake=self._intake,
+            )
         decoded = self._span.frames(
             self._container, partial(self._decode_fresh, time_base, rate)
         )
         first = self._first(decoded)
         self._check_size(first.width, first.height)
-        pix_fmt = self._options.pix_fmt or nearest_pix_fmt(first.format.name)
-        width, height = self._options.size or (first.width, first.height)
-        self._converter = PixelConverter(width, height, pix_fmt)
-        self._notes.conversion(first, pix_fmt)
-        self.info = StreamInfo(
-            width=width,
-            height=height,
-            pix_fmt=pix_fmt,
+        if self._options.filters.fps is not None:
+            rate, time_base = self._options.filters.fps, first.time_base or time_base
+        self.info = replace(
+            self._described(first),
             frame_rate=rate,
             time_base=time_base,
             is_live=is_live,
-            color=self._converter(first)[1],
             num_frames=None if is_live else self._span.num_frames(rate),
             notes=self._notes.lines,
-            sample_aspect=stream.sample_aspect_ratio or None,
         )
         self._frames = self._converted(itertools.chain([first], decoded))
+
+    def _described(self, first: av.VideoFrame) -> StreamInfo:
+        """What the first frame says of the stream; decides how frames are converted."""
+        pix_fmt = self._options.pix_fmt or nearest_pix_fmt(first.format.name)
+        facts = frame_facts(first)
+        self._orientation = Orientation()
+        if self._options.upright and not self._filters.turned:
+            turned = Orientation.of_matrix(facts.display_matrix)
+            if turned is None:
+                self._notes.add("a rotation that is no multiple of 90 is left out")
+            self._orientation = turned or Orientation()
+        transposed = self._orientation.transposed
+        size = (first.width, first.height)
+        if self._options.size is not None:
+            width, height = self._options.size
+            size = (height, width) if transposed else (width, height)
+        original = None
+        if self._options.keep_original and self._options.pix_fmt is None:
+            original = original_pix_fmt(first.format.name, transposed=transposed)
+        self._converter = PixelConverter(*size, pix_fmt, original)
+        self._notes.conversion(first, original or pix_fmt)
+        self._notes.interlacing(first, self._filters)
+        aspect = self._stream.sample_aspect_ratio or None
+        return StreamInfo(
+            width=size[transposed],
+            height=size[not transposed],
+            pix_fmt=pix_fmt,
+            color=self._converter(first)[1],
+            sample_aspect=1 / aspect if aspect and transposed else aspect,
+            display_matrix=None if self._options.upright else facts.display_matrix,
+            losses=facts.losses,
+            codec=self._stream.codec_context.codec.canonical_name,
+            original_pix_fmt=original,
+            tags=picture_tags(self._stream, first),
+        )
+
+    @property
+    def beside(self) -> Beside | None:
+        """What the file holds beside the video; None for a live stream."""
+        return self._beside
 
     @property
     def skipped(self) -> int:
         """Packets that could not be decoded so far, or were left out."""
-        left_out = self._live.left_out if self._live is not None else 0
-        return self._decoder.skipped + left_out
+        return self._decoder.skipped + self.left_out
+
+    @property
+    def left_out(self) -> int:
+        """See `CatchingUp.left_out`."""
+        return self._live.left_out if self._live is not None else 0
 
     @property
     def damaged(self) -> int:
@@ -142,6 +233,8 @@ class PyAVSource(Closing):
         return self._decoder.damaged
 
     def __iter__(self) -> Iterator[Frame]:
+        if self._beside is not None:
+            self._beside.begin_reading()
         return self._frames
 
     def close(self) -> None:
@@ -152,11 +245,17 @@ class PyAVSource(Closing):
         fault = size_fault(width, height)
         if fault is not None:
             raise SourceOpenError(f"{self._name}: {fault}")
+        frames = _FRAMES_READ + usable_cores()
+        check_memory(self._name, width, height, frames * _BYTES_PER_PX)
 
     def _make_decoder(self) -> VideoDecoder:
         # Not a method of `self`: the cycle would keep the decoder's threads alive.
         on_fallback = partial(self._notes.software_decoding, self._options.hwaccel)
         hardware = None
+        if self._options.keep_original:
+            with_alpha = alpha_decoder(self._stream)
+            if with_alpha is not None:
+                return VideoDecoder(self._stream, software=with_alpha)
         if self._options.hwaccel is not Hwaccel.NONE:
             try:
                 hardware = open_nvdec(self._stream)
@@ -171,16 +270,26 @@ class PyAVSource(Closing):
         self._decoder.restart()
         is_live = self._live is not None
         self._timestamps = TimestampRepair(time_base, rate, from_zero=is_live)
-        return self._timestamps(self._decoded())
-
-    def _decoded(self) -> Iterator[av.VideoFrame]:
         if self._live is not None:
-            yield from self._decoded_live(self._live)
-            return
-        for packet in self._packets_of_file():
-            yield from self._decoder.decode(packet)
-        # After a failed read the decoder still has frames; after a clean end, none.
-        yield from self._decoder.decode(None)
+            decoded = self._decoded_live(self._live)
+        else:
+            self._file.restart()
+            decoded = self._decoded_file(time_base)
+        self._filters = VideoFilters(
+            self._options.filters, self._name, upright=self._options.upright
+        )
+        return self._filters(self._timestamps(decoded))
+
+    def _decoded_file(self, time_base: Fraction) -> Iterator[av.VideoFrame]:
+        best = BestEffort(one_time=self._container.format.name in _ONE_TIME)
+        self._file.read_ahead()
+        for packet in itertools.chain(self._file, [None]):
+            # After a failed read the decoder still has frames; after a clean end, none.
+            for frame in self._decoder.decode(packet):
+                frame.pts = best(frame.pts, frame.dts)
+                if self._is_counted:
+                    frame.pts, frame.time_base, frame.duration = None, time_base, 1
+                yield frame
 
     def _decoded_live(self, packets: LivePackets) -> Iterator[av.VideoFrame]:
         # Before the first key frame, reference frames are missing: gray smears.
@@ -194,16 +303,6 @@ class PyAVSource(Closing):
                 if not self._has_clock:
                     frame.pts, frame.time_base = arrival_pts(), ARRIVAL_TIME_BASE
                 yield frame
-
-    def _packets_of_file(self) -> Iterator[av.Packet]:
-        try:
-            yield from self._container.demux(self._stream)
-        except (av.error.ExitError, TimeoutError) as exc:
-            mask_exception(exc)  # the address is in it
-            raise StreamLostError(reason(exc)) from exc
-        except FFMPEG_ERRORS as exc:
-            mask_exception(exc)
-            self._notes.add(f"reading stopped: {reason(exc)}")
 
     def _first(self, decoded: Iterator[av.VideoFrame]) -> av.VideoFrame:
         try:
@@ -234,9 +333,13 @@ class PyAVSource(Closing):
         try:
             for index, decoded in enumerate(frames):
                 captured_at = time.monotonic()
-                planes, tags = self._converter(decoded)
+                planes, tags, original = self._converter(decoded)
                 if tags != color:
                     color = tags
+                planes = upright(planes, self._orientation)
+                if original is not None:
+                    own = upright(original.planes, self._orientation)
+                    original = replace(original, planes=own, seen=planes)
                 assert decoded.pts is not None
                 last = max(last, decoded.pts * time_base)
                 yield Frame(
@@ -247,7 +350,11 @@ class PyAVSource(Closing):
                     time_base=time_base,
                     index=index,
                     captured_at=captured_at,
+                    duration=decoded.duration or None,
+                    original=original,
                 )
+            if self._live is None and self._span.end is not None:
+                self._file.read_beside()
         except StreamLostError as lost:
             raise SourceLostError(
                 f"{self._name}: the stream was lost ({lost}); "
@@ -256,6 +363,24 @@ class PyAVSource(Closing):
         self._notes.repairs(
             self.skipped, self._decoder, self._converter, self._timestamps
         )
-        if self._live is None and self._span.end is None:
-            self._notes.early_end(self._stream, last, self.info.frame_rate)
+        if self._beside is not None:
+            self._notes.file(self._file)
+            if self._span.end is None and not self._file.jumps:
+                end = last + self._beside.origin
+                self._notes.early_end(self._stream, end, self.info.frame_rate)
         self.info = replace(self.info, notes=self._notes.lines)
+
+
+def frame_rate(stream: av.VideoStream) -> Fraction | None:
+    """Frames a second of `stream`, by the better one of FFmpeg's two fields.
+
+    The average counts fields or clock ticks in some formats, and raw streams have
+    none: FFmpeg then says 25. The guess is a common multiple if the rate varies.
+    """
+    average, guessed = stream.average_rate or None, stream.guessed_rate or None
+    if average is None or guessed is None:
+        return average or guessed
+    container = stream.container
+    assert isinstance(container, InputContainer)
+    is_raw = has_flag(container, Flags.no_timestamps)
+    return guessed if is_raw or guessed < average * Fraction(11, 10) else average

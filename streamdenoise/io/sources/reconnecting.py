@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Condition, Lock, Thread
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import (
@@ -19,11 +19,9 @@ from streamdenoise.errors import (
     SourceRefusedError,
 )
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.io.backoff import Backoff
+from streamdenoise.io.backoff import Backoff, after_refusals
 from streamdenoise.io.options import Reconnect
-
-if TYPE_CHECKING:
-    from streamdenoise.io.protocols import Source
+from streamdenoise.io.protocols import CatchingUp, Source
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ _TICK_S = 1.0
 _LOG_AGAIN_S = 600.0
 _MOST_NOTES = 20
 
-Opener = Callable[[StreamInfo | None], "Source"]
+Opener = Callable[[StreamInfo | None], Source]
 """Opens a session: the first one is given None, later ones the first one's info, whose
 size and pixel format their frames must have."""
 
@@ -46,8 +44,8 @@ class ReconnectingSource(Closing):
     """Yields the frames of one session after another as one live stream.
 
     Each session has its own timestamps and time base; `LiveClock` puts them on one
-    timeline. Waits between attempts double. After a refused password there are no more
-    attempts.
+    timeline. Waits between attempts double. A password that is refused at the first
+    connection ends the attempts; one that was right before is tried again slowly.
 
     Entering the context opens the first session. `stop` may be called from any thread
     or signal handler, even meanwhile; a thread that waits for the network then ends by
@@ -70,6 +68,7 @@ class ReconnectingSource(Closing):
         duration_s: float | None = None,
         while_waiting: Callable[[], None] | None = None,
         backoff: Backoff | None = None,
+        refusals: Backoff | None = None,
     ) -> None:
         """Set up the source; entering the context opens the first session.
 
@@ -81,6 +80,7 @@ class ReconnectingSource(Closing):
                 for no end.
             while_waiting: Called about once a second until the first session is open.
             backoff: Waits between attempts.
+            refusals: Waits after a refused password that was right before.
         """
         self.reconnects = 0
         self.error = ""
@@ -90,6 +90,7 @@ class ReconnectingSource(Closing):
         self._duration_s = duration_s
         self._while_waiting = while_waiting
         self._backoff = backoff or Backoff()
+        self._refusals = refusals or after_refusals()
         # Not events, whose locks are not re-entrant: signal handlers call `stop`.
         self._changed = Condition()
         self._is_stopped = False
@@ -98,7 +99,7 @@ class ReconnectingSource(Closing):
         self._using = Lock()  # held by the thread that uses the session
         self._session: Source | None = None
         self._frames: Iterator[Frame] = iter(())
-        self._skipped = 0
+        self._skipped = self._left_out = 0
         self._began_at = self._lost_at = 0.0
         self._attempts = 0  # consecutive
         self._ends_at = math.inf
@@ -107,6 +108,11 @@ class ReconnectingSource(Closing):
     @property
     def skipped(self) -> int:
         return self._skipped + (self._session.skipped if self._session else 0)
+
+    @property
+    def left_out(self) -> int:
+        """See `CatchingUp.left_out`."""
+        return self._left_out + _left_out(self._session)
 
     def __enter__(self) -> Self:
         """Open the first session.
@@ -201,26 +207,33 @@ class ReconnectingSource(Closing):
 
     def _connect(self, info: StreamInfo | None) -> None:
         """Try until a session is open, attempts or duration are used up, or `stop`."""
+        wait_s = self._backoff.next_s() if info is not None or self._attempts else 0.0
         while not self._is_stopped:
-            if info is not None or self._attempts:
-                left_s = self._ends_at - time.monotonic()
-                wait_s = self._backoff.next_s()
-                if self._wait(lambda: self._is_stopped, min(wait_s, left_s)):
-                    return
-                if wait_s >= left_s:
-                    return
+            left_s = self._ends_at - time.monotonic()
+            if self._wait(lambda: self._is_stopped, min(wait_s, left_s)):
+                return
+            if wait_s >= left_s:
+                return
             self._attempts += 1
             try:
                 self._begin(info)
-            except SourceRefusedError:
-                raise
             except SourceOpenError as exc:
-                self.error = _what_happened(exc)
+                is_refused = isinstance(exc, SourceRefusedError)
+                if is_refused and info is None:
+                    raise
+                self.error = what = _what_happened(exc)
                 if self._is_last_attempt:
                     raise
-                self._log(
-                    f"{_what_happened(exc)}; attempt {self._attempts}, trying again"
-                )
+                waits = self._refusals if is_refused else self._backoff
+                wait_s = waits.next_s()
+                if is_refused:
+                    log.warning(
+                        "%s; it was right before, so it is tried again in %.0f s",
+                        what,
+                        wait_s,
+                    )
+                else:
+                    self._log(f"{what}; attempt {self._attempts}, trying again")
             else:
                 return
 
@@ -250,6 +263,7 @@ class ReconnectingSource(Closing):
         self.error = _what_happened(exc)
         if self._lost_at - self._began_at > _GOOD_S:
             self._backoff.reset()
+            self._refusals.reset()
             self._attempts = 0
         with self._inside():
             self._end_session()
@@ -273,6 +287,7 @@ class ReconnectingSource(Closing):
             return
         self._frames = iter(())
         self._skipped += session.skipped
+        self._left_out += _left_out(session)
         session.close()
         notes = dict.fromkeys([*self.info.notes, *session.info.notes])
         self.info = replace(self.info, notes=tuple(notes)[:_MOST_NOTES])
@@ -280,6 +295,10 @@ class ReconnectingSource(Closing):
         # threads alive: do not wait for a full garbage collection.
         del session
         gc.collect()
+
+
+def _left_out(session: Source | None) -> int:
+    return session.left_out if isinstance(session, CatchingUp) else 0
 
 
 def _what_happened(exc: SourceError) -> str:

@@ -14,6 +14,9 @@ from streamdenoise.io.options import ReadOptions
 # One rounding step of FFmpeg's microseconds, so that a frame exactly on a bound stays.
 _EPSILON = Fraction(1, 500_000)
 
+# Other streams may lie this much before the video that they belong to.
+_MARGIN_S = 2
+
 Frames = Iterator[av.VideoFrame]
 
 
@@ -21,19 +24,31 @@ class Span:
     """The frames of a stream from a start to an end; all times are in seconds.
 
     A live stream cannot seek: its span begins at 0, which is its first frame.
+
+    Args:
+        stream: The stream to read.
+        options: The start and the duration.
+        origin: Time of the container that is zero on the timeline of the frames.
+        is_live: Whether the stream is live.
     """
 
     def __init__(
-        self, stream: av.VideoStream, options: ReadOptions, *, is_live: bool
+        self,
+        stream: av.VideoStream,
+        options: ReadOptions,
+        origin: Fraction = Fraction(0),
+        *,
+        is_live: bool,
     ) -> None:
         self._stream = stream
+        self._origin = origin
         self.start_s = 0.0 if is_live else max(0.0, options.start_s)
         """Time from the beginning of the stream; 0 for all of it."""
-        beginning = Fraction(0) if is_live else video_start(stream)
+        beginning = Fraction(0) if is_live else video_start(stream) - origin
         self.begin = beginning + _exact(self.start_s)
-        """Start on the timeline of the stream."""
+        """Start on the timeline of the frames."""
         self.end: Fraction | None = None
-        """End on the timeline of the stream, exclusive; None reads all."""
+        """End on the timeline of the frames, exclusive; None reads all."""
         if options.duration_s is not None:
             self.end = self.begin + _exact(options.duration_s)
 
@@ -48,14 +63,14 @@ class Span:
             yield from self._trimmed(decode())
             return
         # Some containers seek to a packet that no decoder can begin with: try earlier.
-        for margin_s in (0, 10, None):
+        for margin_s in (_MARGIN_S, 5 * _MARGIN_S, None):
             if not self._seek(container, margin_s):
                 continue
             frames = decode()
             first = next(frames, None)
             if first is None:
                 continue
-            if _time(first) <= self.begin or margin_s is None:
+            if margin_s is None or (first.key_frame and _time(first) <= self.begin):
                 yield from self._trimmed(itertools.chain([first], frames))
                 return
 
@@ -65,7 +80,7 @@ class Span:
             return self._stream.frames
         duration = video_duration(self._stream)
         if duration is not None:
-            duration -= self.begin - video_start(self._stream)
+            duration -= self.begin + self._origin - video_start(self._stream)
         if self.end is not None:
             span = self.end - self.begin
             duration = span if duration is None else min(span, duration)
@@ -76,14 +91,14 @@ class Span:
     def _seek(self, container: InputContainer, margin_s: int | None) -> bool:
         """Go `margin_s` before the start, or with None to the very beginning."""
         beginning = video_start(self._stream)
-        target = beginning
         if margin_s is not None:
-            target = max(beginning, self.begin - margin_s)
-        time_base = self._stream.time_base or Fraction(1, av.time_base)
-        try:
-            container.seek(int(target / time_base), stream=self._stream)
-        except FFMPEG_ERRORS:
-            return margin_s is None  # cannot seek: decode up to the start
+            wanted = self.begin + self._origin - margin_s
+            return _sought(container, self._stream, max(beginning, wanted))
+        # Transport streams seek by decoding time, which is a little earlier. If nothing
+        # can be sought, everything up to the start is decoded.
+        for moment in (beginning - 1, beginning):
+            if _sought(container, self._stream, moment):
+                break
         return True
 
     def _trimmed(self, frames: Frames) -> Frames:
@@ -93,6 +108,18 @@ class Span:
             if self.end is not None and _time(frame) >= self.end - _EPSILON:
                 return
             yield frame
+
+
+def _sought(
+    container: InputContainer, stream: av.VideoStream, moment: Fraction
+) -> bool:
+    """Whether `container` could be moved to `moment`, in seconds of its own clock."""
+    time_base = stream.time_base or Fraction(1, av.time_base)
+    try:
+        container.seek(int(moment / time_base), stream=stream)
+    except FFMPEG_ERRORS:
+        return False
+    return True
 
 
 def _exact(seconds: float) -> Fraction:

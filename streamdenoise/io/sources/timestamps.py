@@ -30,6 +30,33 @@ class _Timed(Protocol):
 _TimedT = TypeVar("_TimedT", bound=_Timed)
 
 
+class BestEffort:
+    """Chooses between the two timestamps of each decoded frame.
+
+    AVI and ASF hold one per packet, in decoding order: FFmpeg's guess of the other is
+    wrong where there are B-frames. The one that has gone backward less often counts, as
+    in FFmpeg's own ``best_effort_timestamp``.
+
+    Args:
+        one_time: Whether the format holds one time per packet; the decoding time is
+            then preferred from the first frame on.
+    """
+
+    def __init__(self, *, one_time: bool) -> None:
+        self._last: list[int | None] = [None, None]
+        self._faults = [int(one_time), 0]
+
+    def __call__(self, pts: int | None, dts: int | None) -> int | None:
+        """The better one of the two times of the next frame; each may be missing."""
+        for which, value in enumerate((pts, dts)):
+            if value is None:
+                continue
+            last = self._last[which]
+            self._faults[which] += last is not None and value <= last
+            self._last[which] = value
+        return dts if pts is None or self._faults[0] > self._faults[1] else pts
+
+
 class TimestampRepair:
     """Fills in missing timestamps and corrects those that run backward.
 

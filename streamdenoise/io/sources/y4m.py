@@ -11,12 +11,24 @@ import numpy as np
 
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceLostError, SourceOpenError
-from streamdenoise.frame import Frame, bit_depth, plane_shapes
+from streamdenoise.frame import Frame, Original
+from streamdenoise.imaging.original import seen_planes
 from streamdenoise.imaging.pix_fmt import convert_planes
+from streamdenoise.imaging.planar import PlanarFormat
 from streamdenoise.io.ffmpeg.errors import reason
+from streamdenoise.io.memory_limit import check_memory
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.timeouts import TimedReader
-from streamdenoise.io.y4m import FRAME_MAGIC, MAX_LINE_BYTES, frame_bytes, parse_header
+from streamdenoise.io.y4m import (
+    FRAME_MAGIC,
+    MAX_LINE_BYTES,
+    frame_bytes,
+    parse_header,
+    stream_format,
+)
+
+_BYTES_PER_PX = 16
+"""Of a frame of 4:2:0 and 8 bits, and of those in queues."""
 
 
 class Y4MSource(Closing):
@@ -38,7 +50,11 @@ class Y4MSource(Closing):
             line = self._line()
             if line is None:
                 raise ValueError("it ended before the header; check the command")
-            self._stream_info = parse_header(line)
+            self._stream_info = info = parse_header(line)
+            check_memory(name, info.width, info.height, _BYTES_PER_PX)
+        except SourceOpenError:
+            stream.close()
+            raise
         except (ValueError, OSError) as exc:
             stream.close()
             raise SourceOpenError(f"{name} cannot be read: {reason(exc)}") from exc
@@ -48,12 +64,20 @@ class Y4MSource(Closing):
         if options.duration_s is not None:
             end_s = options.start_s + options.duration_s
             self._stop = -int(-end_s // step)
-        info = self._stream_info
         self._pix_fmt = options.pix_fmt or info.pix_fmt
+        original = info.original_pix_fmt
+        self._keeps_original = options.keep_original and options.pix_fmt is None
         notes = []
+        if original is not None and not self._keeps_original:
+            notes.append(f"{name}: {original} is converted to {self._pix_fmt}")
         if info.interlace in ("t", "b", "m"):
             notes.append(f"{name}: interlaced video is denoised as whole frames")
-        self.info = replace(info, pix_fmt=self._pix_fmt, notes=tuple(notes))
+        self.info = replace(
+            info,
+            pix_fmt=self._pix_fmt,
+            original_pix_fmt=original if self._keeps_original else None,
+            notes=tuple(notes),
+        )
         self._frames = self._read_frames()
 
     @classmethod
@@ -94,11 +118,19 @@ class Y4MSource(Closing):
             if data is None:
                 return
             if position >= self._first:
+                own = _split(data, stream_format(info), info.width, info.height)
+                original = None
+                if info.original_pix_fmt is not None:
+                    seen = seen_planes(
+                        own, info.original_pix_fmt, info.pix_fmt, info.color
+                    )
+                    if self._keeps_original:
+                        original = Original(
+                            own, info.original_pix_fmt, info.color, seen
+                        )
+                    own = seen
                 planes, color = convert_planes(
-                    _split(data, info.pix_fmt, info.width, info.height),
-                    info.pix_fmt,
-                    self._pix_fmt,
-                    info.color,
+                    own, info.pix_fmt, self._pix_fmt, info.color
                 )
                 yield Frame(
                     planes=planes,
@@ -108,6 +140,7 @@ class Y4MSource(Closing):
                     time_base=info.time_base,
                     index=index,
                     captured_at=time.monotonic(),
+                    original=original,
                 )
                 index += 1
             position += 1
@@ -151,15 +184,15 @@ class Y4MSource(Closing):
 
 
 def _split(
-    data: bytearray, pix_fmt: str, width: int, height: int
+    data: bytearray, form: PlanarFormat, width: int, height: int
 ) -> tuple[np.ndarray, ...]:
-    dtype = np.dtype(np.uint8 if bit_depth(pix_fmt) == 8 else "<u2")
+    dtype = np.dtype(np.uint8 if form.depth == 8 else "<u2")
     planes, offset = [], 0
-    for shape in plane_shapes(pix_fmt, width, height):
+    for shape in form.plane_shapes(width, height):
         count = shape[0] * shape[1]
         plane = np.frombuffer(data, dtype, count, offset).reshape(shape)
-        if dtype.itemsize == 2:
-            plane = np.minimum(plane, 1023)  # unused bits may have any value
+        if form.depth not in (8, 16):
+            plane = np.minimum(plane, form.peak)  # unused bits may have any value
         planes.append(plane)
         offset += count * dtype.itemsize
     return tuple(planes)

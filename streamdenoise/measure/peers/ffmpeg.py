@@ -31,6 +31,8 @@ class FFmpegPeer:
     """Allowed range of the scaled options."""
     max_frames: int | None = None
     """Most frames to search on, for slow filters; None uses all."""
+    takes_images: bool = True
+    """Images are filtered in yuv444p."""
     graph: str | None = None
     """Filter graph, if it is not ``name=options``: ``{o}`` stands for the options,
     ``{key}`` for one value."""
@@ -54,7 +56,11 @@ class FFmpegPeer:
         return graph
 
     def run(self, options: Options, clip: StoredClip, threads: int | None) -> Filtered:
-        return run_filter(self.filter(options), clip, threads)
+        graph = self.filter(options)
+        if clip.frames[0].pix_fmt == "rgb24":
+            # Most filters gain more there than in R, G and B.
+            graph = f"format=yuv444p,{graph}"
+        return run_filter(graph, clip, threads)
 
 
 FFMPEG_PEERS: tuple[FFmpegPeer, ...] = (
@@ -71,6 +77,7 @@ FFMPEG_PEERS: tuple[FFmpegPeer, ...] = (
         {"0a": (0.012, 0.004, 0.007, 0.02)},
         {"0b": (0.3, 0.08, 0.15, 0.6, 1.2, 2.5, 5.0), "s": (9, 5, 17), "a": ("p", "s")},
         limits=(0.0, 0.3),
+        takes_images=False,
         graph="atadenoise={o}:1a={0a}:1b={0b}:2a={0a}:2b={0b}",
     ),
     FFmpegPeer(
@@ -145,7 +152,7 @@ def ffmpeg_exe() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError) as exc:
         raise ConfigError(
-            f"FFmpeg's denoisers need the imageio-ffmpeg binary, which is missing "
+            "comparing with FFmpeg needs imageio-ffmpeg, which is not installed "
             f"({exc}); pip install 'streamdenoise[bench]'"
         ) from exc
 

@@ -1,7 +1,7 @@
-"""OpenCV's non-local means, on each plane of each frame independently."""
+"""OpenCV's non-local means, on each frame independently."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from streamdenoise.frame import Frame
+from streamdenoise.imaging.color import frame_to_rgb, rgb_to_yuv420
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.measure.peers.peer import (
     Axes,
@@ -19,6 +20,19 @@ from streamdenoise.measure.peers.peer import (
 )
 
 
+def _run(
+    denoise: Callable[[Frame, Options], Frame],
+    options: Options,
+    clip: StoredClip,
+    threads: int | None,
+) -> Filtered:
+    """Filter the frames one by one, and time it."""
+    with _cv2_threads(threads):
+        start = time.perf_counter()
+        frames = [denoise(frame, options) for frame in clip.frames]
+        return Filtered(frames, time.perf_counter() - start)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenCVNonLocalMeans:
     """`cv2.fastNlMeansDenoising`, whose ``h`` follows the noise of each plane."""
@@ -26,6 +40,7 @@ class OpenCVNonLocalMeans:
     name: str = "opencv-nlmeans"
     clock: str = "calls of the filter alone"
     max_frames: int | None = 2
+    takes_images: bool = False
 
     def axes(self, luma_sigma: float) -> Axes:
         """Values to try; ``h`` is the strength for luma."""
@@ -36,10 +51,7 @@ class OpenCVNonLocalMeans:
         )
 
     def run(self, options: Options, clip: StoredClip, threads: int | None) -> Filtered:
-        with _cv2_threads(threads):
-            start = time.perf_counter()
-            frames = [self._denoise(frame, options) for frame in clip.frames]
-            return Filtered(frames, time.perf_counter() - start)
+        return _run(self._denoise, options, clip, threads)
 
     @staticmethod
     def _denoise(frame: Frame, options: Options) -> Frame:
@@ -57,6 +69,46 @@ class OpenCVNonLocalMeans:
                 for plane, sigma in zip(frame.planes, sigmas, strict=True)
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCVColoredNonLocalMeans:
+    """`cv2.fastNlMeansDenoisingColored`, on each frame in RGB.
+
+    Chroma is enlarged and reduced again, which smooths it a little.
+    """
+
+    name: str = "opencv-nlmeans-color"
+    clock: str = "calls of the filter and the conversions to RGB and back"
+    max_frames: int | None = 2
+    takes_images: bool = True
+
+    def axes(self, luma_sigma: float) -> Axes:
+        """Values to try; ``h`` is the strength for lightness and color."""
+        return scaled_axes(
+            {"h": (1.0, 0.5, 0.7, 1.4, 2.0)},
+            {"template": (7,), "search": (21,)},
+            luma_sigma,
+        )
+
+    def run(self, options: Options, clip: StoredClip, threads: int | None) -> Filtered:
+        return _run(self._denoise, options, clip, threads)
+
+    @staticmethod
+    def _denoise(frame: Frame, options: Options) -> Frame:
+        strength = float(options["h"])
+        bgr = np.ascontiguousarray(frame_to_rgb(frame)[..., ::-1])
+        denoised = cv2.fastNlMeansDenoisingColored(
+            bgr,
+            h=strength,
+            hColor=strength,
+            templateWindowSize=int(options["template"]),
+            searchWindowSize=int(options["search"]),
+        )
+        rgb = np.ascontiguousarray(denoised[..., ::-1])
+        if frame.pix_fmt == "rgb24":
+            return frame.with_planes((rgb,))
+        return frame.with_planes(rgb_to_yuv420(rgb, frame.color))
 
 
 @contextmanager

@@ -55,6 +55,11 @@ class Peer(Protocol):
         """Most frames of a clip to search on, for slow peers; None uses all."""
         ...
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether it takes single images in rgb24, too, and gains without a past."""
+        ...
+
     def axes(self, luma_sigma: float) -> Axes:
         """Values to try; `luma_sigma` is the std in luma in 8-bit levels."""
         ...
@@ -64,7 +69,7 @@ class Peer(Protocol):
 
         Args:
             options: One value for each of `axes`.
-            clip: 8-bit yuv420p.
+            clip: 8-bit yuv420p; or rgb24, if it `takes_images`.
             threads: None uses one per core.
 
         Raises:

@@ -13,7 +13,8 @@ def find_peers(
     """The peers with these names, each once.
 
     Args:
-        names: Names of peers; ``all`` stands for every one that can run.
+        names: Names of peers; ``all`` stands for every one that can run, and
+            ``none`` for no one.
         vapoursynth: A Python that has VapourSynth; adds V-BM3D, named or not.
 
     Returns:
@@ -29,11 +30,15 @@ def find_peers(
         FFmpegPeer,
         ffmpeg_filters,
     )
-    from streamdenoise.measure.peers.opencv import OpenCVNonLocalMeans
+    from streamdenoise.measure.peers.opencv import (
+        OpenCVColoredNonLocalMeans,
+        OpenCVNonLocalMeans,
+    )
     from streamdenoise.measure.peers.vbm3d import NAME, VBM3D
 
     known: dict[str, Peer] = {peer.name: peer for peer in FFMPEG_PEERS}
-    known["opencv-nlmeans"] = OpenCVNonLocalMeans()
+    for opencv in (OpenCVNonLocalMeans(), OpenCVColoredNonLocalMeans()):
+        known[opencv.name] = opencv
     if vapoursynth is not None:
         vbm3d = VBM3D(vapoursynth)
         vbm3d.check()
@@ -46,11 +51,12 @@ def find_peers(
     wanted = [*names, *([NAME] if vapoursynth is not None else [])]
     found: dict[str, Peer] = {}
     for name in wanted:
-        if name != "all" and name not in known:
+        if name not in ("all", "none", *known):
             raise ConfigError(
-                f"no peer is named {name!r}; choose from all, {', '.join(known)}"
+                f"no peer is named {name!r}; choose from all, none, {', '.join(known)}"
             )
-        found |= known if name == "all" else {name: known[name]}
+        if name != "none":
+            found |= known if name == "all" else {name: known[name]}
     wrapped = [name for name, peer in found.items() if isinstance(peer, FFmpegPeer)]
     filters = ffmpeg_filters() if wrapped else frozenset()
     left_out = []

@@ -36,6 +36,7 @@ class VBM3D:
     name: str = NAME
     clock: str = "from the request for the first frame to the last write"
     max_frames: int | None = 5
+    takes_images: bool = False
 
     def axes(self, luma_sigma: float) -> Axes:
         """Values to try; ``sigma`` is the noise of luma in 8-bit levels."""

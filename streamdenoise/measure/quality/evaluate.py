@@ -1,17 +1,14 @@
-"""Measures quality: two protocols, behavior over time, and real noise.
+"""Measures quality: three protocols, behavior over time, and real noise.
 
 One run makes one report. `video` compares the model and other denoisers on the same
-noisy 8-bit planes; `published` follows the tables of papers; `behavior` measures what a
-mean PSNR hides; `pairs` and `footage` have the noise of real cameras.
+noisy 8-bit planes; `published` follows the tables of papers; `camera` adds what cameras
+do; `behavior` measures what a mean PSNR hides; `pairs` and `real` have the noise of
+real cameras.
 """
 
-import json
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.inference.artifact import open_artifact
@@ -22,11 +19,15 @@ from streamdenoise.measure.output import writing_to
 from streamdenoise.measure.peers.registry import find_peers
 from streamdenoise.measure.plots import figure_type
 from streamdenoise.measure.quality.behavior import MIN_WIDTH, measure_behavior
-from streamdenoise.measure.quality.footage import measure_footage
+from streamdenoise.measure.quality.camera import measure_cameras
+from streamdenoise.measure.quality.html import to_html
 from streamdenoise.measure.quality.markdown import markdown
 from streamdenoise.measure.quality.pairs import find_pairs, measure_pairs
 from streamdenoise.measure.quality.plots import draw_plots
 from streamdenoise.measure.quality.published import measure_published, open_published
+from streamdenoise.measure.quality.real.clip import measure_real
+from streamdenoise.measure.quality.real.contenders import LADDERS
+from streamdenoise.measure.quality.real.footage import find_footage
 from streamdenoise.measure.quality.report import EvalReport
 from streamdenoise.measure.quality.video import measure_video
 from streamdenoise.measure.quality.vmaf import why_no_vmaf
@@ -59,28 +60,41 @@ def evaluate(
     on_progress = on_progress or (lambda _: None)
     # Anything that may be missing is checked before hours of measuring.
     artifact = open_artifact(config.model)
-    peers, left_out = find_peers(
-        config.peers, Path(config.vapoursynth) if config.vapoursynth else None
-    )
+    vapoursynth = Path(config.vapoursynth) if config.vapoursynth else None
+    peers, left_out = find_peers(config.peers, vapoursynth)
     paths = find_clips(Path(config.clips)) if config.clips is not None else []
     _check_names(paths)
     tuning = Path(config.tune).resolve() if config.tune is not None else None
     if tuning is not None:
         _check_tuning(tuning, paths)
-    real = find_clips(Path(config.real)) if config.real is not None else []
-    _check_names(real)
-    pairs = find_pairs(Path(config.pairs)) if config.pairs is not None else []
-    published = bool(paths) and config.protocol is not NoiseProtocol.VIDEO
-    video = bool(paths) and config.protocol is not NoiseProtocol.PUBLISHED
+    folders = [Path(config.pairs)] if config.pairs is not None else []
+    real, real_peers = [], peers
+    if not config.peers and (config.real is not None or config.pairs is not None):
+        found, missing = find_peers(["all"], vapoursynth)
+        real_peers = [peer for peer in found if peer.name in LADDERS]
+        left_out += [why for why in missing if why.split(":")[0] in LADDERS]
+    if config.real is not None:
+        real, with_pairs = find_footage(Path(config.real))
+        folders += with_pairs
+        _check_names(real)
+    pairs = [pair for folder in folders for pair in find_pairs(folder)]
+    published, video, camera = (
+        bool(paths) and config.protocol in protocols
+        for protocols in (
+            (NoiseProtocol.PUBLISHED, NoiseProtocol.BOTH),
+            (NoiseProtocol.VIDEO, NoiseProtocol.BOTH),
+            (NoiseProtocol.CAMERA,),
+        )
+    )
     if published:
         open_published(artifact, 64, 64, config.threads).close()
-    if video:
+    if video or camera:
         if artifact.layout != "yuv420":
             raise ConfigError(
                 f"model {artifact.name} works on {artifact.layout}; give --protocol "
                 "published, or a model for yuv420"
             )
-        _check_sizes(paths, config.behavior)
+        _check_sizes(paths, video and config.behavior)
     no_vmaf = why_no_vmaf() if video else None
     if config.output is not None:
         figure_type()
@@ -114,39 +128,32 @@ def evaluate(
         report.published += measure_published(
             config, artifact, paths, sigmas, on_progress
         )
+    if camera:
+        report.cameras += measure_cameras(config, paths, peers, on_progress)
     if pairs:
-        report.pairs += measure_pairs(config, pairs, on_progress)
+        report.pairs += measure_pairs(config, pairs, real_peers, on_progress)
     if real and config.output is not None:
-        report.footage += measure_footage(
-            config, real, Path(config.output), on_progress
+        report.real, without = measure_real(
+            config, real, real_peers, Path(config.output), on_progress
         )
+        report.not_measured += without
     if config.output is not None:
         write_report(report, Path(config.output))
     return report
 
 
 def write_report(report: EvalReport, folder: Path) -> None:
-    """Write ``eval.md``, ``eval.json`` and the plots.
-
-    In the JSON an infinite value, such as the PSNR of equal frames, is ``"inf"``.
+    """Write ``eval.md``, the same as ``eval.html``, ``eval.json`` and the plots.
 
     Raises:
         ConfigError: Matplotlib is missing, or `folder` cannot be written.
     """
     with writing_to(folder):
-        (folder / "eval.md").write_text(markdown(report))
-        text = json.dumps(_plain(asdict(report)), indent=1, allow_nan=False)
-        (folder / "eval.json").write_text(text + "\n")
+        page = markdown(report)
+        (folder / "eval.md").write_text(page)
+        (folder / "eval.html").write_text(to_html(page))
+        (folder / "eval.json").write_text(report.json())
         draw_plots(report, folder)
-
-
-def _plain(value: Any) -> Any:
-    """`value` as JSON can hold it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _check_names(paths: Sequence[Path]) -> None:

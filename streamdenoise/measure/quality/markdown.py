@@ -7,8 +7,9 @@ import numpy as np
 
 from streamdenoise.console.table import markdown_table
 from streamdenoise.measure.quality.behavior import SETTLED, STATIC_FRAMES, Behavior
-from streamdenoise.measure.quality.footage import Footage
-from streamdenoise.measure.quality.pairs import PairScore
+from streamdenoise.measure.quality.camera import CameraScore
+from streamdenoise.measure.quality.pairs_markdown import pairs_section
+from streamdenoise.measure.quality.real.markdown import real_section
 from streamdenoise.measure.quality.report import EvalReport
 from streamdenoise.measure.quality.video import AUTO, KNOWN, Score
 
@@ -29,8 +30,9 @@ def markdown(report: EvalReport) -> str:
         *(_video(report) if report.scores else []),
         *(_behavior(report.behavior, report.scores) if report.behavior else []),
         *(_published(report) if report.published else []),
-        *(_pairs(report.pairs) if report.pairs else []),
-        *(_footage(report.footage) if report.footage else []),
+        *(_cameras(report.cameras) if report.cameras else []),
+        *(real_section(report.real) if report.real else []),
+        *(pairs_section(report.model, report.pairs) if report.pairs else []),
         *(f"- not measured: {reason}" for reason in report.not_measured),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -312,52 +314,64 @@ def _published(report: EvalReport) -> list[str]:
     ]
 
 
-def _pairs(pairs: Sequence[PairScore]) -> list[str]:
-    worst = min(pairs, key=lambda pair: pair.gain_db)
+def _cameras(scores: Sequence[CameraScore]) -> list[str]:
+    noisy, *methods = _unique(score.method for score in scores)
+    peers = methods[1:]
+    rows = []
+    for is_still in (True, False):
+        at = [score for score in scores if score.is_still == is_still]
+        name = "still" if is_still else "moving"
+        for codec, megabits in _unique((s.codec, s.megabits) for s in at):
+            case = [s for s in at if (s.codec, s.megabits) == (codec, megabits)]
+            cells = _camera_cells(case, noisy, methods)
+            rows.append([name, codec, f"{megabits:g}", *cells])
+        rows.append([f"**{name}, mean**", "", "", *_camera_cells(at, noisy, methods)])
+    cases: dict[tuple[str, bool, str, float], dict[str, float]] = {}
+    for s in scores:
+        case = cases.setdefault((s.clip, s.is_still, s.codec, s.megabits), {})
+        case[s.method] = s.psnr_y
+    won = sum(
+        case[methods[0]] > max(psnr for m, psnr in case.items() if m != methods[0])
+        for case in cases.values()
+    )
     return [
-        "## Real noise",
+        "## Cameras",
         "",
-        f"{len(pairs)} images compared with the mean of many shots, each denoised by "
-        "itself with estimated sigma; PSNR of RGB. Peers are not measured.",
+        "Clean clips, held still or moving as they do, with the noise of a sensor, "
+        "demosaicing, the camera's own recursive filter, and a codec at a bit rate; "
+        "with estimated noise, compared with the clean frames."
+        + (" Peers are tuned for each clip and bit rate." if peers else ""),
         "",
-        f"- input {_mean(p.psnr_noisy for p in pairs):.2f} dB, output "
-        f"{_mean(p.psnr for p in pairs):.2f} dB, mean gain "
-        f"{_mean(p.gain_db for p in pairs):+.2f} dB",
-        f"- worst gain {worst.gain_db:+.2f} dB ({worst.name}); "
-        f"{sum(p.gain_db > 0 for p in pairs)} of {len(pairs)} gain",
+        "PSNR-Y / PSNR-UV of the noisy video, and gain over it, in dB; mean over the "
+        f"{len(_unique(s.clip for s in scores))} clips:",
         "",
         *markdown_table(
-            ("image", "input dB", "output dB", "gain dB", "estimated sigma"),
-            (
-                (
-                    p.name,
-                    f"{p.psnr_noisy:.2f}",
-                    f"{p.psnr:.2f}",
-                    f"{p.gain_db:+.2f}",
-                    f"{p.sigma_estimated:.1f}",
-                )
-                for p in pairs
-            ),
+            ("camera", "codec", "Mbit/s", noisy, *methods), rows, numbers_from=2
         ),
         "",
+        f"- {methods[0]} is ahead of {'every peer and ' if peers else ''}the input in "
+        f"PSNR-Y in {won} of {len(cases)} cases",
+        "",
     ]
 
 
-def _footage(clips: Sequence[Footage]) -> list[str]:
-    lines = [
-        "## Real footage",
-        "",
-        "Before and after, with estimated sigma; there is no clean version.",
-        "",
-    ]
-    for clip in clips:
-        lines += [
-            f"{clip.clip}, frame {clip.frame}, sigma {clip.sigma_estimated:.1f}:",
-            "",
-            f"![{clip.clip} before and after]({clip.image})",
-            "",
+def _camera_cells(
+    scores: Sequence[CameraScore], noisy: str, methods: Sequence[str]
+) -> list[str]:
+    """Mean PSNR of the noisy video, and gains over it, the best of several in bold."""
+    luma, chroma = (
+        [
+            _mean(value(s) for s in scores if s.method == method)
+            for method in (noisy, *methods)
         ]
-    return lines
+        for value in (lambda s: s.psnr_y, lambda s: s.psnr_uv)
+    )
+    cells = [f"{luma[0]:.2f} / {chroma[0]:.2f}"]
+    for y, uv in zip(luma[1:], chroma[1:], strict=True):
+        gain = f"{y - luma[0]:+.2f}"
+        gain = f"**{gain}**" if y == max(luma[1:]) and len(methods) > 1 else gain
+        cells.append(f"{gain} / {uv - chroma[0]:+.2f}")
+    return cells
 
 
 def _unique(values: Iterable[_T]) -> list[_T]:

@@ -29,6 +29,7 @@ from streamdenoise.imaging.color import (
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.motion import MotionFollower
 from streamdenoise.imaging.noise import plane_sigmas
+from streamdenoise.imaging.noise_profile import white_profile
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.load import load_backend
 from streamdenoise.inference.step_request import StepRequest
@@ -127,7 +128,7 @@ class FloatDenoiser:
         sigmas = (
             3 * (sigma,) if self._is_rgb else plane_sigmas(sigma, _COLOR, width, height)
         )
-        self._noise_std = np.array(sigmas, np.float32) / _PEAK
+        self._noise_std = artifact.told(white_profile(sigmas)) / np.float32(_PEAK)
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Denoise the next frame.

@@ -1,11 +1,13 @@
 """The results of an evaluation."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
+from streamdenoise.console.json_text import json_text
 from streamdenoise.measure.quality.behavior import Behavior
-from streamdenoise.measure.quality.footage import Footage
+from streamdenoise.measure.quality.camera import CameraScore
 from streamdenoise.measure.quality.pairs import PairScore
 from streamdenoise.measure.quality.published import PublishedScore
+from streamdenoise.measure.quality.real.clip import RealClip
 from streamdenoise.measure.quality.video import AUTO, NOISY, Score
 
 
@@ -28,10 +30,15 @@ class EvalReport:
     scores: list[Score] = field(default_factory=list)
     behavior: Behavior | None = None
     published: list[PublishedScore] = field(default_factory=list)
+    cameras: list[CameraScore] = field(default_factory=list)
     pairs: list[PairScore] = field(default_factory=list)
-    footage: list[Footage] = field(default_factory=list)
+    real: list[RealClip] = field(default_factory=list)
     not_measured: list[str] = field(default_factory=list)
     """Everything that was left out, and why."""
+
+    def json(self) -> str:
+        """Everything, for programs; see `json_text`."""
+        return json_text(asdict(self))
 
     def methods(self) -> list[str]:
         """Names of the video protocol's methods, in the order measured."""

@@ -7,7 +7,6 @@ counts.
 
 import itertools
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
+from streamdenoise.import_path import python_child
 from streamdenoise.inference.registry import usual_backends
 from streamdenoise.io.open import open_sink
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
@@ -77,14 +77,18 @@ _MEMORY_FRAMES = 12
 _WARMUP_FRAMES = 3
 
 
+_Command = tuple[list[str], dict[str, str] | None]
+"""A command line and its environment; None is that of this process."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Contender:
     name: str
     psnr_y: float
     step: Callable[[Size, int], Step]
     """Makes the step for a size and a number of frames."""
-    command: Callable[[Path, Path, int], list[str]]
-    """Command line of the job: input, output, frames."""
+    command: Callable[[Path, Path, int], _Command]
+    """Makes the command of the job for an input, an output and a number of frames."""
     options: str = ""
 
 
@@ -101,9 +105,11 @@ def bench(
         ConfigError: The clip or the `[bench]` packages are missing.
     """
     on_progress = on_progress or (lambda _: None)
-    ffmpeg_exe()
-    figure_type()
     path, clip_name = clean_clip_path(config.clip)
+    # Anything that may be missing is checked before half an hour of measuring.
+    ffmpeg_exe()
+    if config.output is not None:
+        figure_type()
     sizes = QUICK_SIZES if config.quick else SIZES
     repeat = 1 if config.quick else config.repeat
     threads = config.threads or usable_cores()
@@ -235,14 +241,14 @@ class _Bench:
 
             return step
 
-        def command(noisy: Path, out: Path, frames: int) -> list[str]:
-            return [
-                *(sys.executable, "-m", "streamdenoise", "file", str(noisy)),
+        def command(noisy: Path, out: Path, frames: int) -> _Command:
+            return python_child(
+                *("-m", "streamdenoise", "file", str(noisy)),
                 *("-o", str(out), "--overwrite", "--model", self.model),
                 *("--backend", backend, "--threads", str(self.threads)),
                 *("--codec", "x264", "--preset", PRESET, "--crf", str(CRF)),
                 *("--duration", str(frames / 25)),
-            ]
+            )
 
         return _Contender(f"streamdenoise {backend}", quality, make_step, command)
 
@@ -270,11 +276,12 @@ class _Bench:
 
         def make_step(size: Size, frames: int) -> Step:
             to_null = [*command(self._clip_path(size), frames), "-f", "null", "-"]
-            return lambda: _timed(to_null, frames)
+            return lambda: _timed((to_null, None), frames)
 
-        def job(noisy: Path, out: Path, frames: int) -> list[str]:
+        def job(noisy: Path, out: Path, frames: int) -> _Command:
             encode = ("-c:v", "libx264", "-preset", PRESET, "-crf", str(CRF))
-            return [*command(noisy, frames), *encode, "-pix_fmt", "yuv420p", str(out)]
+            to_file = ("-pix_fmt", "yuv420p", str(out))
+            return [*command(noisy, frames), *encode, *to_file], None
 
         return _Contender(name, quality, make_step, job, graph)
 
@@ -291,20 +298,26 @@ class _Bench:
                 sink.write(add_gaussian_noise(frame, self.sigma, rng))
 
 
-def _timed(command: Sequence[str], frames: int) -> float:
+def _timed(command: _Command, frames: int) -> float:
     """Run a command and return frames per second of wall-clock time.
 
     Raises:
         ConfigError: It failed.
     """
+    words, environment = command
     start = time.perf_counter()
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        words,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     elapsed_s = time.perf_counter() - start
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        name = Path(command[0]).name
+        name = Path(words[0]).name
         raise ConfigError(f"a measured job failed ({name}): {last}; see its message")
     return frames / elapsed_s
 

@@ -1,10 +1,10 @@
 """The results of `bench`: a table, a JSON file and a plot."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
+from streamdenoise.console.json_text import json_text
 from streamdenoise.console.table import markdown_table
 from streamdenoise.measure.output import writing_to
 from streamdenoise.measure.plots import draw_point, name_points, new_axes
@@ -80,7 +80,7 @@ class BenchReport:
 
     def json(self) -> str:
         """Everything, for programs."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        return json_text(asdict(self))
 
     def write(self, folder: Path) -> None:
         """Write ``bench.md``, ``bench.json`` and ``bench.png``.

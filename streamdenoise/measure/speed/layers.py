@@ -145,7 +145,7 @@ def profile_layers(
         openvino.load(request, profile=profile) for profile in (True, False)
     )
     frames = _noisy_frames(artifact, height, width, count=4)
-    noise_std = np.full(artifact.sigmas, _NOISE_STD, np.float32)
+    noise_std = np.full(artifact.levels, _NOISE_STD, np.float32)
     runtimes = ("openvino", "openvino-fp32")
     meter = PeakMeter(runtimes, threads, peak_side, copy_bytes=1 << 16)
     times: dict[str, list[float]] = {"step": [], "blocks": []}

@@ -1,9 +1,9 @@
 """The results of `bench --backend`: a table and a JSON file."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from streamdenoise.console.json_text import json_text
 from streamdenoise.console.table import markdown_table
 from streamdenoise.measure.output import writing_to
 
@@ -82,7 +82,7 @@ class StepReport:
 
     def json(self) -> str:
         """Everything, for programs."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        return json_text(asdict(self))
 
     def markdown(self) -> str:
         """The table, and how to read it."""

@@ -23,6 +23,7 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise import plane_sigmas
+from streamdenoise.imaging.noise_profile import white_profile
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.load import check_backend, load_backend
@@ -219,8 +220,8 @@ def _measure(
     height, width = noisy[0][0].shape
     sigmas = plane_sigmas(config.sigma, clean[0].color, width, height, clean[0].pix_fmt)
     # One level for all planes of RGB.
-    noise_std = np.array(sigmas, np.float32) / 255
-    noise_std = np.broadcast_to(noise_std, (artifact.sigmas,))
+    sigmas *= 3 if artifact.layout == "rgb" else 1
+    noise_std = artifact.told(white_profile(sigmas)) / 255
     with ExitStack() as stack:
         runs, missing = [], {}
         for name in names:

@@ -1,6 +1,7 @@
 """Exported image networks: the same results, in every format."""
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -24,21 +25,28 @@ from tests.support.frames import noise_frame
 from tests.train.classic.material import checkpoint, imread
 from train.classic.checkpoint import load_network, save_network
 from train.classic.data import stacked
-from train.classic.export import export_network
-from train.classic.networks.registry import NETWORKS, NetworkSpec
+from train.classic.networks.registry import NETWORKS
 
-Exported = Callable[[str, int], Path]
+pytestmark = pytest.mark.long
+
+GRAY = {"cnn4dn", "resnet", "unet"}
+"""The networks that are tested in gray, and the others in color: exports take long."""
+
+Exported = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Exports a network by name and channels, once, and returns the manifest."""
+    """Exports a network, once; the manifest, with the checkpoint beside it."""
 
     @cache
-    def made(name: str, channels: int) -> Path:
+    def made(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
+        channels = 1 if name in GRAY else 3
         path = checkpoint(folder / "mine.safetensors", name, channels)
-        return export_network(path, folder)
+        result = run("export", path, "-o", folder)
+        assert result.exit_code == 0, result.output
+        return Path(result.stdout.strip())
 
     return made
 
@@ -47,18 +55,20 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 def test_an_exported_model_computes_the_same_as_the_network(
     exported: Exported, name: str
 ) -> None:
-    manifest = exported(name, 3)
+    manifest = exported(name)
     # Sides that are not multiples of anything.
-    frame = noise_frame(pix_fmt="rgb24", width=61, height=38)
+    pix_fmt = "gray" if name in GRAY else "rgb24"
+    frame = noise_frame(pix_fmt=pix_fmt, width=61, height=38)
     net, _, _ = load_network(manifest.with_suffix(".safetensors"))
     with torch.inference_mode():
-        expected = net(stacked(list(frame.planes)), torch.full((1, 1, 1, 1), 0.1))
+        images = stacked([frame.planes[0].reshape(38, 61, -1)])
+        expected = net(images, torch.full((1, 1, 1, 1), 0.1))
     with load_denoiser(
         DenoiseConfig(model=str(manifest), sigma=25.5, threads=1)
     ) as denoiser:
         (clean,) = denoiser.process(frame)
-    difference = 255 * expected[0].clamp(0, 1).permute(1, 2, 0).numpy()
-    assert np.abs(difference - clean.planes[0]).max() <= 0.51
+    levels = 255 * expected[0].clamp(0, 1).permute(1, 2, 0).numpy()
+    assert np.abs(levels - clean.planes[0].reshape(levels.shape)).max() <= 0.51
     assert_same_in_half_precision(open_artifact(str(manifest)))
 
 
@@ -69,7 +79,7 @@ def assert_same_in_half_precision(artifact: Artifact) -> None:
     inputs = {
         "pixels": rng.integers(0, 256, shape).astype(np.float32),
         "peak": np.full((1, 1, 1, 1), 255, np.float32),
-        "sigma": np.full((2, 3), 0.1, np.float32),
+        "sigma": np.full((2, shape[-1] // 16), 0.1, np.float32),
         "strength": np.ones((2, 1, 1, 1), np.float32),
     }
 
@@ -92,45 +102,50 @@ def assert_same_in_half_precision(artifact: Artifact) -> None:
     assert difference.mean() < 0.2
 
 
+@pytest.fixture
+def mine(exported: Exported, tmp_path: Path) -> Path:
+    """A checkpoint of a gray network of the test's own, exported beside it."""
+    folder = tmp_path / "models"
+    shutil.copytree(exported("cnn4dn").parent, folder)
+    return folder / "mine.safetensors"
+
+
 def test_the_command_denoises_images_with_a_gray_network(
-    photos: Path, tmp_path: Path
+    mine: Path, photos: Path, tmp_path: Path
 ) -> None:
-    path = checkpoint(tmp_path / "mine.safetensors", "resnet", 1)
-    more = ("--model", path, "--sigma", "25", "--overwrite", "--threads", "1")
+    more = ("--model", mine, "--sigma", "25", "--overwrite", "--threads", "1")
     result = run("image", photos / "a.png", "-o", tmp_path / "clean.png", *more)
     assert result.exit_code == 0, result.output
-    assert f"exporting {path}" in result.stderr
+    assert "exporting" not in result.stderr
     assert "note: mine works on gray: color was converted to gray" in result.stderr
     assert "note: mine takes no noise level: --sigma is ignored" in result.stderr
     result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
     assert result.exit_code == 0, result.output
-    assert "exporting" not in result.stderr
     assert "converted" not in result.stderr
     gray = imread(photos / "gray.png")[..., 0]
-    net, _, _ = load_network(path)
+    net, spec, _ = load_network(mine)
     with torch.inference_mode():
         expected = net(stacked([gray[..., None]]), torch.ones(1, 1, 1, 1))
     clean = imread(tmp_path / "clean.png")
     assert (clean == clean[..., :1]).all()
     difference = 255 * expected[0, 0].clamp(0, 1).numpy() - clean[..., 0]
     assert np.abs(difference).max() <= 0.51
-    # New weights of the same name are exported again.
-    torch.manual_seed(2)
-    spec = NetworkSpec("resnet", 1, 8)
-    save_network(path, spec.build(), spec, {})
+    # New weights of the same name are exported again, even if their result is black.
+    for parameter in net.parameters():
+        torch.nn.init.zeros_(parameter)
+    save_network(mine, net, spec, {})
     result = run("image", photos / "gray.png", "-o", tmp_path / "clean.png", *more)
-    assert f"exporting {path}" in result.stderr
+    assert result.exit_code == 0, result.output
+    assert f"exporting {mine}" in result.stderr
+    assert not imread(tmp_path / "clean.png").any()
 
 
 def test_the_command_denoises_video_with_a_color_network(
-    odd_clip: Clip, tmp_path: Path
+    exported: Exported, odd_clip: Clip, tmp_path: Path
 ) -> None:
-    path = checkpoint(tmp_path / "ours.safetensors", "resnet", 3)
-    result = run("export", path, "-o", tmp_path / "made")
-    assert result.exit_code == 0, result.output
-    manifest = Path(result.stdout.strip())
+    manifest = exported("dncnn")
     about = json.loads(manifest.read_text())
-    assert (about["network"], about["layout"], about["state"]) == ("resnet", "rgb", {})
+    assert (about["network"], about["layout"], about["state"]) == ("dncnn", "rgb", {})
     more = ("--sigma", "30", "--threads", "1", "--model", manifest)
     output = tmp_path / "clean.mkv"
     result = run("file", odd_clip.path, "-o", output, "--codec", "ffv1", *more)
@@ -141,15 +156,16 @@ def test_the_command_denoises_video_with_a_color_network(
     assert len(frames) == len(odd_clip.frames)
     assert {frame.shape for frame in frames} == {(47, 65, 3)}
     assert frames[0].std() > 5
-    result = run("export", path, "--calibration", tmp_path)
+    checkpoint = manifest.with_suffix(".safetensors")
+    result = run("export", checkpoint, "--calibration", tmp_path)
     assert result.exit_code == 1
     assert "has no INT8 version" in result.stderr
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["resnet", "dncnn"])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "gray10le", "rgb24"])
 def test_frames_use_the_engine_that_was_prepared(
-    exported: Exported, pix_fmt: str, channels: int
+    exported: Exported, pix_fmt: str, name: str
 ) -> None:
     sizes: list[tuple[int, int, int]] = []
 
@@ -158,7 +174,7 @@ def test_frames_use_the_engine_that_was_prepared(
             sizes.append((height, width, depth))
             return super().load(height, width, depth)
 
-    artifact = open_artifact(str(exported("resnet", channels)))
+    artifact = open_artifact(str(exported(name)))
     with ImageDenoiser(artifact, Noted(artifact, threads=1)) as denoiser:
         denoiser.prepare(64, 48, pix_fmt)
         (clean,) = denoiser.process(noise_frame(pix_fmt=pix_fmt))
@@ -166,18 +182,6 @@ def test_frames_use_the_engine_that_was_prepared(
         # These networks have no INT8 version, which is no reason for a note.
         assert not any("openvino" in note for note in denoiser.backend_notes)
     assert (clean.pix_fmt, clean.width, clean.height) == (pix_fmt, 64, 48)
-
-
-def test_a_network_may_return_black(tmp_path: Path) -> None:
-    spec = NetworkSpec("cnn4dn", 1, 8)
-    net = spec.build()
-    for parameter in net.parameters():
-        torch.nn.init.zeros_(parameter)
-    save_network(tmp_path / "dark.safetensors", net, spec, {})
-    manifest = export_network(tmp_path / "dark.safetensors", tmp_path)
-    with load_denoiser(DenoiseConfig(model=str(manifest), threads=1)) as denoiser:
-        (clean,) = denoiser.process(noise_frame(pix_fmt="gray"))
-    assert not clean.planes[0].any()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +193,7 @@ def test_a_network_may_return_black(tmp_path: Path) -> None:
 def test_a_gray_network_gets_the_noise_level_of_luma(
     exported: Exported, pix_fmt: str, factor: float
 ) -> None:
-    model = str(exported("unet", 1))
+    model = str(exported("unet"))
     with load_denoiser(DenoiseConfig(model=model, sigma=40.0, threads=1)) as denoiser:
         denoiser.process(noise_frame(pix_fmt=pix_fmt))
         assert denoiser.sigma == pytest.approx(40 * factor, rel=0.01)
@@ -199,7 +203,7 @@ def test_a_gray_network_gets_the_noise_level_of_luma(
 def test_gray_networks_get_video_in_full_range(
     exported: Exported, pix_fmt: str
 ) -> None:
-    model = str(exported("resnet", 1))
+    model = str(exported("resnet"))
     image = noise_frame(pix_fmt="gray")
     video = noise_frame(pix_fmt=pix_fmt)
     step = 1 << (bit_depth(pix_fmt) - 8)
@@ -212,12 +216,11 @@ def test_gray_networks_get_video_in_full_range(
     assert np.abs(difference).max() <= 4  # rounding to full range and back
 
 
-def test_an_image_network_runs_live(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path / "mine.safetensors", "cnn4dn", 1)
+def test_an_image_network_runs_live(mine: Path, tmp_path: Path) -> None:
     output = tmp_path / "clean.mkv"
     result = run(
         *("live", "testsrc:64x48@10", "--no-window", "--duration", "1"),
-        *("-o", output, "--model", path, "--sigma", "127.5", "--threads", "1"),
+        *("-o", output, "--model", mine, "--sigma", "127.5", "--threads", "1"),
     )
     assert result.exit_code == 0, result.output
     with av.open(str(output)) as container:

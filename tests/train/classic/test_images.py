@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from streamdenoise.errors import ConfigError, SourceOpenError
-from streamdenoise.io.sources.image import image_paths
+from streamdenoise.io.image_paths import image_paths
 from tests.train.classic.material import bars, idx_bytes, imread
 from train.classic.data import Batches, read_images, split, stacked
 from train.classic.idx import read_idx

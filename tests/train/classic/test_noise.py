@@ -47,6 +47,16 @@ def test_networks_get_the_level_of_each_kind_of_noise() -> None:
         assert float(noise_std) == pytest.approx(expected, rel=0.1)
 
 
+def test_camera_noise_leaves_the_image_where_it_is() -> None:
+    ramp = torch.linspace(0.2, 0.8, 96)
+    clean = ramp.expand(60, 3, 32, 96).contiguous()
+    noise = ImageNoise("camera", (1.0, 1.0))
+    noisy, _ = noise.add(clean, torch.Generator().manual_seed(0))
+    slopes = (noisy - noisy.mean(3, keepdim=True)).mean((1, 2)) @ (ramp - ramp.mean())
+    slopes = slopes / (ramp - ramp.mean()).square().sum()
+    assert slopes == pytest.approx(1, abs=0.05)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_camera_noise_fits_any_size(channels: int) -> None:
     clean = torch.full((24, channels, 29, 50), 0.5)

@@ -14,6 +14,7 @@ from tests.support.command import run
 from tests.support.skips import skip_or_fail
 from tests.train.classic.material import imread
 from train.classic.benchmark import digits as digits_table
+from train.classic.benchmark import fashion as fashion_table
 from train.classic.benchmark import markdown, write_readme
 from train.classic.benchmark import photos as photos_table
 from train.classic.networks.registry import NETWORKS
@@ -110,7 +111,38 @@ def test_the_table_of_digits_is_generated(digits: Path, tmp_path: Path) -> None:
     assert names[len(NETWORKS) :] == [
         *("`autoencoder_pool`", "`autoencoder_strided`", "`autoencoder_mnist`"),
     ]
-    assert [row[4] for row in rows[2:]] == len(NETWORKS) * ["mse"] + 3 * ["bce"]
+    losses = [row[4].split()[0] for row in rows[2:]]
+    assert losses == len(NETWORKS) * ["mse"] + 3 * ["bce"]
+    assert {len(row) for row in rows} == {9}
+
+
+def test_the_table_of_fashion_is_generated(digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "fashion").mkdir()
+    digits.rename(tmp_path / "fashion" / digits.name)
+    labels = bytes((0, 0, 8, 1, 0, 0, 0, 60, *range(60)))
+    (tmp_path / "fashion" / "some-labels-idx1-ubyte").write_bytes(labels)
+    header, course, mse, bce = fashion_table(0.001, tmp_path / "out", 1, tmp_path)
+    assert (course[4], mse[4][:4], bce[4][:4]) == ("bce 0.2765", "mse ", "bce ")
+    assert mse[0] == bce[0] == "`autoencoder_strided`"
+    assert {len(row) for row in (header, course, mse, bce)} == {9}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<h2>autoencoder_strided-mse</h2>" in page
+    assert "<h2>autoencoder_strided-bce</h2>" in page
+
+
+def test_losses_of_the_command_share_a_report(digits: Path, tmp_path: Path) -> None:
+    result = train_by_command(digits, tmp_path / "out", "--loss", "mse,bce")
+    assert result.exit_code == 0, result.output
+    table = result.stdout.split("\n\n")[0].splitlines()
+    assert "PSNR train" in table[0]
+    assert "PSNR test" in table[0]
+    assert [row.split()[0] for row in table[1:]] == [
+        f"{name}-{loss}"
+        for name in ("cnn4dn", "autoencoder_mnist")
+        for loss in ("mse", "bce")
+    ]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "loss mse, bce" in page
 
 
 def test_the_table_of_photographs_is_generated(photos: Path, tmp_path: Path) -> None:

@@ -45,6 +45,34 @@ def test_training_learns_and_writes_its_results(digits: Path, tmp_path: Path) ->
     assert list((tmp_path / "out/resnet/tensorboard").glob("events*"))
 
 
+def test_the_training_part_is_scored_beside_the_test_part(
+    digits: Path, tmp_path: Path
+) -> None:
+    changes = {"networks": ("autoencoder_mnist",), "epochs": 60, "patience": 0}
+    runs = config(digits, tmp_path / "out", split=0.2, **changes)
+    (result,) = train_classic(runs, quiet).results
+    # Ten images are learned by heart; fifty that were not seen differ from them.
+    assert result.learned.psnr > result.mean.psnr + 1
+    (about,) = json.loads((tmp_path / "out/results.json").read_text())
+    assert about["psnr_train"] == result.learned.psnr
+    assert about["test_loss"] == result.test_loss
+
+
+def test_losses_are_compared_in_one_report(digits: Path, tmp_path: Path) -> None:
+    runs = config(digits, tmp_path / "out", losses=("mse", "bce"))
+    comparison = train_classic(runs, quiet)
+    names = [result.run.name for result in comparison.results]
+    assert names == ["cnn4dn-mse", "cnn4dn-bce"]
+    for result, loss in zip(comparison.results, ("mse", "bce"), strict=True):
+        _, spec, provenance = load_network(result.checkpoint)
+        assert (spec.squashed, provenance["loss"]) == (loss == "bce", loss)
+    mse, bce = comparison.results
+    # Every image counts the same, and values outside of [0, 1] count in the loss.
+    assert mse.test_loss >= mse.mean.mse - 1e-6
+    # The loss of a perfect output of black and white images would be 0.
+    assert 0 < bce.test_loss < 1
+
+
 @pytest.mark.parametrize("name", ["dncnn", "nano"])
 def test_resumed_training_gives_the_same_weights(
     digits: Path, tmp_path: Path, name: str
@@ -76,7 +104,7 @@ def test_a_run_is_not_resumed_with_other_options_or_images(
     train_classic(first, quiet)
     with pytest.raises(ConfigError, match="already has a run; add --resume"):
         train_classic(first, quiet)
-    other = replace(first, resume=True, loss="l1", batch=4)
+    other = replace(first, resume=True, losses=("l1",), batch=4)
     with pytest.raises(ConfigError, match="trained with another batch, loss;"):
         train_classic(other, quiet)
     # Otherwise one run could train on the images that another was tested on.
@@ -186,7 +214,7 @@ def test_a_grid_continues_without_the_runs_that_diverge(
 def test_bce_ends_in_a_sigmoid_and_needs_samples_in_0_to_1(
     digits: Path, tmp_path: Path
 ) -> None:
-    runs = config(digits, tmp_path / "out", loss="bce", epochs=4)
+    runs = config(digits, tmp_path / "out", losses=("bce",), epochs=4)
     (result,) = train_classic(runs, quiet).results
     out = result.net(torch.full((1, 1, SIDE, SIDE), 9.0), torch.ones(1, 1, 1, 1))
     assert 0 <= float(out.detach().min()) <= float(out.detach().max()) <= 1
@@ -194,7 +222,7 @@ def test_bce_ends_in_a_sigmoid_and_needs_samples_in_0_to_1(
     wide.write_bytes(idx_bytes(bars() / 200, 0x0D))
     for loss in ("bce", "mse"):
         with pytest.raises(ConfigError, match=f"{loss} need samples in 0 to 1"):
-            train_classic(config(wide, tmp_path / "bad", loss=loss), quiet)
+            train_classic(config(wide, tmp_path / "bad", losses=(loss,)), quiet)
 
 
 def test_images_below_the_receptive_field_are_noted(
@@ -233,7 +261,7 @@ def test_bad_options_are_rejected(tmp_path: Path, photos: Path) -> None:
         with pytest.raises(ConfigError):
             parse(text)  # type: ignore[arg-type]
     for changes in (
-        {"loss": "ssim"},
+        {"losses": ("ssim",)},
         {"epochs": 0},
         {"minutes": -1.0},
         {"resize": 32},

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.network.model import MAX_CHANNELS
 
 from .autoencoder_mnist import AutoencoderMnist
 from .autoencoder_pool import AutoencoderPool
@@ -50,8 +51,14 @@ class NetworkSpec:
             raise ConfigError(
                 f"there is no network {self.name!r}; choose from {', '.join(NETWORKS)}"
             )
-        if self.width < 0 or 0 < self.width < 4:
-            raise ConfigError(f"width must be 4 channels or more, got {self.width}")
+        if self.channels not in (1, 3):
+            raise ConfigError(f"channels must be 1 or 3, got {self.channels!r}")
+        if type(self.width) is not int or not (
+            self.width == 0 or 4 <= self.width <= MAX_CHANNELS
+        ):
+            raise ConfigError(
+                f"width must be 4 to {MAX_CHANNELS} channels, got {self.width!r}"
+            )
 
     @property
     def layout(self) -> str:

@@ -1,0 +1,201 @@
+"""Estimate of the noise profile of a stream, cheap enough for every frame."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from streamdenoise.imaging.motion import CELL, FlowEstimator
+from streamdenoise.imaging.noise_cells import SIDE, CellGrid, padded
+from streamdenoise.imaging.noise_measurement import (
+    COARSER_AT_FIRST,
+    COARSER_IN_IMAGES,
+    Measurement,
+)
+from streamdenoise.imaging.noise_profile import LEVELS
+
+_CELLS, _CELLS_AT_FIRST = 64, 400
+"""Later on fewer are enough, because each measurement looks at other places."""
+_EACH_AT_FIRST, _EVERY = 8, 12
+"""The first frames are all measured, later ones in steps."""
+_NEAR_LAG, _LONGEST_LAG = 2, 4
+"""Codecs freeze noise: neighbors in time differ too little. The nearer of these still
+aligns where something moves."""
+_SEARCH_SIDE = 144
+"""Frames are reduced to about this short side for the search of motion."""
+
+_COMPARED_ROWS = 32
+"""Frames that are equal in this many rows are equal."""
+
+_KEPT = 0.6
+"""Share of the old variance that remains after each new measurement."""
+_STEP = 0.018
+"""Largest change of a level from frame to frame, once it is known."""
+_LEAST = 2 / 255
+"""Lower levels may change by as much as this one."""
+
+
+class ProfileEstimator:
+    """Estimates the noise profile of a stream, smoothed over time."""
+
+    def __init__(self, single_images: bool = False) -> None:
+        """Start a stream.
+
+        Args:
+            single_images: whether no second frame will come, so that the first one has
+                to tell what it can.
+        """
+        self._coarser = COARSER_IN_IMAGES if single_images else COARSER_AT_FIRST
+        self._flow = FlowEstimator()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream."""
+        self._past: deque[list[np.ndarray]] = deque(maxlen=_LONGEST_LAG)
+        self._layout: tuple[object, ...] = ()
+        self._frames = 0
+        self._turn = 0
+        self._lags = 0
+        self._variance = np.full(len(LEVELS), np.nan)
+        self._in_space = np.ones(len(LEVELS), bool)
+        self._stds = np.zeros(len(LEVELS), np.float32)
+
+    def update(
+        self, planes: Sequence[np.ndarray], peak: int, full_range: bool = False
+    ) -> np.ndarray:
+        """Take the next frame and return the current profile.
+
+        Args:
+            planes: of yuv420 or gray ``(H, W)``, or a single ``(H, W, 3)`` of RGB.
+            peak: full scale, 255 or 1023.
+            full_range: whether black is 0, not 16.
+
+        Returns:
+            ``(7,)`` float32 stds in [0, 1], see `LEVELS`; those of chroma are 0 for
+            gray. RGB counts as luma and two orthonormal color differences
+            (`channels.OPPONENT`): all are s for independent noise of std s.
+        """
+        planes = padded(planes)
+        if not self._is_new(planes):
+            return self._stds.copy()
+        at_first = self._frames < _EACH_AT_FIRST
+        phase = (self._frames - _EACH_AT_FIRST) % _EVERY
+        self._frames += 1
+        known = np.isfinite(self._variance)
+        if at_first or phase == 0:
+            self._measure(planes, peak, full_range)
+        if at_first or phase >= _EVERY - _LONGEST_LAG:
+            self._keep(planes)
+        # Patterns of pixels can look like more noise than there can be.
+        aim = np.sqrt(np.nan_to_num(self._variance)).clip(max=1).astype(np.float32)
+        if not at_first:
+            step = _STEP * np.maximum(self._stds, np.float32(_LEAST))
+            slow = aim.clip(self._stds - step, self._stds + step)
+            aim = np.where(known, slow, aim)
+        self._stds = aim
+        return aim.copy()
+
+    def remember(self, planes: Sequence[np.ndarray]) -> None:
+        """Take a frame in as past of the next ones, without measuring it.
+
+        Args:
+            planes: see `update`.
+        """
+        planes = padded(planes)
+        if self._is_new(planes):
+            self._frames += 1
+            self._keep(planes)
+
+    def _is_new(self, planes: Sequence[np.ndarray]) -> bool:
+        """Whether a frame is not the last one again, as in telecine or a lost signal.
+
+        A frame of another size or type starts a stream.
+        """
+        layout = tuple((plane.shape, plane.dtype) for plane in planes)
+        if layout != self._layout:
+            self.reset()
+            self._layout = layout
+        if not self._past:
+            return True
+        luma, last = planes[0], self._past[-1][0]
+        step = max(1, len(luma) // _COMPARED_ROWS)
+        return not np.array_equal(luma[::step], last[::step])
+
+    def _keep(self, planes: Sequence[np.ndarray]) -> None:
+        self._past.append([plane.copy() for plane in planes])
+
+    def _measure(
+        self, planes: Sequence[np.ndarray], peak: int, full_range: bool
+    ) -> None:
+        """Mix what one frame tells into the variances."""
+        cells = _CELLS if self._past else _CELLS_AT_FIRST
+        grid = CellGrid.spread(planes[0], cells, self._turn)
+        self._turn += 1
+        frame = Measurement(grid, planes, peak, full_range or len(planes) == 1)
+        lags = len(self._past)
+        if lags:
+            near = min(_NEAR_LAG, lags)
+            past = self._past[-near]
+            motion = self._motion(grid, planes[0], past[0], peak)
+            motion = frame.follow(past, motion, near)
+            if lags > near:
+                frame.follow(self._past[0], lags / near * motion, lags)
+        for index, (plane, scale) in enumerate(LEVELS):
+            if plane and len(planes) == 1 and planes[0].ndim == 2:
+                continue
+            new = frame.variance_in_time(plane, scale)
+            if new is not None:
+                # The longer lags that the second to fifth frame bring tell more.
+                anew = self._in_space[index] or lags != self._lags
+                old = new if anew else self._variance[index]
+                self._variance[index] = _KEPT * old + (1 - _KEPT) * new
+                self._in_space[index] = False
+            elif self._in_space[index]:
+                found = frame.variance_in_space(plane, scale, self._coarser)
+                if found is not None:
+                    self._variance[index] = frame.share_in_space**2 * found
+        self._lags = lags
+
+    def _motion(
+        self, grid: CellGrid, luma: np.ndarray, past: np.ndarray, peak: int
+    ) -> np.ndarray:
+        """Pixels ``(N, 2)`` to where the cells were in an earlier frame."""
+        if luma.ndim == 3:
+            luma, past = luma[..., 1], past[..., 1]
+        height, width = (n // CELL * CELL for n in luma.shape)
+        luma, past = (
+            np.ascontiguousarray(each[:height, :width]) for each in (luma, past)
+        )
+        step = max(1, min(height, width) // _SEARCH_SIDE)
+        flow = self._flow.flow(luma, past, peak, step)
+        if flow is None:
+            return np.zeros((len(grid.tops), 2), np.float32)
+        rows = ((grid.tops + SIDE // 2) // CELL).clip(max=flow.shape[0] - 1)
+        columns = ((grid.lefts + SIDE // 2) // CELL).clip(max=flow.shape[1] - 1)
+        return flow[rows, columns]
+
+
+def profile_of_clip(
+    frames: Sequence[Sequence[np.ndarray]], peak: int, full_range: bool = False
+) -> np.ndarray:
+    """The profile of a short clip, measured in its last frames.
+
+    Args:
+        frames: planes of each frame, see `ProfileEstimator.update`.
+        peak: full scale, 255 or 1023.
+        full_range: whether black is 0, not 16.
+
+    Returns:
+        See `ProfileEstimator.update`.
+
+    Raises:
+        ValueError: there is no frame.
+    """
+    if not frames:
+        raise ValueError("a profile needs at least one frame, got none")
+    estimator = ProfileEstimator()
+    # What is measured before the longest lag is there would count no more.
+    for planes in frames[:-_LONGEST_LAG]:
+        estimator.remember(planes)
+    last = frames[-_LONGEST_LAG:]
+    return [estimator.update(planes, peak, full_range) for planes in last][-1]

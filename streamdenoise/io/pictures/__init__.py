@@ -1,0 +1,1 @@
+"""Files of pictures: what they hold, read and written without losing it."""

@@ -1,0 +1,1 @@
+"""Random inputs to everything that reads what it cannot trust."""
