@@ -21,6 +21,7 @@ from streamdenoise.console.table import markdown_table
 from tests.faults.proxy import FaultProxy
 from tests.faults.rig import (
     RATE,
+    RECOVERY_S,
     TIMEOUT_S,
     Numbers,
     Rig,
@@ -54,6 +55,7 @@ class Fault:
     """What fails: `camera`, `viewer`, `machine`, or the `disk` of the segments."""
     tls: bool = False
     """Whether camera and viewer use TLS, where the proxy cannot tell packets apart."""
+    recovery_s: float = RECOVERY_S
     options: tuple[str, ...] = USUAL
     """Options of the job; other than the usual ones need a job of their own."""
 
@@ -126,6 +128,15 @@ def another_certificate(rig: Rig) -> None:
     rig.camera.restart()
     rig.wait(lambda: "fingerprint" in rig.job_status()["source_error"], 20)
     rig.camera.certificate = rig.certificates.good
+    rig.camera.restart()
+
+
+def refused_password(rig: Rig) -> None:
+    good = rig.camera.password
+    rig.camera.password = "another"
+    rig.camera.restart()
+    rig.wait(lambda: "user name or password" in rig.job_status()["source_error"], 20)
+    rig.camera.password = good
     rig.camera.restart()
 
 
@@ -243,6 +254,8 @@ FAULTS = (
     Fault("flood of repeated frames", line(TIMEOUT_S + 1, flood=9), spoils=True),
     Fault("line delayed 0.5 s", line(2, delay_ms=500), tls=True),
     Fault("another certificate", another_certificate, tears=True, tls=True),
+    # The next attempt comes 150 to 300 s later, or the camera locks the account.
+    Fault("password refused", refused_password, tears=True, recovery_s=330),
     Fault("line stalled 1 s", line(1, stall=True)),
     Fault(
         "line stalled for long", line(TIMEOUT_S + 1.5, stall=True), tears=True, tls=True
@@ -302,7 +315,7 @@ def run_lane(faults: list[Fault], folder: Path) -> Lane:
             begin = rig.now()
             fault.happen(rig)
             window = Window(begin, rig.now())
-            rig.recovered()
+            rig.recovered(fault.recovery_s)
             # This takes a second, in which late frames still arrive.
             rows.append(Row(fault, window, before, rig.usage()))
             # Now, as the next fault may kill it.
@@ -368,7 +381,9 @@ def _last_fault(when: float, rows: list[Row]) -> str:
 def run_matrix(faults: list[Fault], folder: Path) -> list[Lane]:
     """Run all faults, spread over a few jobs."""
     plain = [fault for fault in faults if not fault.tls and fault.options == USUAL]
-    lanes = [[fault for fault in faults if fault.tls]]
+    slow = [fault for fault in plain if fault.recovery_s > RECOVERY_S]
+    plain = [fault for fault in plain if fault not in slow]
+    lanes = [slow, [fault for fault in faults if fault.tls]]
     lanes += [plain[n :: LANES - 1] for n in range(LANES - 1)]
     lanes += [[fault] for fault in faults if fault.options != USUAL]
     lanes = [lane for lane in lanes if lane]

@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -38,8 +39,10 @@ from tests.support.fake_clock import FakeClock
 RATE = 15
 TIMEOUT_S = 2.0
 
+RECOVERY_S = 120.0
+"""Within this time all outputs have frames again, whatever the fault was."""
+
 _START_S = 40.0
-_RECOVERY_S = 120.0
 
 Numbers = list[tuple[float, int | None]]
 """Presentation time in seconds and number of each frame of an output."""
@@ -81,12 +84,11 @@ class Rig:
             self.certificates = make_certificates(folder)
             good = self.certificates.good
             self._options += ("--tls-fingerprint", fingerprint(good))
-        self.camera = GstServer(
-            rate=RATE, key_interval=RATE, change_codec=change_codec, certificate=good
+        camera = partial(
+            GstServer, auth="digest", rate=RATE, key_interval=RATE, certificate=good
         )
-        self.spare = GstServer(
-            rate=RATE, key_interval=RATE, epoch=self.camera.epoch, certificate=good
-        )
+        self.camera = camera(change_codec=change_codec)
+        self.spare = camera(epoch=self.camera.epoch)
         self.viewer = GstServer(record_to=received, certificate=good)
         self.clock = FakeClock(folder / "clock") if sets_clock else None
 
@@ -189,7 +191,7 @@ class Rig:
                 )
             time.sleep(0.1)
 
-    def recovered(self) -> None:
+    def recovered(self, timeout_s: float = RECOVERY_S) -> None:
         """Wait until fresh frames reach all outputs again."""
         before = {}
 
@@ -204,7 +206,7 @@ class Rig:
                 before.update(written)
             return all(written[name] >= before[name] + RATE // 2 for name in written)
 
-        self.wait(is_well, _RECOVERY_S)
+        self.wait(is_well, timeout_s)
 
     def stop(self) -> float:
         """End the job as a service manager would; return the seconds that it took."""

@@ -121,7 +121,8 @@ class GstServer(_Server):
     every 1 / `rate` s.
 
     Args:
-        auth: `none`, `basic` or `digest`, for the user ``me`` and `password`.
+        auth: `none`, `basic` or `digest`, for the user ``me``.
+        password: Another one counts from the next restart on.
         protocols: `tcp`, `udp` or `both`.
         key_interval: Frames from one key frame to the next.
         codec: `h264` or `h265`.
@@ -149,13 +150,13 @@ class GstServer(_Server):
         certificate: Path | None = None,
     ) -> None:
         self.certificate = certificate
+        self.password = password
         self.epoch = time.monotonic() if epoch is None else epoch
         self._auth = auth
-        self._password = password
         self._record_to = record_to
         self._starts = 0
         self._arguments = [
-            *("--auth", auth, f"--password={password}", "--protocols", protocols),
+            *("--auth", auth, "--protocols", protocols),
             *("--size", f"{size[0]}x{size[1]}", "--rate", str(rate)),
             *("--key-interval", str(key_interval), "--codec", codec),
             *("--epoch", str(self.epoch)),
@@ -166,6 +167,7 @@ class GstServer(_Server):
     def _start(self, port: int) -> None:
         script = Path(__file__).with_name("gst_server.py")
         arguments = [*self._arguments, "--port", str(port)]
+        arguments.append(f"--password={self.password}")
         if self._record_to is not None:
             folder = self._record_to / str(self._starts)
             folder.mkdir()
@@ -219,7 +221,7 @@ class GstServer(_Server):
         """The address, through a proxy on `port`, or with another `password`."""
         userinfo = ""
         if self._auth != "none":
-            chosen = self._password if password is None else password
+            chosen = self.password if password is None else password
             userinfo = f"{USER}:{quote(chosen, safe='')}@"
         scheme = "rtsp" if self.certificate is None else "rtsps"
         return f"{scheme}://{userinfo}127.0.0.1:{port or self.port}/{mount}"

@@ -26,18 +26,22 @@ import numpy as np
 
 from streamdenoise.console.table import markdown_table
 from tests.faults.matrix import FAULTS, USUAL, Fault, Row, another_certificate, disorder
-from tests.faults.rig import RATE, Numbers, Rig, Window, judge, lost_outside
+from tests.faults.rig import (
+    RATE,
+    RECOVERY_S,
+    Numbers,
+    Rig,
+    Window,
+    judge,
+    lost_outside,
+)
 from tests.support.fake_clock import LIBRARY
-
-# The line is not encrypted: the proxy damages packets.
-POSSIBLE = [
-    fault
-    for fault in FAULTS
-    if fault.happen is not another_certificate and fault.options == USUAL
-]
 
 CALM_S = 3.0
 """Seconds between faults; samples are taken at the end."""
+
+SLOWEST_SHARE = 10
+"""A recovery may take this part of the whole time."""
 
 WARM_UP_MINUTES = 10.0
 """Left out of the slopes; of a shorter run, the first quarter."""
@@ -73,13 +77,26 @@ def slope(hours: np.ndarray, values: np.ndarray) -> Slope:
     return Slope(per_hour, 1.96 * error)
 
 
-def next_fault(rng: random.Random) -> Fault:
+def possible_faults(minutes: float) -> list[Fault]:
+    """The faults of a soak of this length: what recovers slowly needs a long one."""
+    return [
+        fault
+        for fault in FAULTS
+        # The line is not encrypted: the proxy damages packets.
+        if fault.happen is not another_certificate
+        and fault.options == USUAL
+        and fault.recovery_s <= max(RECOVERY_S, minutes * 60 / SLOWEST_SHARE)
+    ]
+
+
+def next_fault(rng: random.Random, possible: list[Fault]) -> Fault:
     """One fault, or every third time one of each side together."""
-    fault = rng.choice(POSSIBLE)
+    chances = [1 / fault.recovery_s for fault in possible]
+    (fault,) = rng.choices(possible, chances)
     if rng.randrange(3):
         return fault
     camera, viewer = (
-        rng.choice([other for other in POSSIBLE if other.of == side])
+        rng.choice([other for other in possible if other.of == side])
         for side in ("camera", "viewer")
     )
     return together(camera, viewer)
@@ -99,6 +116,7 @@ def together(first: Fault, second: Fault) -> Fault:
         happen,
         spoils=first.spoils or second.spoils,
         tears=first.tears or second.tears,
+        recovery_s=max(first.recovery_s, second.recovery_s),
     )
 
 
@@ -119,6 +137,7 @@ def account(numbers: Numbers, rows: list[Row]) -> tuple[Counter[str], dict[int, 
 def soak(minutes: float, seed: int, folder: Path) -> int:
     """Run, and print the results; return the number of problems."""
     rng = random.Random(seed)
+    possible = possible_faults(minutes)
     rows: list[Row] = []
     samples: list[tuple[float, ...]] = []
     options = ("--on-loss", "gap", "--keep", "100MB")
@@ -132,11 +151,11 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
             samples.append(
                 (now / 3600, before.rss_mb, before.descriptors, before.threads, p99_ms)
             )
-            fault = next_fault(rng)
+            fault = next_fault(rng, possible)
             begin = rig.now()
             fault.happen(rig)
             window = Window(begin, rig.now())
-            rig.recovered()
+            rig.recovered(fault.recovery_s)
             time.sleep(CALM_S)
             rows.append(Row(fault, window, before, rig.usage()))
             print(
