@@ -125,8 +125,6 @@ def no_thread_outlives_the_test() -> Iterator[None]:
     for thread in set(threading.enumerate()) - before:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = [each.name for each in set(threading.enumerate()) - before]
-    # Idle ones of the HTTP server are daemons, and end after their event loop.
-    left = [name for name in left if name != "AnyIO worker thread"]
     if left:
         pytest.fail(f"threads outlive the test: {', '.join(sorted(left))}")
 

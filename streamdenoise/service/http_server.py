@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from threading import Thread
 from typing import cast
 
@@ -62,7 +63,7 @@ class HTTPServer:
         """Address it listens on, as ``HOST:PORT`` with the actual port."""
         self._server = _Server(
             uvicorn.Config(
-                app,
+                _canceled_quietly(app),
                 http=_Connection,
                 ws="none",
                 lifespan="off",
@@ -115,6 +116,21 @@ class _Server(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
+        # Here, not after the main task: AnyIO's threads end with that.
+        requests = asyncio.all_tasks() - {asyncio.current_task()}
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
+
+
+def _canceled_quietly(app: ASGIApp) -> ASGIApp:
+    """`app`, whose canceled requests uvicorn would report as errors."""
+
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
+    return quiet
 
 
 class AllowedHosts:

@@ -13,8 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from streamdenoise.service import http_server
+from streamdenoise.service.http_server import HTTPServer
 from streamdenoise.service.status_server import StatusServer
 from tests.service.status import RUNNING, ask, connect, health
 from tests.support.skips import skip_or_fail
@@ -199,6 +204,28 @@ def test_closing_leaves_no_threads_and_descriptors():
     assert descriptors() == before
     with StatusServer(address, "", stall_s=1.0) as again:
         assert again.address == address
+
+
+def test_closing_during_requests(caplog: pytest.LogCaptureFixture):
+    """Says nothing of them; the threads that make their pages end."""
+    begun, release = threading.Semaphore(0), threading.Event()
+
+    def slow(request: Request) -> Response:
+        begun.release()
+        release.wait(20)
+        return Response("late")
+
+    server = HTTPServer(Starlette(routes=[Route("/", slow)]), "127.0.0.1", 0)
+    server.start()
+    host, port = server.address.split(":")
+    with ExitStack() as stack:
+        for _ in range(3):
+            client = socket.create_connection((host, int(port)))
+            stack.enter_context(client).sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert begun.acquire(timeout=20)
+        server.close()
+        release.set()
+    assert not caplog.records
 
 
 def test_a_server_that_was_not_started_can_be_closed():
