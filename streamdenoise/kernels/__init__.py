@@ -1,0 +1,1 @@
+"""Loops over arrays, compiled for this CPU where NumPy and OpenCV are too slow."""
