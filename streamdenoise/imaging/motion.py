@@ -6,12 +6,10 @@ the state is warped along it before the step. Where the flow explains nothing (n
 objects that appear) it is zero, and the network's gate decides alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
-
-from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 
 CELL = 8
 """Side in luma pixels of the square that shares one vector of a flow."""
@@ -75,7 +73,7 @@ class FlowEstimator:
         # OpenCV's type stubs demand a flow to start from.
         found = self._search.calc(now, then, None)  # pyright: ignore
         fine = np.asarray(found, np.float32)
-        followed = _warp(then, fine, cv2.INTER_LINEAR)
+        followed = remapped(then, fine, cv2.INTER_LINEAR)
         cells = (luma.shape[1] // CELL, luma.shape[0] // CELL)
         left, left_by_zero = (_energy(now, x, cells) for x in (followed, then))
         flow = cv2.resize(fine, cells, interpolation=cv2.INTER_AREA) * np.float32(step)
@@ -100,7 +98,7 @@ def _energy(a: np.ndarray, b: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
     return cv2.blur(cv2.resize(square, cells, interpolation=cv2.INTER_AREA), (3, 3))
 
 
-def _warp(
+def remapped(
     plane: np.ndarray,
     flow: np.ndarray,
     interpolation: int,
@@ -111,61 +109,6 @@ def _warp(
     mode = interpolation | cv2.WARP_RELATIVE_MAP
     # OpenCV's type stubs do not know that both coordinates can be in one map.
     return cv2.remap(plane, flow, None, mode, out, border)  # pyright: ignore
-
-
-class StateWarper:
-    """Warps the state of one stream at one size.
-
-    Allocating large arrays takes longer than filling them, so every call fills the same
-    ones.
-    """
-
-    def __init__(self, state: Mapping[str, np.ndarray]) -> None:
-        """Allocate the arrays.
-
-        Args:
-            state: a backend's: name -> ``(1, h, w, channels)`` float32; ``fused``
-                holds pixels in blocks (`streamdenoise.imaging.blocks`).
-        """
-        planes = plane_shapes_of(state["fused"][0])
-        self._height = planes[0][0]
-        shapes = {*planes, *(array.shape[1:3] for array in state.values())}
-        self._flows = {shape: np.empty((*shape, 2), np.float32) for shape in shapes}
-        self._planes = [np.empty(shape, np.float32) for shape in planes]
-        self._moved = [np.empty(shape, np.float32) for shape in planes]
-        self._warped = {
-            name: np.empty(array.shape, np.float32) for name, array in state.items()
-        }
-
-    def warp(
-        self, state: Mapping[str, np.ndarray], flow: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """Move the state along a flow.
-
-        Args:
-            state: arrays of the same shapes as the constructor got, and none of those
-                that an earlier call returned.
-            flow: see `FlowEstimator.flow`.
-
-        Returns:
-            The warped state, valid until the next call.
-        """
-        for shape, dense in self._flows.items():
-            scaled = flow * np.float32(shape[0] / self._height)
-            cv2.resize(scaled, (shape[1], shape[0]), dst=dense)
-        scatter_blocks(state["fused"][0], self._planes)
-        for plane, moved in zip(self._planes, self._moved, strict=True):
-            # A cheaper interpolation would blur the frame a little every time.
-            flow = self._flows[plane.shape]
-            _warp(plane, flow, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE, moved)
-        gather_blocks(self._moved, self._warped["fused"][0])
-        for name in state.keys() - {"fused"}:
-            array, warped = state[name][0], self._warped[name][0]
-            flow = self._flows[array.shape[:2]]
-            # Pixels that enter at the edges count as never seen.
-            border = cv2.BORDER_CONSTANT if name == "frames" else cv2.BORDER_REPLICATE
-            _warp(array, flow, cv2.INTER_LINEAR, border, warped)
-        return self._warped
 
 
 def luma_of(planes: Sequence[np.ndarray]) -> np.ndarray:
