@@ -20,6 +20,9 @@ _MIN_SIDE = 32
 """Smaller frames are not searched at all."""
 _FINEST_SCALE = 2
 """The search ends at 1/2**2 of the size and interpolates from there."""
+_REFINEMENTS = 2
+"""The preset's five take a sixth of the time and gain nothing that can be measured;
+none loses 0.04 dB in the mean and 0.2 dB where much moves on its own."""
 _DEAD_ZONE = 0.1
 """Shorter vectors, in pixels, are not worth an interpolation."""
 _WORTH = 0.8
@@ -43,6 +46,7 @@ class FlowEstimator:
 
     def __init__(self) -> None:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._search.setVariationalRefinementIterations(_REFINEMENTS)
 
     def flow(
         self, luma: np.ndarray, last: np.ndarray, peak: int, step: int | None = None

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
+from streamdenoise.imaging.blocks import (
+    LAYOUT_CHANNELS,
+    gather_blocks,
+    plane_shapes_of,
+    scatter_blocks,
+)
 from streamdenoise.imaging.motion import CELL, remapped
 from streamdenoise.kernels import warp as kernels
 
 _FUSED, _FRAMES = "fused", "frames"
-_CHROMA = 16
-"""First channel of the chroma in blocks of yuv420."""
 
 
 def why_not_compiled() -> str:
@@ -25,7 +28,7 @@ def why_not_compiled() -> str:
 class StateWarper:
     """Warps the state of one stream at one size.
 
-    Allocating large arrays takes longer than filling them, so every call fills the same
+    Allocating large arrays takes longer than filling them, so every call uses the same
     ones.
     """
 
@@ -46,51 +49,83 @@ class StateWarper:
 
         Args:
             state: arrays of the same shapes as the constructor got, and none of those
-                that an earlier call returned.
+                that an earlier call returned. They may be changed.
             flow: see `FlowEstimator.flow`.
 
         Returns:
-            The warped state, valid until the next call.
+            The warped state, valid until the next call: the same arrays, or others.
         """
         return self._warper.warp(state, flow)
 
 
 class CompiledWarper:
-    """A `StateWarper` in which all pixels of a block share one vector."""
+    """A `StateWarper` in which all pixels of a block share one vector.
+
+    It works in place, where the arrays can be written, and touches only what moves.
+    """
 
     def __init__(self, state: Mapping[str, np.ndarray]) -> None:
         height, width, channels = state[_FUSED].shape[1:]
         self._vectors = np.empty((height, width, 2), np.float32)
+        self._needed = np.empty((height // 2, width // 2), np.uint8)
+        self._moved = np.zeros(1, np.int64)
         self._scratch = np.empty(kernels.SCRATCH, np.float32)
         margins = 2 * kernels.MARGIN
-        self._plane = np.empty((4 * height + margins, 4 * width + margins), np.float32)
-        self._has_chroma = channels == _CHROMA + 8
+        self._plane = np.zeros((4 * height + margins, 4 * width + margins), np.float32)
+        self._is_yuv = channels == LAYOUT_CHANNELS["yuv420"]
         shape = (2 * height + margins, 2 * (2 * width + margins))
-        self._chroma = np.empty(shape if self._has_chroma else (0, 0), np.float32)
-        self._warped = _alike(state)
+        self._chroma = np.zeros(shape if self._is_yuv else (0, 0), np.float32)
+        self._others = _alike({n: x for n, x in state.items() if n != _FUSED})
+        self._nothing = np.empty((1, 0, 0, 0), np.float32)
 
     def warp(
         self, state: Mapping[str, np.ndarray], flow: np.ndarray
     ) -> dict[str, np.ndarray]:
         """See `StateWarper.warp`."""
-        vectors, scratch = self._vectors, self._scratch
+        state = {
+            name: np.require(x, requirements=["C", "W"]) for name, x in state.items()
+        }
         cells = np.ascontiguousarray(flow)
-        kernels.vectors_of_blocks(cells, vectors)
-        blocks, warped = state[_FUSED][0], self._warped[_FUSED][0]
-        whole = _CHROMA if self._has_chroma else blocks.shape[-1]
-        for first in range(0, whole, 16):
-            kernels.scatter_plane(blocks, first, self._plane)
-            kernels.warp_plane(self._plane, vectors, blocks, first, scratch, warped)
-        if self._has_chroma:
-            kernels.scatter_chroma(blocks, self._chroma)
-            kernels.warp_chroma(self._chroma, vectors, blocks, scratch, warped)
-        for name in state.keys() - {_FUSED}:
-            array, warped = state[name][0], self._warped[name][0]
-            scale = array.shape[0] / (CELL * cells.shape[0])
-            dense = vectors if array.shape[:2] == vectors.shape[:2] else cells
-            ends = name == _FRAMES
-            kernels.warp_features(array, dense, scale, ends, warped)
-        return self._warped
+        kernels.vectors_of_blocks(cells, self._vectors)
+        kernels.mark_sources(cells, self._vectors, self._needed, self._moved)
+        self._warp_pixels(state[_FUSED][0])
+        if 2 * self._moved[0] > self._needed.size:
+            self._warp_features(state, self._others, cells, copies=True)
+            return state | self._others
+        for name, other in self._others.items():
+            kernels.copy_features(state[name][0], self._needed, other[0])
+        self._warp_features(self._others, state, cells, copies=False)
+        return state
+
+    def _warp_pixels(self, blocks: np.ndarray) -> None:
+        vectors, needed, scratch = self._vectors, self._needed, self._scratch
+        if self._is_yuv:
+            kernels.copy_yuv(blocks, needed, self._plane, self._chroma)
+            kernels.warp_yuv(self._plane, self._chroma, vectors, scratch, blocks)
+            return
+        for first in range(0, blocks.shape[-1], 16):
+            kernels.copy_plane(blocks, first, needed, self._plane)
+            kernels.warp_plane(self._plane, vectors, first, scratch, blocks)
+
+    def _warp_features(
+        self,
+        source: Mapping[str, np.ndarray],
+        target: Mapping[str, np.ndarray],
+        cells: np.ndarray,
+        copies: bool,
+    ) -> None:
+        for name in self._others.keys() - {_FRAMES}:
+            is_of_blocks = source[name].shape[1] == self._vectors.shape[0]
+            vectors = self._vectors if is_of_blocks else cells
+            kernels.warp_features(
+                source[name][0],
+                (source[_FRAMES] if is_of_blocks else self._nothing)[0],
+                vectors,
+                vectors.shape[0] / (CELL * cells.shape[0]),
+                copies,
+                target[name][0],
+                (target[_FRAMES] if is_of_blocks else self._nothing)[0],
+            )
 
 
 class OpenCvWarper:
