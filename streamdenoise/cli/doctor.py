@@ -134,8 +134,9 @@ def _cpu() -> list[Check]:
 def _kernels() -> list[Check]:
     from streamdenoise.imaging.state_warper import why_not_compiled
     from streamdenoise.kernels.code_cache import folder
+    from streamdenoise.kernels.matching import differences
 
-    if why := why_not_compiled():
+    if why := why_not_compiled() or differences.why_not():
         return [Check("kernels", False, f"OpenCV is used instead, slower: {why}")]
     return [Check("kernels", True, f"compiled for this CPU, kept in {folder()}")]
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from streamdenoise.kernels.matching import differences
+
 CELL = 8
 """Side in luma pixels of the square that shares one vector of a flow."""
 
@@ -45,6 +47,7 @@ class FlowEstimator:
     """
 
     def __init__(self) -> None:
+        differences.why_not()  # no frame should wait for the compiler
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._search.setVariationalRefinementIterations(_REFINEMENTS)
 
@@ -72,20 +75,35 @@ class FlowEstimator:
             return None
         whole = np.s_[: size[1] * step, : size[0] * step]
         now, then = (_reduce(frame[whole], size, peak) for frame in (luma, last))
-        # Set again, because the search of a small frame changes it permanently.
-        self._search.setFinestScale(_FINEST_SCALE)
-        # OpenCV's type stubs demand a flow to start from.
-        found = self._search.calc(now, then, None)  # pyright: ignore
-        fine = np.asarray(found, np.float32)
-        followed = remapped(then, fine, cv2.INTER_LINEAR)
         cells = (luma.shape[1] // CELL, luma.shape[0] // CELL)
-        left, left_by_zero = (_energy(now, x, cells) for x in (followed, then))
-        flow = cv2.resize(fine, cells, interpolation=cv2.INTER_AREA) * np.float32(step)
+        small = cv2.resize(self._found(now, then), cells, interpolation=cv2.INTER_AREA)
+        # Over 3x3 cells, as one alone has too few pixels to tell motion from noise.
+        left, left_by_zero = (
+            cv2.blur(each, (3, 3)) for each in compared(now, then, small, step)
+        )
+        flow = small * np.float32(step)
         worth = left + _SLIGHT < _WORTH * left_by_zero
         worth &= np.abs(flow).sum(-1) > _DEAD_ZONE
         if not worth.any():
             return None
         return np.where(worth[..., None], flow, np.float32(0))
+
+    def _found(self, now: np.ndarray, then: np.ndarray) -> np.ndarray:
+        """The flow between two reduced frames, ``(h, w, 2)``, at half their size."""
+        finest = _FINEST_SCALE
+        if min(now.shape) >= 2 * _MIN_SIDE:
+            # The search begins there anyway, and ends with frames of less pixels.
+            size = (now.shape[1] // 2, now.shape[0] // 2)
+            now, then = (
+                cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+                for frame in (now, then)
+            )
+            finest -= 1
+        # Set again, because the search of a small frame changes it permanently.
+        self._search.setFinestScale(finest)
+        # OpenCV's type stubs demand a flow to start from.
+        found = self._search.calc(now, then, None)  # pyright: ignore
+        return np.asarray(found, np.float32) * np.float32(1 + _FINEST_SCALE - finest)
 
 
 def _reduce(luma: np.ndarray, size: tuple[int, int], peak: int) -> np.ndarray:
@@ -96,10 +114,41 @@ def _reduce(luma: np.ndarray, size: tuple[int, int], peak: int) -> np.ndarray:
     return cv2.GaussianBlur(small, (0, 0), 1.0)
 
 
-def _energy(a: np.ndarray, b: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
-    """Mean squared difference around each cell."""
-    square = np.square(cv2.subtract(a, b, dtype=cv2.CV_32F))
-    return cv2.blur(cv2.resize(square, cells, interpolation=cv2.INTER_AREA), (3, 3))
+def compared(
+    now: np.ndarray, then: np.ndarray, flow: np.ndarray, step: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean squared difference of each cell along its vector, and without motion.
+
+    Args:
+        now: ``(H, W)`` uint8.
+        then: the same.
+        flow: ``(h, w, 2)`` vectors of the cells, in pixels of `now`.
+        step: see `search_step`.
+    """
+    if CELL % step or differences.why_not():
+        return compared_by_opencv(now, then, flow)
+    left = np.empty(flow.shape[:2], np.float32)
+    left_by_zero = np.empty_like(left)
+    now, then, flow = map(np.ascontiguousarray, (now, then, flow))
+    differences(now, then, flow, step, left, left_by_zero)
+    return left, left_by_zero
+
+
+def compared_by_opencv(
+    now: np.ndarray, then: np.ndarray, flow: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same without compiled code, for any size of the cells."""
+    size, cells = now.shape[::-1], flow.shape[1::-1]
+    dense = cv2.resize(flow, size, interpolation=cv2.INTER_NEAREST)
+    left, left_by_zero = (
+        cv2.resize(
+            np.square(cv2.subtract(now, other, dtype=cv2.CV_32F)),
+            cells,
+            interpolation=cv2.INTER_AREA,
+        )
+        for other in (remapped(then, dense, cv2.INTER_LINEAR), then)
+    )
+    return left, left_by_zero
 
 
 def remapped(

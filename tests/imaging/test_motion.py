@@ -9,8 +9,11 @@ from streamdenoise.imaging.motion import (
     CELL,
     FlowEstimator,
     MotionFollower,
+    compared,
+    compared_by_opencv,
     luma_of,
 )
+from streamdenoise.kernels.matching import differences
 from streamdenoise.network.packing import pack
 from tests.imaging.scenes import scene
 from train.warp_state import find_flows
@@ -93,6 +96,30 @@ def test_any_size_is_searched_or_skipped(shape: tuple[int, int]) -> None:
     now, last = rng.integers(0, 256, (2, *shape)).astype(np.uint8)
     flow = FlowEstimator().flow(now, last, 255)
     assert flow is None or np.isfinite(flow).all()
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 8])
+def test_flows_are_judged_as_with_opencv(step: int) -> None:
+    assert differences.why_not() == ""
+    rng = np.random.default_rng(6)
+    cells = (10, 15)
+    now, then = (shown(scene(80 // step, 120 // step, seed)) for seed in (1, 2))
+    flow = rng.normal(0, 4, (*cells, 2)).astype(np.float32).round(1)
+    flow[0], flow[:, 0], flow[5, 5] = (-300, -2), (3, 500), 0
+    left, still = compared(now, then, flow, step)
+    expected, expected_still = compared_by_opencv(now, then, flow)
+    # OpenCV rounds the pixels between pixels to whole levels.
+    np.testing.assert_allclose(left**0.5, expected**0.5, atol=1)
+    np.testing.assert_allclose(still, expected_still, rtol=1e-5)
+    assert left[5, 5] == still[5, 5]
+
+
+def test_a_size_that_cells_do_not_divide_is_judged_too() -> None:
+    last, now = scene(1080, 1920), shifted(scene(1080, 1920), 9, -6)
+    flow = FlowEstimator().flow(shown(now), shown(last), 255, 3)
+    assert flow is not None
+    inner = flow[8:-8, 8:-8].reshape(-1, 2)
+    np.testing.assert_allclose(np.median(inner, 0), (-9, 6), atol=0.2)
 
 
 def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
