@@ -33,8 +33,8 @@ from streamdenoise.inference.engine_folders import (
     search_path,
 )
 from streamdenoise.inference.engine_spec import EngineSpec
-from streamdenoise.ownership import why_others_write
-from streamdenoise.small_files import read_json, read_small
+from streamdenoise.security.ownership import why_others_write
+from streamdenoise.security.small_files import read_json, read_small
 
 log = logging.getLogger(__name__)
 
