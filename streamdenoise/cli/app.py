@@ -19,8 +19,8 @@ from streamdenoise.errors import (
     StreamDenoiseError,
 )
 from streamdenoise.machine import missing_library
-from streamdenoise.masking import mask_exception
-from streamdenoise.plain_text import printable_lines
+from streamdenoise.security.masking import mask_exception
+from streamdenoise.security.plain_text import printable_lines
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from streamdenoise.errors import CheckpointError, ConfigError, EngineMismatchErr
 from streamdenoise.imaging.blocks import LAYOUT_CHANNELS
 from streamdenoise.imaging.noise_profile import LEVELS
 from streamdenoise.inference.manifest import read_manifest
-from streamdenoise.small_files import read_json
+from streamdenoise.security.small_files import read_json
 
 WEIGHTS = Path(str(resources.files("streamdenoise"))) / "weights"
 """Folder of the models that come with the package."""

@@ -19,7 +19,7 @@ from streamdenoise.errors import ConfigError, SourceOpenError
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sources.network import NetworkSource
 from streamdenoise.io.url import Credentials, StreamURL
-from streamdenoise.masking import mask_credentials
+from streamdenoise.security.masking import mask_credentials
 
 pytestmark = pytest.mark.usefixtures("nothing_known")
 

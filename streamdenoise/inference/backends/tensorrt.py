@@ -25,7 +25,7 @@ from streamdenoise.inference.engine_folders import default_folder, make_folder
 from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cuda_facts, has_cuda
-from streamdenoise.ownership import why_others_write
+from streamdenoise.security.ownership import why_others_write
 
 log = logging.getLogger(__name__)
 

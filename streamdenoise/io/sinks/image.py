@@ -15,7 +15,7 @@ from streamdenoise.io.image_paths import has_number, image_paths, is_image, numb
 from streamdenoise.io.pictures.picture import MULTIPAGE_SUFFIXES
 from streamdenoise.io.pictures.writing import PictureWriter
 from streamdenoise.io.sinks.partial_file import PartialFile
-from streamdenoise.memory import as_gigabytes, available_memory
+from streamdenoise.security.memory import as_gigabytes, available_memory
 
 _ANIMATIONS = (".gif", ".webp", ".apng")
 """What video may become; other files take the pages of a file with several."""

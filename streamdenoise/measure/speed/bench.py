@@ -21,7 +21,6 @@ from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
-from streamdenoise.import_path import python_child
 from streamdenoise.inference.registry import usual_backends
 from streamdenoise.io.open import open_sink
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
@@ -44,6 +43,7 @@ from streamdenoise.measure.peers.peer import StoredClip, store
 from streamdenoise.measure.peers.search import best_options
 from streamdenoise.measure.plots import figure_type
 from streamdenoise.measure.speed.bench_report import CRF, PRESET, BenchReport, Result
+from streamdenoise.security.import_path import python_child
 
 PEERS = tuple(peer for peer in FFMPEG_PEERS if peer.name not in TOO_SLOW_TO_BENCH)
 
