@@ -225,6 +225,21 @@ class TestVariables:
                 StreamURL.parse(address)
             assert "zq7secret" in StreamURL.parse(address, env=["AWS_SECRET"]).reveal()
 
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "rtsp://me:{zq7secret}@cam/s",
+            "rtsp://me:a{zq7secret}b@cam/s",
+            "rtsp://{zq7secret}@cam/s",
+            "http://cam/s?password={zq7secret}",
+            "rtmp://cam/app/{zq7secret}",
+        ],
+    )
+    def test_a_password_in_braces_is_not_shown_as_a_name(self, address: str) -> None:
+        with pytest.raises(ConfigError, match=" as %7B") as caught:
+            StreamURL.parse(address)
+        assert "zq7" not in str(caught.value)
+
     @pytest.mark.parametrize("value", [None, ""])
     def test_a_missing_one_is_an_error(
         self, monkeypatch: pytest.MonkeyPatch, value: str | None

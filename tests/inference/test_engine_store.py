@@ -85,6 +85,16 @@ def test_engines_with_old_names_are_found(store: EngineStore) -> None:
     assert store.find(SPEC) == b"old"
 
 
+@pytest.mark.parametrize("model", [255 * "n", 127 * "ü"])
+def test_models_with_long_names_have_engines(
+    store: EngineStore, caplog: pytest.LogCaptureFixture, model: str
+) -> None:
+    spec = replace(SPEC, model=model)
+    store.find_or_build(spec, lambda: b"kept")
+    assert store.find(spec) == b"kept"
+    assert not caplog.records
+
+
 def test_engines_for_other_sizes_and_devices_live_side_by_side(
     store: EngineStore, caplog: pytest.LogCaptureFixture
 ) -> None:

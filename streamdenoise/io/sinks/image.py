@@ -1,5 +1,6 @@
 """Images: a single file, an animation, or a folder with one for each frame."""
 
+import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -51,7 +52,7 @@ class ImageSink(Completing):
         self._closed = False
         self._notes: list[str] = []
         self._numbered = has_number(path)
-        self._single = is_image(path) and not path.is_dir() and not self._numbered
+        self._single = is_image(path) and not os.path.isdir(path) and not self._numbered
         self._pages: list[Frame] = []
         self._bytes = 0
         if self._single:
@@ -66,7 +67,7 @@ class ImageSink(Completing):
             ) from exc
         if names_from is not None and not self._numbered:
             self._names = _names(names_from)
-        taken = [name for name in self._names if (path / name).exists()]
+        taken = [name for name in self._names if os.path.exists(path / name)]
         if taken and not overwrite:
             raise SinkError(
                 f"{path / taken[0]} already exists; add --overwrite to replace it"
@@ -168,7 +169,7 @@ def _durations_ms(frames: list[Frame]) -> list[float]:
 
 
 def _names(source: Path) -> list[str]:
-    if not is_image(source) and not source.is_dir():
+    if not is_image(source) and not os.path.isdir(source):
         return []  # frames of a video have no names
     try:
         return [path.name for path in image_paths(source)]
