@@ -12,6 +12,7 @@ from streamdenoise.measure.peers.ffmpeg import FFMPEG_PEERS
 from streamdenoise.measure.speed import bench as bench_module
 from streamdenoise.measure.speed.bench import bench
 from streamdenoise.measure.speed.bench_report import BenchReport, Result
+from streamdenoise.measure.speed.job import run
 from tests.measure.waves import textured, write
 
 
@@ -88,4 +89,4 @@ def test_a_missing_clip_or_a_bad_folder_is_an_error(tmp_path: Path) -> None:
 def test_a_job_that_fails_is_an_error_not_a_figure() -> None:
     failing = [sys.executable, "-c", "raise SystemExit('error: no such thing')"]
     with pytest.raises(ConfigError, match="error: no such thing"):
-        bench_module._timed((failing, None), 10)
+        run((failing, None))
