@@ -1,7 +1,7 @@
 """The results of `bench --stages`: tables, a JSON file, a plot and a sentence."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from streamdenoise.console.json_text import json_text
@@ -43,8 +43,8 @@ class StageCase:
         # The thread of the first output is called write-0.
         for each in self.times.stages:
             if each.thread.partition("-")[0] == thread and each.stage == work:
-                return each
-        return StageTime(thread, work, 0.0, 0.0)
+                return replace(each, thread=thread)
+        return StageTime(thread, work.value, 0.0, 0.0)
 
     @property
     def other_cpu_ms(self) -> float:
@@ -94,9 +94,16 @@ class StageReport:
             {
                 "size": case.size,
                 "clip": case.clip,
+                "frames": case.times.frames,
                 "fps": case.fps,
-                **asdict(case.times),
+                "cpu_ms": case.times.cpu_ms,
+                "wall_ms": case.times.wall_ms,
                 "other_cpu_ms": case.other_cpu_ms,
+                "stages": [
+                    asdict(case.time(thread, work))
+                    for thread, works in THREADS.items()
+                    for work in works
+                ],
             }
             for case in self.cases
         ]
