@@ -147,6 +147,7 @@ def test_nothing_is_said_if_no_stage_stands_out_or_nothing_can_be_done() -> None
         ({"sizes": ("65x48",)}, "--size 65x48 .* even width and height"),
         ({"sizes": ("tiny",)}, "'tiny' is not a size"),
         ({"backends": ("all",)}, "give one --backend"),
+        ({"backends": ("none",)}, "none"),
         ({"clip": Path("no.mp4")}, "no.mp4 does not exist"),
         ({"clip": Path("a.mp4"), "sizes": ("720p",)}, "leave out --size"),
         ({"clip": Path("a.mp4"), "sigma": 9.0}, "leave out --sigma"),

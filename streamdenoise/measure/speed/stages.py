@@ -21,6 +21,7 @@ from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.import_path import python_child
 from streamdenoise.inference.artifact import open_artifact
+from streamdenoise.inference.load import check_backend
 from streamdenoise.io.ffmpeg.camera_file import CameraFile
 from streamdenoise.io.ffmpeg.codec_round_trip import BitRate
 from streamdenoise.io.open import open_source
@@ -51,6 +52,7 @@ _SKIP, _QUICK_SKIP = 25, 4
 """Frames at the start that do not count."""
 _QUICK_FRAMES = 24
 _SOURCE_FRAMES = 120
+_AUTO = "auto"
 
 OnProgress = Callable[[str], None]
 
@@ -80,8 +82,9 @@ def bench_stages(
         on_progress: Called with progress messages.
 
     Raises:
-        ConfigError: This is not Linux, there is no such size, model or clip, a clip
-            is too short, a job fails, or Matplotlib, for the plot, is missing.
+        ConfigError: This is not Linux, there is no such size, model, backend or clip,
+            a clip is too short, a job fails, or Matplotlib, for the plot, is missing.
+        BackendError: The backend does not work here.
         SourceError: The clip cannot be read.
     """
     on_progress = on_progress or (lambda _: None)
@@ -90,9 +93,12 @@ def bench_stages(
             "--stages needs the CPU time of each thread, which is read on Linux only; "
             "use bench without --stages here"
         )
+    # Anything that may be missing is checked before minutes of measuring.
     if config.output is not None:
-        figure_type()  # before minutes of measuring
-    model = open_artifact(config.model).name
+        figure_type()
+    model = open_artifact(config.model)
+    for backend in set(config.backends) - {_AUTO}:
+        check_backend(backend, model)
     skip, repeat = _SKIP, config.repeat
     if config.quick:
         skip, repeat = _QUICK_SKIP, 1
@@ -112,13 +118,11 @@ def bench_stages(
             clips = list(_made(config, folder, on_progress))
         for turn in range(repeat):
             for clip in clips:
-                on_progress(
-                    f"{clip.size}: {clip.name}: run {turn + 1} of {repeat}",
-                )
+                on_progress(f"{clip.size}: {clip.name}: run {turn + 1} of {repeat}")
                 clip.runs.append(_measured(clip.path, scratch, skip, config))
     return StageReport(
         command=config.command,
-        model=model,
+        model=model.name,
         sigma=None if config.clip else config.added_sigma,
         repeat=repeat,
         quick=config.quick,
@@ -205,7 +209,7 @@ def _measured(path: Path, scratch: Path, skip: int, config: BenchConfig) -> JobT
         ConfigError: It failed, or was too short.
     """
     report, out = scratch / "stages.json", scratch / "out.mp4"
-    backend = config.backends[0] if config.backends else "auto"
+    backend = config.backends[0] if config.backends else _AUTO
     run(
         python_child(
             *("-m", "streamdenoise.cli.measured", str(report), str(skip)),
