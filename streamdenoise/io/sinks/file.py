@@ -20,6 +20,7 @@ from streamdenoise.io.options import EncoderConfig, default_codec
 from streamdenoise.io.sinks.disk_sync import DiskSync
 from streamdenoise.io.sinks.partial_file import PartialFile
 from streamdenoise.progress import Stage
+from streamdenoise.stage_times import Work, timed
 
 # File extension -> FFmpeg's muxer.
 MUXERS = {
@@ -163,7 +164,7 @@ class FileSink(Completing):
         self._note_aspect(info)
         container.metadata.update(tags)
         # Writes the header, so that the muxer fails before the first frame, if ever.
-        with unchanged_priority():
+        with unchanged_priority(), timed(Work.ENCODE):  # starts its threads
             container.start_encoding()
         if self._carried is not None:
             self._carried.begin()
@@ -197,7 +198,8 @@ class FileSink(Completing):
         self._info.check(frame)
         try:
             for packet in self._encoder.encode(frame, self._shift):
-                self._mux(packet)
+                with timed(Work.MUX):
+                    self._mux(packet)
         except FFMPEG_ERRORS as exc:
             raise SinkError(self._write_message(exc)) from exc
         self._frames += 1

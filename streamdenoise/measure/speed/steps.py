@@ -125,7 +125,7 @@ def bench_steps(
         command=config.command,
         model=artifact.name,
         clip=clip_name,
-        sigma=config.sigma,
+        sigma=config.added_sigma,
         turns=config.repeat,
         quick=quick,
         cpu=cpu_name(),
@@ -225,11 +225,12 @@ def _measure(
     Returns:
         The times; and, for backends not requested by name, why they cannot be loaded.
     """
-    noisy = [_engine_planes(frame) for frame in noisy_clip(clean, config.sigma)]
+    sigma = config.added_sigma
+    noisy = [_engine_planes(frame) for frame in noisy_clip(clean, sigma)]
     # There and back, so that the scene never jumps.
     frames = itertools.cycle(noisy + noisy[-2:0:-1])
     height, width = noisy[0][0].shape
-    sigmas = plane_sigmas(config.sigma, clean[0].color, width, height, clean[0].pix_fmt)
+    sigmas = plane_sigmas(sigma, clean[0].color, width, height, clean[0].pix_fmt)
     # One level for all planes of RGB.
     sigmas *= 3 if artifact.layout == "rgb" else 1
     noise_std = artifact.told(white_profile(sigmas)) / 255
