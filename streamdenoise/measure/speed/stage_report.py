@@ -29,6 +29,9 @@ _COLORS = (
 )
 """Of the stages of `THREADS` but waiting."""
 
+_BUSY = 0.3
+"""A load of so much of the cores by other programs is worth a remark."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageCase:
@@ -73,6 +76,8 @@ class StageReport:
     """Cores that the process could use."""
     threads: int | None
     """Threads of the backend; None if it chose them."""
+    load: float
+    """Mean number of other threads that wanted a core in the minute before."""
     versions: dict[str, str]
     cases: tuple[StageCase, ...]
 
@@ -119,6 +124,12 @@ class StageReport:
                 " Clips: H.264 at 25 frames a second with the rate control of a "
                 f"camera, white Gaussian noise of sigma {self.sigma:g} in RGB."
             )
+        busy = ""
+        if self.load > _BUSY * self.cores:
+            busy = (
+                " Other programs kept the cores busy (load average "
+                f"{self.load:.1f}), so wall times are too long."
+            )
         runs = "one run of each"
         if self.repeat > 1:
             runs = f"the run with the median CPU time of {self.repeat} in turns"
@@ -129,7 +140,7 @@ class StageReport:
             "end. The three threads work at the same time: the wall times of each add "
             "up to about that of the job, the CPU times of all stages, with those of "
             'the libraries\' own threads, and of "other" to that of the job.'
-            f"{noise}"
+            f"{noise}{busy}"
             f"{' This was a trial: the figures mean nothing.' if self.quick else ''}",
         ]
         for size in dict.fromkeys(case.size for case in self.cases):
@@ -171,11 +182,11 @@ class StageReport:
                 right.annotate(
                     thread,
                     (0, y),
-                    xytext=(3, 0),
+                    xytext=(-4, 0),
                     textcoords="offset points",
+                    ha="right",
                     va="center",
-                    fontsize=7,
-                    bbox={"fc": "white", "alpha": 0.7, "ec": "none", "pad": 1},
+                    fontsize=8,
                 )
             left.barh(row, case.other_cpu_ms, 0.7, left=cpu, color=colors["other"])
             label = f" {case.times.cpu_ms:.0f} ms"
@@ -183,6 +194,7 @@ class StageReport:
             right.text(wall, row, f" {case.fps:.1f} fps", va="center")
         left.set_yticks(range(count), [f"{c.size}\n{c.clip}" for c in self.cases])
         left.invert_yaxis()
+        right.tick_params(axis="y", length=0)
         left.set_xlabel("CPU time, ms a frame")
         right.set_xlabel("wall time of each thread, ms a frame")
         for axes in (left, right):

@@ -7,6 +7,7 @@ with the rate control of a camera.
 
 import json
 import math
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -99,6 +100,7 @@ def bench_stages(
     model = open_artifact(config.model)
     for backend in set(config.backends) - {_AUTO}:
         check_backend(backend, model)
+    load = os.getloadavg()[0]
     skip, repeat = _SKIP, config.repeat
     if config.quick:
         skip, repeat = _QUICK_SKIP, 1
@@ -129,6 +131,7 @@ def bench_stages(
         cpu=cpu_name(),
         cores=usable_cores(),
         threads=config.threads,
+        load=load,
         versions=package_versions(),
         cases=tuple(clip.case() for clip in clips),
     )
