@@ -38,7 +38,7 @@ def main() -> None:
     """Run the command line tool."""
     hide_arguments()
     if not {job.__name__ for job in COMMANDS["Denoise"]}.isdisjoint(sys.argv[1:]):
-        run_in_child()
+        run_in_child(restarts=run.live.__name__ in sys.argv[1:2])
     install_hooks()
     try:
         run_command()

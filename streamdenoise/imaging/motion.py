@@ -43,8 +43,13 @@ class FlowEstimator:
     search", 2016), which takes some milliseconds where learned flows take seconds.
     """
 
-    def __init__(self) -> None:
-        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    def __init__(self, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> None:
+        """Start without a frame.
+
+        Args:
+            preset: OpenCV's, of speed and exactness.
+        """
+        self._search = cv2.DISOpticalFlow.create(preset)
 
     def flow(
         self, luma: np.ndarray, last: np.ndarray, peak: int, step: int | None = None

@@ -1,14 +1,17 @@
 """The parent process of a job: signals go through it, and nothing outlives it."""
 
+import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from streamdenoise.io.open import open_source
 from tests.support.command import command, environment
 from tests.support.waiting import wait_until
 
@@ -52,3 +55,43 @@ def test_an_end_by_a_signal_is_passed_on(job: subprocess.Popen[str]):
     (child,) = psutil.Process(job.pid).children()
     child.send_signal(signal.SIGKILL)
     assert job.wait(50) == -signal.SIGKILL
+
+
+def test_a_crash_is_passed_on_by_jobs_that_cannot_start_again(
+    job: subprocess.Popen[str],
+):
+    (child,) = psutil.Process(job.pid).children()
+    child.send_signal(signal.SIGSEGV)
+    assert job.wait(50) == -signal.SIGSEGV
+
+
+def test_a_live_job_whose_library_crashed_starts_again(tmp_path: Path):
+    """Unless it crashes at once: then it would never get on."""
+    words = command(
+        "live", "testsrc:64x48@30", "--no-window", "--log-format", "json",
+        "-o", tmp_path / "clips/%H-%M-%S.mkv", "--segment", "60s",
+        "-o", tmp_path / "whole.mkv",
+    )  # fmt: skip
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(words, env=environment(), stderr=log)
+        try:
+            front = psutil.Process(process.pid)
+            wait_until(lambda: len(front.children()) == 1)
+            (child,) = front.children()
+            wait_until(lambda: time.time() - child.create_time() > 6)
+            child.send_signal(signal.SIGSEGV)
+            wait_until((tmp_path / "whole.part2.mkv").exists)
+            (child,) = front.children()
+            child.send_signal(signal.SIGSEGV)
+            assert process.wait(50) == -signal.SIGSEGV
+        finally:
+            process.kill()
+            process.wait()
+        log.seek(0)
+        messages = [json.loads(line)["message"] for line in log]
+    again = [text for text in messages if "crash inside a library (SIGSEGV)" in text]
+    assert len(again) == 1, messages
+    first_segment = min((tmp_path / "clips").glob("*.mkv"))
+    for recorded in (tmp_path / "whole.part.mkv", first_segment):
+        with open_source(str(recorded)) as source:
+            assert len(list(source)) > 60

@@ -52,7 +52,7 @@ _BT709 = 1  # matrix coefficients
 _USUAL_RATE = 25
 
 # Frames that encoders hold back beside those that they look ahead, such as B-frames.
-_HELD_BESIDES = 10
+_HELD_BESIDES = 11
 
 # No encoder delays the presentation of a frame by more than this.
 _LONGEST_DELAY_S = 30

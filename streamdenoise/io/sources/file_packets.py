@@ -13,7 +13,7 @@ from streamdenoise.io.ffmpeg.beside import INTERLEAVING_S, Beside
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.sources.live_packets import StreamLostError
 from streamdenoise.io.sources.timeline import Timeline
-from streamdenoise.masking import mask_exception
+from streamdenoise.security.masking import mask_exception
 from streamdenoise.stage_times import Work, timed_items
 
 # Read ahead for the first packet of each sound track, whatever comes first.

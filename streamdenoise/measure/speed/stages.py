@@ -20,7 +20,6 @@ import numpy as np
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise import add_gaussian_noise
-from streamdenoise.import_path import python_child
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.load import check_backend
 from streamdenoise.io.ffmpeg.camera_file import CameraFile
@@ -38,6 +37,7 @@ from streamdenoise.measure.output import writing_to
 from streamdenoise.measure.plots import figure_type
 from streamdenoise.measure.speed.job import file_arguments, run
 from streamdenoise.measure.speed.stage_report import StageCase, StageReport
+from streamdenoise.security.import_path import python_child
 from streamdenoise.stage_times import JobTimes, StageTime
 from streamdenoise.units import parse_size
 
