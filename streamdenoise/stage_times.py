@@ -17,7 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -135,7 +135,7 @@ class StageTimes:
         """The calling thread is in a stage in the block."""
         worker = self._worker()
         with self._lock:
-            self._advance(worker)
+            self._advance(worker, time.perf_counter_ns())
             worker.stack.append(work)
         lends_name = work in _STARTS_THREADS
         if lends_name:
@@ -146,7 +146,7 @@ class StageTimes:
             if lends_name:
                 self._libc.prctl(_SET_NAME, worker.name)
             with self._lock:
-                self._advance(worker)
+                self._advance(worker, time.perf_counter_ns())
                 worker.stack.pop()
                 if work is Work.DENOISE:
                     self._frame_done()
@@ -198,10 +198,9 @@ class StageTimes:
                 self._workers[number] = worker
         return worker
 
-    def _advance(self, worker: _Worker) -> None:
-        """Charge the time since the last look to the stage that a thread is in."""
+    def _advance(self, worker: _Worker, wall: int) -> None:
+        """Charge the time up to `wall` to the stage that a thread is in."""
         cpu = time.clock_gettime_ns(worker.clock)
-        wall = time.perf_counter_ns()
         if worker.stack:
             work = worker.stack[-1]
             sums = self._own[worker.thread.name, work]
@@ -230,17 +229,19 @@ class StageTimes:
         self._find_threads()
         if self._frames < self._skip:
             return
+        wall = time.perf_counter_ns()
         for worker in self._workers.values():
             if worker.thread.is_alive():
-                self._advance(worker)
+                with suppress(OSError):  # it may end at any time
+                    self._advance(worker, wall)
         for number, owner in self._owners.items():
             if owner is not None:
                 self._started[owner] += self._since_last_look(number)
         totals = _Totals(
             self._frames,
-            time.perf_counter_ns(),
+            wall,
             time.process_time_ns(),
-            {key: (cpu, wall) for key, (cpu, wall) in self._own.items()},
+            {key: (sums[0], sums[1]) for key, sums in self._own.items()},
             dict(self._started),
         )
         if self._begin is None:

@@ -213,14 +213,6 @@ class ProfileConfig:
 class BenchConfig:
     """Options of `bench`: it measures whole jobs, their stages, or backends' steps."""
 
-    stages: Annotated[
-        bool,
-        Option(
-            "Show what each stage of a job takes, and what to change if one is the "
-            "limit.",
-            Panel.MEASUREMENT,
-        ),
-    ] = False
     clip: Annotated[
         Path | None,
         Option(
@@ -257,6 +249,14 @@ class BenchConfig:
             "Runs of each contender; the median counts.", Panel.MEASUREMENT, metavar="N"
         ),
     ] = 3
+    stages: Annotated[
+        bool,
+        Option(
+            "Show what each stage of a job takes, and what to change if one is the "
+            "limit.",
+            Panel.MEASUREMENT,
+        ),
+    ] = False
     backends: Annotated[
         tuple[str, ...],
         Option(

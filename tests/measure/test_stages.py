@@ -42,11 +42,11 @@ def test_all_stages_of_both_clips_are_measured_and_add_up(
         assert list(stages) == wanted
         assert case["frames"] > 5
         cpu = sum(each["cpu_ms"] for each in stages.values())
-        assert cpu <= 1.01 * case["cpu_ms"]
+        assert cpu <= 1.05 * case["cpu_ms"]  # clocks are read one after the other
         assert case["other_cpu_ms"] == pytest.approx(case["cpu_ms"] - cpu)
         for name, works in THREADS.items():
             wall = sum(stages[name, work]["wall_ms"] for work in works)
-            assert 0 < wall <= 1.01 * case["wall_ms"]
+            assert 0 < wall <= case["wall_ms"] + 1e-6
         for work in (Work.DECODE, Work.ESTIMATE, Work.FLOW, Work.STEP, Work.ENCODE):
             (thread,) = (name for name, works in THREADS.items() if work in works)
             assert stages[thread, work]["cpu_ms"] > 0
