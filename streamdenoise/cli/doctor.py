@@ -25,7 +25,7 @@ from streamdenoise.machine import (
     missing_library,
     usable_cores,
 )
-from streamdenoise.masking import mask_credentials
+from streamdenoise.security.masking import mask_credentials
 
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 _PACKAGES = (

@@ -46,10 +46,16 @@ class FlowEstimator:
     search", 2016), which takes some milliseconds where learned flows take seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> None:
+        """Start without a frame.
+
+        Args:
+            preset: OpenCV's, of speed and exactness.
+        """
         differences.why_not()  # no frame should wait for the compiler
-        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._search.setVariationalRefinementIterations(_REFINEMENTS)
+        self._search = cv2.DISOpticalFlow.create(preset)
+        if preset == cv2.DISOPTICAL_FLOW_PRESET_FAST:
+            self._search.setVariationalRefinementIterations(_REFINEMENTS)
 
     def flow(
         self, luma: np.ndarray, last: np.ndarray, peak: int, step: int | None = None
