@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from streamdenoise.imaging import state_warper
 from streamdenoise.imaging.blocks import (
     LAYOUT_CHANNELS,
     gather_blocks,
@@ -71,6 +72,15 @@ def test_compiled_code_is_used() -> None:
     flow = np.full((8, 12, 2), (1.3, -0.7), np.float32)
     moved = StateWarper(state).warp(copied(state), flow)
     for name, array in CompiledWarper(state).warp(copied(state), flow).items():
+        np.testing.assert_array_equal(moved[name], array)
+
+
+def test_without_compiled_code_opencv_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_warper, "why_not_compiled", lambda: "no Numba")
+    state = random_state(64, 96)
+    flow = np.full((8, 12, 2), (1.3, -0.7), np.float32)
+    moved = StateWarper(state).warp(copied(state), flow)
+    for name, array in OpenCvWarper(state).warp(copied(state), flow).items():
         np.testing.assert_array_equal(moved[name], array)
 
 

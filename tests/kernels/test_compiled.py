@@ -137,5 +137,26 @@ def test_without_numba_there_is_a_reason_once(
     assert record.levelno == logging.WARNING
 
 
+def test_an_old_cpu_is_a_reason(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    object_code.this_cpu.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(object_code, "_llvm", lambda: _OldCpu)
+        kernel = fresh()
+        assert kernel.why_not() == "this CPU has no AVX2"
+    assert fresh().why_not() == ""
+
+
+class _OldCpu:
+    """What llvmlite says on a CPU from before 2013."""
+
+    @staticmethod
+    def get_process_triple() -> str:
+        return "x86_64-unknown-linux-gnu"
+
+    @staticmethod
+    def get_host_cpu_features() -> dict[str, bool]:
+        return {"avx": True, "avx2": False}
+
+
 def test_code_that_calls_a_library_is_refused(folder: Path) -> None:
     assert "allocates would call" in samples.allocates.why_not()
