@@ -35,13 +35,16 @@ with contextlib.suppress(ImportError):
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
     from av.stream import Stream
 
+from streamdenoise.imaging.state_warper import why_not_compiled
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.kernels.code_cache import FOLDER_VARIABLE as KERNELS
+from streamdenoise.kernels.matching import differences
 
 # Shells let jobs in the background ignore these, and so would the tests' children.
 for _name in ("SIGINT", "SIGHUP"):
@@ -86,10 +89,16 @@ def engines_of_the_tests_alone(
 def kernels_are_compiled_once(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
-    """All workers share one cache of compiled code, which is not the user's."""
+    """All workers share one cache of compiled code, which is not the user's.
+
+    It is filled before the first test, none of which should wait for the compiler.
+    """
+    shared = tmp_path_factory.getbasetemp().parent / "kernels"
     with pytest.MonkeyPatch.context() as patch:
-        shared = tmp_path_factory.getbasetemp().parent / "kernels"
         patch.setenv(KERNELS, str(shared))
+        with FileLock(f"{shared}.lock"):
+            why_not_compiled()
+            differences.why_not()
         yield
 
 
