@@ -8,8 +8,8 @@ caller follows motion by warping the state between steps
 (`streamdenoise.imaging.motion`).
 
 Everything runs on the cosine coefficients of 4x4 pixels
-(`streamdenoise.network.packing`), at a quarter of the size, where wide convolutions are
-cheap. White noise stays white there and images become sparse, so one threshold for each
+(`streamdenoise.imaging.coefficients`), at a quarter of the size, where wide
+convolutions are cheap. White noise stays white there and images become sparse, so one threshold for each
 coefficient removes most of the noise, as in every transform denoiser (Donoho,
 "De-noising by soft-thresholding", 1995). The CNN sets the thresholds and adds a
 correction; narrow layers alone could not carry the noise of all samples to the output.
@@ -27,12 +27,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamdenoise.imaging.noise_profile import FINEST, LEVELS
-from streamdenoise.network.packing import (
-    LAYOUT_CHANNELS,
+from streamdenoise.imaging.coefficients import (
     band_of_channels,
     mean_channels,
     noise_shares,
+)
+from streamdenoise.imaging.noise_profile import FINEST, LEVELS
+from streamdenoise.network.packing import (
+    LAYOUT_CHANNELS,
     seen_channels,
     threshold_of_channels,
     transform,
