@@ -19,6 +19,12 @@ from streamdenoise.imaging.blocks import LAYOUT_CHANNELS
 from streamdenoise.imaging.channels import OPPONENT
 from streamdenoise.imaging.noise_profile import LEVELS
 
+MIN_NOISE_STD = 0.5 / 255
+"""Differences are never measured against less noise than rounding causes."""
+
+MIN_GIVEN_STD = 0.25 / 255
+"""A noise map never starts below this; from a level of zero it could find no noise."""
+
 _COARSE = [0, 1, 4, 5]
 """Coefficients of a 4x4 block that are also those of its 2x2 means."""
 _FINE = [k for k in range(16) if k not in _COARSE]
@@ -32,6 +38,15 @@ def pixel_counts(layout: str) -> tuple[int, ...]:
 def mean_channels(layout: str) -> list[int]:
     """Channels that hold the means of blocks, times the block's side."""
     return {"yuv420": [0, 16, 20], "rgb": [0, 16, 20], "gray": [0]}[layout]
+
+
+def shown_channels(layout: str, profile: bool) -> list[int]:
+    """Channels whose noise levels the convolutions see: means, fine luma, chroma.
+
+    Without a `profile` the fine luma has no level of its own.
+    """
+    means = mean_channels(layout)
+    return [means[0], *([15] if profile else []), means[-1]]
 
 
 def band_of_channels(layout: str) -> list[int]:
