@@ -6,7 +6,6 @@ object file within milliseconds.
 """
 
 import ctypes
-import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -68,11 +67,12 @@ def compile_object(
     """
     llvm = _llvm()
     try:
-        numba: Any = importlib.import_module("numba")
+        import numba
+        from numba import carray  # pyright: ignore[reportPrivateImportUsage]
 
         # Dividing by zero does not raise, as in NumPy.
         jit = numba.njit(error_model="numpy", fastmath=_FREEDOMS)
-        entry = jit(_entry(_jitted(function, jit), types, numba.carray))
+        entry = jit(_entry(_jitted(function, jit), types, carray))
         entry.compile(tuple(_numba_types(types, numba.types)))
         (overload,) = entry.overloads.values()
         mangled = overload.fndesc.llvm_func_name
@@ -193,7 +193,8 @@ def _machine() -> Any:
 
 def _llvm() -> Any:
     try:
-        llvm: Any = importlib.import_module("llvmlite.binding")
+        import llvmlite.binding as llvm  # pyright: ignore[reportMissingTypeStubs]
+
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
     except Exception as exc:  # whatever a broken installation raises
