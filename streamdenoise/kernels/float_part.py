@@ -366,7 +366,8 @@ class FloatPart:
         return next(filter(None, (each.why_not() for each in kernels)), "")
 
 
-def _float_part(samples: str) -> FloatPart:
+def float_part(samples: str) -> FloatPart:
+    """The kernels for ``uint8`` or ``uint16`` samples; not yet loaded."""
     pixels = f"{samples}[:, :]"
     return FloatPart(
         compiled(pixels, _FLOAT, *5 * [_ROWS], _LINE, _ROWS, *_OWN)(noise_map_inputs),
@@ -383,5 +384,5 @@ _fuse = compiled(
     *(_ROWS, _BYTES, _ROWS, *_OWN),
 )(fuse)
 
-FLOAT_PARTS = {samples: _float_part(samples) for samples in ("uint8", "uint16")}
+FLOAT_PARTS = {samples: float_part(samples) for samples in ("uint8", "uint16")}
 """Type of the samples -> kernels."""

@@ -32,6 +32,9 @@ from streamdenoise.kernels.compiled import Kernel
 from streamdenoise.kernels.float_part import FLOAT_PARTS
 from streamdenoise.machine import usable_cores
 
+STRIPS = "Strips"
+"""Kind of the loops among the layers of `StripsBackend.layer_times`."""
+
 _LAYOUT = "yuv420"
 _STATE = ["fused", "frames", "hidden", "hidden_low"]
 _BANDS = 4
@@ -153,7 +156,7 @@ class StripsBackend(OpenVinoStream):
 
         self._threads.run(part, rows or self._pixels.shape[1])
         ms = (time.perf_counter() - begin) * 1e3
-        self._times.append((kernel.name, "Strips", "compiled_f32", ms))
+        self._times.append((kernel.name, STRIPS, "compiled_f32", ms))
 
     def layer_times(self) -> list[tuple[str, str, str, float]]:
         graphs = (each for each in self._requests if each is not None)

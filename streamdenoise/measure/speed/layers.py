@@ -18,6 +18,7 @@ from streamdenoise.console.table import markdown_table
 from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backends import openvino
+from streamdenoise.inference.backends.openvino_strips import STRIPS
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.measure.speed.roofline import PeakMeter
@@ -33,9 +34,14 @@ _NOISE_STD = 0.05
 
 
 def group_of(kind: str, kernel: str) -> str:
-    """The row of the table for a layer, by OpenVINO's names of its kind and kernel."""
+    """The row of the table for a layer, by OpenVINO's names of its kind and kernel.
+
+    Loops of our own are of the kind `STRIPS`.
+    """
     if kind == "Convolution":
         return _CONVOLUTIONS[0 if kernel.endswith("I8") else 1]
+    if kind == STRIPS:
+        return "float part in strips"
     if kind.startswith(_PRODUCTS):
         return "transforms and other matrix products"
     if kind in _MOVES:
