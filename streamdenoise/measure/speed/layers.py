@@ -59,6 +59,8 @@ class LayerProfile:
     threads: int
     step_ms: float
     """From planes to planes, without the cost of the counters."""
+    whole_ms: float
+    """The same, if all of it is one graph; in turns with the other."""
     blocks_ms: float
     """The part of it that NumPy takes, from pixels to blocks and back."""
     layers: dict[str, tuple[str, float]] = field(repr=False)
@@ -103,6 +105,7 @@ class LayerProfile:
             ("pixels to blocks and back (NumPy)", f"{self.blocks_ms:.2f}"),
             ("**sum**", f"**{self.layers_ms + self.blocks_ms:.2f}**"),
             ("a step without the counters", f"{self.step_ms:.2f}"),
+            ("the same as one graph", f"{self.whole_ms:.2f}"),
         ]
         lines = [
             *markdown_table((title, "ms"), rows),
@@ -150,17 +153,19 @@ def profile_layers(
     counted, plain = (
         openvino.load(request, profile=profile) for profile in (True, False)
     )
+    whole = openvino.OpenVinoBackend(request, openvino.compile_for(request))
     frames = _noisy_frames(artifact, height, width, count=4)
     noise_std = np.full(artifact.levels, _NOISE_STD, np.float32)
     runtimes = ("openvino", "openvino-fp32")
     meter = PeakMeter(runtimes, threads, peak_side, copy_bytes=1 << 16)
-    times: dict[str, list[float]] = {"step": [], "blocks": []}
+    times: dict[str, list[float]] = {"step": [], "whole": [], "blocks": []}
     layers: dict[str, tuple[str, list[float]]] = {}
     for i in range(_WARMUP + steps):
         planes = frames[i % len(frames)]
         counted.step(planes, noise_std)
         measured = {
             "step": _time_ms(plain.step, planes, noise_std),
+            "whole": _time_ms(whole.step, planes, noise_std),
             "blocks": _time_ms(_through_blocks, artifact, planes),
         }
         for runtime in runtimes:
@@ -171,6 +176,8 @@ def profile_layers(
             times[name].append(ms)
         for name, kind, kernel, ms in counted.layer_times():
             layers.setdefault(name, (group_of(kind, kernel), []))[1].append(ms)
+    for backend in (counted, plain, whole):
+        backend.close()
     medians = {name: statistics.median(values) for name, values in times.items()}
     # A multiply-accumulate is two operations.
     peaks = [meter.peak(runtime).tflops / 2 * 1e3 for runtime in runtimes]
@@ -180,6 +187,7 @@ def profile_layers(
         width=width,
         threads=threads,
         step_ms=medians["step"],
+        whole_ms=medians["whole"],
         blocks_ms=medians["blocks"],
         layers={n: (g, statistics.median(ms)) for n, (g, ms) in layers.items()},
         conv_gmac=artifact.manifest["kmac_per_px"] * height * width / 1e6,
