@@ -44,6 +44,7 @@ def test_fractions_are_of_layers_and_blocks_together() -> None:
         threads=2,
         step_ms=21.0,
         whole_ms=29.0,
+        cpu_ratio=0.8,
         blocks_ms=2.0,
         layers={
             "a": ("convolutions, INT8", 9.0),

@@ -61,6 +61,8 @@ class LayerProfile:
     """From planes to planes, without the cost of the counters."""
     whole_ms: float
     """The same, if all of it is one graph; in turns with the other."""
+    cpu_ratio: float
+    """CPU time of the step over that of the one graph, step by step."""
     blocks_ms: float
     """The part of it that NumPy takes, from pixels to blocks and back."""
     layers: dict[str, tuple[str, float]] = field(repr=False)
@@ -114,6 +116,8 @@ class LayerProfile:
             f"Convolutions: {self.conv_gmac:.2f} GMAC at "
             f"{self.conv_gmac_s:.0f} GMAC/s, {share:.0%} of the INT8 peak "
             f"({self.peak_int8:.0f} GMAC/s; FP32 {self.peak_fp32:.0f}).",
+            "",
+            f"CPU time: {self.cpu_ratio:.2f} of that of the one graph.",
         ]
         if longest:
             order = sorted(self.layers.items(), key=lambda item: -item[1][1])
@@ -159,21 +163,25 @@ def profile_layers(
     runtimes = ("openvino", "openvino-fp32")
     meter = PeakMeter(runtimes, threads, peak_side, copy_bytes=1 << 16)
     times: dict[str, list[float]] = {"step": [], "whole": [], "blocks": []}
+    cpu_ratios: list[float] = []
     layers: dict[str, tuple[str, list[float]]] = {}
     for i in range(_WARMUP + steps):
         planes = frames[i % len(frames)]
         counted.step(planes, noise_std)
-        measured = {
-            "step": _time_ms(plain.step, planes, noise_std),
-            "whole": _time_ms(whole.step, planes, noise_std),
-            "blocks": _time_ms(_through_blocks, artifact, planes),
-        }
+        begin = time.process_time()
+        step_ms = _time_ms(plain.step, planes, noise_std)
+        between = time.process_time()
+        whole_ms = _time_ms(whole.step, planes, noise_std)
+        cpu_ratio = (between - begin) / (time.process_time() - between)
+        blocks_ms = _time_ms(_through_blocks, artifact, planes)
+        measured = {"step": step_ms, "whole": whole_ms, "blocks": blocks_ms}
         for runtime in runtimes:
             meter.turn(runtime, seconds=0)
         if i < _WARMUP:
             continue
         for name, ms in measured.items():
             times[name].append(ms)
+        cpu_ratios.append(cpu_ratio)
         for name, kind, kernel, ms in counted.layer_times():
             layers.setdefault(name, (group_of(kind, kernel), []))[1].append(ms)
     for backend in (counted, plain, whole):
@@ -188,6 +196,7 @@ def profile_layers(
         threads=threads,
         step_ms=medians["step"],
         whole_ms=medians["whole"],
+        cpu_ratio=statistics.median(cpu_ratios),
         blocks_ms=medians["blocks"],
         layers={n: (g, statistics.median(ms)) for n, (g, ms) in layers.items()},
         conv_gmac=artifact.manifest["kmac_per_px"] * height * width / 1e6,
