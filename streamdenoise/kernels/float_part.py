@@ -312,7 +312,8 @@ def clean(
         noise: ``(4, 24)``, the residual's unit that each band's factor is of.
         bounds: ``(4, 24)``, the largest threshold that each band's factor is of.
         peak: full scale of the samples.
-        fused: ``(h, w * 24)``, written: pixels of the next running mean.
+        fused: ``(h, w * 24)``, written: pixels of the next running mean. May be the
+            array of the coefficients.
         pixels: ``(h, w * 24)``, written: the denoised samples.
         scratch: see above.
         begin: first row.

@@ -4,6 +4,7 @@ See `streamdenoise.kernels.float_part` for the loops, and
 `streamdenoise.inference.backends.openvino_parts` for the graphs.
 """
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -89,16 +90,14 @@ class StripsBackend(OpenVinoStream):
             return np.zeros((1, height // scale, width // scale, channels), dtype)
 
         self._scratch = np.zeros((threads.threads, 2, width * _CHANNELS), np.float32)
-        self._change, self._residual, self._heights = (
-            maps(_CHANNELS) for _ in range(3)
-        )
+        self._residual, self._heights = maps(_CHANNELS), maps(_CHANNELS)
         self._gain, self._root = maps(_BANDS), maps(_BANDS)
         self._factors = np.ones_like(maps(4 * _BANDS, scale=2))
         self._means = maps(len(mean_channels(_LAYOUT)))
-        self._gate, self._head = (
-            np.zeros(tuple(graph.input(0).shape), np.uint8)
-            for graph in (parts.gate, parts.main)
-        )
+        self._head = np.zeros(tuple(parts.main.input(0).shape), np.uint8)
+        # What the gate sees was read before anything is written for the head.
+        shape = tuple(parts.gate.input(0).shape)
+        self._gate = self._head.reshape(-1)[: math.prod(shape)].reshape(shape)
         self._times: list[tuple[str, str, str, float]] = []
         self._requests: list[Any] = [
             graph.create_infer_request() if graph is not None else None
@@ -107,10 +106,13 @@ class StripsBackend(OpenVinoStream):
         if parts.noise_map is not None:
             self._features = np.zeros(tuple(parts.noise_map.input(0).shape), np.float32)
         super().__init__(request, others)
+        self._cleaned = self._pixels
 
     def _advance(self, sigma: np.ndarray, new: list[np.ndarray]) -> None:
         fused, frames, hidden, hidden_low = self._state
         next_fused, next_frames, *next_features = new
+        # Until the end it holds the coefficients of what is in work.
+        coefficients = _rows(next_fused)
         kernels, parts, levels = self._kernels, self._parts, self._levels.at(sigma)
         noise_map, gate, main = self._requests
         self._times = []
@@ -128,24 +130,24 @@ class StripsBackend(OpenVinoStream):
         self._run(
             kernels.gate_inputs,
             *(*pixels, _rows(frames), factors, self._basis, *noise),
-            *(1 / parts.gate_levels.step, _rows(self._change), _rows(self._gate)),
+            *(1 / parts.gate_levels.step, coefficients, _rows(self._gate)),
         )
         _infer(gate, [self._gate, frames], [self._gain, self._root, next_frames])
         self._run(
             kernels.fuse,
             *(_rows(fused), _rows(frames), factors, _rows(self._gain), _rows(hidden)),
             *(self._basis, *noise, levels.bands, levels.is_detail, levels.shown),
-            *(1 / parts.head_levels.step, parts.head_levels.zero, _rows(self._change)),
+            *(1 / parts.head_levels.step, parts.head_levels.zero, coefficients),
             *(_rows(self._head), _rows(self._means)),
         )
         outputs = [self._residual, self._heights, *next_features]
         _infer(main, [self._head, self._means, hidden_low], outputs)
         self._run(
             kernels.clean,
-            *(_rows(self._change), factors, _rows(self._gain), _rows(self._root)),
+            *(coefficients, factors, _rows(self._gain), _rows(self._root)),
             *(_rows(self._heights), _rows(self._residual), self._inverse),
             *(levels.bands, levels.residual, levels.bounds, self._peak),
-            *(_rows(next_fused), _rows(self._cleaned)),
+            *(coefficients, _rows(self._cleaned)),
         )
 
     def _run(self, kernel: Kernel, *arguments: Any, rows: int | None = None) -> None:
