@@ -257,11 +257,10 @@ def fuse(
                 change[y, p + c] = new
                 mean[p + c] = new * details[c] * per_unit + offset
             # Of a slice, unlike of the row, indices are known not to be negative.
-            seen_details, seen_moved = head[y, o : o + _C], head[y, o + _C : o + 2 * _C]
+            seen_first = head[y, o : o + 2 * _C]
             for c in range(_C):
-                seen_details[c] = _level(max(mean[p + c], _ZERO))
-            for c in range(_C):
-                seen_moved[c] = _level(max(moved[p + c], _ZERO))
+                seen_first[c] = _level(max(mean[p + c], _ZERO))
+                seen_first[_C + c] = _level(max(moved[p + c], _ZERO))
             o += 2 * _C
             for band in range(4):
                 head[y, o + band] = _level(gain[y, 4 * i + band] * per_unit + offset)

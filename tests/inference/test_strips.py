@@ -158,10 +158,11 @@ def test_reset_is_a_fresh_start_and_a_state_can_be_handed_over() -> None:
             assert differences(request, one, strips, planes)["pixels"] < HALF_A_LEVEL
 
 
-def test_any_number_of_threads_computes_the_same() -> None:
+@pytest.mark.parametrize("height", [8, 64])
+def test_any_number_of_threads_computes_the_same(height: int) -> None:
     results: list[list[Frame]] = []
     for threads in (1, 2, 3):
-        request = requested(threads=threads)
+        request = requested(height, threads=threads)
         backend = openvino.load(request)
         results.append(
             [backend.step(planes, sigma_of(request)) for planes in clip(request, 2)]

@@ -46,15 +46,23 @@ class OpenVinoStream(HostState):
     def step(
         self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        gather_blocks(planes, self._pixels[0])
+        self._read(planes)
         # Write the set that is not read; both are free after `set_state`.
         old, new = self._buffers
         self._advance(sigma, new)
         self._buffers = [new, old]
         self.set_state(new)
         cleaned = tuple(np.empty(plane.shape, plane.dtype) for plane in planes)
-        scatter_blocks(self._cleaned[0], cleaned)
+        self._write(cleaned)
         return cleaned
+
+    def _read(self, planes: Sequence[np.ndarray]) -> None:
+        """Write planes to `_pixels`."""
+        gather_blocks(planes, self._pixels[0])
+
+    def _write(self, planes: Sequence[np.ndarray]) -> None:
+        """Write `_cleaned` to planes."""
+        scatter_blocks(self._cleaned[0], planes)
 
     def _advance(self, sigma: np.ndarray, new: list[np.ndarray]) -> None:
         """Denoise `_pixels` into `_cleaned`, and write the next state to `new`."""

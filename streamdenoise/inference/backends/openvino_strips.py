@@ -6,11 +6,13 @@ See `streamdenoise.kernels.float_part` for the loops, and
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks
 from streamdenoise.imaging.coefficients import (
     MIN_GIVEN_STD,
     MIN_NOISE_STD,
@@ -149,6 +151,33 @@ class StripsBackend(OpenVinoStream):
             *(levels.bands, levels.residual, levels.bounds, self._peak),
             *(coefficients, _rows(self._cleaned)),
         )
+
+    def _read(self, planes: Sequence[np.ndarray]) -> None:
+        self._move(gather_blocks, planes, self._pixels[0])
+
+    def _write(self, planes: Sequence[np.ndarray]) -> None:
+        self._move(
+            lambda parts, blocks: scatter_blocks(blocks, parts),
+            *(planes, self._cleaned[0]),
+        )
+
+    def _move(
+        self,
+        move: Callable[[list[np.ndarray], np.ndarray], None],
+        planes: Sequence[np.ndarray],
+        blocks: np.ndarray,
+    ) -> None:
+        """Gather or scatter blocks, each thread a part of the rows."""
+        sides = [plane.shape[0] // len(blocks) for plane in planes]
+
+        def part(thread: int, first: int, end: int) -> None:
+            rows = [
+                plane[side * first : side * end]
+                for plane, side in zip(planes, sides, strict=True)
+            ]
+            move(rows, blocks[first:end])
+
+        self._threads.run(part, len(blocks))
 
     def _run(self, kernel: Kernel, *arguments: Any, rows: int | None = None) -> None:
         begin = time.perf_counter()
