@@ -44,6 +44,8 @@ def test_fractions_are_of_layers_and_blocks_together() -> None:
         threads=2,
         step_ms=21.0,
         whole_ms=29.0,
+        step_cpu_ms=40.0,
+        whole_cpu_ms=50.0,
         cpu_ratio=0.8,
         blocks_ms=2.0,
         layers={

@@ -51,7 +51,7 @@ def group_of(kind: str, kernel: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LayerProfile:
-    """Medians over the steps, in milliseconds unless stated otherwise."""
+    """Medians or least of the steps, in milliseconds unless stated otherwise."""
 
     model: str
     height: int
@@ -61,8 +61,12 @@ class LayerProfile:
     """From planes to planes, without the cost of the counters."""
     whole_ms: float
     """The same, if all of it is one graph; in turns with the other."""
+    step_cpu_ms: float
+    """CPU time of the step."""
+    whole_cpu_ms: float
+    """CPU time of the one graph."""
     cpu_ratio: float
-    """CPU time of the step over that of the one graph, step by step."""
+    """CPU time of the step over that of the one graph: median of the pairs."""
     blocks_ms: float
     """The part of it that NumPy takes, from pixels to blocks and back."""
     layers: dict[str, tuple[str, float]] = field(repr=False)
@@ -117,7 +121,8 @@ class LayerProfile:
             f"{self.conv_gmac_s:.0f} GMAC/s, {share:.0%} of the INT8 peak "
             f"({self.peak_int8:.0f} GMAC/s; FP32 {self.peak_fp32:.0f}).",
             "",
-            f"CPU time: {self.cpu_ratio:.2f} of that of the one graph.",
+            f"CPU time of a step: {self.step_cpu_ms:.1f} ms, as one graph "
+            f"{self.whole_cpu_ms:.1f} ms; ratio of the pairs: {self.cpu_ratio:.2f}.",
         ]
         if longest:
             order = sorted(self.layers.items(), key=lambda item: -item[1][1])
@@ -134,6 +139,7 @@ def profile_layers(
     steps: int = 30,
     threads: int | None = None,
     peak_side: int | None = None,
+    least: bool = False,
 ) -> LayerProfile:
     """Time the layers of a model's INT8 step, and the machine's peak.
 
@@ -143,6 +149,7 @@ def profile_layers(
         steps: Number of steps to time.
         threads: OpenVINO's threads; None uses one per core.
         peak_side: Side of the matrix product, see `PeakMeter`.
+        least: Take the least of all times, as on a machine with other work.
 
     Raises:
         ConfigError: There is no such model or size.
@@ -162,31 +169,30 @@ def profile_layers(
     noise_std = np.full(artifact.levels, _NOISE_STD, np.float32)
     runtimes = ("openvino", "openvino-fp32")
     meter = PeakMeter(runtimes, threads, peak_side, copy_bytes=1 << 16)
-    times: dict[str, list[float]] = {"step": [], "whole": [], "blocks": []}
-    cpu_ratios: list[float] = []
+    times: dict[str, list[float]] = {}
     layers: dict[str, tuple[str, list[float]]] = {}
     for i in range(_WARMUP + steps):
         planes = frames[i % len(frames)]
         counted.step(planes, noise_std)
-        begin = time.process_time()
-        step_ms = _time_ms(plain.step, planes, noise_std)
-        between = time.process_time()
-        whole_ms = _time_ms(whole.step, planes, noise_std)
-        cpu_ratio = (between - begin) / (time.process_time() - between)
-        blocks_ms = _time_ms(_through_blocks, artifact, planes)
-        measured = {"step": step_ms, "whole": whole_ms, "blocks": blocks_ms}
+        measured: dict[str, float] = {}
+        for name, backend in (("step", plain), ("whole", whole)):
+            begin = time.process_time()
+            measured[name] = _time_ms(backend.step, planes, noise_std)
+            measured[f"{name}_cpu"] = (time.process_time() - begin) * 1e3
+        measured["blocks"] = _time_ms(_through_blocks, artifact, planes)
         for runtime in runtimes:
             meter.turn(runtime, seconds=0)
         if i < _WARMUP:
             continue
         for name, ms in measured.items():
-            times[name].append(ms)
-        cpu_ratios.append(cpu_ratio)
+            times.setdefault(name, []).append(ms)
         for name, kind, kernel, ms in counted.layer_times():
             layers.setdefault(name, (group_of(kind, kernel), []))[1].append(ms)
     for backend in (counted, plain, whole):
         backend.close()
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    typical = min if least else statistics.median
+    taken = {name: typical(values) for name, values in times.items()}
+    cpu = zip(times["step_cpu"], times["whole_cpu"], strict=True)
     # A multiply-accumulate is two operations.
     peaks = [meter.peak(runtime).tflops / 2 * 1e3 for runtime in runtimes]
     return LayerProfile(
@@ -194,11 +200,13 @@ def profile_layers(
         height=height,
         width=width,
         threads=threads,
-        step_ms=medians["step"],
-        whole_ms=medians["whole"],
-        cpu_ratio=statistics.median(cpu_ratios),
-        blocks_ms=medians["blocks"],
-        layers={n: (g, statistics.median(ms)) for n, (g, ms) in layers.items()},
+        step_ms=taken["step"],
+        whole_ms=taken["whole"],
+        step_cpu_ms=taken["step_cpu"],
+        whole_cpu_ms=taken["whole_cpu"],
+        cpu_ratio=statistics.median(a / b for a, b in cpu),
+        blocks_ms=taken["blocks"],
+        layers={n: (g, typical(ms)) for n, (g, ms) in layers.items()},
         conv_gmac=artifact.manifest["kmac_per_px"] * height * width / 1e6,
         peak_int8=peaks[0],
         peak_fp32=peaks[1],
@@ -245,8 +253,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--longest", type=int, default=0, help="slowest layers to list")
+    parser.add_argument("--least", action="store_true", help="least, not medians")
     args = parser.parse_args()
-    profile = profile_layers(args.model, args.size, args.steps, args.threads)
+    profile = profile_layers(
+        args.model, args.size, args.steps, args.threads, least=args.least
+    )
     print(f"{cpu_name()}, OpenVINO {package_versions()['openvino']}\n")
     print(profile.markdown(args.longest))
 
