@@ -88,8 +88,9 @@ class StripsBackend(OpenVinoStream):
         self._basis = self._inverse.T.copy()
         height, width = request.pixels_shape[1:3]
 
-        def maps(channels: int, dtype: type = np.float32, scale: int = 1) -> np.ndarray:
-            return np.zeros((1, height // scale, width // scale, channels), dtype)
+        def maps(channels: int, scale: int = 1) -> np.ndarray:
+            shape = (1, height // scale, width // scale, channels)
+            return np.zeros(shape, np.float32)
 
         self._scratch = np.zeros((threads.threads, 2, width * _CHANNELS), np.float32)
         self._residual, self._heights = maps(_CHANNELS), maps(_CHANNELS)
