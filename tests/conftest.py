@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
+from streamdenoise.kernels.code_cache import FOLDER_VARIABLE as KERNELS
 
 # Shells let jobs in the background ignore these, and so would the tests' children.
 for _name in ("SIGINT", "SIGHUP"):
@@ -78,6 +79,17 @@ def engines_of_the_tests_alone(
     """Use neither the user's engines nor those of earlier runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("engines")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def kernels_are_compiled_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[None]:
+    """All workers share one cache of compiled code, which is not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        shared = tmp_path_factory.getbasetemp().parent / "kernels"
+        patch.setenv(KERNELS, str(shared))
         yield
 
 
