@@ -23,7 +23,7 @@ if [ ! -x .venv/bin/python ]; then
   "$python" -c 'import ensurepip, venv' 2>/dev/null || missing python3-venv
   "$python" -m venv .venv
 fi
-echo "installing streamdenoise into .venv (about 150 MB to download, no PyTorch)"
+echo "installing streamdenoise into .venv (about 215 MB to download, no PyTorch)"
 .venv/bin/pip install --quiet --disable-pip-version-check .
 # OpenCV's wheel needs two system libraries.
 .venv/bin/python -c 'import cv2' 2>/dev/null || missing libgl1 libglib2.0-0

@@ -1,6 +1,6 @@
 """The entry point of ``streamdenoise`` and ``python -m streamdenoise``."""
 
-from streamdenoise.import_path import leave_present_folder
+from streamdenoise.security.import_path import leave_present_folder
 
 
 def main() -> None:

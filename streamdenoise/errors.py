@@ -25,8 +25,8 @@ A message says in one line what was asked, what happened and what to do. Program
 mistakes stay plain ``ValueError`` and ``TypeError``.
 """
 
-from streamdenoise.masking import mask_credentials
-from streamdenoise.plain_text import printable
+from streamdenoise.security.masking import mask_credentials
+from streamdenoise.security.plain_text import printable
 
 
 class StreamDenoiseError(Exception):

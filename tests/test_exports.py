@@ -9,7 +9,7 @@ import pytest
 
 import streamdenoise
 
-# Reached by name only: through the command line, a table, or `open_source`.
+# Internal, or reached through the command line, a table, or `open_source`.
 WITHOUT_EXPORTS = {
     "streamdenoise.cli",
     "streamdenoise.inference.backends",
@@ -17,6 +17,7 @@ WITHOUT_EXPORTS = {
     "streamdenoise.io.ffmpeg",
     "streamdenoise.io.pictures",
     "streamdenoise.measure.quality.real",
+    "streamdenoise.security",
 }
 PACKAGES = [
     "streamdenoise",

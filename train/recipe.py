@@ -171,9 +171,9 @@ class Recipe:
         if kind not in _NOISES:
             raise ValueError(f"noise.kind must be one of {', '.join(_NOISES)}")
         folders = {
-            key: Path(table.pop(key))
+            key: Path(folder)
             for key in ("data", "val", "run", "start", "blend", "teacher")
-            if key in table
+            if (folder := table.pop(key, ""))
         }
         return cls(
             spec=ModelSpec(**table.pop("model")),

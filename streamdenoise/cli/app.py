@@ -19,8 +19,8 @@ from streamdenoise.errors import (
     StreamDenoiseError,
 )
 from streamdenoise.machine import missing_library
-from streamdenoise.masking import mask_exception
-from streamdenoise.plain_text import printable_lines
+from streamdenoise.security.masking import mask_credentials, mask_exception
+from streamdenoise.security.plain_text import printable_lines
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,13 @@ class ErrorGroup(PanelGroup):
             if not (why := missing_library(exc)):
                 raise
             _print_error(why)
+            raise typer.Exit(1) from exc
+        except OSError as exc:
+            if exc.filename is None or exc.strerror is None:
+                raise
+            # Of a path as it was given: in a closed folder, or too long for the system.
+            name, why = mask_credentials(str(exc.filename)), exc.strerror.lower()
+            _print_error(f"{name} cannot be used: {why}; check the path")
             raise typer.Exit(1) from exc
         except Exception as exc:
             _make_presentable(exc)

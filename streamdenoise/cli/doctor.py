@@ -25,12 +25,20 @@ from streamdenoise.machine import (
     missing_library,
     usable_cores,
 )
-from streamdenoise.masking import mask_credentials
+from streamdenoise.security.masking import mask_credentials
 
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 _PACKAGES = (
     *("numpy", "av", "opencv-python", "opencv-python-headless"),
-    *("openvino", "onnxruntime", "torch", "typer", "imageio-ffmpeg", "matplotlib"),
+    *(
+        "openvino",
+        "numba",
+        "onnxruntime",
+        "torch",
+        "typer",
+        "imageio-ffmpeg",
+        "matplotlib",
+    ),
     *("prometheus-client", "psutil", "setproctitle", "nvidia-ml-py", "pyvirtualcam"),
     *("pillow", "tifffile", "pydicom"),
 )
@@ -75,8 +83,8 @@ def run_checks() -> list[Check]:
     """Run all checks in the order of the report; raises nothing."""
     checks: list[Check] = []
     for probe in (
-        *(_system, _cpu, _memory, _packages, _opencv, _models, _backends, _gpu),
-        *(_video, _encoders, _publishing, _ffmpeg, _cameras, _display),
+        *(_system, _cpu, _kernels, _memory, _packages, _opencv, _models, _backends),
+        *(_gpu, _video, _encoders, _publishing, _ffmpeg, _cameras, _display),
     ):
         checks += _safely(probe)
     return checks
@@ -121,6 +129,16 @@ def _cpu() -> list[Check]:
         Check("cpu", True, f"{cpu_name()}, {cores} cores usable"),
         Check("cpu flags", fast, f"{known}; {verdict}"),
     ]
+
+
+def _kernels() -> list[Check]:
+    from streamdenoise.imaging.state_warper import why_not_compiled
+    from streamdenoise.kernels.code_cache import folder
+    from streamdenoise.kernels.matching import differences
+
+    if why := why_not_compiled() or differences.why_not():
+        return [Check("kernels", False, f"OpenCV is used instead, slower: {why}")]
+    return [Check("kernels", True, f"compiled for this CPU, kept in {folder()}")]
 
 
 def _memory() -> list[Check]:

@@ -10,7 +10,7 @@ from streamdenoise.console.table import align
 from streamdenoise.inference.artifact import open_artifact, shipped_models
 from streamdenoise.inference.engine_store import EngineStore, StoredEngine
 from streamdenoise.inference.registry import BACKENDS
-from streamdenoise.plain_text import printable
+from streamdenoise.security.plain_text import printable
 
 _HEADER = ("engine", "model", "size", "depth", "runtime", "for", "MiB", "built", "s")
 

@@ -1,9 +1,10 @@
-"""A small parent process that ends when its child has ended, whatever hangs.
+"""A small parent process: it ends when its child has ended, whatever hangs or crashes.
 
 Linux removes no process while one of its threads waits for a disk or a driver that does
 not answer: SIGKILL has no effect, and whoever started the process waits for it. So jobs
 run in a child, and the parent, which does nothing else, ends with the child's exit code
-as soon as the child's main thread has ended.
+as soon as the child's main thread has ended. A live job whose child was ended by a
+crash inside a library, such as an encoder or a driver, gets a new child.
 """
 
 import ctypes
@@ -11,6 +12,7 @@ import os
 import select
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -20,16 +22,38 @@ from streamdenoise.cli.stop_signals import STOP_SIGNALS
 
 _LOOK_S = 0.5
 
+_CRASHES = (
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGILL,
+    signal.SIGFPE,
+    signal.SIGABRT,
+)
+_HEALTHY_S = 5.0
+"""A child that crashes earlier would crash again."""
+
 _PR_SET_PDEATHSIG = 1
 
 
-def run_in_child() -> None:
+_last_crash = ""
+
+
+def last_crash() -> str:
+    """Name of the signal that ended the child before this one; empty in the first."""
+    return _last_crash
+
+
+def run_in_child(*, restarts: bool) -> None:
     """Return in a new child process; the calling process waits for it, and ends.
 
     Does nothing where it would be of no use: on systems other than Linux; as a service
     of systemd, which deals with such processes and gets messages from the main one; and
     as the first process of a container, whose end waits for all others.
+
+    Args:
+        restarts: Return in another child after a crash; `last_crash` names it.
     """
+    global _last_crash
     if (
         sys.platform != "linux"
         or os.environ.get("NOTIFY_SOCKET")
@@ -38,35 +62,67 @@ def run_in_child() -> None:
     ):
         return
     parent = os.getpid()
-    child = os.fork()
-    if child:
-        _wait_for(child)
+    while child := os.fork():
+        began_at = time.monotonic()
+        status, is_stopped = _wait_for(child)
+        _last_crash = _crash(status)
+        is_healthy = time.monotonic() - began_at > _HEALTHY_S
+        if not (restarts and _last_crash and is_healthy) or is_stopped:
+            _end_as(status)
     # SIGKILL of the parent must end the job, too.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _wait_for(child: int) -> NoReturn:
-    """Pass signals on to `child`, and end as it does."""
+def _wait_for(child: int) -> tuple[int, bool]:
+    """Pass signals on to `child` until it ends.
+
+    Returns:
+        Its wait status, and whether there was a signal.
+    """
+    is_stopped = False
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
+        nonlocal is_stopped
+        is_stopped = True
         with suppress(ProcessLookupError):
             os.kill(child, signum)
 
-    for signum in STOP_SIGNALS:
-        if signal.getsignal(signum) is not signal.SIG_IGN:
-            signal.signal(signum, pass_on)
+    before = {
+        signum: signal.signal(signum, pass_on)
+        for signum in STOP_SIGNALS
+        if signal.getsignal(signum) is not signal.SIG_IGN
+    }
+    status = _end_of(child)
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+    return status, is_stopped
+
+
+def _end_of(child: int) -> int:
+    """Wait for the end of the main thread of `child`; returns its wait status."""
     has_ended = select.poll()
-    has_ended.register(os.pidfd_open(child), select.POLLIN)
+    descriptor = os.pidfd_open(child)
+    has_ended.register(descriptor, select.POLLIN)
     was_dead = False
-    while True:
-        if has_ended.poll(1000 * _LOOK_S):
-            _end_as(os.waitpid(child, 0)[1])
-        status = _status_of_dead(child)
-        if status is not None and was_dead:
-            _end_as(status)
-        was_dead = status is not None
+    try:
+        while True:
+            if has_ended.poll(1000 * _LOOK_S):
+                return os.waitpid(child, 0)[1]
+            status = _status_of_dead(child)
+            if status is not None and was_dead:
+                return status
+            was_dead = status is not None
+    finally:
+        os.close(descriptor)
+
+
+def _crash(status: int) -> str:
+    """Name of the signal of a crash; empty for any other end."""
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in _CRASHES:
+        return signal.Signals(os.WTERMSIG(status)).name
+    return ""
 
 
 def _status_of_dead(child: int) -> int | None:

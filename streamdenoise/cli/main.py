@@ -38,14 +38,19 @@ def main() -> None:
     """Run the command line tool."""
     hide_arguments()
     if not {job.__name__ for job in COMMANDS["Denoise"]}.isdisjoint(sys.argv[1:]):
-        run_in_child()
+        run_in_child(restarts=run.live.__name__ in sys.argv[1:2])
     install_hooks()
     try:
-        # Not `app()`, which puts its own hook for tracebacks in place of ours.
-        typer.main.get_command(app)(prog_name="streamdenoise")
+        run_command()
     except SystemExit as exc:
         _leave_threads(exc.code)
         raise
+
+
+def run_command(arguments: list[str] | None = None) -> None:
+    """Run a command, by default that of the command line; ends with `SystemExit`."""
+    # Not `app()`, which puts its own hook for tracebacks in place of ours.
+    typer.main.get_command(app)(arguments, prog_name="streamdenoise")
 
 
 def _leave_threads(code: object) -> None:

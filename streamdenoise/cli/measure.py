@@ -8,9 +8,12 @@ from streamdenoise.measure.config import BenchConfig, EvalConfig, ProfileConfig
 def bench(config: BenchConfig, as_json: AsJson = False) -> None:
     """Measure speed and PSNR, compared with FFmpeg's denoisers.
 
-    With --backend, compare the engine step alone with the limits of this machine.
+    With --stages, measure what each stage of a job takes. With --backend, compare the
+    engine step alone with the limits of this machine.
     """
-    if config.backends:
+    if config.stages:
+        from streamdenoise.measure.speed.stages import bench_stages as measure
+    elif config.backends:
         from streamdenoise.measure.speed.steps import bench_steps as measure
     else:
         from streamdenoise.measure.speed.bench import bench as measure

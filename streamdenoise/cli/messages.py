@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streamdenoise.cli.signals import exit_by_signal
 from streamdenoise.cli.terminal import print_progress, say
 from streamdenoise.console.logs import logs_json
-from streamdenoise.masking import mask_address
+from streamdenoise.security.masking import mask_address
 
 if TYPE_CHECKING:
     from streamdenoise.jobs.job import StopSwitch

@@ -1,8 +1,10 @@
 """The commands that denoise: file, live, image."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from streamdenoise.cli.checkpoints import with_model
+from streamdenoise.cli.front import last_crash
 from streamdenoise.cli.messages import report
 from streamdenoise.cli.options import AsJson, LogFormat, Quiet
 from streamdenoise.cli.signals import run_until_signal
@@ -13,6 +15,8 @@ from streamdenoise.jobs.config import FileConfig, ImageConfig, LiveConfig
 if TYPE_CHECKING:
     from streamdenoise.jobs.job import StopSwitch
     from streamdenoise.pipeline.stats import Stats
+
+log = logging.getLogger(__name__)
 
 
 def file(config: FileConfig, as_json: AsJson = False, quiet: Quiet = False) -> None:
@@ -61,6 +65,12 @@ def live(
     """
     from streamdenoise.console.progress import BuildProgress, Progress
 
+    if crash := last_crash():
+        log.error(
+            "the job was ended by a crash inside a library (%s) and has been started "
+            "again; please report it if it happens often",
+            crash,
+        )
     config = with_model(config)
 
     def job(switch: "StopSwitch") -> "Stats":

@@ -2,7 +2,7 @@
 
 import typer
 
-from streamdenoise.plain_text import printable, printable_lines
+from streamdenoise.security.plain_text import printable, printable_lines
 
 
 def say(text: str) -> None:

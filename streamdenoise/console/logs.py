@@ -13,8 +13,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any, TextIO
 
-from streamdenoise.masking import mask_credentials, mask_exception
-from streamdenoise.plain_text import printable
+from streamdenoise.security.masking import mask_credentials, mask_exception
+from streamdenoise.security.plain_text import printable
 
 log = logging.getLogger(__name__)
 

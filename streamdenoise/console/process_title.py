@@ -3,8 +3,8 @@
 import shlex
 import sys
 
-from streamdenoise.masking import mask_address
-from streamdenoise.plain_text import printable
+from streamdenoise.security.masking import mask_address
+from streamdenoise.security.plain_text import printable
 
 
 def hide_arguments() -> None:

@@ -13,7 +13,7 @@ from streamdenoise.contexts import Closing
 from streamdenoise.frame import StreamInfo
 from streamdenoise.imaging.noise_words import noise_words
 from streamdenoise.pipeline.stats import Stats, estimate_words, stats_items
-from streamdenoise.plain_text import printable
+from streamdenoise.security.plain_text import printable
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from streamdenoise.plain_text import printable
+from streamdenoise.security.plain_text import printable
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

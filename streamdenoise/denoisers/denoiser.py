@@ -45,6 +45,7 @@ from streamdenoise.imaging.tone import LEAST_TOLD, ToneKeeper
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.inference.engine_loader import EngineLoader, Loader
+from streamdenoise.stage_times import Work, timed
 
 log = logging.getLogger(__name__)
 
@@ -435,12 +436,13 @@ class Denoiser(Closing):
         self._noise.compare(frame)
         white = white_stds(seen, color)
         full_range = color.is_full_range or len(seen) == 1
-        profile = self._noise.update(
-            *(seen, peak, white),
-            full_range=full_range,
-            hidden=frame.hidden_noise,
-            raise_coarse=self._is_single and self._artifact.levels == len(LEVELS),
-        )
+        with timed(Work.ESTIMATE):
+            profile = self._noise.update(
+                *(seen, peak, white),
+                full_range=full_range,
+                hidden=frame.hidden_noise,
+                raise_coarse=self._is_single and self._artifact.levels == len(LEVELS),
+            )
         told = self._strength.told(profile)
         if not self._bypass.update(255 * float(self._artifact.told(told).max())):
             self._step.reset()

@@ -8,7 +8,7 @@ from streamdenoise.denoisers.options import MAX_SIGMA
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.noise_profile import LEVELS
-from streamdenoise.small_files import read_json
+from streamdenoise.security.small_files import read_json
 
 VERSION = 1
 LEVEL_NAMES = tuple(f"{'YUV'[plane]}{scale}" for plane, scale in LEVELS)

@@ -14,6 +14,7 @@ from streamdenoise.imaging.motion import MotionFollower
 from streamdenoise.inference.artifact import Artifact
 from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_loader import Loader
+from streamdenoise.stage_times import Work, timed
 
 log = logging.getLogger(__name__)
 
@@ -126,16 +127,20 @@ class StepRunner(Closing):
         told = self._artifact.told(profile)
         self._is_fresh = False
         if not self._artifact.state_names:
-            cleaned = engine.step(padded, told)
+            with timed(Work.STEP):
+                cleaned = engine.step(padded, told)
         else:
             peak = (1 << depth) - 1
-            flow = self._motion.flow(padded, peak)
+            with timed(Work.FLOW):
+                flow = self._motion.flow(padded, peak)
             if flow is not None:
-                engine.warp(flow)
+                with timed(Work.WARP):
+                    engine.warp(flow)
             change = self._light.change(padded, flow, peak)
             if change is not None:
                 engine.shift(change)
-            cleaned = engine.step(padded, told)
+            with timed(Work.STEP):
+                cleaned = engine.step(padded, told)
             if not self._is_sound(engine):
                 cleaned = self._from_afresh(engine, padded, told)
             self._motion.remember(cleaned)

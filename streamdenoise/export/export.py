@@ -27,8 +27,9 @@ from streamdenoise.imaging.blocks import (
     plane_shapes_of,
     scatter_blocks,
 )
-from streamdenoise.imaging.motion import MotionFollower, StateWarper
+from streamdenoise.imaging.motion import MotionFollower
 from streamdenoise.imaging.noise import plane_sigmas
+from streamdenoise.imaging.state_warper import StateWarper
 from streamdenoise.inference.manifest import check_about
 from streamdenoise.inference.self_test import (
     FRAMES,

@@ -7,7 +7,7 @@ from streamdenoise._lazy import exports
 if TYPE_CHECKING:
     from streamdenoise.imaging.color import frame_to_rgb, rgb_to_yuv420, yuv420_to_rgb
     from streamdenoise.imaging.metrics import plane_psnrs, psnr_db, psnr_y, ssim
-    from streamdenoise.imaging.motion import MotionFollower, StateWarper
+    from streamdenoise.imaging.motion import MotionFollower
     from streamdenoise.imaging.noise import add_gaussian_noise, plane_sigmas
     from streamdenoise.imaging.pix_fmt import convert_planes
     from streamdenoise.imaging.profile_estimator import (
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         profile_of_clip,
     )
     from streamdenoise.imaging.scene_cut import SceneCutDetector
+    from streamdenoise.imaging.state_warper import StateWarper
 
 __all__ = [
     "MotionFollower",
@@ -40,7 +41,7 @@ __getattr__ = exports(
         "MotionFollower": "motion",
         "ProfileEstimator": "profile_estimator",
         "SceneCutDetector": "scene_cut",
-        "StateWarper": "motion",
+        "StateWarper": "state_warper",
         "add_gaussian_noise": "noise",
         "convert_planes": "pix_fmt",
         "frame_to_rgb": "color",

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from streamdenoise.stage_times import Work, timed
+
 LAYOUT_CHANNELS = {"yuv420": 24, "rgb": 48, "gray": 16}
 """Number of channels of each layout: for yuv420 16 of luma and twice 4 of chroma."""
 
@@ -44,17 +46,20 @@ def gather_blocks(planes: Sequence[np.ndarray], blocks: np.ndarray) -> None:
         blocks: ``(H / 4, W / 4, C)``, contiguous: raster order within a block, 16
             pixels of luma, then 4 of each chroma plane.
     """
-    for rows, columns in _pairs(planes, blocks):
-        # Along the rows of the frame: short inner loops would take four times as long.
-        for i in range(rows.shape[1]):
-            columns[:, :, i] = rows[:, i]
+    with timed(Work.BLOCKS):
+        for rows, columns in _pairs(planes, blocks):
+            # Along the rows of the frame: short inner loops would take four times as
+            # long.
+            for i in range(rows.shape[1]):
+                columns[:, :, i] = rows[:, i]
 
 
 def scatter_blocks(blocks: np.ndarray, planes: Sequence[np.ndarray]) -> None:
     """The inverse of `gather_blocks`; `planes` must be contiguous."""
-    for rows, columns in _pairs(planes, blocks):
-        for i in range(rows.shape[1]):
-            rows[:, i] = columns[:, :, i]
+    with timed(Work.BLOCKS):
+        for rows, columns in _pairs(planes, blocks):
+            for i in range(rows.shape[1]):
+                rows[:, i] = columns[:, :, i]
 
 
 def _pairs(

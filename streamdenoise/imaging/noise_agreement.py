@@ -15,7 +15,9 @@ In a single image only the cells themselves can tell. Noise may depend on the br
 is all that there is, cells of one brightness agree. Cells of texture do not.
 """
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -97,11 +99,11 @@ def quiet_variance(cells: np.ndarray, white: WhiteNoise) -> float:
         cells: ``(N,)`` upper bounds without bias, at least one.
         white: what the same bounds are in white noise.
     """
-    cells, sums = _sorted(cells)
-    level = float(np.quantile(cells, _QUIET)) / white.quiet
+    ordered, sums = _sorted(cells)
+    level = _at_rank(ordered, _QUIET) / white.quiet
     for _ in range(_MOST_STEPS):
-        count = max(1, int(np.searchsorted(cells, _NEAR * level, "right")))
-        last, level = level, float(sums[count]) / count / white.below
+        count = max(1, bisect_right(ordered, _NEAR * level))
+        last, level = level, sums[count] / count / white.below
         if abs(level - last) <= _STAYS * last:
             break
     return level
@@ -154,17 +156,25 @@ def typical_variance(cells: np.ndarray) -> float:
     Args:
         cells: ``(N,)`` upper bounds without bias, at least one.
     """
-    cells, sums = _sorted(cells)
-    level = float(np.median(cells))
+    ordered, sums = _sorted(cells)
+    level = _at_rank(ordered, _MIDDLE)
     for _ in range(_FEW_STEPS):
-        near = (level / _NEAR, level * _NEAR)
-        first, end = np.searchsorted(cells, near)
+        first = bisect_left(ordered, level / _NEAR)
+        end = bisect_left(ordered, level * _NEAR)
         if first < end:
-            level = float(sums[end] - sums[first]) / (end - first)
+            level = (sums[end] - sums[first]) / (end - first)
     return level
 
 
-def _sorted(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cells in order, and the sums of the first of them."""
-    cells = np.sort(cells)
-    return cells, np.concatenate([[0.0], np.cumsum(cells, dtype=np.float64)])
+def _sorted(cells: np.ndarray) -> tuple[list[float], list[float]]:
+    """Cells in order, and the sums of the first of them; lists, as these are few."""
+    ordered = np.sort(cells).tolist()
+    return ordered, [0.0, *accumulate(ordered)]
+
+
+def _at_rank(ordered: list[float], rank: float) -> float:
+    """The value at a rank in [0, 1], between two if need be."""
+    place = rank * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])

@@ -15,11 +15,12 @@ from streamdenoise.imaging.noise_agreement import (
 )
 from streamdenoise.imaging.noise_bounds import Details, spatial_bound
 from streamdenoise.imaging.noise_cells import SIDE, SPARSE, CellGrid
-from streamdenoise.imaging.noise_profile import LEVELS
 from streamdenoise.imaging.noise_track import Track
 
 _STILL_ENOUGH = 0.25
 """With this share of still cells the moving ones are not needed."""
+_SLOW_ENOUGH = 0.4
+"""With this share of still cells the earliest frame can be compared with."""
 _MOST_STILL = 0.6
 """With this share of still cells the camera stands still."""
 _MOST_COPIED = 0.5
@@ -56,6 +57,8 @@ _FLOOR = 0.1
 _TELLING = 0.2 / 255
 """Colors with less noise than this show the rounding of the samples only."""
 _TINY = 1e-9
+_SCALES = ((1, 2, 4), (1, 2))
+"""By kind of plane: luma, color."""
 COARSER_IN_IMAGES = {2: 4.0, 4: 2.0}
 """A scale over the next finer one at most where only space is known, because print
 looks like grain. Cameras reach this."""
@@ -86,12 +89,17 @@ class Measurement:
             full_range: whether black is 0, not 16.
         """
         self._grid, self._peak = grid, peak
-        self._cells = grid.cut(planes)
-        self._levels = [key for key in LEVELS if key[0] < len(self._cells)]
-        self._now = {(p, s): Details.of(self._cells[p], s) for p, s in self._levels}
-        self._space = {key: spatial_bound(each) for key, each in self._now.items()}
-        self._tracks: list[Track] = []
-        self._nearest = 0
+        colors = grid.cut_colors(planes)
+        self._cells = [grid.cut(planes), *([] if colors is None else [colors])]
+        self._now = {
+            (kind, scale): Details.of(cells, scale)
+            for kind, cells in enumerate(self._cells)
+            for scale in _SCALES[kind]
+        }
+        self._space = self._by_plane(
+            {key: spatial_bound(each) for key, each in self._now.items()}
+        )
+        self._track: Track | None = None
         is_rgb = planes[0].ndim == 3
         black, span, _ = luma_codes(peak.bit_length())
         white = black + span
@@ -102,7 +110,7 @@ class Measurement:
         lost = at_limit.mean((0, 2)) > _AT_LIMIT
         self._alive: list[np.ndarray] = []
         self._usable: list[np.ndarray] = []
-        for plane in range(len(self._cells)):
+        for plane in range(2 * len(self._cells) - 1):
             alive = self._space[plane, 1] > 0
             loud = self._space[plane, 1] > (_LOUD * peak) ** 2
             drawn = loud & self._is_flat_in_parts(plane, 1)
@@ -117,47 +125,52 @@ class Measurement:
         self._fewest = max(1.0, _EVIDENCE * len(lost), _EVIDENCE_IF_DRAWN * flat)
 
     def follow(
-        self, past: Sequence[np.ndarray], motion: np.ndarray, lag: int
-    ) -> np.ndarray:
-        """Compare with an earlier frame; the latest one first.
+        self, past: Mapping[int, Sequence[np.ndarray]], speed: np.ndarray
+    ) -> None:
+        """Compare with the earliest of some frames if enough is still, or the latest.
 
         Args:
-            past: its planes.
-            motion: ``(N, 2)`` pixels (right, down) to where the cells seem to be.
-            lag: number of frames to it.
-
-        Returns:
-            ``(N, 2)`` to where they are, in fractions of a pixel.
+            past: planes of frames, by how many frames earlier they are.
+            speed: ``(N, 2)`` pixels a frame (right, down) by which the cells seem to
+                have moved on the way back.
         """
-        track = Track(self._grid, past, self._now, motion)
-        self._tracks.append(track)
-        self._nearest = self._nearest or lag
-        return track.motion
+
+        def find(lag: int) -> Track:
+            return Track(self._grid, past[lag], self._now, speed, lag)
+
+        usable = self._usable[0]
+        seems_slow = (~speed.any(1)).mean() >= _SLOW_ENOUGH
+        track = find(max(past) if seems_slow else min(past))
+        still = usable & track.is_still
+        if seems_slow and still.sum() < _SLOW_ENOUGH * usable.sum():
+            track = find(min(past))
+        self._track = track
+        self._time = self._by_plane({key: track.bound(*key) for key in self._now})
+        copied = [track.repeated(*each) for each in enumerate(self._cells)]
+        self._copied = [rows for each in copied for rows in self._rows(each)]
 
     def variance_in_time(self, plane: int, scale: int) -> float | None:
         """Variance of the noise in [0, 1], or None if time does not tell."""
-        if not self._tracks:
+        if self._track is None:
             return None
-        near, far = self._tracks[0], self._tracks[-1]
         usable, key = self._usable[plane], (plane, scale)
-        copied = usable & far.repeated(plane, self._cells[plane])
-        told = told_far = usable & near.is_still & ~copied
-        time = far.bound(*key)
-        if told_far.sum() < _STILL_ENOUGH * usable.sum():
-            if copied.sum() > _MOST_COPIED * usable.sum():
-                return None
-            told = told_far | usable & ~near.repeated(plane, self._cells[plane])
-            time = np.where(told_far, time, near.bound(*key))
+        copied = usable & self._copied[plane]
+        told = usable & ~copied
+        still = told & self._track.is_still
+        if still.sum() >= _STILL_ENOUGH * usable.sum():
+            told = still
+        elif copied.sum() > _MOST_COPIED * usable.sum():
+            return None
         if told.sum() < self._fewest:
             return None
         white = self._white(*key)
-        space, time = self._space[key][told], time[told]
+        space, time = self._space[key][told], self._time[key][told]
         lesser = white.lesser_of(space, time)
         # Where the camera stands still, most cells hold nothing but noise.
-        if told_far.sum() > _MOST_STILL * usable.sum():
+        if still.sum() > _MOST_STILL * usable.sum():
             return typical_variance(lesser) / self._peak**2
         found = quiet_variance(lesser, white) / self._peak**2
-        if self._nearest == 1:
+        if self._track.lag == 1:
             # What space sees and time does not may be noise that the codec froze.
             return found
         return found * untextured_share(lesser, space, time, white)
@@ -181,9 +194,9 @@ class Measurement:
         loud = energy > (_LOUD * self._peak) ** 2
         drawn = loud & self._is_flat_in_parts(plane, scale)
         noisy = self._usable[plane] & gaussian & ~drawn
-        for track in self._tracks:
+        if self._track is not None:
             # Codecs copy what has little noise only.
-            noisy &= ~(loud & track.repeated(plane, self._cells[plane]))
+            noisy &= ~(loud & self._copied[plane])
         slight = energy <= (_ROUNDING * self._peak) ** 2
         told = noisy | (self._usable[plane] & slight)
         finer = 0.0
@@ -207,7 +220,7 @@ class Measurement:
         luma = min(
             disagreement(self._space[0, scale][usable], brightness) for scale in (1, 2)
         )
-        planes = range(1, len(self._cells))
+        planes = range(1, len(self._usable))
         colors = [self._space[plane, 1][usable] for plane in planes]
         if not colors or max(map(_floor, colors)) < (_TELLING * self._peak) ** 2:
             differ = luma
@@ -221,18 +234,39 @@ class Measurement:
 
     def _is_flat_in_parts(self, plane: int, scale: int) -> np.ndarray:
         """Whether cells ``(N,)`` have many places without any detail."""
-        size = np.abs(self._now[plane, scale].second)
+        size = np.abs(self._second(plane, scale))
         return (size < _NOTHING * self._peak).mean((0, 2)) > _DRAWN
 
     def _likeness(self, plane: int, scale: int) -> np.ndarray:
         """Likeness ``(N,)`` to Gaussian noise: 1 if alike, less in print."""
-        size = np.abs(self._now[plane, scale].second).mean((0, 2))
+        size = np.abs(self._second(plane, scale)).mean((0, 2))
         # Of Gaussian noise the mean size is sqrt(2 / pi) of the std.
         return size**2 * (np.pi / 2) / np.maximum(self._space[plane, scale], _TINY)
 
     def _white(self, plane: int, scale: int) -> WhiteNoise:
         """What the bounds of a level are in white noise."""
-        return WHITE[self._now[plane, scale].second.shape[0], scale]
+        return WHITE[len(self._second(plane, scale)), scale]
+
+    def _second(self, plane: int, scale: int) -> np.ndarray:
+        """The second differences ``(n, N, n)`` of one plane."""
+        second = self._now[min(plane, 1), scale].second
+        count = len(self._grid.tops)
+        first = count if plane == 2 else 0
+        return second[:, first : first + count]
+
+    def _by_plane(
+        self, bounds: Mapping[tuple[int, int], np.ndarray]
+    ) -> dict[tuple[int, int], np.ndarray]:
+        """Bounds ``(N,)`` by plane for those by kind of plane."""
+        return {
+            (plane, scale): rows
+            for (kind, scale), both in bounds.items()
+            for plane, rows in enumerate(self._rows(both), kind)
+        }
+
+    def _rows(self, cells: np.ndarray) -> np.ndarray:
+        """What is known of the cells of each plane of one kind: ``(planes, N)``."""
+        return cells.reshape(-1, len(self._grid.tops))
 
 
 def _floor(cells: np.ndarray) -> float:

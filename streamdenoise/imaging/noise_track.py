@@ -10,15 +10,15 @@ from streamdenoise.imaging.noise_cells import SPARSE, CellGrid
 _REPEATED = 0.5
 """A still cell with more equal samples than this was copied by the codec, not taken
 anew."""
-_STILL_PX = 0.3
-"""Cells that moved no further than this are still."""
+_STILL_PX = 0.15
+"""Cells that moved no further than this from frame to frame are still."""
 
 
 class Track:
     """The cells in an earlier frame; what is not asked for is not worked out.
 
     Attributes:
-        motion: ``(N, 2)`` pixels (right, down) to where the cells were.
+        lag: number of frames to it.
         is_still: ``(N,)`` whether they are where they were.
     """
 
@@ -27,20 +27,25 @@ class Track:
         grid: CellGrid,
         planes: Sequence[np.ndarray],
         now: Mapping[tuple[int, int], Details],
-        motion: np.ndarray,
+        speed: np.ndarray,
+        lag: int,
     ) -> None:
         """Find the cells of a frame in an earlier one.
 
         Args:
             grid: the cells.
             planes: of the earlier frame.
-            now: details of the new frame, by level.
-            motion: ``(N, 2)`` pixels to where the cells seem to have been.
+            now: details of the new frame, by kind of plane (0 luma, 1 both colors) and
+                scale.
+            speed: ``(N, 2)`` pixels a frame (right, down) by which the cells seem to
+                have moved on the way back.
+            lag: number of frames to it.
         """
+        self.lag = lag
         self._now = now
         self._found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
-        vectors = np.rint(motion).astype(np.int64)
-        self._cells = grid.cut(planes, vectors)
+        vectors = np.rint(lag * speed).astype(np.int64)
+        self._cells = [grid.cut(planes, vectors)]
         # Each scale finds the last pixels for the next one; the coarsest needs two
         # rounds.
         for scale in (4, 4, 2, 1):
@@ -48,27 +53,28 @@ class Track:
             moved = np.rint(motion).astype(np.int64)
             if scale > 1 and (moved != vectors).any():
                 vectors = moved
-                self._cells = grid.cut(planes, vectors)
+                self._cells = [grid.cut(planes, vectors)]
                 self._found.clear()
-        self.motion = motion
-        self.is_still = (abs(motion) <= _STILL_PX).all(1)
+        colors = grid.cut_colors(planes, vectors)
+        if colors is not None:
+            self._cells.append(colors)
+        self.is_still = (abs(motion) <= _STILL_PX * lag).all(1)
         self._is_in_place = ~vectors.any(1)
 
-    def bound(self, plane: int, scale: int) -> np.ndarray:
-        """Upper bound ``(N,)`` of the variance of one level."""
-        return self._bound_and_motion(plane, scale)[0]
+    def bound(self, kind: int, scale: int) -> np.ndarray:
+        """Upper bound of the variance of one scale: ``(N,)``, for colors ``(2 N,)``."""
+        return self._bound_and_motion(kind, scale)[0]
 
-    def repeated(self, plane: int, cells: np.ndarray) -> np.ndarray:
-        """Whether the codec has copied a cell ``(N,)`` of the new frame from this."""
-        equal = cells[SPARSE] == self._cells[plane][SPARSE]
-        return self._is_in_place & (equal.mean((0, 2)) > _REPEATED)
+    def repeated(self, kind: int, cells: np.ndarray) -> np.ndarray:
+        """Whether the codec has copied a cell of the new frame from this one."""
+        equal = cells[SPARSE] == self._cells[kind][SPARSE]
+        in_place = np.tile(self._is_in_place, 1 + kind)
+        return in_place & (equal.mean((0, 2)) > _REPEATED)
 
-    def _bound_and_motion(
-        self, plane: int, scale: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _bound_and_motion(self, kind: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
         """See `temporal_bound`."""
-        key = (plane, scale)
+        key = (kind, scale)
         if key not in self._found:
-            then = Details.of(self._cells[plane], scale)
+            then = Details.of(self._cells[kind], scale)
             self._found[key] = temporal_bound(self._now[key], then)
         return self._found[key]

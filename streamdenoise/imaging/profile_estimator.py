@@ -1,12 +1,12 @@
 """Estimate of the noise profile of a stream, cheap enough for every frame."""
 
-from collections import deque
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from streamdenoise.imaging.motion import CELL, FlowEstimator
-from streamdenoise.imaging.noise_cells import SIDE, CellGrid, padded
+from streamdenoise.imaging.noise_cells import SIDE, CellGrid, halved, padded
 from streamdenoise.imaging.noise_measurement import (
     COARSER_AT_FIRST,
     COARSER_IN_IMAGES,
@@ -46,12 +46,13 @@ class ProfileEstimator:
                 to tell what it can.
         """
         self._coarser = COARSER_IN_IMAGES if single_images else COARSER_AT_FIRST
-        self._flow = FlowEstimator()
+        self._flow = FlowEstimator(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream."""
-        self._past: deque[list[np.ndarray]] = deque(maxlen=_LONGEST_LAG)
+        self._past: dict[int, list[np.ndarray]] = {}
+        self._rows = np.empty(0)
         self._layout: tuple[object, ...] = ()
         self._frames = 0
         self._turn = 0
@@ -84,7 +85,7 @@ class ProfileEstimator:
         known = np.isfinite(self._variance)
         if at_first or phase == 0:
             self._measure(planes, peak, full_range)
-        if at_first or phase >= _EVERY - _LONGEST_LAG:
+        if at_first or _EVERY - phase in (_LONGEST_LAG, _NEAR_LAG):
             self._keep(planes)
         # Patterns of pixels can look like more noise than there can be.
         aim = np.sqrt(np.nan_to_num(self._variance)).clip(max=1).astype(np.float32)
@@ -115,31 +116,31 @@ class ProfileEstimator:
         if layout != self._layout:
             self.reset()
             self._layout = layout
-        if not self._past:
-            return True
-        luma, last = planes[0], self._past[-1][0]
-        step = max(1, len(luma) // _COMPARED_ROWS)
-        return not np.array_equal(luma[::step], last[::step])
+        step = max(1, len(planes[0]) // _COMPARED_ROWS)
+        rows, last = planes[0][::step].copy(), self._rows
+        self._rows = rows
+        return not np.array_equal(rows, last)
 
     def _keep(self, planes: Sequence[np.ndarray]) -> None:
-        self._past.append([plane.copy() for plane in planes])
+        """Remember a frame, and forget those that no measurement will need."""
+        self._past[self._frames] = [plane.copy() for plane in planes]
+        for frame in [n for n in self._past if n <= self._frames - _LONGEST_LAG]:
+            del self._past[frame]
 
     def _measure(
         self, planes: Sequence[np.ndarray], peak: int, full_range: bool
     ) -> None:
         """Mix what one frame tells into the variances."""
-        cells = _CELLS if self._past else _CELLS_AT_FIRST
+        past = {self._frames - n: kept for n, kept in self._past.items()}
+        cells = _CELLS if past else _CELLS_AT_FIRST
         grid = CellGrid.spread(planes[0], cells, self._turn)
         self._turn += 1
         frame = Measurement(grid, planes, peak, full_range or len(planes) == 1)
-        lags = len(self._past)
-        if lags:
-            near = min(_NEAR_LAG, lags)
-            past = self._past[-near]
-            motion = self._motion(grid, planes[0], past[0], peak)
-            motion = frame.follow(past, motion, near)
-            if lags > near:
-                frame.follow(self._past[0], lags / near * motion, lags)
+        lags = max(past, default=0)
+        if past:
+            near = min(past, key=lambda lag: abs(lag - _NEAR_LAG))
+            motion = self._motion(grid, planes[0], past[near][0], peak)
+            frame.follow({lag: past[lag] for lag in (near, lags)}, motion / near)
         for index, (plane, scale) in enumerate(LEVELS):
             if plane and len(planes) == 1 and planes[0].ndim == 2:
                 continue
@@ -160,19 +161,20 @@ class ProfileEstimator:
         self, grid: CellGrid, luma: np.ndarray, past: np.ndarray, peak: int
     ) -> np.ndarray:
         """Pixels ``(N, 2)`` to where the cells were in an earlier frame."""
+        step, small, small_past = 1, luma, past
         if luma.ndim == 3:
-            luma, past = luma[..., 1], past[..., 1]
-        height, width = (n // CELL * CELL for n in luma.shape)
-        luma, past = (
-            np.ascontiguousarray(each[:height, :width]) for each in (luma, past)
-        )
-        step = max(1, min(height, width) // _SEARCH_SIDE)
-        flow = self._flow.flow(luma, past, peak, step)
+            small, small_past = (cv2.extractChannel(each, 1) for each in (luma, past))
+        while min(small.shape) >= 2 * _SEARCH_SIDE:
+            small, small_past = halved(small), halved(small_past)
+            step *= 2
+        whole = np.s_[: small.shape[0] // CELL * CELL, : small.shape[1] // CELL * CELL]
+        flow = self._flow.flow(small[whole], small_past[whole], peak, 1)
         if flow is None:
             return np.zeros((len(grid.tops), 2), np.float32)
-        rows = ((grid.tops + SIDE // 2) // CELL).clip(max=flow.shape[0] - 1)
-        columns = ((grid.lefts + SIDE // 2) // CELL).clip(max=flow.shape[1] - 1)
-        return flow[rows, columns]
+        side = CELL * step
+        rows = ((grid.tops + SIDE // 2) // side).clip(max=flow.shape[0] - 1)
+        columns = ((grid.lefts + SIDE // 2) // side).clip(max=flow.shape[1] - 1)
+        return step * flow[rows, columns]
 
 
 def profile_of_clip(

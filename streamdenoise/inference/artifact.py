@@ -12,7 +12,7 @@ from streamdenoise.errors import CheckpointError, ConfigError, EngineMismatchErr
 from streamdenoise.imaging.blocks import LAYOUT_CHANNELS
 from streamdenoise.imaging.noise_profile import LEVELS
 from streamdenoise.inference.manifest import read_manifest
-from streamdenoise.small_files import read_json
+from streamdenoise.security.small_files import read_json
 
 WEIGHTS = Path(str(resources.files("streamdenoise"))) / "weights"
 """Folder of the models that come with the package."""
@@ -172,18 +172,20 @@ def open_artifact(model: str) -> Artifact:
         ConfigError: there is no such model.
         CheckpointError: the manifest is unreadable.
     """
-    path = WEIGHTS / f"{model}.json"
-    if not path.is_file():
-        path = Path(model)
-        if path.suffix == ".safetensors":
-            path = path.with_suffix(".json")
-    if path.suffix != ".json" or not path.is_file():
+    path = Path(model)
+    if model in shipped_models():
+        path = WEIGHTS / f"{model}.json"
+    elif path.suffix == ".safetensors":
+        path = path.with_suffix(".json")
+    try:
+        if path.suffix != ".json":
+            raise FileNotFoundError
+        return Artifact(path.parent, read_manifest(path), path)
+    except FileNotFoundError as exc:
         raise ConfigError(
             f"no model is named {model!r}: choose {', '.join(shipped_models())}, or "
             "give the .json that `streamdenoise export` wrote, or a .safetensors"
-        )
-    try:
-        return Artifact(path.parent, read_manifest(path), path)
+        ) from exc
     except (OSError, ValueError) as exc:
         why = getattr(exc, "strerror", None) or exc
         raise CheckpointError(

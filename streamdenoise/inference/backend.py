@@ -92,7 +92,8 @@ class Backend(Protocol):
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         """Replace the state by arrays as `state` gives them.
 
-        The next `step` reads them without a copy; they must not change before.
+        The next `step` reads them without a copy, and `warp` may change them: they
+        belong to the backend until then.
         """
         ...
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from threading import Thread
 
 from streamdenoise.errors import BackendError
-from streamdenoise.import_path import python_child
 from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.inference.engine_store import EngineStore
 from streamdenoise.inference.step_request import StepRequest
+from streamdenoise.security.import_path import python_child
 
 PROGRAM = ("-m", "streamdenoise")
 """Runs the command line, which builds the engine."""

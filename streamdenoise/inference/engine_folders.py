@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from streamdenoise.ownership import why_others_write
+from streamdenoise.security.ownership import why_others_write
 
 FOLDER_VARIABLE = "STREAMDENOISE_ENGINES"
 """Environment variable that names the folder of the engines."""

@@ -45,7 +45,8 @@ class EngineSpec:
         """
         weights = hashlib.sha256(self.weights_sha256.encode()).hexdigest()[:8]
         parts = (
-            *(self.model, weights, self.backend, f"{self.width}x{self.height}"),
+            # The digest tells models apart; longer names would be too long for a file.
+            *(self.model[:100], weights, self.backend, f"{self.width}x{self.height}"),
             *(f"{self.depth}bit", self.device, *self.portable),
             *([f"{self.streams}streams"] if self.streams > 1 else []),
         )

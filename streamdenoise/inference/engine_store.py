@@ -12,8 +12,9 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -33,8 +34,8 @@ from streamdenoise.inference.engine_folders import (
     search_path,
 )
 from streamdenoise.inference.engine_spec import EngineSpec
-from streamdenoise.ownership import why_others_write
-from streamdenoise.small_files import read_json, read_small
+from streamdenoise.security.ownership import why_others_write
+from streamdenoise.security.small_files import read_json, read_small
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,9 @@ MANIFEST_VERSION = 1
 _SUFFIX = ".engine.json"
 _REFUSED = ".refused"
 _LOCK_POLL_S = 0.2
-_ABANDONED_S = 3600.0
-"""A part file of this age was left behind by a build that was killed."""
+
+# Names that `replaced_whole` gives to unfinished files of a build.
+_PART = re.compile(r"\.(?P<stem>.+)\.(?:engine|engine\.json|timing)\.\d+\.part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +305,8 @@ class EngineStore:
         for folder in self.folders:
             if why_others_write(folder):
                 continue  # its engines may be somebody else's
-            deleted += filter(_delete, _abandoned(folder))
+            for part in folder.glob(".*.part"):
+                deleted += _delete_part(part)
             manifests.update(folder.glob(f"*{_SUFFIX}"))
             manifests.update(
                 engine.with_name(f"{engine.name}.json")
@@ -327,11 +330,28 @@ def _delete_engine(
 ) -> list[Path]:
     """Delete a manifest and its engine if still bad under the lock; returns both."""
     engine = manifest.with_suffix("")
+    # Another process may have just finished it.
+    return _delete_locked(
+        engine, lambda: (manifest, engine) if is_bad(_read_manifest(manifest)) else ()
+    )
+
+
+def _delete_part(part: Path) -> list[Path]:
+    """Delete an unfinished file whose build was killed; returns it.
+
+    The lock decides, not the age: any clock may be wrong.
+    """
+    found = _PART.fullmatch(part.name)
+    if found is None:
+        return []
+    return _delete_locked(part.with_name(f"{found['stem']}.engine"), lambda: (part,))
+
+
+def _delete_locked(engine: Path, choose: Callable[[], Iterable[Path]]) -> list[Path]:
+    """Delete what `choose` names while no process builds `engine`; returns that."""
     try:
         with FileLock(engine.with_suffix(".lock")).acquire(timeout=0):
-            # Another process may have just finished it.
-            if is_bad(_read_manifest(manifest)):
-                return list(filter(_delete, (manifest, engine)))
+            return list(filter(_delete, choose()))
     except Timeout:
         log.warning("%s stays: another process is building it", engine.name)
     except OSError as exc:
@@ -366,15 +386,6 @@ def _locked(path: Path, stopped: Callable[[], bool] | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _abandoned(folder: Path) -> Iterator[Path]:
-    """Part files that killed builds left behind."""
-    now = time.time()
-    for path in folder.glob(".*.part"):
-        with suppress(FileNotFoundError):
-            if now - path.stat().st_mtime > _ABANDONED_S:
-                yield path
 
 
 def _delete(path: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from streamdenoise.imaging.blocks import LAYOUT_CHANNELS
 from streamdenoise.imaging.noise_profile import LEVELS
-from streamdenoise.small_files import read_json
+from streamdenoise.security.small_files import read_json
 
 _MAX_CHANNELS = 4096
 _MAX_MULTIPLE = 1024

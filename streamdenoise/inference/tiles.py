@@ -1,6 +1,6 @@
 """Tiles: how a large frame is divided, and when."""
 
-from streamdenoise.memory import available_memory
+from streamdenoise.security.memory import available_memory
 
 OVERLAP = 96
 """Pixels that a tile sees beyond the area it writes: the network sees no further, so

@@ -1,5 +1,6 @@
 """Which files a name stands for: one, those in a folder, or a numbered pattern."""
 
+import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +26,7 @@ def has_number(path: Path) -> bool:
 
 def is_pattern(path: Path) -> bool:
     """Whether an input stands for numbered images, and is not the name of one file."""
-    return has_number(path) and is_image(path) and not path.exists()
+    return has_number(path) and is_image(path) and not os.path.exists(path)
 
 
 def numbered(path: Path, number: int) -> Path:
@@ -49,7 +50,7 @@ def sequence(pattern: Path) -> tuple[dict[int, Path], list[str]]:
         found = [
             (int(match[1]), each)
             for each in pattern.parent.iterdir()
-            if (match := fits.fullmatch(each.name)) and each.is_file()
+            if (match := fits.fullmatch(each.name)) and os.path.isfile(each)
         ]
     except OSError as exc:
         raise SourceOpenError(
@@ -87,7 +88,7 @@ def image_paths(path: Path) -> list[Path]:
     Raises:
         SourceOpenError: The folder has no images, or cannot be read.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [path]
     found = _images_in(path)
     if not found:

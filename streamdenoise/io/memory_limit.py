@@ -5,7 +5,7 @@ killing the process, and is low rather than high: what fits must not be refused.
 """
 
 from streamdenoise.errors import SourceOpenError
-from streamdenoise.memory import as_gigabytes, available_memory
+from streamdenoise.security.memory import as_gigabytes, available_memory
 
 _ALWAYS = 256 << 20
 """Frames that need less are never refused."""

@@ -1,5 +1,6 @@
 """Open sources and sinks by name."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
     # FFmpeg reads animated GIF as the video that it is.
     is_video = path.suffix.lower() == ".gif" and not options.as_stored
     is_image = path.suffix.lower() in IMAGE_SUFFIXES and not is_video
-    if is_image or path.is_dir() or is_pattern(path):
+    if is_image or os.path.isdir(path) or is_pattern(path):
         from streamdenoise.io.sources.image import ImageSource
 
         return ImageSource(path, options)
@@ -91,7 +92,7 @@ def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
 def _is_unfiltered(uri: str) -> bool:
     """Whether frames do not come through FFmpeg's decoders, and so not its filters."""
     path = Path(local_path(uri))
-    return uri == "-" or path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir()
+    return uri == "-" or path.suffix.lower() in IMAGE_SUFFIXES or os.path.isdir(path)
 
 
 def holds_orientation(target: str) -> bool:
@@ -169,7 +170,7 @@ def open_sink(
         return VirtualCamSink(target.removeprefix("virtualcam:") or None, info)
     path = Path(target)
     suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES or path.is_dir() or target.endswith(("/", "\\")):
+    if suffix in IMAGE_SUFFIXES or os.path.isdir(path) or target.endswith(("/", "\\")):
         from streamdenoise.io.sinks.image import ImageSink
 
         names = Path(names_from) if names_from is not None else None

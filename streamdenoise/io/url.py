@@ -9,7 +9,7 @@ from typing import NoReturn, Self
 from urllib.parse import quote, unquote
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.masking import (
+from streamdenoise.security.masking import (
     MASK,
     MIN_KEY_CHARS,
     mask_address,

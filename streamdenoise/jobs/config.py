@@ -3,6 +3,7 @@
 They hold plain values: nothing here opens, loads or imports anything heavy.
 """
 
+import os
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -528,7 +529,7 @@ def _in_folder(output: str, source: str) -> str:
     Raises:
         ConfigError: The output is a folder, and the input has no name.
     """
-    if not (output.endswith(("/", "\\")) or Path(output).is_dir()):
+    if not (output.endswith(("/", "\\")) or os.path.isdir(output)):
         return output
     if source == "-" or ":" in source.partition("/")[0] or source.startswith("testsrc"):
         raise ConfigError(

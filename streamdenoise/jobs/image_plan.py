@@ -1,5 +1,6 @@
 """Which file each image becomes, decided before any work."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +59,11 @@ def plan_images(config: ImageConfig) -> tuple[list[ImageTask], list[str]]:
     targets = _targets(found, config)
     _check_clashes(found, targets)
     for each in found:
-        if is_image(Path(each.source)) and not Path(each.source).exists():
-            raise SourceOpenError(f"{each.source}: no such file; check the name")
+        if is_image(Path(each.source)):
+            _check_exists(each.source)
     if not config.overwrite:
         for target in targets:
-            if target != "null:" and Path(target).is_file():
+            if target != "null:" and os.path.isfile(target):
                 raise SinkError(
                     f"{target} already exists; add --overwrite to replace it"
                 )
@@ -74,6 +75,16 @@ def plan_images(config: ImageConfig) -> tuple[list[ImageTask], list[str]]:
     return tasks, notes
 
 
+def _check_exists(source: str) -> None:
+    try:
+        os.stat(source)
+    except FileNotFoundError:
+        raise SourceOpenError(f"{source}: no such file; check the name") from None
+    except OSError as exc:
+        why = str(exc.strerror).lower()
+        raise SourceOpenError(f"{source} cannot be opened: {why}") from exc
+
+
 def _found(source: str, config: ImageConfig, notes: list[str]) -> list[_Found]:
     path = Path(source)
     if is_pattern(path):
@@ -82,7 +93,7 @@ def _found(source: str, config: ImageConfig, notes: list[str]) -> list[_Found]:
         return [
             _Found(str(each), Path(each.name), number) for number, each in paths.items()
         ]
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [_Found(source, Path(path.name))]
     every = images_below(path)
     chosen = every if config.recursive else image_paths(path)
@@ -107,7 +118,7 @@ def _targets(found: list[_Found], config: ImageConfig) -> list[str]:
     if config.output == "null:":
         return ["null:"] * len(found)
     output = Path(config.output)
-    is_folder = config.output.endswith(("/", "\\")) or output.is_dir()
+    is_folder = config.output.endswith(("/", "\\")) or os.path.isdir(output)
     several = len(found) > 1 or any(each.is_one_of_folder for each in found)
     if has_number(output) and is_image(output) and not is_folder:
         if len(found) == 1 and found[0].number is None:
@@ -156,7 +167,7 @@ def _references(found: list[_Found], config: ImageConfig) -> list[str | None]:
     if config.reference is None:
         return [None] * len(found)
     folder = Path(config.reference)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         if len(found) > 1:
             raise ConfigError(
                 f"--reference {folder} is one file, but there are {len(found)} images; "
@@ -164,7 +175,7 @@ def _references(found: list[_Found], config: ImageConfig) -> list[str | None]:
             )
         return [config.reference]
     references = [folder / each.name for each in found]
-    missing = [each for each in references if not each.is_file()]
+    missing = [each for each in references if not os.path.isfile(each)]
     if missing:
         raise ConfigError(
             f"--reference {folder} has no {missing[0].relative_to(folder)}; it needs a "

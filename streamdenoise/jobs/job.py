@@ -1,6 +1,7 @@
 """Parts that all jobs share."""
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -201,7 +202,7 @@ def check_pages(name: str, source: Source, target: str) -> None:
     """
     path = Path(target)
     holds_one = is_image(path) and path.suffix.lower() not in MULTIPAGE_SUFFIXES
-    if not holds_one or has_number(path) or path.is_dir():
+    if not holds_one or has_number(path) or os.path.isdir(path):
         return
     pages = source.info.pictures
     if pages > 1:

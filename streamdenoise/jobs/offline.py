@@ -1,5 +1,6 @@
 """The offline job: a video file."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def denoise_file(
             failed during the run; frames written before stay. After `HungError` the
             process should end: threads still use what hangs.
     """
-    if Path(config.source).is_dir():
+    if os.path.isdir(config.source):
         raise ConfigError(
             f"{config.source} is a folder; give one video file, or denoise a folder of "
             "images with `streamdenoise image`"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from streamdenoise.errors import SinkError
 from streamdenoise.files import replaced_whole
-from streamdenoise.ownership import why_others_write
-from streamdenoise.small_files import read_small
+from streamdenoise.security.ownership import why_others_write
+from streamdenoise.security.small_files import read_small
 
 log = logging.getLogger(__name__)
 

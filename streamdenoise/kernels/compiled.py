@@ -7,6 +7,7 @@ import platform
 import sys
 import threading
 from collections.abc import Callable
+from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any, cast
 
@@ -17,8 +18,8 @@ from streamdenoise.machine import installed_versions
 log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
-_told: set[str] = set()
-"""Reasons that were logged; many kernels have the same one."""
+_said: set[str] = set()
+"""Messages that were logged; many kernels have the same one."""
 
 
 def compiled(*types: str) -> Callable[[Callable[..., None]], "Kernel"]:
@@ -87,28 +88,35 @@ class Kernel:
             code = code_cache.kept(self._file_name(), self._compile)
             self._code = object_code.link(code, self._types, self.name)
         except KernelError as exc:
-            reason = str(exc)
-            if reason not in _told:
-                _told.add(reason)
-                log.warning("slower code is used for some steps: %s", reason)
-            return reason
+            _say_once(logging.WARNING, f"slower code is used for some steps: {exc}")
+            return str(exc)
         return ""
 
     def _compile(self) -> bytes:
-        log.info("compiling %s for this CPU, once", self.name)
+        _say_once(logging.INFO, "compiling some steps for this CPU, once")
         return object_code.compile_object(self.python, self._types, self.name)
 
     def _file_name(self) -> str:
         own = sys.modules[self.python.__module__]
         sources = [_source(module) for module in (own, object_code)]
-        versions = installed_versions(("numba", "llvmlite"))
-        about = repr(
-            (versions, platform.python_version(), object_code.this_cpu(), self._types)
-        )
+        about = repr((_versions(), object_code.this_cpu(), self._types))
         digest = hashlib.sha256("\0".join([*sources, about]).encode()).hexdigest()
         return f"{self.name}-{digest[:32]}.o"
 
 
+def _say_once(level: int, message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        log.log(level, message)
+
+
+@cache
+def _versions() -> tuple[str, ...]:
+    versions = installed_versions(("numba", "llvmlite"))
+    return (platform.python_version(), *versions.values())
+
+
+@cache
 def _source(module: ModuleType) -> str:
     try:
         return inspect.getsource(module)

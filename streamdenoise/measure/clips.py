@@ -5,7 +5,8 @@ make them softer than real video.
 """
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from importlib.resources import files
@@ -27,6 +28,14 @@ package, a checkout next to it."""
 
 TICK = Fraction(1, 25)
 """Time base of clips brought to a size; each frame lasts one tick."""
+
+_Way = tuple[tuple[float, float, float], ...]
+_HAND: tuple[_Way, _Way] = (
+    ((9.0, 0.31, 0.0), (4.0, 1.1, 1.0), (1.2, 4.3, 2.0)),
+    ((7.0, 0.23, 2.0), (3.0, 1.3, 0.0), (1.2, 3.7, 1.0)),
+)
+"""How a hand sways and shakes, to the right and down: pixels at 720p, Hz, phase."""
+_REACH_PX = max(sum(px for px, _, _ in way) for way in _HAND)
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".y4m", ".ts")
 
@@ -101,11 +110,43 @@ def resized_clip(
     source: Sequence[Frame], width: int, height: int, frames: int
 ) -> list[Frame]:
     """A clip of `frames` frames, back and forth through the source, made to `fit`."""
+    return list(resized_frames(source, width, height, frames))
+
+
+def resized_frames(
+    source: Sequence[Frame], width: int, height: int, frames: int
+) -> Iterator[Frame]:
+    """The frames of `resized_clip`, one after the other."""
     order = _mirrored(len(source), frames) if len(source) < frames else range(frames)
-    return [
-        replace(fit(source[i], width, height), index=n, pts=n, time_base=TICK)
-        for n, i in enumerate(order)
-    ]
+    for n, i in enumerate(order):
+        fitting = fit(source[i], width, height)
+        yield replace(fitting, index=n, pts=n, time_base=TICK)
+
+
+def hand_held_frames(
+    source: Sequence[Frame], width: int, height: int, frames: int
+) -> Iterator[Frame]:
+    """The frames of `resized_clip`, as a camera in a hand sees them.
+
+    It moves by fractions of a pixel, up to 3 pixels a frame at 720p; cubic
+    interpolation keeps the frames sharp.
+    """
+    scale = height / 720
+    margin = 2 * math.ceil(_REACH_PX * scale / 2) + 4
+    whole = (width + 2 * margin, height + 2 * margin)
+    for n, frame in enumerate(resized_frames(source, *whole, frames)):
+        right, down = (scale * _sway_px(way, n * TICK) for way in _HAND)
+        yield frame.with_planes(
+            tuple(
+                _cropped(plane, (down + margin) / side, (right + margin) / side, shape)
+                for plane, shape, side in zip(
+                    frame.planes,
+                    plane_shapes(frame.pix_fmt, width, height),
+                    (1, 2, 2),
+                    strict=True,
+                )
+            )
+        )
 
 
 def noisy_clip(clean: Sequence[Frame], sigma: float) -> list[Frame]:
@@ -120,6 +161,31 @@ def _fit(plane: np.ndarray, height: int, width: int) -> np.ndarray:
         for have, want in zip(plane.shape[:2], (height, width), strict=True)
     )
     return np.ascontiguousarray(plane[np.ix_(rows, columns)])
+
+
+def _sway_px(way: _Way, seconds: Fraction) -> float:
+    return sum(px * math.sin(math.tau * hz * seconds + phase) for px, hz, phase in way)
+
+
+def _cropped(
+    plane: np.ndarray, down: float, right: float, shape: tuple[int, ...]
+) -> np.ndarray:
+    """A part of a plane that begins between its pixels (Catmull-Rom)."""
+    samples = plane.astype(np.float32)
+    for axis, (begin, length) in enumerate(zip((down, right), shape, strict=True)):
+        first, x = math.floor(begin) - 1, begin % 1
+        weights = (
+            x * (x * (2 - x) - 1) / 2,
+            (x * x * (3 * x - 5) + 2) / 2,
+            x * (x * (4 - 3 * x) + 1) / 2,
+            x * x * (x - 1) / 2,
+        )
+        taps = (
+            np.float32(weight) * samples.take(range(k, k + length), axis)
+            for k, weight in enumerate(weights, first)
+        )
+        samples = sum(taps, np.float32(0))
+    return np.clip(np.round(samples), 0, 255).astype(np.uint8)
 
 
 def _mirrored(have: int, want: int) -> np.ndarray:

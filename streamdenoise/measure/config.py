@@ -211,33 +211,57 @@ class ProfileConfig:
 
 @dataclass(frozen=True, slots=True)
 class BenchConfig:
-    """Options of `streamdenoise bench`: it measures whole jobs, or backends' steps."""
+    """Options of `bench`: it measures whole jobs, their stages, or backends' steps."""
 
     clip: Annotated[
-        Path | None, Option("Clean video to use; by default the sample.", Panel.INPUT)
+        Path | None,
+        Option(
+            "Clean video to use; by default the sample. With --stages, any video, "
+            "which is measured as it is.",
+            Panel.INPUT,
+        ),
     ] = None
     output: Annotated[
         Path | None,
         Option("Folder for the table, JSON and plot.", Panel.OUTPUT, "-o", "--output"),
     ] = None
+    """With `stages`, the clips stay there, too."""
     model: Annotated[
-        str, Option("Name of a model, or path of its .json.", Panel.MEASUREMENT)
-    ] = "nano-awgn"
+        str,
+        Option(
+            "Name of a model, or path of its .json; by default nano-awgn, with "
+            "--stages nano.",
+            Panel.MEASUREMENT,
+        ),
+    ] = ""
     sigma: Annotated[
-        float,
-        Option("Noise level to add, in 8-bit levels.", Panel.NOISE, metavar="LEVEL"),
-    ] = 30.0
-    """Standard deviation of the noise in RGB."""
+        float | None,
+        Option(
+            "Noise level to add, in 8-bit levels; by default 30, with --stages 8.",
+            Panel.NOISE,
+            metavar="LEVEL",
+        ),
+    ] = None
+    """Standard deviation of the noise in RGB; see `added_sigma`."""
     repeat: Annotated[
         int,
         Option(
             "Runs of each contender; the median counts.", Panel.MEASUREMENT, metavar="N"
         ),
     ] = 3
+    stages: Annotated[
+        bool,
+        Option(
+            "Show what each stage of a job takes, and what to change if one is the "
+            "limit.",
+            Panel.MEASUREMENT,
+        ),
+    ] = False
     backends: Annotated[
         tuple[str, ...],
         Option(
-            "Measure only the step of this backend, or of all; may be repeated.",
+            "Measure only the step of this backend, or of all; may be repeated. With "
+            "--stages, the backend of the job.",
             Panel.MEASUREMENT,
             "--backend",
             metavar="NAME",
@@ -247,8 +271,8 @@ class BenchConfig:
     sizes: Annotated[
         tuple[str, ...],
         Option(
-            "Frame size of steps: 360p, 720p, 1080p, 2160p or WIDTHxHEIGHT; may be "
-            "repeated.",
+            "Frame size of steps or stages: 360p, 720p, 1080p, 2160p or WIDTHxHEIGHT; "
+            "may be repeated.",
             Panel.MEASUREMENT,
             "--size",
             metavar="SIZE",
@@ -270,29 +294,53 @@ class BenchConfig:
     ] = None
 
     def __post_init__(self) -> None:
-        if self.sizes and not self.backends:
+        if self.sizes and not (self.backends or self.stages):
             raise ConfigError(
                 "--size applies to steps; choose a backend with --backend, or all"
             )
+        if self.stages:
+            self._check_stages()
+        if not self.model:
+            object.__setattr__(self, "model", "nano" if self.stages else "nano-awgn")
         if self.repeat < 1:
             raise ConfigError(f"--repeat {self.repeat} measures nothing; use 1 or more")
         check_threads(self.threads)
-        if not 0 <= self.sigma <= MAX_SIGMA:
+        if not 0 <= self.added_sigma <= MAX_SIGMA:
             raise ConfigError(
-                f"--sigma {self.sigma:g} cannot be used; give 0 to {MAX_SIGMA:g} "
-                "(8-bit levels)"
+                f"--sigma {self.added_sigma:g} cannot be used; give 0 to "
+                f"{MAX_SIGMA:g} (8-bit levels)"
+            )
+
+    def _check_stages(self) -> None:
+        if len(self.backends) > 1 or "all" in self.backends:
+            raise ConfigError(
+                "--stages measures one job at a time; give one --backend, or none"
+            )
+        if self.clip is not None and (self.sizes or self.sigma is not None):
+            raise ConfigError(
+                "--stages measures the video of --clip as it is; leave out "
+                f"{'--size' if self.sizes else '--sigma'}"
             )
 
     @property
+    def added_sigma(self) -> float:
+        """Standard deviation of the noise to add in RGB, in 8-bit levels."""
+        if self.sigma is not None:
+            return self.sigma
+        return 8.0 if self.stages else 30.0
+
+    @property
     def command(self) -> str:
-        """The command line that measures the same steps, with defaults written out."""
-        words = ["streamdenoise", "bench"]
+        """The command line that measures the same, with defaults written out."""
+        words = ["streamdenoise", "bench", *(["--stages"] if self.stages else [])]
         for option, values in (("--backend", self.backends), ("--size", self.sizes)):
             for value in values:
                 words += [option, value]
         if self.clip is not None:
             words += ["--clip", str(self.clip)]
-        words += ["--model", self.model, "--sigma", f"{self.sigma:g}"]
+        words += ["--model", self.model]
+        if not (self.stages and self.clip):
+            words += ["--sigma", f"{self.added_sigma:g}"]
         words += ["--repeat", str(self.repeat)]
         if self.threads is not None:
             words += ["--threads", str(self.threads)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from streamdenoise.errors import CheckpointError, ConfigError
 from streamdenoise.files import replaced_whole
 from streamdenoise.network.model import ModelSpec, RecurrentDenoiser
-from streamdenoise.small_files import parse_json
+from streamdenoise.security.small_files import parse_json
 
 IMAGE_NETWORK_KEY = "picture_network"
 """Metadata key of the checkpoints of `train.classic`, whose networks are for images."""

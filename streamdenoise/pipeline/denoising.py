@@ -12,6 +12,7 @@ from streamdenoise.pipeline.live_rules import TICK_S, LiveFrames, LiveRules
 from streamdenoise.pipeline.reader import Reader
 from streamdenoise.pipeline.writer import FramePair
 from streamdenoise.progress import Stage
+from streamdenoise.stage_times import Work, timed
 
 
 class Denoising:
@@ -132,7 +133,7 @@ class Denoising:
                 if self._each_alone:
                     self._flush()
                     self.denoiser.reset()
-                with self._stage.doing("denoising a frame"):
+                with self._stage.doing("denoising a frame"), timed(Work.DENOISE):
                     cleaned = self.denoiser.process(noisy)
                 self._emit(cleaned)
         except Exception as exc:

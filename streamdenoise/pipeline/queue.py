@@ -7,6 +7,8 @@ from enum import StrEnum
 from threading import Condition
 from typing import Generic, TypeVar
 
+from streamdenoise.stage_times import Work, timed
+
 
 class Overflow(StrEnum):
     """Policy of a full queue."""
@@ -76,9 +78,10 @@ class FrameQueue(Generic[T]):
         """
         with self._changed:
             if self._overflow is Overflow.BLOCK:
-                self._changed.wait_for(
-                    lambda: self._closed or len(self._items) < self._capacity
-                )
+                with timed(Work.WAIT):
+                    self._changed.wait_for(
+                        lambda: self._closed or len(self._items) < self._capacity
+                    )
             if self._closed:
                 return False
             self._items.append(item)
@@ -108,7 +111,8 @@ class FrameQueue(Generic[T]):
             BaseException: The producer's error, after the last item.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._items, timeout_s)
+            with timed(Work.WAIT):
+                self._changed.wait_for(lambda: self._closed or self._items, timeout_s)
             if self._items:
                 item = self._items.popleft()
                 if not self._items:

@@ -12,6 +12,7 @@ from streamdenoise.io.protocols import RecoveringSink, Sink
 from streamdenoise.pipeline.queue import FrameQueue
 from streamdenoise.pipeline.stats import LatencyMeter, OutputStats, RateMeter, Stats
 from streamdenoise.progress import HANG_S, Stage
+from streamdenoise.stage_times import Work, timed
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +207,8 @@ class Writer:
     def _write(self, pair: FramePair) -> None:
         noisy, frame, is_held = pair
         if self._output.render is not None:
-            frame = self._output.render(noisy, frame, self._latest_stats())
+            with timed(Work.RENDER):
+                frame = self._output.render(noisy, frame, self._latest_stats())
         dropped = self._dropped_by_sink()
         self._output.sink.write(frame)
         if self._dropped_by_sink() == dropped:

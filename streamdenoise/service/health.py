@@ -1,8 +1,8 @@
 """Whether a running job works: health, metrics and systemd's watchdog follow this."""
 
-from streamdenoise.masking import mask_credentials
 from streamdenoise.pipeline.stats import Stats
-from streamdenoise.plain_text import printable
+from streamdenoise.security.masking import mask_credentials
+from streamdenoise.security.plain_text import printable
 
 
 def why_unhealthy(stats: Stats, silent_s: float | None, stall_s: float) -> str:

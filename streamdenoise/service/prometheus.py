@@ -21,9 +21,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from streamdenoise.imaging.noise_profile import LEVELS
 from streamdenoise.machine import package_versions
-from streamdenoise.masking import mask_credentials
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, OutputStats, Stats
-from streamdenoise.plain_text import printable_lines
+from streamdenoise.security.masking import mask_credentials
+from streamdenoise.security.plain_text import printable_lines
 from streamdenoise.service.machine_health import MachineHealth
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

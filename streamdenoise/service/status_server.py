@@ -22,8 +22,8 @@ from starlette.routing import Route
 from streamdenoise._version import __version__
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import ConfigError
-from streamdenoise.masking import mask_credentials
 from streamdenoise.pipeline.stats import LATENCY_BOUNDS_MS, Stats
+from streamdenoise.security.masking import mask_credentials
 from streamdenoise.service.health import failed_outputs, why_unhealthy
 from streamdenoise.service.http_server import LOOPBACK, AllowedHosts, HTTPServer
 from streamdenoise.service.machine_health import HealthMeter

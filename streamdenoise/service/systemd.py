@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from streamdenoise.masking import mask_credentials
-from streamdenoise.plain_text import printable
+from streamdenoise.security.masking import mask_credentials
+from streamdenoise.security.plain_text import printable
 
 log = logging.getLogger(__name__)
 

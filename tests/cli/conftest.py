@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamdenoise import masking
+from streamdenoise.security import masking
 
 
 @pytest.fixture

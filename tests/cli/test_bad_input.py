@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,7 +36,7 @@ from streamdenoise.io.protocols import Sink
 from streamdenoise.io.sources.y4m import Y4MSource
 from streamdenoise.io.y4m import format_header, parse_header
 from tests.support.clips import Clip, moving_gradient, video_frame, write_clip
-from tests.support.command import environment, python
+from tests.support.command import environment, python, run
 from tests.support.frames import noise_frame
 
 FFV1 = EncoderConfig("ffv1")
@@ -321,19 +323,66 @@ def test_a_folder_that_does_not_exist(tmp_path: Path, name: str) -> None:
         open_sink(str(tmp_path / "no" / name), StreamInfo(64, 48, "yuv420p"))
 
 
-@pytest.mark.parametrize("name", ["out.mkv", "out.y4m", "out.png", "folder/"])
-def test_a_read_only_folder(name: str) -> None:
+@contextmanager
+def folder_with_mode(mode: int) -> Iterator[Path]:
+    """A folder with such permissions, as a user whom they bind."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o555)
+        Path(folder).chmod(mode)
         user = os.geteuid()
         if user == 0:
             os.seteuid(65534)  # permissions do not bind the superuser
         try:
-            with pytest.raises(SinkError, match="permission denied; choose another"):
-                open_sink(str(Path(folder)) + f"/{name}", StreamInfo(64, 48, "yuv420p"))
+            yield Path(folder)
         finally:
             os.seteuid(user)
             Path(folder).chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.y4m", "out.png", "folder/"])
+def test_a_read_only_folder(name: str) -> None:
+    with (
+        folder_with_mode(0o555) as folder,
+        pytest.raises(SinkError, match="permission denied; choose another"),
+    ):
+        open_sink(f"{folder}/{name}", StreamInfo(64, 48, "yuv420p"))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.png", "a.y4m", "%d.png", "folder"])
+def test_a_file_in_a_closed_folder(name: str) -> None:
+    with folder_with_mode(0) as folder:
+        assert "permission denied" in refusal(folder / name)
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.y4m", "out.png"])
+def test_an_output_in_a_closed_folder(name: str) -> None:
+    with (
+        folder_with_mode(0) as folder,
+        pytest.raises(SinkError, match="permission denied; choose another"),
+    ):
+        open_sink(str(folder / name), StreamInfo(64, 48, "yuv420p"))
+
+
+LONG = 300 * "n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("file", f"{LONG}.mp4", "-o", "null:"),
+        ("file", "testsrc:", "-o", f"{LONG}.mkv"),
+        ("file", "testsrc:", "-o", "null:", "--model", LONG),
+        ("file", "testsrc:", "-o", "null:", "--model", f"{LONG}.safetensors"),
+        ("image", f"{LONG}.png", "-o", "null:"),
+        ("live", f"{LONG}.mp4", "-o", "null:"),
+        ("profile", f"{LONG}.mp4"),
+        ("eval", LONG),
+    ],
+    ids=lambda words: " ".join(words).replace(LONG, "LONG"),
+)
+def test_a_path_that_is_too_long_for_the_system(words: tuple[str, ...]) -> None:
+    done = run(*words)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.startswith("error: ")
 
 
 def fill(sink: Sink) -> None:

@@ -1,14 +1,17 @@
 """The parent process of a job: signals go through it, and nothing outlives it."""
 
+import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from streamdenoise.io.open import open_source
 from tests.support.command import command, environment
 from tests.support.waiting import wait_until
 
@@ -52,3 +55,59 @@ def test_an_end_by_a_signal_is_passed_on(job: subprocess.Popen[str]):
     (child,) = psutil.Process(job.pid).children()
     child.send_signal(signal.SIGKILL)
     assert job.wait(50) == -signal.SIGKILL
+
+
+def test_a_crash_is_passed_on_by_jobs_that_cannot_start_again(
+    job: subprocess.Popen[str],
+):
+    (child,) = psutil.Process(job.pid).children()
+    child.send_signal(signal.SIGSEGV)
+    assert job.wait(50) == -signal.SIGSEGV
+
+
+@pytest.fixture
+def live_job(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    words = command(
+        "live", "testsrc:64x48@30", "--no-window", "--log-format", "json",
+        "-o", tmp_path / "clips/%H-%M-%S.mkv", "--segment", "60s",
+        "-o", tmp_path / "whole.mkv",
+    )  # fmt: skip
+    process = subprocess.Popen(
+        words, env=environment(), text=True, stderr=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def child_of(job: subprocess.Popen[str]) -> psutil.Process:
+    front = psutil.Process(job.pid)
+    wait_until(lambda: len(front.children()) == 1)
+    return front.children()[0]
+
+
+def test_a_live_job_whose_library_crashed_starts_again(
+    live_job: subprocess.Popen[str], tmp_path: Path
+):
+    child = child_of(live_job)
+    wait_until((tmp_path / "whole.part.mkv").exists)
+    wait_until(lambda: time.time() - child.create_time() > 6)
+    child.send_signal(signal.SIGSEGV)
+    wait_until((tmp_path / "whole.part2.mkv").exists)
+    live_job.terminate()
+    _, errors = live_job.communicate(timeout=50)
+    assert live_job.returncode == 128 + signal.SIGTERM, errors
+    messages = [json.loads(line)["message"] for line in errors.splitlines()]
+    again = [text for text in messages if "crash inside a library (SIGSEGV)" in text]
+    assert len(again) == 1, messages
+    first_segment = min((tmp_path / "clips").glob("*.mkv"))
+    for recorded in (tmp_path / "whole.part.mkv", first_segment):
+        with open_source(str(recorded)) as source:
+            assert len(list(source)) > 0
+
+
+def test_a_live_job_that_crashes_at_once_ends(live_job: subprocess.Popen[str]):
+    child_of(live_job).send_signal(signal.SIGSEGV)
+    assert live_job.wait(50) == -signal.SIGSEGV

@@ -19,7 +19,7 @@ from streamdenoise.errors import ConfigError, SourceOpenError
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sources.network import NetworkSource
 from streamdenoise.io.url import Credentials, StreamURL
-from streamdenoise.masking import mask_credentials
+from streamdenoise.security.masking import mask_credentials
 
 pytestmark = pytest.mark.usefixtures("nothing_known")
 
@@ -224,6 +224,21 @@ class TestVariables:
             with pytest.raises(ConfigError, match="allow it with --env NAME"):
                 StreamURL.parse(address)
             assert "zq7secret" in StreamURL.parse(address, env=["AWS_SECRET"]).reveal()
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "rtsp://me:{zq7secret}@cam/s",
+            "rtsp://me:a{zq7secret}b@cam/s",
+            "rtsp://{zq7secret}@cam/s",
+            "http://cam/s?password={zq7secret}",
+            "rtmp://cam/app/{zq7secret}",
+        ],
+    )
+    def test_a_password_in_braces_is_not_shown_as_a_name(self, address: str) -> None:
+        with pytest.raises(ConfigError, match=" as %7B") as caught:
+            StreamURL.parse(address)
+        assert "zq7" not in str(caught.value)
 
     @pytest.mark.parametrize("value", [None, ""])
     def test_a_missing_one_is_an_error(

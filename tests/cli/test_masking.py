@@ -23,7 +23,7 @@ from streamdenoise.errors import SourceLostError, SourceOpenError
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.url import Credentials, StreamURL
-from streamdenoise.masking import mask_credentials
+from streamdenoise.security.masking import mask_credentials
 from tests.faults.rtsp_server import RTSPServer
 from tests.support.clips import Clip
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamdenoise import masking
 from streamdenoise.console import logs
+from streamdenoise.security import masking
 from tests.faults.fuzz.addresses import Hostile, Paths, send_through
 
 pytestmark = pytest.mark.usefixtures("nothing_known")

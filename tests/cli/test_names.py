@@ -17,7 +17,7 @@ from streamdenoise.console.logs import TextFormatter
 from streamdenoise.console.progress import RedrawnLine
 from streamdenoise.console.table import align, markdown_table
 from streamdenoise.errors import ConfigError
-from streamdenoise.plain_text import printable, printable_lines
+from streamdenoise.security.plain_text import printable, printable_lines
 from tests.support.clips import write_clip
 from tests.support.command import ROOT, command, environment, outcome, run
 

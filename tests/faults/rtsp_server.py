@@ -48,6 +48,7 @@ class RTSPServer:
         self.methods: list[str] = []
         self.description = ""
         self.frames = 0
+        self.times: list[int] = []
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -75,7 +76,8 @@ class RTSPServer:
         seen = json.loads(report)
         self.methods = seen["methods"]
         self.description = seen["description"]
-        self.frames = seen["frames"]
+        self.times = seen["times"]
+        self.frames = len(self.times)
 
 
 class Server:
@@ -192,8 +194,10 @@ def main() -> None:
     seen = {
         "methods": server.methods,
         "description": server.description.decode(),
-        # The marker bit ends each frame.
-        "frames": sum(data[1] >> 7 for data in server.packets),
+        # RTP's timestamp of each frame, which ends with the marker bit.
+        "times": [
+            int.from_bytes(data[4:8], "big") for data in server.packets if data[1] >> 7
+        ],
     }
     print(json.dumps(seen))
 

@@ -15,6 +15,7 @@ import av.error
 import pytest
 
 from streamdenoise.frame import StreamInfo
+from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink
 from streamdenoise.io.sinks import disk_sync
@@ -32,9 +33,9 @@ HELD_BACK = 11
 
 B_FRAMES = 3
 
-# Frames wait 0.4 s for the end of their fragment or cluster, which Matroska measures in
-# presentation time; one more ends the block, and one is being written.
-LOST_AT_MOST = HELD_BACK + B_FRAMES + RATE * 4 // 10 + 2
+# Frames wait 0.3 s for the end of their fragment or cluster, which ends with a group of
+# B-frames; one more ends the block, and one is being written.
+LOST_AT_MOST = HELD_BACK + B_FRAMES + RATE * 3 // 10 + B_FRAMES + 2
 assert LOST_AT_MOST < RATE  # less than a second
 
 SEGMENT_FRAMES = 40
@@ -224,20 +225,33 @@ def _count_if_begun(path: Path, frames: int) -> int:
     return count(path) if frames > LOST_AT_MOST else 0
 
 
+def most_lost(path: Path, codec: str, rate: int) -> int:
+    """Most frames that a kill would cost: what was written, without what is there."""
+    info = StreamInfo(64, 48, "yuv420p", Fraction(rate), Fraction(1, rate))
+    lost = []
+    with FileSink(path, info, encoder=EncoderConfig(codec)) as sink:
+        for number in range(8 * rate):
+            sink.write(noise_frame(number, time_base=info.time_base))
+            if number > 6 * rate and number % 5 == 0:
+                lost.append(number + 1 - len(decode(sink.partial_path)[0]))
+    return max(lost)
+
+
 @pytest.mark.parametrize("rate", [15, 25])
 @pytest.mark.parametrize("ending", ["mkv", "mp4", "ts"])
 def test_a_killed_file_lacks_two_seconds_at_most(
     tmp_path: Path, ending: str, rate: int
 ) -> None:
     """With the default encoder: a killed process leaves what its files hold."""
-    info = StreamInfo(64, 48, "yuv420p", Fraction(rate), Fraction(1, rate))
-    lost = []
-    with FileSink(tmp_path / f"out.{ending}", info) as sink:
-        for number in range(8 * rate):
-            sink.write(noise_frame(number, time_base=info.time_base))
-            if number > 6 * rate and number % 5 == 0:
-                lost.append(number + 1 - len(decode(sink.partial_path)[0]))
-    assert max(lost) <= 2 * rate
+    assert most_lost(tmp_path / f"out.{ending}", "x264", rate) <= 2 * rate
+
+
+def test_a_killed_file_of_hevc_lacks_two_seconds_at_most(tmp_path: Path) -> None:
+    assert most_lost(tmp_path / "out.mkv", "x265", 15) <= 2 * 15
+
+
+def test_a_killed_file_of_av1_lacks_50_frames_and_a_cluster(tmp_path: Path) -> None:
+    assert most_lost(tmp_path / "out.mkv", "svtav1", 15) <= 50 + 15 * 3 // 10
 
 
 def test_recordings_are_synced_to_disk_repeatedly(

@@ -1,30 +1,22 @@
-"""Motion: the flow, and warping the state along it."""
+"""Motion: the flow from a frame to the last one."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.imaging.motion import (
     CELL,
     FlowEstimator,
     MotionFollower,
-    StateWarper,
+    compared,
+    compared_by_opencv,
     luma_of,
 )
-from streamdenoise.network.model import ModelSpec, State
+from streamdenoise.kernels.matching import differences
 from streamdenoise.network.packing import pack
-from train.warp_state import find_flows, warp_state
-
-
-def scene(height: int = 480, width: int = 640, seed: int = 0) -> np.ndarray:
-    """A smooth random image in [0, 1]."""
-    rng = np.random.default_rng(seed)
-    noise = rng.random((height, width)).astype(np.float32)
-    layers = [cv2.GaussianBlur(noise, (0, 0), r) * r for r in (1.2, 4, 12)]
-    image = np.sum(layers, 0)
-    return (image - image.min()) / (image.max() - image.min())
+from tests.imaging.scenes import scene
+from train.warp_state import find_flows
 
 
 def shifted(image: np.ndarray, right: float, down: float) -> np.ndarray:
@@ -106,64 +98,28 @@ def test_any_size_is_searched_or_skipped(shape: tuple[int, int]) -> None:
     assert flow is None or np.isfinite(flow).all()
 
 
-def random_state(height: int, width: int) -> dict[str, np.ndarray]:
-    """A smooth state in the format of backends."""
-    state = {}
-    for name, (channels, part) in ModelSpec().state_channels().items():
-        planes = [scene(height // part, width // part, c) for c in range(channels)]
-        state[name] = np.stack(planes, -1)[None]
-    images = [scene(height, width), *2 * [scene(height // 2, width // 2)]]
-    gather_blocks(images, state["fused"][0])
-    state["frames"] *= 9
-    return state
+@pytest.mark.parametrize("step", [1, 2, 4, 8])
+def test_flows_are_judged_as_with_opencv(step: int) -> None:
+    assert differences.why_not() == ""
+    rng = np.random.default_rng(6)
+    cells = (10, 15)
+    now, then = (shown(scene(80 // step, 120 // step, seed)) for seed in (1, 2))
+    flow = rng.normal(0, 4, (*cells, 2)).astype(np.float32).round(1)
+    flow[0], flow[:, 0], flow[5, 5] = (-300, -2), (3, 500), 0
+    left, still = compared(now, then, flow, step)
+    expected, expected_still = compared_by_opencv(now, then, flow)
+    # OpenCV rounds the pixels between pixels to whole levels.
+    np.testing.assert_allclose(left**0.5, expected**0.5, atol=1)
+    np.testing.assert_allclose(still, expected_still, rtol=1e-5)
+    assert left[5, 5] == still[5, 5]
 
 
-def planes_of(blocks: np.ndarray) -> list[np.ndarray]:
-    """The three planes of the fused frame of a state."""
-    planes = [np.empty(shape, np.float32) for shape in plane_shapes_of(blocks[0])]
-    scatter_blocks(blocks[0], planes)
-    return planes
-
-
-def packed_state(state: dict[str, np.ndarray]) -> State:
-    """The same state in the format of the network."""
-    planes = tuple(torch.from_numpy(p)[None, None] for p in planes_of(state["fused"]))
-    frames, hidden, low = (
-        torch.from_numpy(state[name].copy())
-        for name in ("frames", "hidden", "hidden_low")
-    )
-    return pack(planes), frames, hidden, low
-
-
-def test_state_warps_as_in_training() -> None:
-    state = random_state(64, 96)
-    before = packed_state(state)
-    flow = np.zeros((8, 12, 2), np.float32)
-    flow[:, :6] = (2.25, -1.5)
-    flow[:, 6:] = (-3, 0.5)
-    moved = StateWarper(state).warp(state, flow)
-    trained = warp_state(before, torch.from_numpy(flow).permute(2, 0, 1)[None])
-    # OpenCV rounds places to 1/32 of a pixel.
-    for a, b in zip(packed_state(moved), trained, strict=True):
-        scale = float(b.abs().max())
-        np.testing.assert_allclose(a / scale, b / scale, atol=0.02)
-        assert float((a - b).abs().mean()) < 0.002 * scale
-    assert warp_state(before, None) is before
-
-
-def test_whole_shifts_move_pixels_unchanged_and_edges_are_never_seen() -> None:
-    state = random_state(64, 96)
-    flow = np.full((8, 12, 2), (8, 16), np.float32)
-    moved = StateWarper(state).warp(state, flow)
-    for name, array in moved.items():
-        part = 64 // array.shape[1]
-        right, down = 8 // part, 16 // part
-        inner = array[:, :-down, :-right]
-        np.testing.assert_allclose(inner, state[name][:, down:, right:], atol=1e-5)
-    assert not moved["frames"][:, -4:].any()
-    assert not moved["frames"][:, :, -2:].any()
-    edge = planes_of(moved["fused"])[0][-16:, :-8]
-    np.testing.assert_allclose(edge - edge[:1], 0, atol=1e-5)
+def test_a_size_that_cells_do_not_divide_is_judged_too() -> None:
+    last, now = scene(1080, 1920), shifted(scene(1080, 1920), 9, -6)
+    flow = FlowEstimator().flow(shown(now), shown(last), 255, 3)
+    assert flow is not None
+    inner = flow[8:-8, 8:-8].reshape(-1, 2)
+    np.testing.assert_allclose(np.median(inner, 0), (-9, 6), atol=0.2)
 
 
 def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
@@ -178,24 +134,6 @@ def test_follower_needs_a_last_frame_of_the_same_stream() -> None:
     flow = follower.flow([now], 255)
     assert flow is not None
     np.testing.assert_allclose(np.median(flow.reshape(-1, 2), 0), (-5, 0), atol=0.2)
-
-
-@pytest.mark.parametrize("size", [96, 128])
-def test_the_warp_ignores_the_half_precision_of_the_network(size: int) -> None:
-    state = packed_state(random_state(size, size))
-    flow = torch.full((1, 2, size // 8, size // 8), 1.5)
-    steps = torch.tensor([1])
-    exact = warp_state(state, flow)
-    found = find_flows(FlowEstimator(), exact[0], state[0], steps)
-    with torch.autocast("cpu", torch.bfloat16):
-        half = warp_state(state, flow)
-        found_half = find_flows(FlowEstimator(), exact[0], state[0], steps)
-    for a, b in zip(half, exact, strict=True):
-        assert a.dtype == torch.float32
-        torch.testing.assert_close(a, b)
-    assert found is not None
-    assert found_half is not None
-    torch.testing.assert_close(found, found_half)
 
 
 def test_training_searches_motion_only_where_steps_say_so() -> None:

@@ -264,13 +264,12 @@ def test_rgb_counts_as_luma_and_color_differences() -> None:
     assert found[3:] == pytest.approx([0] * 4, abs=0.01)
 
 
-def test_ten_bits() -> None:
+@pytest.mark.parametrize("peak", [1023, 65535])
+def test_more_bits(peak: int) -> None:
     rng = np.random.default_rng(0)
-    frames = [
-        (quantized(4 * scene(t) + rng.normal(0, 20, (HEIGHT, WIDTH)), 1023),)
-        for t in range(8)
-    ]
-    assert estimate(frames, 1023)[:3] * 1023 / 255 == pytest.approx([20] * 3, rel=0.1)
+    noisy = [scene(t) + rng.normal(0, 5, (HEIGHT, WIDTH)) for t in range(8)]
+    frames = [(quantized(peak / 255 * plane, peak),) for plane in noisy]
+    assert estimate(frames, peak)[:3] == pytest.approx([5] * 3, rel=0.1)
 
 
 @pytest.mark.parametrize(("black", "white"), [(16, 235), (0, 255)])

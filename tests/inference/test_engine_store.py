@@ -14,22 +14,11 @@ import pytest
 
 from streamdenoise.errors import ConfigError, EngineBuildError
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE, default_folder
-from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE, EngineSpec
+from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE
 from streamdenoise.inference.engine_store import MANIFEST_VERSION, EngineStore
+from tests.support.engines import SPEC
 from tests.support.skips import skip_or_fail
 from tests.support.waiting import wait_until
-
-SPEC = EngineSpec(
-    model="nano",
-    weights_sha256="ab12",
-    backend="tensorrt",
-    precision="fp16",
-    width=1920,
-    height=1088,
-    depth=8,
-    runtime="TensorRT 10.15",
-    device="NVIDIA RTX sm_89",
-)
 
 
 def never() -> bytes:
@@ -94,6 +83,16 @@ def test_engines_with_old_names_are_found(store: EngineStore) -> None:
     for path in store.folder.glob("*.engine*"):
         path.rename(path.with_name(path.name.replace(SPEC.file_name, "nano")))
     assert store.find(SPEC) == b"old"
+
+
+@pytest.mark.parametrize("model", [255 * "n", 127 * "ü"])
+def test_models_with_long_names_have_engines(
+    store: EngineStore, caplog: pytest.LogCaptureFixture, model: str
+) -> None:
+    spec = replace(SPEC, model=model)
+    store.find_or_build(spec, lambda: b"kept")
+    assert store.find(spec) == b"kept"
+    assert not caplog.records
 
 
 def test_engines_for_other_sizes_and_devices_live_side_by_side(
@@ -222,7 +221,6 @@ def test_prune_deletes_only_broken_engines(
     store.find_or_build(good, lambda: b"good")
     abandoned = store.folder / ".x.engine.7.part"
     abandoned.write_bytes(b"half")
-    os.utime(abandoned, (time.time() - 7200, time.time() - 7200))
     (store.folder / "README.md").write_text("kept")
     deleted = store.prune()
     assert abandoned in deleted
@@ -388,12 +386,37 @@ def test_prune_leaves_an_engine_that_another_process_builds(
     assert store.prune() == [written]
 
 
+def test_no_clock_decides_whether_a_part_file_is_needed(
+    store: EngineStore, tmp_path: Path
+) -> None:
+    process = start_builder(store, tmp_path / "marks", 60)
+    wait_until(lambda: any((tmp_path / "marks").iterdir()))
+    parts = []
+    for suffix, modified_s in ((".engine", 0), (".engine.json", 2**32)):
+        part = store.folder / f".{SPEC.file_name}{suffix}.{process.pid}.part"
+        part.write_bytes(b"half")
+        os.utime(part, (modified_s, modified_s))
+        parts.append(part)
+    try:
+        assert store.prune() == []
+    finally:
+        process.kill()
+        process.communicate()
+    assert store.prune() == sorted(parts)
+
+
+def test_prune_leaves_part_files_of_other_programs(store: EngineStore) -> None:
+    store.folder.mkdir(parents=True)
+    (store.folder / ".video.mp4.part").write_bytes(b"half")
+    os.utime(store.folder / ".video.mp4.part", (0, 0))
+    assert store.prune() == []
+
+
 @pytest.mark.parametrize("name", ["x.engine", "x.engine.json", ".x.engine.7.part"])
 def test_prune_logs_files_it_cannot_delete(
     store: EngineStore, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (store.folder / name).mkdir(parents=True)
-    os.utime(store.folder / name, (0, 0))
     orphan = store.folder / "y.engine"
     orphan.write_bytes(b"")
     assert store.prune() == [orphan]

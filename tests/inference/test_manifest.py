@@ -43,7 +43,7 @@ def changed(model: Path, **changes: Any) -> str:
 
 
 WRONG = [
-    *({"name": value} for value in (7, "", None, [], "\ud800", "x" * 2000)),
+    *({"name": value} for value in (7, "", None, [], "\ud800", 256 * "n", 128 * "ü")),
     *({"layout": value} for value in ("cmyk", 1, [], ["rgb"], {})),
     *({"multiple": value} for value in (0, -8, 8.0, True, "8", 10**9, 6)),
     *({"state": value} for value in ([], {"fused": 7}, {"fused": [24]}, None)),
@@ -67,6 +67,7 @@ WRONG = [
             "",
             "a\0b",
             256 * "n",
+            128 * "ü",  # as many bytes
         )
     ),
     *({"psnr_gain_db": value} for value in ([], {"x": 1}, {"1": "2"}, {"-1": 1})),

@@ -13,6 +13,7 @@ from streamdenoise.inference.load import build_engine, load_backend
 from streamdenoise.inference.registry import BACKENDS, usual_backends
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import has_cuda
+from streamdenoise.measure.speed.gpu_kernels import gpu_kernels
 from train.classic.checkpoint import save_network
 from train.classic.export import export_network
 from train.classic.networks.registry import NetworkSpec
@@ -169,3 +170,17 @@ def test_a_graph_that_cannot_be_read_is_an_error(
     broken = Artifact(tmp_path, whole.manifest | {"sha256": {}})
     with pytest.raises(EngineBuildError, match=r"cannot read nano-fp16\.onnx"):
         build_engine(StepRequest("tensorrt-rtx", broken, 64, 96), ADA, store=store)
+
+
+@pytest.mark.parametrize(
+    ("backend", "kernels", "megabytes"),
+    [("tensorrt-rtx", 39, 392), ("tensorrt-rtx-int8", 48, 555)],
+)
+def test_engines_of_nano_have_not_grown(
+    backend: str, kernels: int, megabytes: int
+) -> None:
+    request = StepRequest(backend, open_artifact("nano"), 720, 1280)
+    found = gpu_kernels(request)
+    assert sum(kernel.kind == "correlation" for kernel in found) > 10  # convolutions
+    assert len(found) <= kernels
+    assert sum(kernel.bytes for kernel in found) / 1e6 < megabytes + 1

@@ -187,6 +187,75 @@ def test_srt(tmp_path: Path) -> None:
     assert_even(stamps)
 
 
+def burst(info: StreamInfo) -> list[Frame]:
+    """Frames of a burst after a stall, a microsecond apart, between others."""
+    unit = Fraction(1, 1_000_000)
+    steps = [40_000] * 10 + [1] * 100 + [40_000] * 10
+    times = itertools.accumulate(steps, initial=10_000_000)
+    return [
+        replace(frame_at(n, info), pts=pts, time_base=unit)
+        for n, pts in enumerate(times)
+    ]
+
+
+@pytest.mark.parametrize("protocol", ["rtmp", "tcp"])
+def test_no_two_frames_are_published_with_the_same_time(protocol: str) -> None:
+    info, times = stream_info(), list[int]()
+    url = f"{protocol}://127.0.0.1:{free_port()}"
+    query, path, options = ("?listen=1", "", {})
+    if protocol == "rtmp":
+        query, path, options = ("", "/live/key", {"listen": "1"})
+
+    def receive() -> None:
+        with (
+            contextlib.suppress(av.error.FFmpegError),  # how RTMP ends
+            av.open(url + query + path, options=options) as container,
+        ):
+            for packet in container.demux(video=0):
+                if packet.pts is not None:
+                    times.append(packet.pts)
+
+    receiver = threading.Thread(target=receive)
+    receiver.start()
+    with when_listening(lambda: PublishSink(url + path, info, FAST)) as sink:
+        for frame in burst(info):
+            sink.write(frame)
+    receiver.join()
+    assert len(times) == len(burst(info))
+    assert all(b > a for a, b in itertools.pairwise(times))
+
+
+def test_no_two_frames_are_published_to_rtsp_with_the_same_time() -> None:
+    info = stream_info()
+    with RTSPServer() as server:
+        url = f"rtsp://127.0.0.1:{server.port}/a"
+        with PublishSink(url, info, FAST) as sink:
+            for frame in burst(info):
+                sink.write(frame)
+    assert len(server.times) == len(burst(info))
+    # They start anywhere, and have 32 bits.
+    steps = [(b - a) % 2**32 for a, b in itertools.pairwise(server.times)]
+    assert all(0 < step < 2**31 for step in steps)
+
+
+@pytest.mark.usefixtures("srt_through")
+def test_no_two_frames_are_published_to_srt_with_the_same_time(tmp_path: Path) -> None:
+    info, got = stream_info(), tmp_path / "got.ts"
+    url = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    # As bytes: FFmpeg would repair equal times.
+    listener = ("-f", "data", "-i", f"{url}?mode=listener", "-c", "copy", "-map", "0")
+    with ffmpeg_receiver("srt", *listener, "-f", "data", str(got)) as receiver:
+        with PublishSink(url, info, FAST) as sink:
+            for frame in burst(info):
+                sink.write(frame)
+            time.sleep(0.3)  # at the end, a receiver drops what is in its buffer
+        receiver.wait(10)
+    with av.open(str(got)) as container:
+        times = [p.pts for p in container.demux(video=0) if p.pts is not None]
+    assert len(times) == len(burst(info))
+    assert all(b > a for a, b in itertools.pairwise(times))
+
+
 def test_srt_secrets_are_not_shown_to_other_users(tmp_path: Path) -> None:
     if ffmpeg_with("srt", presets=True) is None:
         skip_or_fail("ffmpeg", "no ffmpeg with srt takes presets")

@@ -12,6 +12,7 @@ from streamdenoise.measure.peers.ffmpeg import FFMPEG_PEERS
 from streamdenoise.measure.speed import bench as bench_module
 from streamdenoise.measure.speed.bench import bench
 from streamdenoise.measure.speed.bench_report import BenchReport, Result
+from streamdenoise.measure.speed.job import run
 from tests.measure.waves import textured, write
 
 
@@ -31,7 +32,7 @@ def test_bench_measures_backends_and_peers_and_writes_its_figures(
     monkeypatch.setattr(bench_module, "PEERS", two)
     messages: list[str] = []
     report = bench(
-        BenchConfig(clean_file, quick=True, threads=1), on_progress=messages.append
+        BenchConfig(clip=clean_file, quick=True, threads=1), on_progress=messages.append
     )
     names = [result.name for result in report.results]
     assert names == ["none", "streamdenoise openvino", "hqdn3d", "atadenoise"]
@@ -60,7 +61,7 @@ def test_bench_says_why_a_backend_is_left_out(
     monkeypatch.delitem(
         sys.modules, "streamdenoise.inference.backends.onnxruntime", raising=False
     )
-    report = bench(BenchConfig(clean_file, quick=True, peers=False))
+    report = bench(BenchConfig(clip=clean_file, quick=True, peers=False))
     assert [result.name for result in report.results] == ["none"]
     assert "streamdenoise[onnx]" in report.left_out[0]
     assert f"- not measured: {report.left_out[0]}" in report.markdown()
@@ -72,12 +73,12 @@ def test_missing_packages_are_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=r"pip install 'streamdenoise\[bench\]'"):
-        bench(BenchConfig(clean_file, output=tmp_path, quick=True))
+        bench(BenchConfig(clip=clean_file, output=tmp_path, quick=True))
 
 
 def test_a_missing_clip_or_a_bad_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.mp4 does not exist; .*--clip"):
-        bench(BenchConfig(tmp_path / "no.mp4", quick=True))
+        bench(BenchConfig(clip=tmp_path / "no.mp4", quick=True))
     (tmp_path / "taken").write_text("")
     none = Result("none", "360p", 20.0, 4)
     report = BenchReport((none,), {}, "a.mp4", 30, 1, ())
@@ -88,4 +89,4 @@ def test_a_missing_clip_or_a_bad_folder_is_an_error(tmp_path: Path) -> None:
 def test_a_job_that_fails_is_an_error_not_a_figure() -> None:
     failing = [sys.executable, "-c", "raise SystemExit('error: no such thing')"]
     with pytest.raises(ConfigError, match="error: no such thing"):
-        bench_module._timed((failing, None), 10)
+        run((failing, None))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamdenoise.imaging.blocks import changes_of_channels
-from streamdenoise.imaging.motion import StateWarper
+from streamdenoise.imaging.state_warper import StateWarper, why_not_compiled
 from streamdenoise.inference.step_request import StepRequest
 
 
@@ -17,6 +17,8 @@ class HostState:
         self._names = request.artifact.state_names
         self._state_shapes = request.state_shapes
         self._warper: StateWarper | None = None
+        if self._names:
+            why_not_compiled()  # no frame should wait for the compiler
         self._state: list[np.ndarray] = []
         self.reset()
 

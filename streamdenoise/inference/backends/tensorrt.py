@@ -6,7 +6,8 @@ all of the full TensorRT, has not been tested: no GPU was available with either.
 
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from streamdenoise.errors import (
@@ -24,7 +25,7 @@ from streamdenoise.inference.engine_folders import default_folder, make_folder
 from streamdenoise.inference.engine_spec import SMALLEST_DYNAMIC_SIDE
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cuda_facts, has_cuda
-from streamdenoise.ownership import why_others_write
+from streamdenoise.security.ownership import why_others_write
 
 log = logging.getLogger(__name__)
 
@@ -101,36 +102,12 @@ def build(
             f"an engine for all sizes up to {request.width}x{request.height} cannot be "
             f"built: sides are at least {least} pixels; give a larger --size"
         )
-    trt = _library(flavor)
     if flavor == "torch-tensorrt":
         return _build_with_torch(request, options)
-    logger = _logger(flavor)
-    logger.errors.clear()
-    builder = trt.Builder(logger)
-    # Types come from the ONNX file: FP16 graphs contain their casts.
-    typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = builder.create_network(typed)
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(request.file.read_bytes()):
-        faults = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-        raise EngineBuildError(
-            f"{_LIBRARIES[flavor][1]} cannot read {request.file.name}: {faults}; "
-            "export the checkpoint again with this version"
-        )
-    config = builder.create_builder_config()
-    config.add_optimization_profile(
-        _profile(builder, network, request, options.dynamic)
-    )
-    if options.hardware_compatible:
-        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
-    if options.compute_capabilities:
-        config.num_compute_capabilities = len(options.compute_capabilities)
-        for index, capability in enumerate(options.compute_capabilities):
-            config.set_compute_capability(_capability(trt, capability), index)
+    trt, logger = _library(flavor), _logger(flavor)
+    builder, network, config = _prepare(request, options, flavor)
     monitor = _monitor(trt, on_build)
     config.progress_monitor = monitor
-    if request.precision == "fp32":
-        config.clear_flag(trt.BuilderFlag.TF32)
     cache = _TimingCache(config, flavor) if flavor == "tensorrt" else None
     engine = builder.build_serialized_network(network, config)
     if monitor.stopped:
@@ -144,6 +121,21 @@ def build(
     if cache is not None:
         cache.keep(config)
     return bytes(engine)
+
+
+def description(request: StepRequest, options: EngineOptions, flavor: str) -> str:
+    """The library's own list of the kernels of an engine, one on a line.
+
+    Raises:
+        EngineBuildError: the library rejects the model.
+    """
+    trt, logger = _library(flavor), _logger(flavor)
+    builder, network, config = _prepare(request, options, flavor)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    with logger.listening() as messages:
+        if builder.build_serialized_network(network, config) is None:
+            raise EngineBuildError("; ".join(logger.errors[-2:]))
+    return "\n".join(messages)
 
 
 def load(request: StepRequest, engine: bytes, flavor: str) -> Any:
@@ -254,6 +246,38 @@ def _capability(trt: Any, capability: str) -> Any:
     return value
 
 
+def _prepare(
+    request: StepRequest, options: EngineOptions, flavor: str
+) -> tuple[Any, Any, Any]:
+    """A builder, the network that it has read, and the config for it."""
+    trt, logger = _library(flavor), _logger(flavor)
+    logger.errors.clear()
+    builder = trt.Builder(logger)
+    # Types come from the ONNX file: FP16 graphs contain their casts.
+    typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(typed)
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(request.file.read_bytes()):
+        faults = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
+        raise EngineBuildError(
+            f"{_LIBRARIES[flavor][1]} cannot read {request.file.name}: {faults}; "
+            "export the checkpoint again with this version"
+        )
+    config = builder.create_builder_config()
+    config.add_optimization_profile(
+        _profile(builder, network, request, options.dynamic)
+    )
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    if options.compute_capabilities:
+        config.num_compute_capabilities = len(options.compute_capabilities)
+        for index, capability in enumerate(options.compute_capabilities):
+            config.set_compute_capability(_capability(trt, capability), index)
+    if request.precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)
+    return builder, network, config
+
+
 def _profile(builder: Any, network: Any, request: StepRequest, dynamic: bool) -> Any:
     """Shapes of the free inputs of the graph: one size, or all up to it."""
     profile = builder.create_optimization_profile()
@@ -326,8 +350,20 @@ def _logger(flavor: str) -> Any:
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
+            self._heard: list[str] | None = None
+
+        @contextmanager
+        def listening(self) -> Iterator[list[str]]:
+            """Collects all messages."""
+            self._heard = []
+            try:
+                yield self._heard
+            finally:
+                self._heard = None
 
         def log(self, severity: Any, message: str) -> None:
+            if self._heard is not None:
+                self._heard.append(message)
             if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
                 self.errors.append(" ".join(message.split())[:300])
             log.debug("%s", message)

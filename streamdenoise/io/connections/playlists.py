@@ -4,6 +4,7 @@ FFmpeg calls an `Opener` for every address in a playlist, instead of opening it 
 """
 
 import io
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def from_folder(folder: Path) -> Opener:
                 f"it leads to {inside}, which is not beside it; move all files into "
                 "the folder of the playlist"
             )
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise FileNotFoundError(f"{path}, which it names, does not exist")
         return decrypted(str(path), options) if is_encrypted else path.open("rb")
 

@@ -4,9 +4,9 @@ import json
 import re
 from dataclasses import asdict
 
-from streamdenoise.import_path import python_child
 from streamdenoise.io.connections.trust import CertificateError, Trust
 from streamdenoise.io.timeouts import Interruption, TimedProcess
+from streamdenoise.security.import_path import python_child
 
 _RELAY = "streamdenoise.io.connections.relay"
 

@@ -7,7 +7,9 @@ from typing import Literal
 import av
 import numpy as np
 
-_OPTIONS = {
+Codec = Literal["h264", "hevc"]
+
+_OPTIONS: dict[Codec, dict[str, str]] = {
     "h264": {"preset": "veryfast", "tune": "zerolatency"},
     "hevc": {
         "preset": "ultrafast",
@@ -16,7 +18,8 @@ _OPTIONS = {
         "x265-params": "log-level=none:pools=none:frame-threads=1",
     },
 }
-_ENCODERS = {"h264": "libx264", "hevc": "libx265"}
+ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
+"""FFmpeg's encoders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,26 @@ class BitRate:
     """In Hz."""
 
 
+def set_up_as_camera(
+    encoder: av.VideoCodecContext, codec: Codec, quality: int | BitRate
+) -> None:
+    """Let an encoder that is not open yet encode yuv420p as `codec_round_trip` does."""
+    encoder.pix_fmt = "yuv420p"
+    encoder.thread_count = 1
+    options = dict(_OPTIONS[codec])
+    if isinstance(quality, BitRate):
+        encoder.time_base = Fraction(1, quality.frame_rate)
+        encoder.framerate = Fraction(quality.frame_rate)
+        encoder.bit_rate = quality.bits_per_s
+        encoder.gop_size = 2 * quality.frame_rate
+        options |= dict.fromkeys(("maxrate", "bufsize"), str(quality.bits_per_s))
+    else:
+        options["crf"] = str(quality)
+    encoder.options = options
+
+
 def codec_round_trip(
-    frames: np.ndarray, codec: Literal["h264", "hevc"], quality: int | BitRate
+    frames: np.ndarray, codec: Codec, quality: int | BitRate
 ) -> np.ndarray:
     """Encode frames as cameras do, without B-frames, and decode them.
 
@@ -46,21 +67,11 @@ def codec_round_trip(
         The same shape and type.
     """
     length, rows, width = frames.shape
-    encoder = av.CodecContext.create(_ENCODERS[codec], "w")
+    encoder = av.CodecContext.create(ENCODERS[codec], "w")
     assert isinstance(encoder, av.VideoCodecContext)
-    encoder.width, encoder.height, encoder.pix_fmt = width, rows * 2 // 3, "yuv420p"
+    encoder.width, encoder.height = width, rows * 2 // 3
     encoder.time_base = Fraction(1, 25)
-    encoder.thread_count = 1
-    options = dict(_OPTIONS[codec])
-    if isinstance(quality, BitRate):
-        encoder.time_base = Fraction(1, quality.frame_rate)
-        encoder.framerate = Fraction(quality.frame_rate)
-        encoder.bit_rate = quality.bits_per_s
-        encoder.gop_size = 2 * quality.frame_rate
-        options |= dict.fromkeys(("maxrate", "bufsize"), str(quality.bits_per_s))
-    else:
-        options["crf"] = str(quality)
-    encoder.options = options
+    set_up_as_camera(encoder, codec, quality)
     decoder = av.CodecContext.create(codec, "r")
     assert isinstance(decoder, av.VideoCodecContext)
     decoder.thread_count = 1

@@ -221,7 +221,7 @@ _LISTS = (b"#EXTM3U", b"ffconcat version", b"v=0")
 
 
 def _is_list(path: Path) -> bool:
-    if not path.is_file():  # a pipe would block
+    if not os.path.isfile(path):  # a pipe would block
         return False
     with suppress(OSError), path.open("rb") as file:
         return file.read(64).lstrip().startswith(_LISTS)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import av
 
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.stage_times import Work, timed
 
 # Packets without a frame before the GPU counts as failed; reordering delays by 16.
 _MAX_SILENT = 64
@@ -60,7 +61,8 @@ class VideoDecoder:
         self._silent.append(packet)
         why = ""
         try:
-            frames = self._hardware.decode(packet)
+            with timed(Work.DECODE):
+                frames = self._hardware.decode(packet)
         except EOFError:
             return
         except FFMPEG_ERRORS as exc:
@@ -95,7 +97,8 @@ class VideoDecoder:
 
     def _decode_in_software(self, packet: av.Packet | None) -> Iterator[av.VideoFrame]:
         try:
-            frames = (self._software or self._stream.codec_context).decode(packet)
+            with timed(Work.DECODE):
+                frames = (self._software or self._stream.codec_context).decode(packet)
         except EOFError:
             return
         except FFMPEG_ERRORS:

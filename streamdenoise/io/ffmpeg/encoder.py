@@ -45,13 +45,14 @@ from streamdenoise.io.ffmpeg.pixel_formats import (
 )
 from streamdenoise.io.ffmpeg.planes import SEMI_PLANAR, frame_of
 from streamdenoise.io.options import EncoderConfig
+from streamdenoise.stage_times import Work, timed
 
 _BT709 = 1  # matrix coefficients
 
 _USUAL_RATE = 25
 
 # Frames that encoders hold back beside those that they look ahead, such as B-frames.
-_HELD_BESIDES = 10
+_HELD_BESIDES = 11
 
 # No encoder delays the presentation of a frame by more than this.
 _LONGEST_DELAY_S = 30
@@ -194,10 +195,11 @@ class VideoEncoder:
         Yields:
             The packets that are ready.
         """
-        if self._keeps_original and frame.original is not None:
-            encoded = self._of_original(frame, frame.original)
-        else:
-            encoded = self._of_planes(frame)
+        with timed(Work.RENDER):
+            if self._keeps_original and frame.original is not None:
+                encoded = self._of_original(frame, frame.original)
+            else:
+                encoded = self._of_planes(frame)
         self._note_lost_alpha(frame)
         encoded.color_range = self._color.range
         encoded.colorspace = self._color.matrix
@@ -208,7 +210,9 @@ class VideoEncoder:
         unit = self._unit or self.stream.time_base or self._time_base
         self._next_pts = encoded.pts + max(1, ceil(unit / self._time_base))
         encoded.time_base = self._time_base
-        yield from self.stream.encode(encoded)
+        with timed(Work.ENCODE):
+            packets = self.stream.encode(encoded)
+        yield from packets
 
     def _of_planes(self, frame: Frame) -> av.VideoFrame:
         info = self._info

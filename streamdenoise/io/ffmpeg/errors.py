@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import av.error
 
-from streamdenoise.masking import mask_credentials, mask_exception
+from streamdenoise.security.masking import mask_credentials, mask_exception
 
 # PyAV raises its own tree, and plain OSError and ValueError from file objects.
 FFMPEG_ERRORS = (av.error.FFmpegError, OSError, ValueError, MemoryError)

@@ -15,7 +15,7 @@ from streamdenoise.io.pictures.picture import (
     check_size,
     not_a_picture,
 )
-from streamdenoise.memory import as_gigabytes, available_memory
+from streamdenoise.security.memory import as_gigabytes, available_memory
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _ANY_BYTES = 64 << 20

@@ -9,11 +9,11 @@ from typing import Protocol
 import av
 from av.container import OutputContainer
 
-from streamdenoise.import_path import python_child
 from streamdenoise.io.connections.trust import Trust
 from streamdenoise.io.connections.tunnel import Tunnel
 from streamdenoise.io.publishing.process import PACKET, TIME_BASE
 from streamdenoise.io.timeouts import Interruption, TimedProcess
+from streamdenoise.security.import_path import python_child
 
 _PROGRAM = Path(__file__).with_name("process.py")
 

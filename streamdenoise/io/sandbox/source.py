@@ -15,10 +15,10 @@ from streamdenoise import errors
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SourceError, SourceLostError, SourceOpenError
 from streamdenoise.frame import MAX_AREA_PX, PIX_FMTS, Frame, StreamInfo, size_fault
-from streamdenoise.import_path import python_child
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sandbox.confinement import SandboxLimits
 from streamdenoise.io.sandbox.plain import BAD_VALUES, HEADER, Buffers, Unpacker, packed
+from streamdenoise.security.import_path import python_child
 
 _NOT_OF_FILES = ("network", "sandbox")
 """Options that the child has no use for."""

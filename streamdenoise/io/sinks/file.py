@@ -20,6 +20,7 @@ from streamdenoise.io.options import EncoderConfig, default_codec
 from streamdenoise.io.sinks.disk_sync import DiskSync
 from streamdenoise.io.sinks.partial_file import PartialFile
 from streamdenoise.progress import Stage
+from streamdenoise.stage_times import Work, timed
 
 # File extension -> FFmpeg's muxer.
 MUXERS = {
@@ -44,8 +45,9 @@ _MAX_TIMESCALE = (1 << 31) - 1
 SYNC_INTERVAL_S = 2.0
 
 # Length of the pieces that are written at once: fragments of MP4 and clusters of
-# Matroska (5 s by default).
-_BLOCK_S = 0.4
+# Matroska (5 s by default). A cluster goes on to the end of a group of B-frames: at 15
+# frames a second 0.4 s would be two groups of x265, and 0.3 s are one.
+_BLOCK_S = 0.3
 
 # A crash loses no more than this: a piece, and what the encoder holds back.
 _LOST_S = 2.0
@@ -57,10 +59,10 @@ class FileSink(Completing):
     The file is playable at any time, even after a crash: Matroska by design, MP4 and
     MOV because they are written in fragments, which `close` turns into a plain file
     (unless the input has cover art, or sound that begins late: FFmpeg's fragments
-    cannot hold these). A crash loses the last 0.4 s and the frames that are still in
-    the encoder, together at most 2 s (SVT-AV1 may hold back 50 frames); of live
-    recordings, x264 with the preset ``veryfast`` holds back 14 frames. A power cut
-    during a live recording loses 2 s more. Timestamps are
+    cannot hold these). A crash loses the last 0.3 s and the frames that are still in
+    the encoder, together at most 2 s; but SVT-AV1 may hold back 50 frames, and x265 25,
+    at any rate. Of live recordings, x264 with the preset ``veryfast`` holds back 14
+    frames. A power cut during a live recording loses 2 s more. Timestamps are
     those of the frames, except that Matroska rounds to milliseconds and AVI has a
     constant rate. Audio, subtitles, attachments, chapters and tags come from `beside`.
     """
@@ -163,7 +165,7 @@ class FileSink(Completing):
         self._note_aspect(info)
         container.metadata.update(tags)
         # Writes the header, so that the muxer fails before the first frame, if ever.
-        with unchanged_priority():
+        with unchanged_priority(), timed(Work.ENCODE):  # starts its threads
             container.start_encoding()
         if self._carried is not None:
             self._carried.begin()
@@ -197,7 +199,8 @@ class FileSink(Completing):
         self._info.check(frame)
         try:
             for packet in self._encoder.encode(frame, self._shift):
-                self._mux(packet)
+                with timed(Work.MUX):
+                    self._mux(packet)
         except FFMPEG_ERRORS as exc:
             raise SinkError(self._write_message(exc)) from exc
         self._frames += 1

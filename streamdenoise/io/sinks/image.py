@@ -1,5 +1,6 @@
 """Images: a single file, an animation, or a folder with one for each frame."""
 
+import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from streamdenoise.io.image_paths import has_number, image_paths, is_image, numb
 from streamdenoise.io.pictures.picture import MULTIPAGE_SUFFIXES
 from streamdenoise.io.pictures.writing import PictureWriter
 from streamdenoise.io.sinks.partial_file import PartialFile
-from streamdenoise.memory import as_gigabytes, available_memory
+from streamdenoise.security.memory import as_gigabytes, available_memory
 
 _ANIMATIONS = (".gif", ".webp", ".apng")
 """What video may become; other files take the pages of a file with several."""
@@ -51,7 +52,7 @@ class ImageSink(Completing):
         self._closed = False
         self._notes: list[str] = []
         self._numbered = has_number(path)
-        self._single = is_image(path) and not path.is_dir() and not self._numbered
+        self._single = is_image(path) and not os.path.isdir(path) and not self._numbered
         self._pages: list[Frame] = []
         self._bytes = 0
         if self._single:
@@ -66,7 +67,7 @@ class ImageSink(Completing):
             ) from exc
         if names_from is not None and not self._numbered:
             self._names = _names(names_from)
-        taken = [name for name in self._names if (path / name).exists()]
+        taken = [name for name in self._names if os.path.exists(path / name)]
         if taken and not overwrite:
             raise SinkError(
                 f"{path / taken[0]} already exists; add --overwrite to replace it"
@@ -168,7 +169,7 @@ def _durations_ms(frames: list[Frame]) -> list[float]:
 
 
 def _names(source: Path) -> list[str]:
-    if not is_image(source) and not source.is_dir():
+    if not is_image(source) and not os.path.isdir(source):
         return []  # frames of a video have no names
     try:
         return [path.name for path in image_paths(source)]

@@ -30,15 +30,10 @@ class PartialFile:
     def __init__(self, target: Path, *, overwrite: bool) -> None:
         self.target = target
         self._overwrite = overwrite
-        if target.is_dir():
+        if os.path.isdir(target):
             raise SinkError(f"{target} is a folder; give the name of a file in it")
-        if target.exists() and not overwrite:
+        if os.path.exists(target) and not overwrite:
             raise SinkError(f"{target} already exists; add --overwrite to replace it")
-        if not target.parent.is_dir():
-            raise SinkError(
-                f"{target} cannot be written: the folder {target.parent} does not "
-                "exist; create it first"
-            )
         self.path, self.is_first = self._reserve()
 
     def _reserve(self) -> tuple[Path, bool]:
@@ -52,6 +47,11 @@ class PartialFile:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             except FileExistsError:
                 number += 1  # left by a crash, or in use by another run
+            except (FileNotFoundError, NotADirectoryError) as exc:
+                raise SinkError(
+                    f"{self.target} cannot be written: the folder {self.target.parent} "
+                    "does not exist; create it first"
+                ) from exc
             except OSError as exc:
                 raise SinkError(
                     f"{self.target} cannot be written: {reason(exc)}; "
@@ -67,7 +67,7 @@ class PartialFile:
             SinkError: Another file has that name by now, or the rename failed. The file
                 keeps its temporary name, which is part of the message.
         """
-        if self.target.exists() and not self._overwrite:
+        if os.path.exists(self.target) and not self._overwrite:
             raise SinkError(
                 f"{self.target} was created by another program meanwhile; "
                 f"the result is kept as {self.path}"
@@ -86,7 +86,7 @@ class PartialFile:
         A recording is whole whenever it ends. Part of a file is not: scripts would take
         it for the result.
         """
-        if is_recording and not self.target.exists():
+        if is_recording and not os.path.exists(self.target):
             with suppress(OSError):
                 os.replace(self.path, self.target)
                 return

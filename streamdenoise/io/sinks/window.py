@@ -15,8 +15,8 @@ from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame
 from streamdenoise.imaging.color import frame_to_rgb
-from streamdenoise.import_path import python_child
 from streamdenoise.io.sinks.window_process import HEADER
+from streamdenoise.security.import_path import python_child
 
 _PROGRAM = Path(__file__).with_name("window_process.py")
 

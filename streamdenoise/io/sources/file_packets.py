@@ -13,7 +13,8 @@ from streamdenoise.io.ffmpeg.beside import INTERLEAVING_S, Beside
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.sources.live_packets import StreamLostError
 from streamdenoise.io.sources.timeline import Timeline
-from streamdenoise.masking import mask_exception
+from streamdenoise.security.masking import mask_exception
+from streamdenoise.stage_times import Work, timed_items
 
 # Read ahead for the first packet of each sound track, whatever comes first.
 _AHEAD_S = 5
@@ -110,7 +111,7 @@ class FilePackets:
 
     def _read(self) -> Iterator[tuple[Fraction | None, av.Packet]]:
         try:
-            for packet in self._packets:
+            for packet in timed_items(Work.DEMUX, self._packets):
                 moment = self._timeline.move(packet)
                 if packet.size and packet.stream_index != self._beside.video.index:
                     self._beside.sample(packet)

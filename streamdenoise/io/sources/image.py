@@ -1,5 +1,6 @@
 """Still images and animations: one file, a numbered sequence, or a folder of them."""
 
+import os
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -54,7 +55,7 @@ class ImageSource(Closing):
         else:
             self._paths = image_paths(path)
             self._numbers = [None] * len(self._paths)
-        self._lenient = len(self._paths) > 1 or path.is_dir()
+        self._lenient = len(self._paths) > 1 or os.path.isdir(path)
         self._skipped = 0
         self._is_animation = False
         self._pages = 1

@@ -13,7 +13,7 @@ from streamdenoise.io.connections.intake import Limits
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.sources.catch_up import CatchUp
 from streamdenoise.io.sources.watchdog import StreamWatchdog
-from streamdenoise.masking import mask_exception
+from streamdenoise.security.masking import mask_exception
 
 # Wait when a device has no frame yet; a fraction of a frame time.
 _DEVICE_WAIT_S = 0.002

@@ -42,6 +42,7 @@ from streamdenoise.io.sources.timestamps import (
     arrival_pts,
 )
 from streamdenoise.machine import usable_cores
+from streamdenoise.stage_times import Work, timed
 
 # Formats with one timestamp per packet, in decoding order.
 _ONE_TIME = ("avi", "asf")
@@ -333,7 +334,8 @@ class PyAVSource(Closing):
         try:
             for index, decoded in enumerate(frames):
                 captured_at = time.monotonic()
-                planes, tags, original = self._converter(decoded)
+                with timed(Work.CONVERT):
+                    planes, tags, original = self._converter(decoded)
                 if tags != color:
                     color = tags
                 planes = upright(planes, self._orientation)

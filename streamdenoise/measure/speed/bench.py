@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from streamdenoise.denoisers.denoiser import Denoiser
-from streamdenoise.errors import BackendError, ConfigError
+from streamdenoise.errors import BackendError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
-from streamdenoise.import_path import python_child
 from streamdenoise.inference.registry import usual_backends
 from streamdenoise.io.open import open_sink
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
@@ -43,7 +42,9 @@ from streamdenoise.measure.peers.ffmpeg import (
 from streamdenoise.measure.peers.peer import StoredClip, store
 from streamdenoise.measure.peers.search import best_options
 from streamdenoise.measure.plots import figure_type
-from streamdenoise.measure.speed.bench_report import CRF, PRESET, BenchReport, Result
+from streamdenoise.measure.speed.bench_report import BenchReport, Result
+from streamdenoise.measure.speed.job import CRF, PRESET, Command, file_arguments, run
+from streamdenoise.security.import_path import python_child
 
 PEERS = tuple(peer for peer in FFMPEG_PEERS if peer.name not in TOO_SLOW_TO_BENCH)
 
@@ -77,17 +78,13 @@ _MEMORY_FRAMES = 12
 _WARMUP_FRAMES = 3
 
 
-_Command = tuple[list[str], dict[str, str] | None]
-"""A command line and its environment; None is that of this process."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Contender:
     name: str
     psnr_y: float
     step: Callable[[Size, int], Step]
     """Makes the step for a size and a number of frames."""
-    command: Callable[[Path, Path, int], _Command]
+    command: Callable[[Path, Path, int], Command]
     """Makes the command of the job for an input, an output and a number of frames."""
     options: str = ""
 
@@ -117,7 +114,7 @@ def bench(
         bench = _Bench(
             source=read_clip(path, 120),
             model=config.model,
-            sigma=config.sigma,
+            sigma=config.added_sigma,
             quick=config.quick,
             threads=threads,
             folder=Path(scratch),
@@ -139,7 +136,7 @@ def bench(
             "FFmpeg": _ffmpeg_version(),
         },
         clip=clip_name,
-        sigma=config.sigma,
+        sigma=config.added_sigma,
         repeat=repeat,
         left_out=tuple(left_out),
         searched=not config.quick,
@@ -215,7 +212,7 @@ class _Bench:
                     f"{size.name}: {result.name}: run {turn + 1} of {repeat}"
                 )
                 result.step_fps.append(step())
-                result.job_fps.append(_timed(job, result.frames))
+                result.job_fps.append(result.frames / run(job))
                 out.unlink(missing_ok=True)
         noisy.unlink()
         return results
@@ -241,12 +238,10 @@ class _Bench:
 
             return step
 
-        def command(noisy: Path, out: Path, frames: int) -> _Command:
+        def command(noisy: Path, out: Path, frames: int) -> Command:
             return python_child(
-                *("-m", "streamdenoise", "file", str(noisy)),
-                *("-o", str(out), "--overwrite", "--model", self.model),
-                *("--backend", backend, "--threads", str(self.threads)),
-                *("--codec", "x264", "--preset", PRESET, "--crf", str(CRF)),
+                *("-m", "streamdenoise"),
+                *file_arguments(noisy, out, self.model, backend, self.threads),
                 *("--duration", str(frames / 25)),
             )
 
@@ -276,9 +271,9 @@ class _Bench:
 
         def make_step(size: Size, frames: int) -> Step:
             to_null = [*command(self._clip_path(size), frames), "-f", "null", "-"]
-            return lambda: _timed((to_null, None), frames)
+            return lambda: frames / run((to_null, None))
 
-        def job(noisy: Path, out: Path, frames: int) -> _Command:
+        def job(noisy: Path, out: Path, frames: int) -> Command:
             encode = ("-c:v", "libx264", "-preset", PRESET, "-crf", str(CRF))
             to_file = ("-pix_fmt", "yuv420p", str(out))
             return [*command(noisy, frames), *encode, *to_file], None
@@ -296,30 +291,6 @@ class _Bench:
         with open_sink(str(path), info) as sink:
             for frame in clean:
                 sink.write(add_gaussian_noise(frame, self.sigma, rng))
-
-
-def _timed(command: _Command, frames: int) -> float:
-    """Run a command and return frames per second of wall-clock time.
-
-    Raises:
-        ConfigError: It failed.
-    """
-    words, environment = command
-    start = time.perf_counter()
-    done = subprocess.run(
-        words,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    elapsed_s = time.perf_counter() - start
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        name = Path(words[0]).name
-        raise ConfigError(f"a measured job failed ({name}): {last}; see its message")
-    return frames / elapsed_s
 
 
 def _ffmpeg_version() -> str:

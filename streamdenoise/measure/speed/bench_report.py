@@ -8,9 +8,7 @@ from streamdenoise.console.json_text import json_text
 from streamdenoise.console.table import markdown_table
 from streamdenoise.measure.output import writing_to
 from streamdenoise.measure.plots import draw_point, name_points, new_axes
-
-PRESET = "veryfast"
-CRF = 23
+from streamdenoise.measure.speed.job import CRF, PRESET
 
 
 @dataclass(slots=True)

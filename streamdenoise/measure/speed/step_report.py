@@ -6,6 +6,7 @@ from pathlib import Path
 from streamdenoise.console.json_text import json_text
 from streamdenoise.console.table import markdown_table
 from streamdenoise.measure.output import writing_to
+from streamdenoise.measure.speed.gpu_kernels import GPUPrediction, prediction_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ class StepReport:
     results: tuple[StepResult, ...]
     left_out: dict[str, str]
     """Backends that do not work here, or not at a size, and why."""
+    predicted: tuple[GPUPrediction, ...] = ()
+    """Steps on GPUs that this machine does not have."""
 
     def json(self) -> str:
         """Everything, for programs."""
@@ -106,6 +109,8 @@ class StepReport:
             "",
             *(f"- not measured: {reason}" for reason in self.left_out.values()),
         ]
+        if self.predicted:
+            lines += ["", *prediction_lines(self.predicted)]
         return "\n".join(lines).rstrip() + "\n"
 
     def write(self, folder: Path) -> None:

@@ -29,7 +29,12 @@ from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.load import check_backend, load_backend
 from streamdenoise.inference.registry import BACKENDS
 from streamdenoise.inference.step_request import StepRequest
-from streamdenoise.machine import cpu_name, package_versions, usable_cores
+from streamdenoise.machine import (
+    cpu_name,
+    has_cuda,
+    package_versions,
+    usable_cores,
+)
 from streamdenoise.measure.clips import (
     clean_clip_path,
     noisy_clip,
@@ -37,6 +42,7 @@ from streamdenoise.measure.clips import (
     resized_clip,
 )
 from streamdenoise.measure.config import BenchConfig
+from streamdenoise.measure.speed.gpu_kernels import GPUPrediction, predict
 from streamdenoise.measure.speed.roofline import (
     PEAKS,
     Peak,
@@ -111,11 +117,15 @@ def bench_steps(
             left_out[name] = "; ".join([*known, f"{size}: {reason}"])
     if not steps:
         raise _nothing_works(artifact, left_out)
+    predicted: list[GPUPrediction] = []
+    if ALL in config.backends and not has_cuda():
+        on_progress("building engines for GPUs")
+        predicted = predict(artifact, shapes)
     return StepReport(
         command=config.command,
         model=artifact.name,
         clip=clip_name,
-        sigma=config.sigma,
+        sigma=config.added_sigma,
         turns=config.repeat,
         quick=quick,
         cpu=cpu_name(),
@@ -126,6 +136,7 @@ def bench_steps(
             _result(step, artifact, meter.peak(step.backend)) for step in steps
         ),
         left_out=left_out,
+        predicted=tuple(predicted),
     )
 
 
@@ -214,11 +225,12 @@ def _measure(
     Returns:
         The times; and, for backends not requested by name, why they cannot be loaded.
     """
-    noisy = [_engine_planes(frame) for frame in noisy_clip(clean, config.sigma)]
+    sigma = config.added_sigma
+    noisy = [_engine_planes(frame) for frame in noisy_clip(clean, sigma)]
     # There and back, so that the scene never jumps.
     frames = itertools.cycle(noisy + noisy[-2:0:-1])
     height, width = noisy[0][0].shape
-    sigmas = plane_sigmas(config.sigma, clean[0].color, width, height, clean[0].pix_fmt)
+    sigmas = plane_sigmas(sigma, clean[0].color, width, height, clean[0].pix_fmt)
     # One level for all planes of RGB.
     sigmas *= 3 if artifact.layout == "rgb" else 1
     noise_std = artifact.told(white_profile(sigmas)) / 255

@@ -16,13 +16,13 @@ from urllib.parse import quote
 import av
 import av.error
 
-from streamdenoise import masking
 from streamdenoise.console import logs
 from streamdenoise.errors import ConfigError, SourceOpenError
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.url import Credentials, StreamURL
-from streamdenoise.masking import mask_address, mask_exception
 from streamdenoise.pipeline.stats import OutputStats
+from streamdenoise.security import masking
+from streamdenoise.security.masking import mask_address, mask_exception
 
 SCHEMES = ("rtsp", "rtsps", "RTSP", "http", "https", "rtmp", "rtmps", "srt", "udp")
 HOSTS = ("cam", "cam.example.org", "10.0.0.7", "[::1]", "[fe80::1%25eth0]", "")

@@ -30,7 +30,6 @@ from streamdenoise.errors import (
 )
 from streamdenoise.frame import PIX_FMTS
 from streamdenoise.inference.artifact import open_artifact
-from streamdenoise.inference.engine_spec import EngineSpec
 from streamdenoise.inference.engine_store import EngineStore
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import ReadOptions
@@ -43,6 +42,7 @@ from tests.faults.fuzz.addresses import Hostile, Paths, send_through
 from tests.faults.fuzz.mutation import mutated, mutated_json
 from tests.support import bombs
 from tests.support.clips import write_clip
+from tests.support.engines import SPEC
 from tests.support.pictures import exif, icc_profile, picture, saved
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -50,17 +50,6 @@ MEMORY_MB = 3072
 MOST_S = 60
 
 _MOST_FRAMES = 20
-_SPEC = EngineSpec(
-    model="nano",
-    weights_sha256="ab12",
-    backend="tensorrt",
-    precision="fp16",
-    width=1920,
-    height=1088,
-    depth=8,
-    runtime="TensorRT 10.15",
-    device="NVIDIA RTX sm_89",
-)
 
 Target = Callable[[random.Random], None]
 
@@ -238,15 +227,15 @@ def manifests(folder: Path) -> Target:
 def engines(folder: Path) -> Target:
     """Manifests of stored engines."""
     store = EngineStore(folder)
-    store.find_or_build(_SPEC, lambda: b"engine", {"gpu": "RTX"})
+    store.find_or_build(SPEC, lambda: b"engine", {"gpu": "RTX"})
     (manifest,) = folder.glob("*.json")
     corpus = [manifest.read_bytes()]
 
     def run(rng: random.Random) -> None:
         manifest.write_bytes(mutated_json(rng, corpus))
         for stored in store.engines():
-            assert stored.fault or asdict(stored.spec or _SPEC)
-        found = store.find(_SPEC)
+            assert stored.fault or asdict(stored.spec or SPEC)
+        found = store.find(SPEC)
         assert found in (None, b"engine")
 
     return run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from streamdenoise.memory import _left_in_groups, available_memory
+from streamdenoise.security.memory import _left_in_groups, available_memory
 from tests.support.command import python
 
 
@@ -54,7 +54,7 @@ def test_the_limit_of_the_user_counts() -> None:
     code = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_AS, ({1 << 30}, {resource.RLIM_INFINITY}))
-from streamdenoise.memory import available_memory
+from streamdenoise.security.memory import available_memory
 assert 0 < available_memory() < {1 << 30}
 """
     assert python(code).stderr == ""

@@ -7,7 +7,8 @@ A folder of videos may come from somebody else and hold a ``numpy.py``.
 import os
 import sys
 
-_OWN = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+_OWN = os.path.dirname(_PACKAGE)
 _INSTALLED = ("site-packages", "dist-packages")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamdenoise.import_path import python_child
+from streamdenoise.security.import_path import python_child
 from tests.support.command import ROOT, outcome
 
 PLANTED = ("av", "cv2", "numpy", "openvino", "platformdirs", "typer", "train")
@@ -67,4 +67,4 @@ def test_every_child_python_is_started_in_one_place():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "executable"
     }
-    assert using == {"streamdenoise/import_path.py"}
+    assert using == {"streamdenoise/security/import_path.py"}

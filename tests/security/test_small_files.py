@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamdenoise.small_files import MAX_BYTES, read_json
+from streamdenoise.security.small_files import MAX_BYTES, read_json
 
 
 @pytest.mark.parametrize(
