@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from streamdenoise.network.packing import cosine_basis
+from streamdenoise.imaging.coefficients import cosine_basis
 
 _ROUNDING = 1 / (12 * 255**2)
 """MSE of rounding to 8 bits; no output can be better, so the loss ends there."""

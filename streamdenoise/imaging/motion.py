@@ -54,8 +54,8 @@ class FlowEstimator:
         """
         differences.why_not()  # no frame should wait for the compiler
         self._search = cv2.DISOpticalFlow.create(preset)
-        if preset == cv2.DISOPTICAL_FLOW_PRESET_FAST:
-            self._search.setVariationalRefinementIterations(_REFINEMENTS)
+        refinements = self._search.getVariationalRefinementIterations()
+        self._search.setVariationalRefinementIterations(min(refinements, _REFINEMENTS))
 
     def flow(
         self, luma: np.ndarray, last: np.ndarray, peak: int, step: int | None = None

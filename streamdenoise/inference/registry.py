@@ -83,7 +83,7 @@ def _openvino(needs: str, precision: str) -> BackendEntry:
     return BackendEntry(
         *(_OPENVINO, "openvino", needs, precision),
         takes_batches=True,
-        bytes_per_px=130,
+        bytes_per_px=150,
     )
 
 

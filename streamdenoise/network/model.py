@@ -8,11 +8,12 @@ caller follows motion by warping the state between steps
 (`streamdenoise.imaging.motion`).
 
 Everything runs on the cosine coefficients of 4x4 pixels
-(`streamdenoise.network.packing`), at a quarter of the size, where wide convolutions are
-cheap. White noise stays white there and images become sparse, so one threshold for each
-coefficient removes most of the noise, as in every transform denoiser (Donoho,
-"De-noising by soft-thresholding", 1995). The CNN sets the thresholds and adds a
-correction; narrow layers alone could not carry the noise of all samples to the output.
+(`streamdenoise.imaging.coefficients`), at a quarter of the size, where wide
+convolutions are cheap. White noise stays white there and images become sparse, so one
+threshold for each coefficient removes most of the noise, as in every transform denoiser
+(Donoho, "De-noising by soft-thresholding", 1995). The CNN sets the thresholds and adds
+a correction; narrow layers alone could not carry the noise of all samples to the
+output.
 
 Channels come last, which the convolutions of all runtimes prefer: sums and products
 between the convolutions then need no reordering.
@@ -27,12 +28,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamdenoise.imaging.noise_profile import FINEST, LEVELS
-from streamdenoise.network.packing import (
-    LAYOUT_CHANNELS,
+from streamdenoise.imaging.coefficients import (
+    MIN_GIVEN_STD,
+    MIN_NOISE_STD,
     band_of_channels,
     mean_channels,
     noise_shares,
+    shown_channels,
+)
+from streamdenoise.imaging.noise_profile import FINEST, LEVELS
+from streamdenoise.network.packing import (
+    LAYOUT_CHANNELS,
     seen_channels,
     threshold_of_channels,
     transform,
@@ -45,13 +51,6 @@ MULTIPLE = 8
 
 MAX_FRAMES = 64.0
 """The running mean counts at most this many frames, so that it follows slow change."""
-
-MIN_NOISE_STD = 0.5 / 255
-"""Differences are never measured against less noise than rounding causes."""
-
-MIN_GIVEN_STD = 0.25 / 255
-"""A noise map never starts below this; from a level of zero it could find no noise."""
-
 
 MAX_CHANNELS = 1024
 """Bounds the memory that a checkpoint can ask for."""
@@ -119,12 +118,8 @@ class ModelSpec:
 
     @property
     def shown(self) -> list[int]:
-        """Channels whose noise levels the convolutions see: means, fine luma, chroma.
-
-        Without a profile the fine luma has no level of its own.
-        """
-        means = mean_channels(self.layout)
-        return [means[0], *([15] if self.profile else []), means[-1]]
+        """See `shown_channels`."""
+        return shown_channels(self.layout, self.profile)
 
     @property
     def bands(self) -> int:

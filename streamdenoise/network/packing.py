@@ -1,36 +1,24 @@
-"""Planes to channels at a quarter of the size, and the meaning of each channel.
+"""Planes to channels at a quarter of the size and back, in PyTorch.
 
-A channel is a coefficient of the orthonormal cosine transform of a block of 4x4 luma
-pixels. Chroma of yuv420 has half the size, so its blocks have 2x2 pixels. RGB is first
-turned into luma and two orthonormal color differences, because its three planes hold
-nearly the same (the transform of color BM3D; Dabov et al., "Color image denoising via
-sparse 3D collaborative filtering", 2007).
-
-All transforms are orthonormal: noise of std s in the planes has std s in the channels,
-and squared errors are the same in both.
+What the channels mean is in `streamdenoise.imaging.coefficients`.
 """
 
 import math
-from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from streamdenoise.imaging.blocks import LAYOUT_CHANNELS
-from streamdenoise.imaging.channels import OPPONENT
-from streamdenoise.imaging.noise_profile import LEVELS
+from streamdenoise.imaging.coefficients import (
+    coefficient_basis,
+    noise_shares,
+    pixel_counts,
+)
 
 LAYOUT_OF_CHANNELS = {count: layout for layout, count in LAYOUT_CHANNELS.items()}
 
-_COARSE = [0, 1, 4, 5]
-"""Coefficients of a 4x4 block that are also those of its 2x2 means."""
-_FINE = [k for k in range(16) if k not in _COARSE]
-
-
-def pixel_counts(layout: str) -> tuple[int, ...]:
-    """Number of pixels of each plane in one block."""
-    return {"yuv420": (16, 4, 4), "rgb": (16, 16, 16), "gray": (16,)}[layout]
+_FINE = 12
+"""Channels of a color difference of RGB that the convolutions do not see."""
 
 
 def luma_channels(layout: str) -> int:
@@ -47,59 +35,16 @@ def seen_channels(layout: str) -> int:
     return {"yuv420": 24, "rgb": 24, "gray": 16}[layout]
 
 
-def mean_channels(layout: str) -> list[int]:
-    """Channels that hold the means of blocks, times the block's side."""
-    return {"yuv420": [0, 16, 20], "rgb": [0, 16, 20], "gray": [0]}[layout]
-
-
-def band_of_channels(layout: str) -> list[int]:
-    """Band of each channel: means, low frequencies, high frequencies, and chroma.
-
-    A vector that is off by a fraction of a pixel, or aliasing, spoils the fine detail
-    of the past but not its means, so the motion gate decides for each band.
-    """
-    orders = [row + column for row in range(4) for column in range(4)]
-    bands = [0 if order == 0 else 1 if order <= 2 else 2 for order in orders]
-    return bands + [3] * (LAYOUT_CHANNELS[layout] - len(bands))
-
-
 def threshold_of_channels(layout: str) -> list[int]:
     """Threshold of each channel: its own, or a common one for a plane's fine color."""
     seen = seen_channels(layout)
-    fine = [seen + k // len(_FINE) for k in range(LAYOUT_CHANNELS[layout] - seen)]
+    fine = [seen + k // _FINE for k in range(LAYOUT_CHANNELS[layout] - seen)]
     return [*range(seen), *fine]
-
-
-def cosine_basis(side: int) -> np.ndarray:
-    """Orthonormal two-dimensional DCT-II of a block.
-
-    Returns:
-        ``(side**2, side**2)`` float32: a row for each coefficient, by rising vertical,
-        then horizontal frequency; a column for each pixel, in raster order.
-    """
-    n = np.arange(side)
-    rows = np.cos(np.pi / side * (n + 0.5) * n[:, None]) * math.sqrt(2 / side)
-    rows[0] *= math.sqrt(0.5)
-    return np.kron(rows, rows).astype(np.float32)
 
 
 def transform(layout: str, like: Tensor) -> Tensor:
     """The orthonormal matrix ``(C, C)`` from the pixels of a block to its channels."""
-    if layout == "rgb":
-        every = np.kron(OPPONENT, cosine_basis(4))
-        order = [
-            *range(16),
-            *(
-                16 * plane + k
-                for ks in (_COARSE, _FINE)
-                for plane in (1, 2)
-                for k in ks
-            ),
-        ]
-        return torch.from_numpy(every[order]).to(like)
-    sides = [math.isqrt(count) for count in pixel_counts(layout)]
-    bases = [torch.from_numpy(cosine_basis(side)) for side in sides]
-    return torch.block_diag(*bases).to(like)
+    return torch.from_numpy(coefficient_basis(layout)).to(like)
 
 
 def pack(planes: tuple[Tensor, ...]) -> Tensor:
@@ -166,51 +111,3 @@ def packed_noise_std(noise_std: Tensor, layout: str) -> Tensor:
     """
     shares = torch.from_numpy(noise_shares(layout, noise_std.shape[1])).to(noise_std)
     return (noise_std.square() @ shares.T).sqrt()[:, None, None]
-
-
-def noise_shares(layout: str, levels: int) -> np.ndarray:
-    """Share of each noise level in the variance of each channel.
-
-    A level of a profile stands for the octave of frequencies that ends where its
-    scale's samples cannot hold more; the last one of a plane for all that is below,
-    too. The share is the part of a coefficient's own spectrum in that octave
-    (Parseval), so levels that are all alike give the same level in every channel.
-
-    Args:
-        layout: of the channels.
-        levels: 7 for a profile, otherwise one for each plane.
-
-    Returns:
-        ``(C, levels)`` float32, of rows that sum to 1.
-    """
-    counts = {
-        "yuv420": ((0, 16), (1, 4), (2, 4)),
-        "rgb": ((0, 16), (1, 4), (2, 4), (1, 12), (2, 12)),
-        "gray": ((0, 16),),
-    }[layout]
-    planes = [plane for plane, count in counts for _ in range(count)]
-    if levels != len(LEVELS):
-        return np.eye(levels, dtype=np.float32)[planes]
-    coefficients = [*range(16), *range(4), *range(4)]
-    if layout == "rgb":
-        coefficients = [*range(16), *_COARSE, *_COARSE, *_FINE, *_FINE]
-    chroma_side = 4 if layout == "rgb" else 2
-    shares = np.zeros((len(planes), levels), np.float32)
-    for row, (plane, coefficient) in enumerate(zip(planes, coefficients, strict=False)):
-        columns = [k for k, (of, _) in enumerate(LEVELS) if of == plane]
-        spectrum = _octave_shares(chroma_side if plane else 4)[coefficient]
-        for octave, share in enumerate(spectrum):
-            shares[row, columns[min(octave, len(columns) - 1)]] += share
-    return shares
-
-
-@cache
-def _octave_shares(side: int, samples: int = 64) -> np.ndarray:
-    """Share of octaves, the finest first, in coefficients: ``(side**2, 3)``."""
-    atoms = cosine_basis(side).reshape(-1, side, side)
-    power = np.abs(np.fft.fft2(atoms, (samples, samples))) ** 2
-    cycles = np.abs(np.fft.fftfreq(samples))
-    highest = np.maximum(cycles[:, None], cycles[None])
-    octave = np.where(highest > 0.25, 0, np.where(highest > 0.125, 1, 2))
-    sums = [power[:, octave == k].sum(1) for k in range(3)]
-    return np.stack(sums, 1) / power.sum((1, 2))[:, None]

@@ -15,7 +15,7 @@ from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import plane_sigmas
 from streamdenoise.inference import artifact as artifact
-from streamdenoise.inference.backends.openvino import OpenVinoBackend
+from streamdenoise.inference.backends.openvino_stream import OpenVinoStream
 from streamdenoise.io.open import open_source
 from tests.denoisers.noisy_scene import noisy_frame, scene
 
@@ -107,10 +107,10 @@ def test_the_network_gets_the_noise_level_at_half_size(
 ) -> None:
     levels: list[np.ndarray] = []
     shapes: list[tuple[int, ...]] = []
-    step = OpenVinoBackend.step
+    step = OpenVinoStream.step
 
     def noted(
-        backend: OpenVinoBackend,
+        backend: OpenVinoStream,
         planes: Sequence[np.ndarray],
         sigma: np.ndarray,
     ) -> tuple[np.ndarray, ...]:
@@ -118,7 +118,7 @@ def test_the_network_gets_the_noise_level_at_half_size(
         shapes.append(planes[0].shape)
         return step(backend, planes, sigma)
 
-    monkeypatch.setattr(OpenVinoBackend, "step", noted)
+    monkeypatch.setattr(OpenVinoStream, "step", noted)
     with at_half_size("nano-awgn", sigma=20) as denoiser:
         denoiser.process(noisy_frame("yuv420p", 64, 96, noise_std=NOISE_STD))
         assert denoiser.sigma == pytest.approx(20)

@@ -18,6 +18,7 @@ from streamdenoise.measure.speed.layers import LayerProfile, group_of, profile_l
         ),
         ("Concat", "ref_I8", "reorders, concatenations, slices"),
         ("Subgraph", "jit_avx512_f32", "element-wise"),
+        ("Strips", "compiled_f32", "float part in strips"),
         ("A kind to come", "ref_f32", "element-wise"),
     ],
 )
@@ -42,6 +43,10 @@ def test_fractions_are_of_layers_and_blocks_together() -> None:
         width=1280,
         threads=2,
         step_ms=21.0,
+        whole_ms=29.0,
+        step_cpu_ms=40.0,
+        whole_cpu_ms=50.0,
+        cpu_ratio=0.8,
         blocks_ms=2.0,
         layers={
             "a": ("convolutions, INT8", 9.0),

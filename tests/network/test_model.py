@@ -16,6 +16,8 @@ from torch.utils._pytree import tree_leaves
 from streamdenoise import Denoiser
 from streamdenoise.denoisers.noise_level import NoiseLevel
 from streamdenoise.frame import ColorInfo, Frame
+from streamdenoise.imaging.channels import OPPONENT
+from streamdenoise.imaging.coefficients import band_of_channels, mean_channels
 from streamdenoise.imaging.motion import FlowEstimator
 from streamdenoise.imaging.noise_profile import measured_profile
 from streamdenoise.inference.artifact import Artifact
@@ -28,9 +30,6 @@ from streamdenoise.network.model import (
     kmac_per_pixel,
 )
 from streamdenoise.network.packing import (
-    OPPONENT,
-    band_of_channels,
-    mean_channels,
     pack,
     packed_noise_std,
     seen_channels,

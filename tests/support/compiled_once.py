@@ -1,5 +1,7 @@
 """Compiles a network for a size once in a run, which is most of the cost of a test."""
 
+from typing import Any
+
 import pytest
 
 from streamdenoise.inference.backends import openvino
@@ -15,24 +17,28 @@ def compile_once(patch: pytest.MonkeyPatch) -> None:
 
     Each still has a request, buffers and a state of its own.
     """
-    compile_for = openvino.compile_for
-    kept: dict[tuple[object, ...], openvino.ov.CompiledModel] = {}
+    kept: dict[tuple[object, ...], Any] = {}
 
-    def shared(
-        request: StepRequest, profile: bool = False
-    ) -> openvino.ov.CompiledModel:
-        if request.height * request.width > _MOST_PIXELS:
-            return compile_for(request, profile)
-        status = request.file.stat()
-        key = (
-            *(request.file, status.st_ino, status.st_mtime_ns, request.depth, profile),
-            *(request.pixels_shape, *request.state_shapes),
-            *openvino.config_for(request).items(),
-        )
-        if key not in kept:
-            while len(kept) >= _MOST_NETWORKS:
-                del kept[next(iter(kept))]
-            kept[key] = compile_for(request, profile)
-        return kept[key]
+    def share(name: str) -> None:
+        compile_for = getattr(openvino, name)
 
-    patch.setattr(openvino, "compile_for", shared)
+        def shared(request: StepRequest, profile: bool = False) -> Any:
+            if request.height * request.width > _MOST_PIXELS:
+                return compile_for(request, profile)
+            status = request.file.stat()
+            key = (
+                *(name, request.file, status.st_ino, status.st_mtime_ns),
+                *(request.depth, profile),
+                *(request.pixels_shape, *request.state_shapes),
+                *openvino.config_for(request).items(),
+            )
+            if key not in kept:
+                while len(kept) >= _MOST_NETWORKS:
+                    del kept[next(iter(kept))]
+                kept[key] = compile_for(request, profile)
+            return kept[key]
+
+        patch.setattr(openvino, name, shared)
+
+    share("compile_for")
+    share("compile_parts")

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamdenoise.imaging.channels import OPPONENT
 from streamdenoise.imaging.color import yuv_from_rgb
 from streamdenoise.imaging.noise_profile import LEVELS, measured_profile
 from streamdenoise.imaging.profile_estimator import profile_of_clip
-from streamdenoise.network.packing import OPPONENT
 
 _BT709 = 1
 """Matrix of all training clips, whatever their size: the shipped weights know no other.

@@ -18,6 +18,7 @@ from streamdenoise.console.table import markdown_table
 from streamdenoise.imaging.blocks import gather_blocks, plane_shapes_of, scatter_blocks
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backends import openvino
+from streamdenoise.inference.backends.openvino_strips import STRIPS
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cpu_name, package_versions, usable_cores
 from streamdenoise.measure.speed.roofline import PeakMeter
@@ -33,9 +34,14 @@ _NOISE_STD = 0.05
 
 
 def group_of(kind: str, kernel: str) -> str:
-    """The row of the table for a layer, by OpenVINO's names of its kind and kernel."""
+    """The row of the table for a layer, by OpenVINO's names of its kind and kernel.
+
+    Loops of our own are of the kind `STRIPS`.
+    """
     if kind == "Convolution":
         return _CONVOLUTIONS[0 if kernel.endswith("I8") else 1]
+    if kind == STRIPS:
+        return "float part in strips"
     if kind.startswith(_PRODUCTS):
         return "transforms and other matrix products"
     if kind in _MOVES:
@@ -45,7 +51,7 @@ def group_of(kind: str, kernel: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LayerProfile:
-    """Medians over the steps, in milliseconds unless stated otherwise."""
+    """Medians or least of the steps, in milliseconds unless stated otherwise."""
 
     model: str
     height: int
@@ -53,6 +59,14 @@ class LayerProfile:
     threads: int
     step_ms: float
     """From planes to planes, without the cost of the counters."""
+    whole_ms: float
+    """The same, if all of it is one graph; in turns with the other."""
+    step_cpu_ms: float
+    """CPU time of the step."""
+    whole_cpu_ms: float
+    """CPU time of the one graph."""
+    cpu_ratio: float
+    """CPU time of the step over that of the one graph: median of the pairs."""
     blocks_ms: float
     """The part of it that NumPy takes, from pixels to blocks and back."""
     layers: dict[str, tuple[str, float]] = field(repr=False)
@@ -97,6 +111,7 @@ class LayerProfile:
             ("pixels to blocks and back (NumPy)", f"{self.blocks_ms:.2f}"),
             ("**sum**", f"**{self.layers_ms + self.blocks_ms:.2f}**"),
             ("a step without the counters", f"{self.step_ms:.2f}"),
+            ("the same as one graph", f"{self.whole_ms:.2f}"),
         ]
         lines = [
             *markdown_table((title, "ms"), rows),
@@ -105,6 +120,9 @@ class LayerProfile:
             f"Convolutions: {self.conv_gmac:.2f} GMAC at "
             f"{self.conv_gmac_s:.0f} GMAC/s, {share:.0%} of the INT8 peak "
             f"({self.peak_int8:.0f} GMAC/s; FP32 {self.peak_fp32:.0f}).",
+            "",
+            f"CPU time of a step: {self.step_cpu_ms:.1f} ms, as one graph "
+            f"{self.whole_cpu_ms:.1f} ms; ratio of the pairs: {self.cpu_ratio:.2f}.",
         ]
         if longest:
             order = sorted(self.layers.items(), key=lambda item: -item[1][1])
@@ -121,6 +139,7 @@ def profile_layers(
     steps: int = 30,
     threads: int | None = None,
     peak_side: int | None = None,
+    least: bool = False,
 ) -> LayerProfile:
     """Time the layers of a model's INT8 step, and the machine's peak.
 
@@ -130,6 +149,7 @@ def profile_layers(
         steps: Number of steps to time.
         threads: OpenVINO's threads; None uses one per core.
         peak_side: Side of the matrix product, see `PeakMeter`.
+        least: Take the least of all times, as on a machine with other work.
 
     Raises:
         ConfigError: There is no such model or size.
@@ -144,28 +164,35 @@ def profile_layers(
     counted, plain = (
         openvino.load(request, profile=profile) for profile in (True, False)
     )
+    whole = openvino.OpenVinoBackend(request, openvino.compile_for(request))
     frames = _noisy_frames(artifact, height, width, count=4)
     noise_std = np.full(artifact.levels, _NOISE_STD, np.float32)
     runtimes = ("openvino", "openvino-fp32")
     meter = PeakMeter(runtimes, threads, peak_side, copy_bytes=1 << 16)
-    times: dict[str, list[float]] = {"step": [], "blocks": []}
+    times: dict[str, list[float]] = {}
     layers: dict[str, tuple[str, list[float]]] = {}
     for i in range(_WARMUP + steps):
         planes = frames[i % len(frames)]
         counted.step(planes, noise_std)
-        measured = {
-            "step": _time_ms(plain.step, planes, noise_std),
-            "blocks": _time_ms(_through_blocks, artifact, planes),
-        }
+        measured: dict[str, float] = {}
+        for name, backend in (("step", plain), ("whole", whole)):
+            begin = time.process_time()
+            measured[name] = _time_ms(backend.step, planes, noise_std)
+            measured[f"{name}_cpu"] = (time.process_time() - begin) * 1e3
+        measured["blocks"] = _time_ms(_through_blocks, artifact, planes)
         for runtime in runtimes:
             meter.turn(runtime, seconds=0)
         if i < _WARMUP:
             continue
         for name, ms in measured.items():
-            times[name].append(ms)
+            times.setdefault(name, []).append(ms)
         for name, kind, kernel, ms in counted.layer_times():
             layers.setdefault(name, (group_of(kind, kernel), []))[1].append(ms)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    for backend in (counted, plain, whole):
+        backend.close()
+    typical = min if least else statistics.median
+    taken = {name: typical(values) for name, values in times.items()}
+    cpu = zip(times["step_cpu"], times["whole_cpu"], strict=True)
     # A multiply-accumulate is two operations.
     peaks = [meter.peak(runtime).tflops / 2 * 1e3 for runtime in runtimes]
     return LayerProfile(
@@ -173,9 +200,13 @@ def profile_layers(
         height=height,
         width=width,
         threads=threads,
-        step_ms=medians["step"],
-        blocks_ms=medians["blocks"],
-        layers={n: (g, statistics.median(ms)) for n, (g, ms) in layers.items()},
+        step_ms=taken["step"],
+        whole_ms=taken["whole"],
+        step_cpu_ms=taken["step_cpu"],
+        whole_cpu_ms=taken["whole_cpu"],
+        cpu_ratio=statistics.median(a / b for a, b in cpu),
+        blocks_ms=taken["blocks"],
+        layers={n: (g, typical(ms)) for n, (g, ms) in layers.items()},
         conv_gmac=artifact.manifest["kmac_per_px"] * height * width / 1e6,
         peak_int8=peaks[0],
         peak_fp32=peaks[1],
@@ -222,8 +253,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--longest", type=int, default=0, help="slowest layers to list")
+    parser.add_argument("--least", action="store_true", help="least, not medians")
     args = parser.parse_args()
-    profile = profile_layers(args.model, args.size, args.steps, args.threads)
+    profile = profile_layers(
+        args.model, args.size, args.steps, args.threads, least=args.least
+    )
     print(f"{cpu_name()}, OpenVINO {package_versions()['openvino']}\n")
     print(profile.markdown(args.longest))
 
