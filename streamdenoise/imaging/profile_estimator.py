@@ -212,8 +212,8 @@ def profile_of_clip(
     if not frames:
         raise ValueError("a profile needs at least one frame, got none")
     estimator = ProfileEstimator()
-    # What is measured before the longest lag is there would count no more.
-    for planes in frames[:-_LONGEST_LAG]:
+    # What is measured before that lag is there would count no more.
+    for planes in frames[:-_FAR_LAG]:
         estimator.remember(planes)
-    last = frames[-_LONGEST_LAG:]
+    last = frames[-_FAR_LAG:]
     return [estimator.update(planes, peak, full_range) for planes in last][-1]
