@@ -29,16 +29,22 @@ _RATES: tuple[int | BitRate, ...] = (20, 24, 28, 32, 34)
 _RATES += tuple(BitRate(megabits * 1_000_000) for megabits in (1, 2, 4))
 
 
-def found_share(clean: Sequence[Frame], rate: int | BitRate) -> np.ndarray:
-    """Estimate over truth of each level, ``(7,)``, see `LEVELS`.
+def found_share(clean: Sequence[Frame], rates: Sequence[int | BitRate]) -> np.ndarray:
+    """Estimate over truth of each level at each rate, ``(R, 7)``, see `LEVELS`.
 
     Args:
         clean: 8-bit yuv420p with even sides.
-        rate: constant rate factor or bit rate of H.264.
+        rates: constant rate factors or bit rates of H.264.
     """
     draws = (np.random.default_rng(seed) for seed in (0, 1))
-    first, second = (encoded(sensor_noise(clean, rng), "h264", rate) for rng in draws)
-    half = len(clean) // 2
+    seen = [sensor_noise(clean, rng) for rng in draws]
+    coded = ([encoded(frames, "h264", rate) for frames in seen] for rate in rates)
+    return np.stack([_share(*both) for both in coded])
+
+
+def _share(first: Sequence[Frame], second: Sequence[Frame]) -> np.ndarray:
+    """The shares ``(7,)`` of one rate, from two draws of the noise."""
+    half = len(first) // 2
     estimator = ProfileEstimator()
     found = [estimator.update(frame.planes, 255) for frame in first][half:]
     differences = [
@@ -58,18 +64,18 @@ def main() -> None:
     args = parser.parse_args()
     rows: list[tuple[str, ...]] = []
     for name in ("fixed", "moving"):
-        for rate in _RATES:
-            shares: list[np.ndarray] = []
-            for path in args.clips:
-                clip = [even(frame) for frame in read_clip(path, args.frames)]
-                if name == "fixed":
-                    still = clip[len(clip) // 2]
-                    clip = [replace(still, pts=t, index=t) for t in range(args.frames)]
-                shares.append(found_share(clip, rate))
+        shares: list[np.ndarray] = []
+        for path in args.clips:
+            clip = [even(frame) for frame in read_clip(path, args.frames)]
+            if name == "fixed":
+                still = clip[len(clip) // 2]
+                clip = [replace(still, pts=t, index=t) for t in range(args.frames)]
+            shares.append(found_share(clip, _RATES))
+        for rate, found in zip(_RATES, np.mean(shares, 0), strict=True):
             label = f"crf {rate}"
             if isinstance(rate, BitRate):
                 label = f"{rate.bits_per_s / 1e6:g} Mbit/s"
-            rows.append((name, label, *(f"{x:.2f}" for x in np.mean(shares, 0))))
+            rows.append((name, label, *(f"{share:.2f}" for share in found)))
     head = ("camera", "H.264", *(f"{'YUV'[plane]}{scale}" for plane, scale in LEVELS))
     print("\n".join(markdown_table(head, rows)))
 
