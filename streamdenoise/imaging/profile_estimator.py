@@ -162,8 +162,9 @@ class ProfileEstimator:
                 continue
             new = frame.variance_in_time(plane, scale)
             if new is not None:
-                # Longer lags tell more.
-                anew = self._in_space[index] or lag > self._longest
+                # Longer lags tell more, and those of the first frames little.
+                is_longer = lag > self._longest or self._frames <= 1 + _FAR_LAG
+                anew = self._in_space[index] or is_longer
                 old = new if anew else self._variance[index]
                 self._variance[index] = _KEPT * old + (1 - _KEPT) * new
                 self._in_space[index] = False
