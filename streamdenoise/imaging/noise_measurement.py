@@ -17,10 +17,9 @@ from streamdenoise.imaging.noise_bounds import Details, spatial_bound
 from streamdenoise.imaging.noise_cells import SIDE, SPARSE, CellGrid
 from streamdenoise.imaging.noise_track import Track
 
-_STILL_ENOUGH = 0.25
-"""With this share of still cells the moving ones are not needed."""
-_SLOW_ENOUGH = 0.4
-"""With this share of still cells the earliest frame can be compared with."""
+_STILL_ENOUGH, _STILL_NOT_COPIED = 0.25, 0.4
+"""With these shares of still cells, of all and of those that the codec did not copy,
+the moving ones are not needed."""
 _MOST_STILL = 0.6
 """With this share of still cells the camera stands still."""
 _MOST_COPIED = 0.5
@@ -124,30 +123,20 @@ class Measurement:
         flat = (~self._alive[0] & ~lost).sum()
         self._fewest = max(1.0, _EVIDENCE * len(lost), _EVIDENCE_IF_DRAWN * flat)
 
-    def follow(
-        self, past: Mapping[int, Sequence[np.ndarray]], speed: np.ndarray
-    ) -> None:
-        """Compare with the earliest of some frames if enough is still, or the latest.
+    def follow(self, past: Sequence[np.ndarray], speed: np.ndarray, lag: int) -> Track:
+        """Compare with an earlier frame.
 
         Args:
-            past: planes of frames, by how many frames earlier they are.
+            past: its planes.
             speed: ``(N, 2)`` pixels a frame (right, down) by which the cells seem to
                 have moved on the way back.
+            lag: number of frames to it.
         """
-
-        def find(lag: int) -> Track:
-            return Track(self._grid, past[lag], self._now, speed, lag)
-
-        usable = self._usable[0]
-        seems_slow = (~speed.any(1)).mean() >= _SLOW_ENOUGH
-        track = find(max(past) if seems_slow else min(past))
-        still = usable & track.is_still
-        if seems_slow and still.sum() < _SLOW_ENOUGH * usable.sum():
-            track = find(min(past))
-        self._track = track
+        self._track = track = Track(self._grid, past, self._now, speed, lag)
         self._time = self._by_plane({key: track.bound(*key) for key in self._now})
         copied = [track.repeated(*each) for each in enumerate(self._cells)]
         self._copied = [rows for each in copied for rows in self._rows(each)]
+        return track
 
     def variance_in_time(self, plane: int, scale: int) -> float | None:
         """Variance of the noise in [0, 1], or None if time does not tell."""
@@ -157,7 +146,8 @@ class Measurement:
         copied = usable & self._copied[plane]
         told = usable & ~copied
         still = told & self._track.is_still
-        if still.sum() >= _STILL_ENOUGH * usable.sum():
+        enough = max(_STILL_ENOUGH * usable.sum(), _STILL_NOT_COPIED * told.sum())
+        if still.sum() >= enough:
             told = still
         elif copied.sum() > _MOST_COPIED * usable.sum():
             return None

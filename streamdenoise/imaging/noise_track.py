@@ -10,8 +10,11 @@ from streamdenoise.imaging.noise_cells import SPARSE, CellGrid
 _REPEATED = 0.5
 """A still cell with more equal samples than this was copied by the codec, not taken
 anew."""
-_STILL_PX = 0.15
-"""Cells that moved no further than this from frame to frame are still."""
+_STILL_PX, _STILL_LAGS = 0.15, 4
+"""Cells that moved no further than this from frame to frame, for so many frames at
+most, are still."""
+_MOST_STILL = 0.6
+"""With this share of still cells the camera stands."""
 
 
 class Track:
@@ -58,8 +61,13 @@ class Track:
         colors = grid.cut_colors(planes, vectors)
         if colors is not None:
             self._cells.append(colors)
-        self.is_still = (abs(motion) <= _STILL_PX * lag).all(1)
+        self.is_still = (abs(motion) <= _STILL_PX * min(lag, _STILL_LAGS)).all(1)
         self._is_in_place = ~vectors.any(1)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the camera stands."""
+        return bool(self.is_still.mean() > _MOST_STILL)
 
     def bound(self, kind: int, scale: int) -> np.ndarray:
         """Upper bound of the variance of one scale: ``(N,)``, for colors ``(2 N,)``."""

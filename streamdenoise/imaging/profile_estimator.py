@@ -18,9 +18,11 @@ _CELLS, _CELLS_AT_FIRST = 64, 400
 """Later on fewer are enough, because each measurement looks at other places."""
 _EACH_AT_FIRST, _EVERY = 8, 12
 """The first frames are all measured, later ones in steps."""
-_NEAR_LAG, _LONGEST_LAG = 2, 4
-"""Codecs freeze noise: neighbors in time differ too little. The nearer of these still
-aligns where something moves."""
+_NEAR_LAG, _FAR_LAG, _LONGEST_LAG = 2, 4, 2 * _EVERY
+"""Codecs freeze noise, some until the next key frame: neighbors in time differ too
+little. Where something moves only the nearest aligns, where all stands the longest."""
+_SLOW_PX, _MOST_SLOW = 1.0, 0.6
+"""With so many cells that move no further from frame to frame the far one aligns."""
 _SEARCH_SIDE = 144
 """Frames are reduced to about this short side for the search of motion."""
 
@@ -56,7 +58,8 @@ class ProfileEstimator:
         self._layout: tuple[object, ...] = ()
         self._frames = 0
         self._turn = 0
-        self._lags = 0
+        self._longest = 0
+        self._stands = False
         self._variance = np.full(len(LEVELS), np.nan)
         self._in_space = np.ones(len(LEVELS), bool)
         self._stds = np.zeros(len(LEVELS), np.float32)
@@ -85,7 +88,7 @@ class ProfileEstimator:
         known = np.isfinite(self._variance)
         if at_first or phase == 0:
             self._measure(planes, peak, full_range)
-        if at_first or _EVERY - phase in (_LONGEST_LAG, _NEAR_LAG):
+        if at_first or _EVERY - phase in (_EVERY, _FAR_LAG, _NEAR_LAG):
             self._keep(planes)
         # Patterns of pixels can look like more noise than there can be.
         aim = np.sqrt(np.nan_to_num(self._variance)).clip(max=1).astype(np.float32)
@@ -124,8 +127,10 @@ class ProfileEstimator:
     def _keep(self, planes: Sequence[np.ndarray]) -> None:
         """Remember a frame, and forget those that no measurement will need."""
         self._past[self._frames] = [plane.copy() for plane in planes]
-        for frame in [n for n in self._past if n <= self._frames - _LONGEST_LAG]:
-            del self._past[frame]
+        for frame in list(self._past):
+            is_measured = (frame - _EACH_AT_FIRST) % _EVERY == 1
+            if self._frames - frame >= (_LONGEST_LAG if is_measured else _FAR_LAG):
+                del self._past[frame]
 
     def _measure(
         self, planes: Sequence[np.ndarray], peak: int, full_range: bool
@@ -136,18 +141,30 @@ class ProfileEstimator:
         grid = CellGrid.spread(planes[0], cells, self._turn)
         self._turn += 1
         frame = Measurement(grid, planes, peak, full_range or len(planes) == 1)
-        lags = max(past, default=0)
+        lag = 0
         if past:
-            near = min(past, key=lambda lag: abs(lag - _NEAR_LAG))
+            near, far, longest = (
+                min(past, key=lambda lag: abs(lag - wanted))
+                for wanted in (_NEAR_LAG, _FAR_LAG, _LONGEST_LAG)
+            )
             motion = self._motion(grid, planes[0], past[near][0], peak)
-            frame.follow({lag: past[lag] for lag in (near, lags)}, motion / near)
+            speed = motion / near
+            lags = (near,)
+            if (abs(speed) <= _SLOW_PX).all(1).mean() > _MOST_SLOW:
+                lags = (longest, far) if self._stands else (far,)
+            for lag in lags:
+                track = frame.follow(past[lag], speed, lag)
+                self._stands = track.stands
+                if self._stands:
+                    break
         for index, (plane, scale) in enumerate(LEVELS):
             if plane and len(planes) == 1 and planes[0].ndim == 2:
                 continue
             new = frame.variance_in_time(plane, scale)
             if new is not None:
-                # The longer lags that the second to fifth frame bring tell more.
-                anew = self._in_space[index] or lags != self._lags
+                # Longer lags tell more, and those of the first frames little.
+                is_longer = lag > self._longest or self._frames <= 1 + _FAR_LAG
+                anew = self._in_space[index] or is_longer
                 old = new if anew else self._variance[index]
                 self._variance[index] = _KEPT * old + (1 - _KEPT) * new
                 self._in_space[index] = False
@@ -155,7 +172,7 @@ class ProfileEstimator:
                 found = frame.variance_in_space(plane, scale, self._coarser)
                 if found is not None:
                     self._variance[index] = frame.share_in_space**2 * found
-        self._lags = lags
+        self._longest = max(lag, self._longest)
 
     def _motion(
         self, grid: CellGrid, luma: np.ndarray, past: np.ndarray, peak: int
@@ -196,8 +213,8 @@ def profile_of_clip(
     if not frames:
         raise ValueError("a profile needs at least one frame, got none")
     estimator = ProfileEstimator()
-    # What is measured before the longest lag is there would count no more.
-    for planes in frames[:-_LONGEST_LAG]:
+    # What is measured before that lag is there would count no more.
+    for planes in frames[:-_FAR_LAG]:
         estimator.remember(planes)
-    last = frames[-_LONGEST_LAG:]
+    last = frames[-_FAR_LAG:]
     return [estimator.update(planes, peak, full_range) for planes in last][-1]

@@ -353,15 +353,23 @@ def test_blocks_that_a_codec_copied_are_left_out() -> None:
     assert estimate(frames)[:3] == pytest.approx([8] * 3, rel=0.2)
 
 
-def test_frozen_noise_is_seen_at_the_longest_lag() -> None:
+@pytest.mark.parametrize(("kept", "length"), [(0.7, 24), (0.9, 60)])
+def test_frozen_noise_is_seen_at_the_longest_lag(kept: float, length: int) -> None:
     """Of a recursive filter, as in cameras, that keeps most of the last noise."""
     rng = np.random.default_rng(0)
     base, noise, frames = scene(), np.zeros((HEIGHT, WIDTH)), []
-    for t in range(24):
+    for t in range(length):
         new = rng.normal(0, 8, noise.shape)
-        noise = new if t == 0 else 0.7 * noise + 0.51**0.5 * new
+        noise = new if t == 0 else kept * noise + (1 - kept**2) ** 0.5 * new
         frames.append((quantized(base + noise),))
-    assert estimate(frames)[:3] == pytest.approx([7] * 3, rel=0.15)
+    assert estimate(frames)[:3] == pytest.approx([7.5] * 3, rel=0.15)
+
+
+def test_a_pan_after_standing_is_not_noise() -> None:
+    still = noisy_clip(clean_clip(44, 0, 25), (0.5, 0, 0))
+    frames = still + noisy_clip(clean_clip(80, 0.7, 25), (0.5, 0, 0))
+    estimator = ProfileEstimator()
+    assert max(255 * max(estimator.update(planes, 255)[:3]) for planes in frames) < 1.0
 
 
 def test_from_day_to_night_in_small_steps() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.imaging.metrics import psnr_y
+from streamdenoise.io.ffmpeg.codec_round_trip import BitRate
 from streamdenoise.measure.config import EvalConfig, NoiseProtocol
 from streamdenoise.measure.quality import camera
 from streamdenoise.measure.quality.camera import encoded, sensor_noise
@@ -34,7 +35,8 @@ def test_a_higher_bit_rate_is_nearer_to_what_was_encoded() -> None:
     frames = sensor_noise([textured(n) for n in range(12)], np.random.default_rng(0))
     for codec in ("h264", "hevc"):
         low, high = (
-            psnr_y(frames, encoded(frames, codec, megabits)) for megabits in (0.1, 4)
+            psnr_y(frames, encoded(frames, codec, BitRate(bits_per_s)))
+            for bits_per_s in (100_000, 4_000_000)
         )
         assert low + 4 < high
 

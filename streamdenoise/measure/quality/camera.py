@@ -80,7 +80,7 @@ def measure_cameras(
     scores, number = [], 0
     cases = len(paths) * 2 * len(_CODECS) * len(MEGABITS)
     for path in paths:
-        moving = [_even(frame) for frame in read_clip(path, config.frames)]
+        moving = [even(frame) for frame in read_clip(path, config.frames)]
         still = [
             replace(moving[len(moving) // 2], pts=f.pts, index=f.index) for f in moving
         ]
@@ -96,7 +96,8 @@ def measure_cameras(
                         f"camera {number} of {cases}: {path.name}, {name}, {codec}, "
                         f"{megabits:g} Mbit/s"
                     )
-                    noisy = encoded(seen, codec, megabits)[len(clean) :]
+                    rate = BitRate(round(megabits * 1e6))
+                    noisy = encoded(seen, codec, rate)[len(clean) :]
                     case = (path.stem, clean is still, codec, megabits)
                     scores += _measure(config, case, clean, noisy, peers)
     return scores
@@ -174,20 +175,21 @@ def _tone_curve(shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return light, slope
 
 
-def encoded(frames: Sequence[Frame], codec: Codec, megabits: float) -> list[Frame]:
-    """The frames after encoding at a bit rate, and decoding.
+def encoded(
+    frames: Sequence[Frame], codec: Codec, quality: int | BitRate
+) -> list[Frame]:
+    """The frames after encoding and decoding.
 
     Args:
         frames: 8-bit yuv420p with even sides.
         codec: Of the stream.
-        megabits: Per second, at 25 frames a second.
+        quality: See `codec_round_trip`.
     """
     width = frames[0].width
     flat = np.stack(
         [np.concatenate([plane.ravel() for plane in f.planes]) for f in frames]
     )
-    rate = BitRate(round(megabits * 1e6))
-    decoded = codec_round_trip(flat.reshape(len(frames), -1, width), codec, rate)
+    decoded = codec_round_trip(flat.reshape(len(frames), -1, width), codec, quality)
     sizes = np.cumsum([plane.size for plane in frames[0].planes])[:-1]
     return [
         frame.with_planes(
@@ -202,7 +204,7 @@ def encoded(frames: Sequence[Frame], codec: Codec, megabits: float) -> list[Fram
     ]
 
 
-def _even(frame: Frame) -> Frame:
+def even(frame: Frame) -> Frame:
     """A frame without the odd last row and column, which encoders refuse."""
     luma, *chroma = frame.planes
     height, width = (side // 2 * 2 for side in luma.shape)
