@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 from streamdenoise.imaging.state_warper import why_not_compiled
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.kernels.code_cache import FOLDER_VARIABLE as KERNELS
+from streamdenoise.kernels.float_part import FLOAT_PARTS
 from streamdenoise.kernels.matching import differences
 
 # Shells let jobs in the background ignore these, and so would the tests' children.
@@ -99,6 +100,8 @@ def kernels_are_compiled_once(
         with FileLock(f"{shared}.lock"):
             why_not_compiled()
             differences.why_not()
+            for part in FLOAT_PARTS.values():
+                part.why_not()
         yield
 
 

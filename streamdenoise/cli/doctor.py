@@ -134,10 +134,16 @@ def _cpu() -> list[Check]:
 def _kernels() -> list[Check]:
     from streamdenoise.imaging.state_warper import why_not_compiled
     from streamdenoise.kernels.code_cache import folder
+    from streamdenoise.kernels.float_part import FLOAT_PARTS
     from streamdenoise.kernels.matching import differences
 
-    if why := why_not_compiled() or differences.why_not():
-        return [Check("kernels", False, f"OpenCV is used instead, slower: {why}")]
+    parts = (part.why_not() for part in FLOAT_PARTS.values())
+    if (
+        why := why_not_compiled()
+        or differences.why_not()
+        or next(filter(None, parts), "")
+    ):
+        return [Check("kernels", False, f"slower code is used instead: {why}")]
     return [Check("kernels", True, f"compiled for this CPU, kept in {folder()}")]
 
 
