@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from streamdenoise.stage_times import (
     timed,
     timed_items,
 )
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="reads the clocks of Linux"
@@ -86,6 +88,8 @@ def test_the_end_of_a_thread_ends_the_measurement(times: StageTimes) -> None:
         if frame == 3:
             go_on.set()
             reader.join()
+            # For Python it ends a moment before it does for the system.
+            wait_until(lambda: not Path(f"/proc/self/task/{reader.native_id}").exists())
         with timed(Work.DENOISE):
             pass
     assert times.result().frames == 2

@@ -1,5 +1,6 @@
 """Images of 16 bits are denoised in the range that they use."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,9 +41,10 @@ def noisy(low: int, span: int, channels: int = 1) -> tuple[np.ndarray, np.ndarra
     return clean, np.rint(clean + noise).clip(0, 65535).astype(np.uint16)
 
 
-@pytest.fixture(scope="module")
-def denoiser() -> Denoiser:
-    return Denoiser.load("nano", backend="openvino")
+@pytest.fixture
+def denoiser() -> Iterator[Denoiser]:
+    with Denoiser.load("nano", backend="openvino") as loaded:
+        yield loaded
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -53,7 +55,6 @@ def test_every_range_is_denoised_alike(
     denoiser: Denoiser, low: int, span: int, channels: int
 ) -> None:
     clean, samples = noisy(low, span, channels)
-    denoiser.reset()
     (out,) = denoiser.process(frame_of(samples))
     gain_db = psnr_db(clean, out.planes[0], span) - psnr_db(clean, samples, span)
     assert gain_db > 7

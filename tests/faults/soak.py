@@ -120,8 +120,10 @@ def together(first: Fault, second: Fault) -> Fault:
     )
 
 
-def account(numbers: Numbers, rows: list[Row]) -> tuple[Counter[str], dict[int, int]]:
-    """Frames lost by fault, and the gaps that no fault explains.
+def account(
+    numbers: Numbers, rows: list[Row], outages: list[Window]
+) -> tuple[Counter[str], dict[int, int]]:
+    """Frames lost by fault, and the gaps in no outage.
 
     The second: last frame before each gap, and the number of frames lost.
     """
@@ -131,7 +133,7 @@ def account(numbers: Numbers, rows: list[Row]) -> tuple[Counter[str], dict[int, 
         # Retention may have deleted the segments of the first faults.
         if row.window.begin > first + RATE:
             lost[row.fault.name] += judge(numbers, row.window).lost
-    return lost, lost_outside(numbers, [row.window for row in rows])
+    return lost, lost_outside(numbers, outages)
 
 
 def soak(minutes: float, seed: int, folder: Path) -> int:
@@ -139,6 +141,7 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
     rng = random.Random(seed)
     possible = possible_faults(minutes)
     rows: list[Row] = []
+    outages: list[Window] = []
     samples: list[tuple[float, ...]] = []
     options = ("--on-loss", "gap", "--keep", "100MB")
     sets_clock = LIBRARY is not None
@@ -156,6 +159,10 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
             fault.happen(rig)
             window = Window(begin, rig.now())
             rig.recovered(fault.recovery_s)
+            # One that lasts for minutes may be split by a damaged frame, which shows
+            # any number: it counts until the job has recovered.
+            slow = fault.recovery_s > RECOVERY_S
+            outages.append(Window(begin, rig.now()) if slow else window)
             time.sleep(CALM_S)
             rows.append(Row(fault, window, before, rig.usage()))
             print(
@@ -182,7 +189,7 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
     costs: dict[str, Counter[str]] = {}
     for sink, numbers in outputs.items():
         problems += [f"{sink}: {text}" for text in disorder(numbers, rows)]
-        costs[sink], gaps = account(numbers, rows)
+        costs[sink], gaps = account(numbers, rows, outages)
         print(f"{sink}: {sum(gaps.values())} frames lost outside faults, {drops} drops")
         if sum(gaps.values()) > drops:
             problems.append(f"{sink}: frames lost without a fault or a drop: {gaps}")

@@ -248,7 +248,7 @@ def test_publishing_over_rtsps(certificates: Certificates, tmp_path: Path) -> No
             for index in range(30):
                 sink.write(frame_at(index, stream_info()))
         # The server's jitter buffer holds some back.
-        wait_until(lambda: len(server.published()) >= 20, 10)
+        wait_until(lambda: len(server.published()) >= 20)
 
 
 def test_publishing_over_rtmps(certificates: Certificates, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ GPU = [name for name in BACKENDS if name not in HERE]
 
 REPORT_KEYS = {
     *("command", "model", "clip", "sigma", "turns", "quick", "cpu", "cores"),
-    *("threads", "versions", "results", "left_out"),
+    *("threads", "versions", "results", "left_out", "predicted"),
 }
 RESULT_KEYS = {
     *("backend", "size", "width", "height", "precision", "device", "steps"),

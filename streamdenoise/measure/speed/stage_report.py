@@ -52,7 +52,10 @@ class StageCase:
     @property
     def other_cpu_ms(self) -> float:
         """CPU time of the process that belongs to no stage, in ms per frame."""
-        return self.times.cpu_ms - sum(each.cpu_ms for each in self.times.stages)
+        known = (
+            self.time(thread, w) for thread, works in THREADS.items() for w in works
+        )
+        return self.times.cpu_ms - sum(each.cpu_ms for each in known)
 
     @property
     def fps(self) -> float:
