@@ -51,8 +51,9 @@ def test_a_stage_inside_another_interrupts_it(times: StageTimes) -> None:
     assert 4 <= found["rest of the denoiser"].cpu_ms < 8
     assert 8 <= found["step"].cpu_ms < 14
     assert 2 <= found["blocks"].cpu_ms < 8
-    assert sum(each.cpu_ms for each in result.stages) <= result.cpu_ms
-    assert all(each.wall_ms >= each.cpu_ms for each in result.stages)
+    # The clocks are read one after the other, and differ a little.
+    assert sum(each.cpu_ms for each in result.stages) <= 1.05 * result.cpu_ms
+    assert all(each.wall_ms >= 0.9 * each.cpu_ms for each in result.stages)
 
 
 def test_threads_have_stages_of_their_own(times: StageTimes) -> None:
