@@ -34,6 +34,8 @@ FOR_GPUS = ("tensorrt", "tensorrt-rtx", "torch-tensorrt")
 ELSEWHERE = ("--camera", "rtsp:", "$")
 """Parts of words of commands that need a device, a network, or the values of a loop."""
 SHORTER = {
+    "layers": ("--steps", "2"),
+    "motion": ("--turns", "2"),
     "bench": ("--quick",),
     "eval": ("--frames", "2", "--no-behavior"),
     "file": ("--overwrite",),
@@ -162,8 +164,7 @@ def interpreted(command: list[str]) -> list[str] | None:
     if command[0] == "streamdenoise":
         words = ["-m", *command, *SHORTER.get(command[1], ())]
     elif " ".join(command).startswith("python -m streamdenoise."):
-        steps = ("--steps", "2") if ".speed." in command[2] else ()
-        words = [*command[1:], *steps]
+        words = [*command[1:], *SHORTER.get(command[2].rpartition(".")[2], ())]
     else:
         return None
     if command[1] == "eval":  # all the other denoisers take minutes
