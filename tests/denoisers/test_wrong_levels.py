@@ -1,4 +1,4 @@
-"""The model when it is told a noise profile that is wrong."""
+"""The model with a noise profile that is wrong."""
 
 from collections.abc import Sequence
 from dataclasses import replace

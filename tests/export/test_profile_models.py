@@ -1,4 +1,4 @@
-"""Models that are told a noise profile: calibration, export, and every backend."""
+"""Models that take a noise profile: calibration, export, and every backend."""
 
 from pathlib import Path
 

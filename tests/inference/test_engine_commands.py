@@ -15,9 +15,9 @@ from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.inference import build
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
-from streamdenoise.inference.engine_spec import EngineSpec
 from streamdenoise.inference.engine_store import EngineStore
 from tests.support.command import command, environment, run
+from tests.support.engines import SPEC
 from tests.support.waiting import wait_until
 
 
@@ -90,18 +90,15 @@ def test_the_commands_accept_any_manifest(store: EngineStore, spec: str) -> None
 def shipped_engine(store: EngineStore, **changes: object) -> Path:
     """Manifest of an engine as if it were of nano for TensorRT-RTX, with changes."""
     artifact = open_artifact("nano")
-    spec = EngineSpec(
-        model="nano",
-        weights_sha256=artifact.digest("onnx_fp16"),
-        backend="tensorrt-rtx",
-        precision="fp16",
-        width=64,
-        height=64,
-        depth=8,
-        runtime="TensorRT-RTX 1.7.1",
-        device="sm_89",
-    )
-    spec = replace(spec, **changes)
+    built = {
+        "weights_sha256": artifact.digest("onnx_fp16"),
+        "backend": "tensorrt-rtx",
+        "width": 64,
+        "height": 64,
+        "runtime": "TensorRT-RTX 1.7.1",
+        "device": "sm_89",
+    }
+    spec = replace(SPEC, **(built | changes))
     store.find_or_build(spec, lambda: b"engine")
     return store.folder / f"{spec.file_name}.engine.json"
 

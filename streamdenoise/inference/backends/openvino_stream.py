@@ -1,5 +1,6 @@
 """What all ways to run a step in OpenVINO share: buffers, and streams of a batch."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from streamdenoise.inference.backends.host_state import HostState
 from streamdenoise.inference.step_request import StepRequest
 
 
-class OpenVinoStream(HostState):
+class OpenVinoStream(HostState, ABC):
     """Shared buffers with two alternating sets of state.
 
     The other streams of a batch have their own. They run one after the other, as each
@@ -64,9 +65,9 @@ class OpenVinoStream(HostState):
         """Write `_cleaned` to planes."""
         scatter_blocks(self._cleaned[0], planes)
 
+    @abstractmethod
     def _advance(self, sigma: np.ndarray, new: list[np.ndarray]) -> None:
         """Denoise `_pixels` into `_cleaned`, and write the next state to `new`."""
-        raise NotImplementedError
 
     def reset(self) -> None:
         """Return to a fresh start."""
@@ -74,6 +75,7 @@ class OpenVinoStream(HostState):
             array.fill(0)
         self.set_state(self._buffers[0])
 
+    @abstractmethod
     def layer_times(self) -> list[tuple[str, str, str, float]]:
         """Times of the layers in the last step, if loaded with `profile`.
 
@@ -81,7 +83,6 @@ class OpenVinoStream(HostState):
             Name, kind, kernel (ends with its data type) and milliseconds of each layer
             that ran.
         """
-        raise NotImplementedError
 
     def close(self) -> None:
         """Free buffers and compiled code; may be called again."""

@@ -94,8 +94,8 @@ class Span:
         if margin_s is not None:
             wanted = self.begin + self._origin - margin_s
             return _sought(container, self._stream, max(beginning, wanted))
-        # Transport streams seek by decoding time, which is a little earlier. If nothing
-        # can be sought, everything up to the start is decoded.
+        # Transport streams seek by decoding time, which is a little earlier. A file
+        # that cannot seek is decoded from its beginning.
         for moment in (beginning - 1, beginning):
             if _sought(container, self._stream, moment):
                 break
