@@ -93,7 +93,10 @@ class Kernel:
         return ""
 
     def _compile(self) -> bytes:
-        _say_once(logging.INFO, "compiling some steps for this CPU, once")
+        _say_once(
+            logging.WARNING,
+            "compiling some steps for this CPU, once; this start takes 10 s longer",
+        )
         return object_code.compile_object(self.python, self._types, self.name)
 
     def _file_name(self) -> str:
