@@ -41,11 +41,10 @@ if TYPE_CHECKING:
     from av.container.core import Chapter
     from av.stream import Stream
 
-from streamdenoise.imaging.state_warper import why_not_compiled
+from streamdenoise.imaging import flow_search, state_warper
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.kernels.code_cache import FOLDER_VARIABLE as KERNELS
 from streamdenoise.kernels.float_part import FLOAT_PARTS
-from streamdenoise.kernels.matching import differences
 
 # Shells let jobs in the background ignore these, and so would the tests' children.
 for _name in ("SIGINT", "SIGHUP"):
@@ -98,8 +97,8 @@ def kernels_are_compiled_once(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KERNELS, str(shared))
         with FileLock(f"{shared}.lock"):
-            why_not_compiled()
-            differences.why_not()
+            state_warper.why_not_compiled()
+            flow_search.why_not_compiled()
             for part in FLOAT_PARTS.values():
                 part.why_not()
         yield

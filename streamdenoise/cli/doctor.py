@@ -132,15 +132,14 @@ def _cpu() -> list[Check]:
 
 
 def _kernels() -> list[Check]:
-    from streamdenoise.imaging.state_warper import why_not_compiled
+    from streamdenoise.imaging import flow_search, state_warper
     from streamdenoise.kernels.code_cache import folder
     from streamdenoise.kernels.float_part import FLOAT_PARTS
-    from streamdenoise.kernels.matching import differences
 
     parts = (part.why_not() for part in FLOAT_PARTS.values())
     if (
-        why := why_not_compiled()
-        or differences.why_not()
+        why := state_warper.why_not_compiled()
+        or flow_search.why_not_compiled()
         or next(filter(None, parts), "")
     ):
         return [Check("kernels", False, f"slower code is used instead: {why}")]

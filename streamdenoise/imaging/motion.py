@@ -11,27 +11,19 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from streamdenoise.kernels.matching import differences
+from streamdenoise.imaging.flow_search import (
+    MIN_SIDE,
+    CompiledSearch,
+    FlowSearch,
+    OpenCvSearch,
+    why_not_compiled,
+)
 
 CELL = 8
 """Side in luma pixels of the square that shares one vector of a flow."""
 
 _SHORT_SIDE = 288
 """Frames are reduced by a whole factor for the search, but never below this."""
-_MIN_SIDE = 32
-"""Smaller frames are not searched at all."""
-_FINEST_SCALE = 2
-"""The search ends at 1/2**2 of the size and interpolates from there."""
-_REFINEMENTS = 2
-"""The preset's five take a sixth of the time and gain nothing that can be measured;
-none loses 0.04 dB in the mean and 0.2 dB where much moves on its own."""
-_DEAD_ZONE = 0.1
-"""Shorter vectors, in pixels, are not worth an interpolation."""
-_WORTH = 0.8
-"""A vector must reduce the squared difference to this share of what the zero vector
-leaves. A flow that was fitted to noise leaves 0.85 and more."""
-_SLIGHT = 0.05
-"""Squared difference, in 8-bit levels, that rounding explains."""
 
 
 def search_step(height: int, width: int) -> int:
@@ -40,22 +32,18 @@ def search_step(height: int, width: int) -> int:
 
 
 class FlowEstimator:
-    """Computes the flow between two frames; keeps buffers, not the frames.
+    """Computes the flow between two frames; keeps buffers, not the frames."""
 
-    Dense inverse search (Kroeger and others, "Fast optical flow using dense inverse
-    search", 2016), which takes some milliseconds where learned flows take seconds.
-    """
-
-    def __init__(self, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> None:
+    def __init__(self, search: FlowSearch | None = None) -> None:
         """Start without a frame.
 
         Args:
-            preset: OpenCV's, of speed and exactness.
+            search: how to search; None takes the compiled way if it works here. That
+                may take seconds for the first time on a machine.
         """
-        differences.why_not()  # no frame should wait for the compiler
-        self._search = cv2.DISOpticalFlow.create(preset)
-        refinements = self._search.getVariationalRefinementIterations()
-        self._search.setVariationalRefinementIterations(min(refinements, _REFINEMENTS))
+        if search is None:
+            search = OpenCvSearch() if why_not_compiled() else CompiledSearch()
+        self._search = search
 
     def flow(
         self, luma: np.ndarray, last: np.ndarray, peak: int, step: int | None = None
@@ -77,39 +65,12 @@ class FlowEstimator:
         """
         step = step or search_step(*luma.shape)
         size = (luma.shape[1] // step, luma.shape[0] // step)
-        if min(size) < _MIN_SIDE:
+        if min(size) < MIN_SIDE:
             return None
         whole = np.s_[: size[1] * step, : size[0] * step]
         now, then = (_reduce(frame[whole], size, peak) for frame in (luma, last))
-        cells = (luma.shape[1] // CELL, luma.shape[0] // CELL)
-        small = cv2.resize(self._found(now, then), cells, interpolation=cv2.INTER_AREA)
-        # Over 3x3 cells, as one alone has too few pixels to tell motion from noise.
-        left, left_by_zero = (
-            cv2.blur(each, (3, 3)) for each in compared(now, then, small, step)
-        )
-        flow = small * np.float32(step)
-        worth = left + _SLIGHT < _WORTH * left_by_zero
-        worth &= np.abs(flow).sum(-1) > _DEAD_ZONE
-        if not worth.any():
-            return None
-        return np.where(worth[..., None], flow, np.float32(0))
-
-    def _found(self, now: np.ndarray, then: np.ndarray) -> np.ndarray:
-        """The flow between two reduced frames, ``(h, w, 2)``, at half their size."""
-        finest = _FINEST_SCALE
-        if min(now.shape) >= 2 * _MIN_SIDE:
-            # The search begins there anyway, and ends with frames of less pixels.
-            size = (now.shape[1] // 2, now.shape[0] // 2)
-            now, then = (
-                cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-                for frame in (now, then)
-            )
-            finest -= 1
-        # Set again, because the search of a small frame changes it permanently.
-        self._search.setFinestScale(finest)
-        # OpenCV's type stubs demand a flow to start from.
-        found = self._search.calc(now, then, None)  # pyright: ignore
-        return np.asarray(found, np.float32) * np.float32(1 + _FINEST_SCALE - finest)
+        cells = (luma.shape[0] // CELL, luma.shape[1] // CELL)
+        return self._search.flow(now, then, step, cells)
 
 
 def _reduce(luma: np.ndarray, size: tuple[int, int], peak: int) -> np.ndarray:
@@ -117,57 +78,7 @@ def _reduce(luma: np.ndarray, size: tuple[int, int], peak: int) -> np.ndarray:
     small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
     if peak != 255:
         small = cv2.convertScaleAbs(small, alpha=255 / peak)
-    return cv2.GaussianBlur(small, (0, 0), 1.0)
-
-
-def compared(
-    now: np.ndarray, then: np.ndarray, flow: np.ndarray, step: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean squared difference of each cell along its vector, and without motion.
-
-    Args:
-        now: ``(H, W)`` uint8.
-        then: the same.
-        flow: ``(h, w, 2)`` vectors of the cells, in pixels of `now`.
-        step: see `search_step`.
-    """
-    if CELL % step or differences.why_not():
-        return compared_by_opencv(now, then, flow)
-    left = np.empty(flow.shape[:2], np.float32)
-    left_by_zero = np.empty_like(left)
-    now, then, flow = map(np.ascontiguousarray, (now, then, flow))
-    differences(now, then, flow, step, left, left_by_zero)
-    return left, left_by_zero
-
-
-def compared_by_opencv(
-    now: np.ndarray, then: np.ndarray, flow: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same without compiled code, for any size of the cells."""
-    size, cells = now.shape[::-1], flow.shape[1::-1]
-    dense = cv2.resize(flow, size, interpolation=cv2.INTER_NEAREST)
-    left, left_by_zero = (
-        cv2.resize(
-            np.square(cv2.subtract(now, other, dtype=cv2.CV_32F)),
-            cells,
-            interpolation=cv2.INTER_AREA,
-        )
-        for other in (remapped(then, dense, cv2.INTER_LINEAR), then)
-    )
-    return left, left_by_zero
-
-
-def remapped(
-    plane: np.ndarray,
-    flow: np.ndarray,
-    interpolation: int,
-    border: int = cv2.BORDER_REPLICATE,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """Take the value of each pixel at its place plus its ``(H, W, 2)`` vector."""
-    mode = interpolation | cv2.WARP_RELATIVE_MAP
-    # OpenCV's type stubs do not know that both coordinates can be in one map.
-    return cv2.remap(plane, flow, None, mode, out, border)  # pyright: ignore
+    return cv2.GaussianBlur(small, (5, 5), 0)
 
 
 def luma_of(planes: Sequence[np.ndarray]) -> np.ndarray:

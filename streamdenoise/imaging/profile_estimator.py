@@ -48,7 +48,7 @@ class ProfileEstimator:
                 to tell what it can.
         """
         self._coarser = COARSER_IN_IMAGES if single_images else COARSER_AT_FIRST
-        self._flow = FlowEstimator(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = FlowEstimator()
         self.reset()
 
     def reset(self) -> None:

@@ -11,7 +11,8 @@ from streamdenoise.imaging.blocks import (
     plane_shapes_of,
     scatter_blocks,
 )
-from streamdenoise.imaging.motion import CELL, remapped
+from streamdenoise.imaging.flow_search import remapped
+from streamdenoise.imaging.motion import CELL
 from streamdenoise.kernels import warp as kernels
 
 _FUSED, _FRAMES = "fused", "frames"

@@ -25,7 +25,7 @@ SCRATCH = 28
 Index = int | np.integer[Any]
 
 _0, _1, _2, _3, _4, _5, _6, _7, _8 = (np.uintp(i) for i in range(9))
-_12, _16, _20 = np.uintp(12), np.uintp(16), np.uintp(20)
+_12, _16, _20, _32 = np.uintp(12), np.uintp(16), np.uintp(20), np.uintp(32)
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _NEAR, _FAR = np.float32(0.75), np.float32(0.25)
 _A = np.float32(-0.75)
@@ -242,31 +242,52 @@ def warp_features(
             down -= np.float32(whole_y)
             left, up = _ONE - right, _ONE - down
             a, b, c, d = up * left, up * right, down * left, down * right
-            for k in range(channels):
-                warped[i, j, k] = (
-                    a * features[y1, x1, k]
-                    + b * features[y1, x2, k]
-                    + c * features[y2, x1, k]
-                    + d * features[y2, x2, k]
-                )
+            # A number of channels that is known becomes a few vectors.
+            if channels == _16:
+                _mix(features, y1, x1, y2, x2, a, b, c, d, _16, i, j, warped)
+            elif channels == _32:
+                _mix(features, y1, x1, y2, x2, a, b, c, d, _32, i, j, warped)
+            else:
+                _mix(features, y1, x1, y2, x2, a, b, c, d, channels, i, j, warped)
             left *= np.float32(np.intp(x1) == x)
             right *= np.float32(np.intp(x2) == x + 1)
             up *= np.float32(np.intp(y1) == y)
             down *= np.float32(np.intp(y2) == y + 1)
             a, b, c, d = up * left, up * right, down * left, down * right
-            for k in range(counts):
-                warped_frames[i, j, k] = (
-                    a * frames[y1, x1, k]
-                    + b * frames[y1, x2, k]
-                    + c * frames[y2, x1, k]
-                    + d * frames[y2, x2, k]
-                )
+            if counts == _4:
+                _mix(frames, y1, x1, y2, x2, a, b, c, d, _4, i, j, warped_frames)
+            else:
+                _mix(frames, y1, x1, y2, x2, a, b, c, d, counts, i, j, warped_frames)
 
 
 ALL = (
     *(vectors_of_blocks, mark_sources, copy_plane, copy_yuv, copy_features),
     *(warp_plane, warp_yuv, warp_features),
 )
+
+
+def _mix(
+    source: np.ndarray,
+    y1: Index,
+    x1: Index,
+    y2: Index,
+    x2: Index,
+    a: np.float32,
+    b: np.float32,
+    c: np.float32,
+    d: np.float32,
+    channels: Index,
+    i: Index,
+    j: Index,
+    target: np.ndarray,
+) -> None:
+    for k in range(channels):
+        target[i, j, k] = (
+            a * source[y1, x1, k]
+            + b * source[y1, x2, k]
+            + c * source[y2, x1, k]
+            + d * source[y2, x2, k]
+        )
 
 
 def _copy_pixels(

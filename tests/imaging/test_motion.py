@@ -5,18 +5,32 @@ import numpy as np
 import pytest
 import torch
 
+from streamdenoise.imaging.flow_search import (
+    CompiledSearch,
+    FlowSearch,
+    OpenCvSearch,
+    compared,
+    why_not_compiled,
+)
 from streamdenoise.imaging.motion import (
     CELL,
     FlowEstimator,
     MotionFollower,
-    compared,
-    compared_by_opencv,
     luma_of,
 )
-from streamdenoise.kernels.matching import differences
+from streamdenoise.kernels import matching
 from streamdenoise.network.packing import pack
 from tests.imaging.scenes import scene
 from train.warp_state import find_flows
+
+
+BOTH = pytest.mark.parametrize("kind", [CompiledSearch, OpenCvSearch])
+Kind = type[CompiledSearch] | type[OpenCvSearch]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled() -> None:
+    assert why_not_compiled() == ""
 
 
 def shifted(image: np.ndarray, right: float, down: float) -> np.ndarray:
@@ -36,11 +50,14 @@ def shown(image: np.ndarray, sigma: float = 0.0, peak: int = 255) -> np.ndarray:
 @pytest.mark.parametrize("sigma", [2, 20])
 @pytest.mark.parametrize("peak", [255, 1023])
 @pytest.mark.parametrize(("right", "down"), [(0.6, -0.4), (3.3, 1.7), (-11.2, 7.0)])
+@BOTH
 def test_finds_the_motion_of_a_noisy_image(
-    right: float, down: float, peak: int, sigma: float
+    right: float, down: float, peak: int, sigma: float, kind: Kind
 ) -> None:
     last, now = scene(), shifted(scene(), right, down)
-    flow = FlowEstimator().flow(shown(now, sigma, peak), shown(last, 0, peak), peak)
+    flow = FlowEstimator(kind()).flow(
+        shown(now, sigma, peak), shown(last, 0, peak), peak
+    )
     assert flow is not None
     assert flow.shape == (480 // CELL, 640 // CELL, 2)
     inner = flow[4:-4, 4:-4].reshape(-1, 2)
@@ -48,18 +65,20 @@ def test_finds_the_motion_of_a_noisy_image(
 
 
 @pytest.mark.parametrize("sigma", [0, 5, 40])
-def test_noise_does_not_move(sigma: float) -> None:
+@BOTH
+def test_noise_does_not_move(sigma: float, kind: Kind) -> None:
     for image in (scene(), np.full((480, 640), 0.5, np.float32)):
-        flow = FlowEstimator().flow(shown(image, sigma), shown(image), 255)
+        flow = FlowEstimator(kind()).flow(shown(image, sigma), shown(image), 255)
         assert flow is None or (flow != 0).any(-1).mean() < 0.02
 
 
-def test_each_object_has_its_own_motion() -> None:
+@BOTH
+def test_each_object_has_its_own_motion(kind: Kind) -> None:
     background, thing = 0.3 + 0.2 * scene(), scene(200, 240, seed=9)
     last, now = background.copy(), shifted(background, -1.5, 0)
     last[120:320, 200:440] = thing
     now[120:320, 206:446] = thing
-    flow = FlowEstimator().flow(shown(now, 3), shown(last), 255)
+    flow = FlowEstimator(kind()).flow(shown(now, 3), shown(last), 255)
     assert flow is not None
     on_thing = flow[18:37, 30:52].reshape(-1, 2)
     np.testing.assert_allclose(np.median(on_thing, 0), (-6, 0), atol=0.3)
@@ -67,23 +86,25 @@ def test_each_object_has_its_own_motion() -> None:
     np.testing.assert_allclose(np.median(beside, 0), (1.5, 0), atol=0.3)
 
 
-def test_full_hd_is_measured_in_its_own_pixels() -> None:
+@BOTH
+def test_full_hd_is_measured_in_its_own_pixels(kind: Kind) -> None:
     last = cv2.resize(scene(), (1920, 1088), interpolation=cv2.INTER_CUBIC)
     now = shifted(last, -30, 12)
-    flow = FlowEstimator().flow(shown(now, 2), shown(last), 255)
+    flow = FlowEstimator(kind()).flow(shown(now, 2), shown(last), 255)
     assert flow is not None
     inner = flow[8:-8, 8:-8].reshape(-1, 2)
     np.testing.assert_allclose(np.median(inner, 0), (30, -12), atol=0.2)
 
 
-def test_a_search_does_not_depend_on_earlier_ones() -> None:
-    estimator = FlowEstimator()
+@BOTH
+def test_a_search_does_not_depend_on_earlier_ones(kind: Kind) -> None:
+    estimator = FlowEstimator(kind())
     pairs = [
         (shown(shifted(scene(h, w), 2, 1), 3), shown(scene(h, w)))
         for h, w in ((64, 64), (480, 640), (64, 64), (128, 128))
     ]
     for now, last in pairs:
-        fresh = FlowEstimator().flow(now, last, 255)
+        fresh = FlowEstimator(kind()).flow(now, last, 255)
         again = estimator.flow(now, last, 255)
         assert (fresh is None) == (again is None)
         if fresh is not None and again is not None:
@@ -91,32 +112,66 @@ def test_a_search_does_not_depend_on_earlier_ones() -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 1600), (24, 40), (40, 40), (48, 2400)])
-def test_any_size_is_searched_or_skipped(shape: tuple[int, int]) -> None:
+@BOTH
+def test_any_size_is_searched_or_skipped(shape: tuple[int, int], kind: Kind) -> None:
     rng = np.random.default_rng(4)
     now, last = rng.integers(0, 256, (2, *shape)).astype(np.uint8)
-    flow = FlowEstimator().flow(now, last, 255)
+    flow = FlowEstimator(kind()).flow(now, last, 255)
     assert flow is None or np.isfinite(flow).all()
 
 
 @pytest.mark.parametrize("step", [1, 2, 4, 8])
 def test_flows_are_judged_as_with_opencv(step: int) -> None:
-    assert differences.why_not() == ""
     rng = np.random.default_rng(6)
     cells = (10, 15)
     now, then = (shown(scene(80 // step, 120 // step, seed)) for seed in (1, 2))
     flow = rng.normal(0, 4, (*cells, 2)).astype(np.float32).round(1)
     flow[0], flow[:, 0], flow[5, 5] = (-300, -2), (3, 500), 0
-    left, still = compared(now, then, flow, step)
-    expected, expected_still = compared_by_opencv(now, then, flow)
+    left, still = np.empty((2, *cells), np.float32)
+    matching.differences(now, then, flow, step, left, still)
+    expected, expected_still = compared(now, then, flow)
     # OpenCV rounds the pixels between pixels to whole levels.
     np.testing.assert_allclose(left**0.5, expected**0.5, atol=1)
     np.testing.assert_allclose(still, expected_still, rtol=1e-5)
     assert left[5, 5] == still[5, 5]
 
 
-def test_a_size_that_cells_do_not_divide_is_judged_too() -> None:
+@pytest.mark.parametrize("speed", [0.25, 0.5, 1.0])
+@pytest.mark.parametrize("sigma", [1, 4])
+def test_a_slow_pan_over_little_contrast_is_not_missed(
+    sigma: float, speed: float
+) -> None:
+    last, now = (0.3 + 0.4 * each for each in (scene(), shifted(scene(), speed, 0)))
+    images = (shown(now, sigma), shown(last, sigma / 3))
+    moving = []
+    for kind in (CompiledSearch, OpenCvSearch):
+        flow = FlowEstimator(kind()).flow(*images, 255)
+        assert flow is not None
+        moves = (flow != 0).any(-1)
+        moving.append(moves.mean())
+        np.testing.assert_allclose(np.median(flow[moves], 0), (-speed, 0), atol=0.2)
+    assert moving[0] >= max(0.1, moving[1])
+
+
+@BOTH
+def test_a_small_thing_that_moves_far_is_found(kind: Kind) -> None:
+    background, thing = 0.3 + 0.2 * scene(720, 1280), scene(64, 64, seed=9)
+    last, now = background.copy(), background.copy()
+    last[300:364, 600:664] = thing
+    now[310:374, 624:688] = thing
+    flow = FlowEstimator(kind()).flow(shown(now, 5), shown(last, 1), 255)
+    assert flow is not None
+    inner = flow[40:46, 79:85].reshape(-1, 2)
+    np.testing.assert_allclose(np.median(inner, 0), (-24, -10), atol=0.5)
+    elsewhere = flow.copy()
+    elsewhere[34:50, 70:90] = 0
+    assert (elsewhere != 0).any(-1).mean() < 0.02
+
+
+@BOTH
+def test_a_size_that_cells_do_not_divide_is_judged_too(kind: Kind) -> None:
     last, now = scene(1080, 1920), shifted(scene(1080, 1920), 9, -6)
-    flow = FlowEstimator().flow(shown(now), shown(last), 255, 3)
+    flow = FlowEstimator(kind()).flow(shown(now), shown(last), 255, 3)
     assert flow is not None
     inner = flow[8:-8, 8:-8].reshape(-1, 2)
     np.testing.assert_allclose(np.median(inner, 0), (-9, 6), atol=0.2)
