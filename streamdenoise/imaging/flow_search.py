@@ -1,7 +1,9 @@
 """Two ways to search the motion between two reduced frames.
 
-`CompiledSearch` is the one that is used. `OpenCvSearch` needs no compiled code: it
-stands in where there is none, and is the reference for the other one.
+`CompiledSearch` is the faster and the more exact one, from a noisy frame to a denoised
+one. `OpenCvSearch` needs no compiled code: it stands in where there is none, and is the
+reference for the other one. As its flow is smoother, it follows noise less, which
+counts where both frames are noisy.
 """
 
 from collections.abc import Iterator
@@ -122,9 +124,15 @@ class OpenCvSearch:
     search", 2016).
     """
 
-    def __init__(self) -> None:
-        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._search.setVariationalRefinementIterations(_REFINEMENTS)
+    def __init__(self, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> None:
+        """Allocate nothing yet.
+
+        Args:
+            preset: OpenCV's, of speed and exactness.
+        """
+        self._search = cv2.DISOpticalFlow.create(preset)
+        refinements = self._search.getVariationalRefinementIterations()
+        self._search.setVariationalRefinementIterations(min(refinements, _REFINEMENTS))
 
     def flow(
         self, now: np.ndarray, then: np.ndarray, step: int, cells: tuple[int, int]

@@ -78,7 +78,7 @@ def _reduce(luma: np.ndarray, size: tuple[int, int], peak: int) -> np.ndarray:
     small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
     if peak != 255:
         small = cv2.convertScaleAbs(small, alpha=255 / peak)
-    return cv2.GaussianBlur(small, (5, 5), 0)
+    return cv2.GaussianBlur(small, (0, 0), 1.0)
 
 
 def luma_of(planes: Sequence[np.ndarray]) -> np.ndarray:

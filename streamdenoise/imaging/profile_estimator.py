@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from streamdenoise.imaging.flow_search import OpenCvSearch
 from streamdenoise.imaging.motion import CELL, FlowEstimator
 from streamdenoise.imaging.noise_cells import SIDE, CellGrid, halved, padded
 from streamdenoise.imaging.noise_measurement import (
@@ -48,7 +49,8 @@ class ProfileEstimator:
                 to tell what it can.
         """
         self._coarser = COARSER_IN_IMAGES if single_images else COARSER_AT_FIRST
-        self._flow = FlowEstimator()
+        fast = OpenCvSearch(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = FlowEstimator(fast)
         self.reset()
 
     def reset(self) -> None:
