@@ -19,6 +19,8 @@ _DEAD_ZONE = 0.1
 _WORTH = 0.8
 """A vector must reduce the squared difference to this share of what the zero vector
 leaves. A flow that was fitted to noise leaves 0.85 and more."""
+_CLEAR = 0.6
+"""The share that shows motion even if the cells around do not move."""
 _SLIGHT = 0.05
 """Squared difference, in 8-bit levels, that rounding explains."""
 
@@ -86,12 +88,14 @@ class CompiledSearch:
             coarse = found
         search.blend(self._levels[0], coarse, self._vectors)
         flow = np.empty((*cells, 2), np.float32)
-        left, left_by_zero = np.empty((2, *cells), np.float32)
+        left, still, some_left, some_still = np.empty((4, *cells), np.float32)
         # A block has 8 pixels a side, and a cell 8 / step.
         matching.flow_of_blocks(self._vectors, step, 2.0, _DEAD_ZONE / step, flow)
-        matching.differences(now, then, flow, step, left, left_by_zero)
+        matching.differences(now, then, flow, step, left, still)
+        matching.sum_of_nine(left, _SLIGHT, some_left)
+        matching.sum_of_nine(still, 0.0, some_still)
         matching.keep_what_is_worth_it(
-            left, left_by_zero, _SLIGHT, _WORTH, flow, self._kept
+            some_left, some_still, _WORTH, _CLEAR, flow, self._kept
         )
         if not self._kept[0]:
             return None

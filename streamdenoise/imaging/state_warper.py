@@ -77,7 +77,7 @@ class CompiledWarper:
         shape = (2 * height + margins, 2 * (2 * width + margins))
         self._chroma = np.zeros(shape if self._is_yuv else (0, 0), np.float32)
         self._others = _alike({n: x for n, x in state.items() if n != _FUSED})
-        self._nothing = np.empty((1, 0, 0, 0), np.float32)
+        self._nothing = np.empty(0, np.float32)
 
     def warp(
         self, state: Mapping[str, np.ndarray], flow: np.ndarray
@@ -119,13 +119,13 @@ class CompiledWarper:
             is_of_blocks = source[name].shape[1] == self._vectors.shape[0]
             vectors = self._vectors if is_of_blocks else cells
             kernels.warp_features(
-                source[name][0],
-                (source[_FRAMES] if is_of_blocks else self._nothing)[0],
+                source[name].reshape(-1),
+                (source[_FRAMES] if is_of_blocks else self._nothing).reshape(-1),
                 vectors,
                 vectors.shape[0] / (CELL * cells.shape[0]),
                 copies,
-                target[name][0],
-                (target[_FRAMES] if is_of_blocks else self._nothing)[0],
+                target[name].reshape(-1),
+                (target[_FRAMES] if is_of_blocks else self._nothing).reshape(-1),
             )
 
 

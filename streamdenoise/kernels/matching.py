@@ -82,6 +82,18 @@ def differences(
                 _compare(now, then, flow, i, j, y, x, rows, columns, left, left_by_zero)
 
 
+@compiled("float32[:, :]", "float32", "float32[:, :]")
+def sum_of_nine(values: np.ndarray, more: float, sums: np.ndarray) -> None:
+    """Sum 3x3 values around each, and `more` for each; the edge is repeated."""
+    height, width = np.intp(values.shape[0]), np.intp(values.shape[1])
+    more *= np.float32(9)
+    for i in range(np.uintp(height)):
+        y1, y2 = _inside(np.intp(i) - 1, height), _inside(np.intp(i) + 1, height)
+        for j in range(np.uintp(width)):
+            x1, x2 = _inside(np.intp(j) - 1, width), _inside(np.intp(j) + 1, width)
+            sums[i, j] = more + _sum(values, y1, i, y2, x1, j, x2)
+
+
 @compiled(
     *("float32[:, :]", "float32[:, :]", "float32", "float32"),
     *("float32[:, :, :]", "int64[:]"),
@@ -89,40 +101,44 @@ def differences(
 def keep_what_is_worth_it(
     left: np.ndarray,
     left_by_zero: np.ndarray,
-    slight: float,
     worth: float,
+    clear: float,
     flow: np.ndarray,
     kept: np.ndarray,
 ) -> None:
     """Make those vectors zero that explain too little.
 
-    Over 3x3 cells, as one alone has too few pixels to tell motion from noise.
-
     Args:
-        left: ``(h, w)`` difference along the flow.
+        left: ``(h, w)`` difference along the flow, of 3x3 cells: one alone has too few
+            pixels to tell motion from noise.
         left_by_zero: the same without motion.
-        slight: difference that says nothing.
-        worth: share of the difference without motion that may be left.
+        worth: share of the difference without motion that may be left, in 3x3 cells as
+            in 9x9 cells: vectors around one that was fitted to noise fit noise, too.
+        clear: share that may be left in 3x3 cells where the others do not move.
         flow: ``(h, w, 2)``.
         kept: ``(1,)``, gets the number of vectors that are not zero.
     """
     height, width = np.intp(left.shape[0]), np.intp(left.shape[1])
     count = 0
     for i in range(np.uintp(height)):
-        y1, y2 = _inside(np.intp(i) - 1, height), _inside(np.intp(i) + 1, height)
+        y1, y2 = _inside(np.intp(i) - 3, height), _inside(np.intp(i) + 3, height)
         for j in range(np.uintp(width)):
-            x1, x2 = _inside(np.intp(j) - 1, width), _inside(np.intp(j) + 1, width)
-            along = _sum(left, y1, i, y2, x1, j, x2) + np.float32(9) * slight
-            still = worth * _sum(left_by_zero, y1, i, y2, x1, j, x2)
-            moves = flow[i, j, _0] != _ZERO or flow[i, j, _1] != _ZERO
-            if moves and along < still:
+            keeps = False
+            if flow[i, j, _0] != _ZERO or flow[i, j, _1] != _ZERO:
+                keeps = left[i, j] < clear * left_by_zero[i, j]
+                if not keeps and left[i, j] < worth * left_by_zero[i, j]:
+                    x1 = _inside(np.intp(j) - 3, width)
+                    x2 = _inside(np.intp(j) + 3, width)
+                    around = _sum(left, y1, i, y2, x1, j, x2)
+                    keeps = around < worth * _sum(left_by_zero, y1, i, y2, x1, j, x2)
+            if keeps:
                 count += 1
             else:
                 flow[i, j, _0] = flow[i, j, _1] = _ZERO
     kept[_0] = count
 
 
-ALL = (flow_of_blocks, differences, keep_what_is_worth_it)
+ALL = (flow_of_blocks, differences, sum_of_nine, keep_what_is_worth_it)
 
 
 def _compare(

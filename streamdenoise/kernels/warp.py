@@ -199,8 +199,8 @@ def warp_yuv(
 
 
 @compiled(
-    *("float32[:, :, :]", "float32[:, :, :]", "float32[:, :, :]", "float32", "int64"),
-    *("float32[:, :, :]", "float32[:, :, :]"),
+    *("float32[:]", "float32[:]", "float32[:, :, :]", "float32", "int64"),
+    *("float32[:]", "float32[:]"),
 )
 def warp_features(
     features: np.ndarray,
@@ -214,8 +214,8 @@ def warp_features(
     """Warp features and numbers of frames linearly.
 
     Args:
-        features: ``(h, w, C)``; the edge goes on forever.
-        frames: ``(h, w, F)``; zero beyond the edge. F may be 0.
+        features: those of ``(h, w, C)``, in a row; the edge goes on forever.
+        frames: those of ``(h, w, F)``, in a row; zero beyond the edge. F may be 0.
         vectors: ``(h, w, 2)``, in pixels of luma.
         scale: features in a pixel of luma.
         copies: whether to copy what does not move; otherwise it is not written.
@@ -223,41 +223,55 @@ def warp_features(
         warped_frames: gets the frames.
     """
     height, width = vectors.shape[0], vectors.shape[1]
-    channels, counts = np.uintp(features.shape[2]), np.uintp(frames.shape[2])
+    places = np.uintp(height * width)
+    channels = np.uintp(features.shape[0]) // places
+    counts = np.uintp(frames.shape[0]) // places
     for i in range(np.uintp(height)):
         for j in range(np.uintp(width)):
             right, down = scale * vectors[i, j, _0], scale * vectors[i, j, _1]
+            place = i * np.uintp(width) + j
             if right == _ZERO and down == _ZERO:
                 if copies:
-                    for k in range(channels):
-                        warped[i, j, k] = features[i, j, k]
-                    for k in range(counts):
-                        warped_frames[i, j, k] = frames[i, j, k]
+                    for k in range(place * channels, (place + _1) * channels):
+                        warped[k] = features[k]
+                    for k in range(place * counts, (place + _1) * counts):
+                        warped_frames[k] = frames[k]
                 continue
             whole_x, whole_y = _floor(right), _floor(down)
             x, y = np.intp(j) + whole_x, np.intp(i) + whole_y
-            x1, x2 = _inside(x, width), _inside(x + 1, width)
-            y1, y2 = _inside(y, height), _inside(y + 1, height)
             right -= np.float32(whole_x)
             down -= np.float32(whole_y)
             left, up = _ONE - right, _ONE - down
+            x1, x2 = _inside(x, width), _inside(x + 1, width)
+            y1, y2 = _inside(y, height), _inside(y + 1, height)
+            first = y1 * np.uintp(width) + x1
+            aside, below = x2 - x1, (y2 - y1) * np.uintp(width)
             a, b, c, d = up * left, up * right, down * left, down * right
             # A number of channels that is known becomes a few vectors.
             if channels == _16:
-                _mix(features, y1, x1, y2, x2, a, b, c, d, _16, i, j, warped)
+                _mix(features, first, aside, below, a, b, c, d, _16, place, warped)
             elif channels == _32:
-                _mix(features, y1, x1, y2, x2, a, b, c, d, _32, i, j, warped)
+                _mix(features, first, aside, below, a, b, c, d, _32, place, warped)
             else:
-                _mix(features, y1, x1, y2, x2, a, b, c, d, channels, i, j, warped)
+                _mix(features, first, aside, below, a, b, c, d, channels, place, warped)
+            if counts == _0:
+                continue
             left *= np.float32(np.intp(x1) == x)
             right *= np.float32(np.intp(x2) == x + 1)
             up *= np.float32(np.intp(y1) == y)
             down *= np.float32(np.intp(y2) == y + 1)
             a, b, c, d = up * left, up * right, down * left, down * right
             if counts == _4:
-                _mix(frames, y1, x1, y2, x2, a, b, c, d, _4, i, j, warped_frames)
-            else:
-                _mix(frames, y1, x1, y2, x2, a, b, c, d, counts, i, j, warped_frames)
+                _mix(frames, first, aside, below, a, b, c, d, _4, place, warped_frames)
+                continue
+            for k in range(counts):
+                p = first * counts + k
+                warped_frames[place * counts + k] = (
+                    a * frames[p]
+                    + b * frames[p + aside * counts]
+                    + c * frames[p + below * counts]
+                    + d * frames[p + (below + aside) * counts]
+                )
 
 
 ALL = (
@@ -268,25 +282,27 @@ ALL = (
 
 def _mix(
     source: np.ndarray,
-    y1: Index,
-    x1: Index,
-    y2: Index,
-    x2: Index,
+    first: Index,
+    aside: Index,
+    below: Index,
     a: np.float32,
     b: np.float32,
     c: np.float32,
     d: np.float32,
     channels: Index,
-    i: Index,
-    j: Index,
+    place: Index,
     target: np.ndarray,
 ) -> None:
+    """The weighted mean of four places, of which `first` is the upper left one."""
+    p = first * channels
+    q, r, t = p + aside * channels, p + below * channels, place * channels
+    s = r + aside * channels
     for k in range(channels):
-        target[i, j, k] = (
-            a * source[y1, x1, k]
-            + b * source[y1, x2, k]
-            + c * source[y2, x1, k]
-            + d * source[y2, x2, k]
+        target[t + k] = (
+            a * source[p + k]
+            + b * source[q + k]
+            + c * source[r + k]
+            + d * source[s + k]
         )
 
 
