@@ -20,6 +20,7 @@ from streamdenoise.denoisers.noise_level import NoiseLevel
 from streamdenoise.denoisers.strength import Strength
 from streamdenoise.errors import BackendError, ConfigError
 from streamdenoise.frame import bit_depth
+from streamdenoise.imaging.flow_search import FlowSearch
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.backend import Backend, BatchBackend, LaneInput
 from streamdenoise.inference.engine_loader import EngineLoader
@@ -201,6 +202,10 @@ class _SharedLane:
     def shift(self, changes: Sequence[float]) -> None:
         with self._lock:
             self._lane.shift(changes)
+
+    def flow_search(self) -> FlowSearch | None:
+        with self._lock:
+            return self._lane.flow_search()
 
     def warp(self, flow: np.ndarray) -> None:
         with self._lock:

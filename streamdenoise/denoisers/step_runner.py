@@ -198,12 +198,14 @@ class StepRunner(Closing):
         if self._engine is None or size != self._size:
             self.close()
             self._engine = self._loader.load(height, width, depth)
+            self._motion.search_with(self._engine.flow_search())
             self._size = size
         elif (better := self._loader.better()) is not None:
             log.warning("%s takes over from %s", better.name, self._engine.name)
             better.set_state(self._engine.state())
             self._engine.close()
             self._engine = better
+            self._motion.search_with(better.flow_search())
         self.backend = self._engine.name
         return self._engine
 

@@ -14,14 +14,14 @@ import numpy as np
 
 from streamdenoise.kernels import matching, search
 
-_DEAD_ZONE = 0.1
+DEAD_ZONE = 0.1
 """Shorter vectors, in pixels, are not worth an interpolation."""
-_WORTH = 0.8
+WORTH = 0.8
 """A vector must reduce the squared difference to this share of what the zero vector
 leaves. A flow that was fitted to noise leaves 0.85 and more."""
-_CLEAR = 0.6
+CLEAR = 0.6
 """The share that shows motion even if the cells around do not move."""
-_SLIGHT = 0.05
+SLIGHT = 0.05
 """Squared difference, in 8-bit levels, that rounding explains."""
 
 MIN_SIDE = 32
@@ -90,12 +90,12 @@ class CompiledSearch:
         flow = np.empty((*cells, 2), np.float32)
         left, still, some_left, some_still = np.empty((4, *cells), np.float32)
         # A block has 8 pixels a side, and a cell 8 / step.
-        matching.flow_of_blocks(self._vectors, step, 2.0, _DEAD_ZONE / step, flow)
+        matching.flow_of_blocks(self._vectors, step, 2.0, DEAD_ZONE / step, flow)
         matching.differences(now, then, flow, step, left, still)
-        matching.sum_of_nine(left, _SLIGHT, some_left)
+        matching.sum_of_nine(left, SLIGHT, some_left)
         matching.sum_of_nine(still, 0.0, some_still)
         matching.keep_what_is_worth_it(
-            some_left, some_still, _WORTH, _CLEAR, flow, self._kept
+            some_left, some_still, WORTH, CLEAR, flow, self._kept
         )
         if not self._kept[0]:
             return None
@@ -104,7 +104,7 @@ class CompiledSearch:
 
     def _allocate(self, shape: tuple[int, int]) -> None:
         self._shape = shape
-        self._sizes = list(_halves(*shape))
+        self._sizes = list(level_sizes(*shape))
         blocks = [tuple(-(-n // search.BLOCK) for n in size) for size in self._sizes]
         sides = [[search.BLOCK * n + 2 * search.MARGIN for n in b] for b in blocks]
         self._levels = [np.empty((2, *s), np.float32) for s in sides]
@@ -112,7 +112,7 @@ class CompiledSearch:
         self._vectors = np.empty((*blocks[0], 2), np.float32)
 
 
-def _halves(height: int, width: int) -> Iterator[tuple[int, int]]:
+def level_sizes(height: int, width: int) -> Iterator[tuple[int, int]]:
     """Sizes of the levels, from half of a frame's on."""
     while True:
         height, width = height // 2, width // 2
@@ -150,8 +150,8 @@ class OpenCvSearch:
             for each in compared(now, then, small)
         )
         flow = small * np.float32(step)
-        worth = left + _SLIGHT < _WORTH * left_by_zero
-        worth &= np.abs(flow).sum(-1) > _DEAD_ZONE
+        worth = left + SLIGHT < WORTH * left_by_zero
+        worth &= np.abs(flow).sum(-1) > DEAD_ZONE
         if not worth.any():
             return None
         return np.where(worth[..., None], flow, np.float32(0))

@@ -98,9 +98,18 @@ def luma_of(planes: Sequence[np.ndarray]) -> np.ndarray:
 class MotionFollower:
     """Finds the motion in one stream, from each frame back to the last denoised one."""
 
-    def __init__(self) -> None:
-        self._estimator = FlowEstimator()
+    def __init__(self, search: FlowSearch | None = None) -> None:
+        """Start a stream.
+
+        Args:
+            search: see `FlowEstimator`.
+        """
+        self.search_with(search)
         self.reset()
+
+    def search_with(self, search: FlowSearch | None) -> None:
+        """Search in another way from now on; the last frame stays."""
+        self._estimator = FlowEstimator(search)
 
     def reset(self) -> None:
         """Forget the last frame: the next one starts a stream."""

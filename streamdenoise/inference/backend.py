@@ -6,6 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from streamdenoise.imaging.flow_search import FlowSearch
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
@@ -54,6 +56,13 @@ class Backend(Protocol):
 
         Returns:
             New planes of the same shapes and dtype, owned by the caller.
+        """
+        ...
+
+    def flow_search(self) -> FlowSearch | None:
+        """How to search the motion of a stream, where its state is; None: on the host.
+
+        Each call returns another one.
         """
         ...
 

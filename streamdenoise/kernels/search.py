@@ -71,10 +71,10 @@ def next_level(level: np.ndarray, height: int, width: int, smaller: np.ndarray) 
         width: the same.
         smaller: gets the level of half the size.
     """
-    height, width = np.uintp(height // 2), np.uintp(width // 2)
+    rows, columns = np.uintp(height // 2), np.uintp(width // 2)
     for each in range(_2):
-        _halve(level[each], np.uintp(MARGIN), height, width, smaller[each])
-    _repeat_edges(smaller, height, width)
+        _halve(level[each], np.uintp(MARGIN), rows, columns, smaller[each])
+    _repeat_edges(smaller, rows, columns)
 
 
 @compiled("float32[:, :, :]", "float32[:, :, :]", "float32[:]", "float32[:, :, :]")

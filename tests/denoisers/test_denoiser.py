@@ -18,8 +18,10 @@ from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.motion import MotionFollower
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.backend import Backend
+from streamdenoise.inference.backends.torch_device import Lane
 from streamdenoise.inference.engine_loader import EngineLoader
 from streamdenoise.io.open import open_source
+from streamdenoise.network.flow_search import TorchSearch
 from tests.denoisers.noisy_scene import noisy_frame, scene
 
 
@@ -353,6 +355,27 @@ def test_a_panning_camera_gains_from_the_past(monkeypatch: pytest.MonkeyPatch) -
     # The control: the same network without motion compensation.
     monkeypatch.setattr(MotionFollower, "flow", lambda *_: None)
     assert followed > last_psnr() + 2
+
+
+def test_motion_is_searched_where_the_engine_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def last_frame() -> np.ndarray:
+        with Denoiser.load("nano-awgn", backend="eager", threads=1) as denoiser:
+            for index in range(4):
+                (out,) = denoiser.process(panning_frame(index)[0])
+        return out.planes[0]
+
+    on_host = last_frame()
+    made: list[TorchSearch] = []
+
+    def on_device(_: Lane) -> TorchSearch:
+        made.append(TorchSearch("cpu"))
+        return made[-1]
+
+    monkeypatch.setattr(Lane, "flow_search", on_device)
+    assert psnr_db(last_frame(), on_host, 255) > 50
+    assert len(made) == 1
 
 
 @pytest.fixture

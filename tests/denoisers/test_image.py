@@ -29,6 +29,8 @@ class Recorder:
         self.sigmas.append(255 * float(sigma[0]))
         return tuple(np.iinfo(plane.dtype).max - plane for plane in planes)
 
+    def flow_search(self) -> None: ...
+
     def warp(self, flow: np.ndarray) -> None:
         raise AssertionError("an image has no past to warp")
 

@@ -7,7 +7,6 @@ import torch
 
 from streamdenoise.imaging.flow_search import (
     CompiledSearch,
-    FlowSearch,
     OpenCvSearch,
     compared,
     why_not_compiled,
@@ -22,7 +21,6 @@ from streamdenoise.kernels import matching
 from streamdenoise.network.packing import pack
 from tests.imaging.scenes import scene
 from train.warp_state import find_flows
-
 
 BOTH = pytest.mark.parametrize("kind", [CompiledSearch, OpenCvSearch])
 Kind = type[CompiledSearch] | type[OpenCvSearch]

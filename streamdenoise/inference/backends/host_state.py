@@ -36,6 +36,9 @@ class HostState:
     def set_state(self, state: Sequence[np.ndarray]) -> None:
         self._state = list(state)
 
+    def flow_search(self) -> None:
+        """See `Backend.flow_search`."""
+
     def warp(self, flow: np.ndarray) -> None:
         """See `Backend.warp`; until the next step the arrays belong to the warper."""
         state = dict(zip(self._names, self._state, strict=True))

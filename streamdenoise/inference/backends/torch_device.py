@@ -21,6 +21,7 @@ from streamdenoise.imaging.blocks import (
 )
 from streamdenoise.inference.backend import LaneInput
 from streamdenoise.inference.step_request import StepRequest
+from streamdenoise.network.flow_search import TorchSearch
 from streamdenoise.network.warp import warp_channels_last
 
 budget_log = logging.getLogger("streamdenoise.budget")
@@ -64,7 +65,7 @@ class TorchDeviceBackend:
         """
         self.name = request.backend
         self.request = request
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         self._launch: Launch | None = launch
         self._names = request.artifact.state_names
         # PyTorch has few operations on uint16; ten bits fit int16.
@@ -72,10 +73,10 @@ class TorchDeviceBackend:
         streams = request.streams
         shapes = [(streams, *shape[1:]) for shape in request.state_shapes]
         sizes = layout_shapes(request.artifact.layout, request.height, request.width)
-        is_cuda = self._device.type == "cuda"
+        is_cuda = self.device.type == "cuda"
         if is_cuda:
             _log_budget(request, shapes, state_dtypes)
-        with _memory_errors(request), self._device:
+        with _memory_errors(request), self.device:
             self._pixels = torch.zeros(shapes[0])
             self._clean = torch.zeros(shapes[0])
             self._peak = torch.full((1, 1, 1, 1), float(request.peak))
@@ -132,7 +133,7 @@ class TorchDeviceBackend:
         for host, device in zip(self._host, self._planes, strict=True):
             host.copy_(device, non_blocking=True)
         if self._graphs:
-            torch.cuda.current_stream(self._device).synchronize()
+            torch.cuda.current_stream(self.device).synchronize()
         return {
             index: tuple(
                 host[index].numpy().view(plane.dtype).copy()
@@ -156,12 +157,12 @@ class TorchDeviceBackend:
     @torch.inference_mode()
     def _capture(self) -> list["torch.cuda.CUDAGraph"]:
         graphs = []
-        stream = torch.cuda.Stream(self._device)
-        stream.wait_stream(torch.cuda.current_stream(self._device))
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
                 self._run(0)
-        torch.cuda.current_stream(self._device).wait_stream(stream)
+        torch.cuda.current_stream(self.device).wait_stream(stream)
         for current in (0, 1):
             graph = torch.cuda.CUDAGraph()
             # Other threads may be using the device meanwhile.
@@ -180,6 +181,10 @@ class TorchDeviceBackend:
         self, planes: Sequence[np.ndarray], sigma: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         return self._lanes[0].step(planes, sigma)
+
+    def flow_search(self) -> TorchSearch | None:
+        """See `Backend.flow_search`; on CUDA."""
+        return self._lanes[0].flow_search()
 
     def warp(self, flow: np.ndarray) -> None:
         """See `Backend.warp`; on the device."""
@@ -223,6 +228,11 @@ class Lane:
         """See `Backend.step`; no other stream advances."""
         given = LaneInput(planes, sigma)
         return self._batch.step_lanes({self._index: given})[self._index]
+
+    def flow_search(self) -> TorchSearch | None:
+        """See `Backend.flow_search`; on a CPU the compiled one is faster."""
+        device = self._batch.device
+        return TorchSearch(device) if device.type == "cuda" else None
 
     @torch.inference_mode()
     def warp(self, flow: np.ndarray) -> None:
