@@ -1,7 +1,6 @@
 """The processors of this machine and the installed packages that run on them."""
 
 import ctypes
-import os
 import platform
 import re
 import sys
@@ -11,13 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from streamdenoise._version import __version__
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpu_name() -> str:

@@ -23,9 +23,9 @@ from streamdenoise.machine import (
     cuda_facts,
     installed_versions,
     missing_library,
-    usable_cores,
 )
 from streamdenoise.security.masking import mask_credentials
+from streamdenoise.threads import usable_cores
 
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 _PACKAGES = (

@@ -150,8 +150,8 @@ class Denoiser(Closing):
             strength: 0 to 4: 0 returns the input bit for bit, 1 is neutral.
             strength_luma: factor on `strength` for the brightness.
             strength_chroma: factor on `strength` for the color.
-            threads: CPU threads of the backend; None lets the runtime choose. The
-                search for motion uses OpenCV's, see `cv2.setNumThreads`.
+            threads: CPU threads of the backend; None lets the runtime choose, up to the
+                CPU quota of the cgroup. OpenCV has its own, see `cv2.setNumThreads`.
             tile: largest side of the tiles that frames are processed in, in pixels, to
                 save memory; the result is the same. None takes whole frames.
             wait_for_engine: see `wait` of `EngineLoader`.

@@ -107,7 +107,11 @@ class DenoiseConfig:
     """Name of a backend; `auto` takes the first that works here."""
     threads: Annotated[
         int | None,
-        Option("CPU threads; by default the backend decides.", Panel.HARDWARE),
+        Option(
+            "CPU threads of the engine, the decoder and the encoder, each; by default "
+            "as many as the cores, the affinity mask and the cgroup allow.",
+            Panel.HARDWARE,
+        ),
     ] = None
     tile: Annotated[
         int | None,

@@ -28,6 +28,7 @@ from streamdenoise.inference.registry import (
 from streamdenoise.inference.self_test import self_test
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.inference.tiles import tile_for, usual_tile
+from streamdenoise.threads import thread_limit
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ class EngineLoader:
         Args:
             artifact: the model.
             backend: a name of `BACKENDS`, then the only one, or ``auto``.
-            threads: CPU threads; None leaves the choice to the runtime.
+            threads: CPU threads; None leaves the choice to the runtime, up to
+                `thread_limit`.
             tile: largest side of tiles, in pixels; None processes whole frames, or
                 tiles if these are large or do not fit into memory.
             streams: number of streams that one call advances, with a backend that
@@ -99,7 +101,7 @@ class EngineLoader:
         self.notes: tuple[str, ...] = ()
         self._artifact = artifact
         self._backend = backend
-        self._threads = threads
+        self._threads = threads or thread_limit()
         self._tile = tile
         self._streams = streams
         self._wait = wait

@@ -27,6 +27,7 @@ from streamdenoise.jobs.job import (
     StopSwitch,
     check_pages,
     denoiser_notes,
+    limited_pools,
     make_folder,
     open_reference,
     renderer,
@@ -59,7 +60,7 @@ def denoise_images(
     """
     tasks, notes = plan_images(config)
     switch = switch or StopSwitch()
-    with Parts(switch) as stack:
+    with limited_pools(config.denoise.threads), Parts(switch) as stack:
         run = _Run(config, switch, _Denoisers(config, on_build, stack))
         for task in tasks:
             if switch.is_stopped():

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,7 @@ from typing import Protocol
 
 from streamdenoise.errors import ConfigError, HungError, SinkError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.imaging.opencv_pool import limited_opencv
 from streamdenoise.io.image_paths import has_number, is_image
 from streamdenoise.io.memory_limit import check_memory
 from streamdenoise.io.open import encodes, open_source
@@ -26,6 +27,7 @@ from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Render
 from streamdenoise.progress import Stage
+from streamdenoise.threads import limited_threads
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +96,17 @@ class StopSwitch:
     def is_stopped(self) -> bool:
         """Whether `stop` was called."""
         return self._stopped
+
+
+@contextmanager
+def limited_pools(threads: int | None) -> Generator[None]:
+    """Limit the threads of decoders, encoders, engines and OpenCV each meanwhile.
+
+    Args:
+        threads: as the user said; None is only what the machine gives.
+    """
+    with limited_threads(threads), limited_opencv():
+        yield
 
 
 class Parts(ExitStack[None]):

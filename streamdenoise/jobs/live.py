@@ -24,6 +24,7 @@ from streamdenoise.jobs.job import (
     check_job_memory,
     check_network,
     denoiser_notes,
+    limited_pools,
     open_reference,
 )
 from streamdenoise.jobs.live_controls import LiveControls
@@ -76,7 +77,8 @@ def denoise_live(
     if config.credentials_file is not None:
         credentials = Credentials.from_file(config.credentials_file)
     # A process that hangs keeps its descriptors: ports and cameras are closed before.
-    with ExitStack() as always, Parts(switch) as stack:
+    pools = limited_pools(config.denoise.threads)
+    with pools, ExitStack() as always, Parts(switch) as stack:
         notifier = Notifier.from_environment()
         watch = _watchers(always, config, on_stats, notifier)
         with switch.stage.doing(f"opening {config.source}"):

@@ -22,6 +22,7 @@ from streamdenoise.jobs.job import (
     check_network,
     check_pages,
     denoiser_notes,
+    limited_pools,
     loss_notes,
     make_folder,
     open_reference,
@@ -86,7 +87,7 @@ def denoise_file(
         sandbox=config.sandbox,
     )
     switch = switch or StopSwitch()
-    with Parts(switch) as stack:
+    with limited_pools(config.denoise.threads), Parts(switch) as stack:
         with switch.stage.doing(f"opening {config.source}"):
             source = stack.enter_context(open_source(config.source, options))
         check_pages(config.source, source, target)

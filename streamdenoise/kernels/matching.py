@@ -86,12 +86,12 @@ def differences(
 def sum_of_nine(values: np.ndarray, more: float, sums: np.ndarray) -> None:
     """Sum 3x3 values around each, and `more` for each; the edge is repeated."""
     height, width = np.intp(values.shape[0]), np.intp(values.shape[1])
-    more *= np.float32(9)
+    nine = np.float32(9) * more
     for i in range(np.uintp(height)):
         y1, y2 = _inside(np.intp(i) - 1, height), _inside(np.intp(i) + 1, height)
         for j in range(np.uintp(width)):
             x1, x2 = _inside(np.intp(j) - 1, width), _inside(np.intp(j) + 1, width)
-            sums[i, j] = more + _sum(values, y1, i, y2, x1, j, x2)
+            sums[i, j] = nine + _sum(values, y1, i, y2, x1, j, x2)
 
 
 @compiled(

@@ -33,7 +33,7 @@ from streamdenoise.inference.backends.row_threads import RowThreads
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.kernels.compiled import Kernel
 from streamdenoise.kernels.float_part import FLOAT_PARTS
-from streamdenoise.machine import usable_cores
+from streamdenoise.threads import usable_cores
 
 STRIPS = "Strips"
 """Kind of the loops among the layers of `StripsBackend.layer_times`."""

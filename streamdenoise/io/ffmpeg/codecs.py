@@ -13,6 +13,7 @@ from streamdenoise.frame import StreamInfo
 from streamdenoise.imaging.planar import PlanarFormat, planar_format
 from streamdenoise.io.ffmpeg.pixel_formats import planar_pix_fmt
 from streamdenoise.io.options import EncoderConfig
+from streamdenoise.threads import thread_limit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,6 +218,9 @@ def _options(
     encoder: Encoder, config: EncoderConfig, bit_rate: int | None
 ) -> dict[str, str]:
     options: dict[str, str] = {}
+    limit = thread_limit()
+    if limit is not None:
+        options["threads"] = str(limit)
     crf = encoder.crf if config.crf is None else config.crf
     preset = config.preset or encoder.preset
     if crf is not None and bit_rate is None and encoder.codec not in _WITHOUT_RATE:
@@ -227,7 +231,8 @@ def _options(
         # Version 3 with checksums has slices, for threads and to contain damage.
         options |= {"level": "3", "slicecrc": "1"}
     elif encoder.codec == "libx265":
-        options["x265-params"] = "log-level=error"
+        pools = "" if limit is None else f":pools={limit}"
+        options["x265-params"] = f"log-level=error{pools}"
     elif encoder.codec == "libsvtav1":
         # The only way to keep the library from writing its banner to stderr.
         os.environ.setdefault("SVT_LOG", "1")

@@ -19,6 +19,7 @@ from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sandbox.confinement import SandboxLimits
 from streamdenoise.io.sandbox.plain import BAD_VALUES, HEADER, Buffers, Unpacker, packed
 from streamdenoise.security.import_path import python_child
+from streamdenoise.threads import VARIABLE
 
 _NOT_OF_FILES = ("network", "sandbox")
 """Options that the child has no use for."""
@@ -27,7 +28,15 @@ _MOST_BYTES = 32 * MAX_AREA_PX
 _MOST_TEXT = 1000
 """Characters of a message or a note."""
 _PIPE_BYTES = 1 << 20
-_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
+_ENVIRONMENT = (
+    "PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "LD_LIBRARY_PATH",
+    "LANG",
+    "LC_ALL",
+    VARIABLE,
+)
 """What the child gets of it: no passwords."""
 
 

@@ -41,8 +41,8 @@ from streamdenoise.io.sources.timestamps import (
     TimestampRepair,
     arrival_pts,
 )
-from streamdenoise.machine import usable_cores
 from streamdenoise.stage_times import Work, timed
+from streamdenoise.threads import thread_limit, usable_cores
 
 # Formats with one timestamp per packet, in decoding order.
 _ONE_TIME = ("avi", "asf")
@@ -113,6 +113,8 @@ class PyAVSource(Closing):
             self._check_size(context.width, context.height)
         # In mid-stream the decoder rejects larger frames before it allocates them.
         context.options = {"max_pixels": str(MAX_AREA_PX)}
+        if (limit := thread_limit()) is not None:
+            context.thread_count = limit
         # Frame threads delay every frame by their number: good for files only.
         stream.thread_type = "SLICE" if is_live else "AUTO"
         self._decoder = self._make_decoder()

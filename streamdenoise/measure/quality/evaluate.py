@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.inference.artifact import open_artifact
-from streamdenoise.machine import cpu_name, usable_cores
+from streamdenoise.machine import cpu_name
 from streamdenoise.measure.clips import find_clips, read_clip
 from streamdenoise.measure.config import EvalConfig, NoiseProtocol
 from streamdenoise.measure.output import writing_to
@@ -31,6 +31,7 @@ from streamdenoise.measure.quality.real.footage import find_footage
 from streamdenoise.measure.quality.report import EvalReport
 from streamdenoise.measure.quality.video import measure_video
 from streamdenoise.measure.quality.vmaf import why_no_vmaf
+from streamdenoise.threads import usable_cores
 
 VIDEO_SIGMAS = (10.0, 30.0, 50.0)
 PUBLISHED_SIGMAS = (10.0, 20.0, 30.0, 40.0, 50.0)

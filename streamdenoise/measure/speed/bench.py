@@ -23,7 +23,7 @@ from streamdenoise.imaging.metrics import psnr_y
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.inference.registry import usual_backends
 from streamdenoise.io.open import open_sink
-from streamdenoise.machine import cpu_name, package_versions, usable_cores
+from streamdenoise.machine import cpu_name, package_versions
 from streamdenoise.measure.clips import (
     TICK,
     clean_clip_path,
@@ -45,6 +45,7 @@ from streamdenoise.measure.plots import figure_type
 from streamdenoise.measure.speed.bench_report import BenchReport, Result
 from streamdenoise.measure.speed.job import CRF, PRESET, Command, file_arguments, run
 from streamdenoise.security.import_path import python_child
+from streamdenoise.threads import usable_cores
 
 PEERS = tuple(peer for peer in FFMPEG_PEERS if peer.name not in TOO_SLOW_TO_BENCH)
 

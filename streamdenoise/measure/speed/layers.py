@@ -20,8 +20,9 @@ from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backends import openvino
 from streamdenoise.inference.backends.openvino_strips import STRIPS
 from streamdenoise.inference.step_request import StepRequest
-from streamdenoise.machine import cpu_name, package_versions, usable_cores
+from streamdenoise.machine import cpu_name, package_versions
 from streamdenoise.measure.speed.roofline import PeakMeter
+from streamdenoise.threads import usable_cores
 from streamdenoise.units import parse_size
 
 _MOVES = ("Broadcast", "Concat", "DepthToSpace", "Gather", "Reorder", "Reshape")

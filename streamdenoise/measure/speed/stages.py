@@ -25,7 +25,7 @@ from streamdenoise.inference.load import check_backend
 from streamdenoise.io.ffmpeg.camera_file import CameraFile
 from streamdenoise.io.ffmpeg.codec_round_trip import BitRate
 from streamdenoise.io.open import open_source
-from streamdenoise.machine import cpu_name, package_versions, usable_cores
+from streamdenoise.machine import cpu_name, package_versions
 from streamdenoise.measure.clips import (
     clean_clip_path,
     hand_held_frames,
@@ -39,6 +39,7 @@ from streamdenoise.measure.speed.job import file_arguments, run
 from streamdenoise.measure.speed.stage_report import StageCase, StageReport
 from streamdenoise.security.import_path import python_child
 from streamdenoise.stage_times import JobTimes, StageTime
+from streamdenoise.threads import usable_cores
 from streamdenoise.units import parse_size
 
 MOTIONS = {"still": resized_frames, "hand-held": hand_held_frames}

@@ -33,7 +33,6 @@ from streamdenoise.machine import (
     cpu_name,
     has_cuda,
     package_versions,
-    usable_cores,
 )
 from streamdenoise.measure.clips import (
     clean_clip_path,
@@ -52,6 +51,7 @@ from streamdenoise.measure.speed.roofline import (
     work_of_step,
 )
 from streamdenoise.measure.speed.step_report import StepReport, StepResult
+from streamdenoise.threads import usable_cores
 from streamdenoise.units import parse_size
 
 ALL = "all"
