@@ -69,14 +69,14 @@ class CompiledSearch:
         self._scratch = np.empty(search.SCRATCH, np.float32)
         self._kept = np.zeros(1, np.int64)
         self._nothing = np.empty((0, 0, 2), np.float32)
-        self._shape = (0, 0)
+        self._sizes_of: tuple[tuple[int, ...], tuple[int, int]] | None = None
 
     def flow(
         self, now: np.ndarray, then: np.ndarray, step: int, cells: tuple[int, int]
     ) -> np.ndarray | None:
         """See `FlowSearch.flow`."""
-        if now.shape != self._shape:
-            self._allocate(now.shape)
+        if (now.shape, cells) != self._sizes_of:
+            self._allocate(now.shape, cells)
         search.first_level(now, then, self._levels[0])
         for i, (level, smaller) in enumerate(
             zip(self._levels, self._levels[1:], strict=False)
@@ -88,7 +88,7 @@ class CompiledSearch:
             coarse = found
         search.blend(self._levels[0], coarse, self._vectors)
         flow = np.empty((*cells, 2), np.float32)
-        left, still, some_left, some_still = np.empty((4, *cells), np.float32)
+        left, still, some_left, some_still = self._judged
         # A block has 8 pixels a side, and a cell 8 / step.
         matching.flow_of_blocks(self._vectors, step, 2.0, DEAD_ZONE / step, flow)
         matching.differences(now, then, flow, step, left, still)
@@ -102,8 +102,9 @@ class CompiledSearch:
         flow *= np.float32(step)
         return flow
 
-    def _allocate(self, shape: tuple[int, int]) -> None:
-        self._shape = shape
+    def _allocate(self, shape: tuple[int, ...], cells: tuple[int, int]) -> None:
+        self._sizes_of = (shape, cells)
+        self._judged = np.empty((4, *cells), np.float32)
         self._sizes = list(level_sizes(*shape))
         blocks = [tuple(-(-n // search.BLOCK) for n in size) for size in self._sizes]
         sides = [[search.BLOCK * n + 2 * search.MARGIN for n in b] for b in blocks]

@@ -131,4 +131,10 @@ class MotionFollower:
 
     def remember(self, denoised: Sequence[np.ndarray]) -> None:
         """Keep a copy of the luma of the frame that the state now belongs to."""
-        self._last = luma_of(denoised).copy()
+        luma = luma_of(denoised)
+        last = self._last
+        if last is None or (last.shape, last.dtype) != (luma.shape, luma.dtype):
+            last = np.empty_like(luma)
+        # Into the same array: a new one of that size takes longer than the copy.
+        np.copyto(last, luma)
+        self._last = last

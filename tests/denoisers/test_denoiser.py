@@ -430,8 +430,12 @@ def test_backends_agree_on_a_moving_stream(flows: list[np.ndarray]) -> None:
                 (out,) = denoiser.process(panning_frame(index)[0])
         outputs[backend] = out.planes[0].astype(int)
     assert len(flows) == 3 * 5
-    for other in ("onnxruntime", "openvino-fp32"):
-        assert np.abs(outputs[other] - outputs["eager"]).max() <= 1
+    eager, *others = outputs.values()
+    assert np.abs(others[0] - others[1]).max() <= 1
+    # Eager has a vector for each pixel, the others one for each block of 4x4.
+    for other in others:
+        assert np.abs(other - eager).max() <= 6
+        assert psnr_db(other, eager, 255) > 50
 
 
 def test_a_moving_stream_can_be_reset_paused_and_closed(

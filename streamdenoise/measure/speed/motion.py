@@ -9,16 +9,15 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from streamdenoise.console.table import markdown_table
+from streamdenoise.imaging import flow_search, state_warper
+from streamdenoise.imaging.flow_search import CompiledSearch, OpenCvSearch
 from streamdenoise.imaging.motion import MotionFollower
-from streamdenoise.imaging.state_warper import (
-    CompiledWarper,
-    OpenCvWarper,
-    why_not_compiled,
-)
+from streamdenoise.imaging.state_warper import CompiledWarper, OpenCvWarper
 from streamdenoise.inference.artifact import open_artifact
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.machine import cpu_name
@@ -52,25 +51,22 @@ def time_motion(model: str, size: str, turns: int) -> dict[str, dict[str, float]
         name: rng.random(shape, np.float32)
         for name, shape in zip(artifact.state_names, shapes, strict=True)
     }
-    kinds = {"OpenCV": OpenCvWarper}
-    if not why_not_compiled():
-        kinds = {"compiled": CompiledWarper, **kinds}
-    stages: dict[tuple[str, str], Callable[[], object]] = {}
+    warpers = {"OpenCV": OpenCvWarper}
+    if not state_warper.why_not_compiled():
+        warpers = {"compiled": CompiledWarper, **warpers}
+    searches = {"OpenCV": OpenCvSearch}
+    if not flow_search.why_not_compiled():
+        searches = {"compiled": CompiledSearch, **searches}
+    stages: dict[tuple[str, str], Callable[[], Any]] = {}
     for camera, pan in (("moving", _PAN_PX), ("still", (0, 0))):
-        follower = MotionFollower()
         moved = np.roll(last, pan, (0, 1))
-
-        def search(
-            follower: MotionFollower = follower, moved: np.ndarray = moved
-        ) -> np.ndarray | None:
-            follower.remember([moved])
-            return follower.flow([now], 255)
-
-        stages["flow", camera] = search
-        flow = search()
+        for name, search in searches.items():
+            follow = partial(_follow, MotionFollower(search()), moved, now)
+            stages[f"flow, {name}", camera] = follow
+        flow = stages[f"flow, {next(iter(searches))}", camera]()
         if flow is not None:
-            for name, kind in kinds.items():
-                warp = partial(kind(state).warp, state, flow)
+            for name, warper in warpers.items():
+                warp = partial(warper(state).warp, state, flow)
                 stages[f"warp, {name}", camera] = warp
     best = dict.fromkeys(stages, float("inf"))
     for _ in range(turns):
@@ -82,6 +78,13 @@ def time_motion(model: str, size: str, turns: int) -> dict[str, dict[str, float]
     for (stage, camera), ms in best.items():
         table.setdefault(stage, {})[camera] = ms
     return table
+
+
+def _follow(
+    follower: MotionFollower, last: np.ndarray, now: np.ndarray
+) -> np.ndarray | None:
+    follower.remember([last])
+    return follower.flow([now], 255)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
