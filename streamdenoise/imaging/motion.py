@@ -18,6 +18,7 @@ from streamdenoise.imaging.flow_search import (
     OpenCvSearch,
     why_not_compiled,
 )
+from streamdenoise.kernels.search import reduce
 
 CELL = 8
 """Side in luma pixels of the square that shares one vector of a flow."""
@@ -64,18 +65,23 @@ class FlowEstimator:
             moved or the frame is too small to be searched.
         """
         step = step or search_step(*luma.shape)
-        size = (luma.shape[1] // step, luma.shape[0] // step)
-        if min(size) < MIN_SIDE:
+        if min(luma.shape) // step < MIN_SIDE:
             return None
-        whole = np.s_[: size[1] * step, : size[0] * step]
-        now, then = (_reduce(frame[whole], size, peak) for frame in (luma, last))
+        now, then = (_reduce(frame, step, peak) for frame in (luma, last))
         cells = (luma.shape[0] // CELL, luma.shape[1] // CELL)
         return self._search.flow(now, then, step, cells)
 
 
-def _reduce(luma: np.ndarray, size: tuple[int, int], peak: int) -> np.ndarray:
-    """Reduce to `size` and 8 bits, and blur, because noise misleads the search."""
-    small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
+def _reduce(luma: np.ndarray, step: int, peak: int) -> np.ndarray:
+    """Reduce by `step` and to 8 bits, and blur, because noise misleads the search."""
+    height, width = (side // step for side in luma.shape)
+    if peak == 255 and step > 2 and not reduce.why_not():  # OpenCV is fast at 2 only
+        small = np.empty((height, width), np.uint8)
+        sums = np.empty(luma.shape[1], np.int32)
+        reduce(np.ascontiguousarray(luma), step, sums, small)
+    else:
+        whole = luma[: height * step, : width * step]
+        small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
     if peak != 255:
         small = cv2.convertScaleAbs(small, alpha=255 / peak)
     return cv2.GaussianBlur(small, (0, 0), 1.0)

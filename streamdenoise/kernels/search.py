@@ -24,7 +24,7 @@ SCRATCH = 10
 Index = int | np.integer[Any]
 
 _0, _1, _2, _3, _4, _5, _6, _7, _8, _9 = (np.uintp(i) for i in range(10))
-_ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
+_ZERO, _HALF, _ONE, _TWO = (np.float32(x) for x in (0, 0.5, 1, 2))
 _QUARTER = np.float32(0.25)
 _PIXELS = np.float32(64)
 """Of a patch."""
@@ -43,6 +43,31 @@ _JOINT = np.float32(0.5)
 """Pixels; vectors of a block that are that close need no weights."""
 _FLOOR = np.float32(16)
 """Squared difference of a block that says nothing."""
+
+
+@compiled("uint8[:, :]", "int64", "int32[:]", "uint8[:, :]")
+def reduce(frame: np.ndarray, step: int, sums: np.ndarray, small: np.ndarray) -> None:
+    """Reduce a frame by a whole factor to the means of squares.
+
+    Args:
+        frame: ``(H, W)``.
+        step: the factor.
+        sums: ``(W,)``, a row of the kernel's own.
+        small: ``(H // step, W // step)``, gets the means, rounded.
+    """
+    each, share = np.uintp(step), _ONE / np.float32(step * step)
+    width = np.uintp(small.shape[1]) * each
+    for i in range(np.uintp(small.shape[0])):
+        for x in range(width):
+            sums[x] = frame[each * i, x]
+        for k in range(_1, each):
+            for x in range(width):
+                sums[x] += frame[each * i + k, x]
+        for j in range(np.uintp(small.shape[1])):
+            total = np.int32(0)
+            for k in range(each):
+                total += sums[each * j + k]
+            small[i, j] = np.uint8(np.float32(total) * share + _HALF)
 
 
 @compiled("uint8[:, :]", "uint8[:, :]", "float32[:, :, :]")
@@ -149,7 +174,7 @@ def blend(level: np.ndarray, found: np.ndarray, vectors: np.ndarray) -> None:
             vectors[i, j, _0], vectors[i, j, _1] = right / total, down / total
 
 
-ALL = (first_level, next_level, search, blend)
+ALL = (reduce, first_level, next_level, search, blend)
 
 
 def _halve(

@@ -17,7 +17,7 @@ from streamdenoise.imaging.motion import (
     MotionFollower,
     luma_of,
 )
-from streamdenoise.kernels import matching
+from streamdenoise.kernels import matching, search
 from streamdenoise.network.packing import pack
 from tests.imaging.scenes import scene
 from train.warp_state import find_flows
@@ -116,6 +116,19 @@ def test_any_size_is_searched_or_skipped(shape: tuple[int, int], kind: Kind) -> 
     now, last = rng.integers(0, 256, (2, *shape)).astype(np.uint8)
     flow = FlowEstimator(kind()).flow(now, last, 255)
     assert flow is None or np.isfinite(flow).all()
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_frames_are_reduced_as_with_opencv(step: int) -> None:
+    frame = shown(scene(104, 200), 20)
+    height, width = (side // step for side in frame.shape)
+    small = np.empty((height, width), np.uint8)
+    search.reduce(frame, step, np.empty(200, np.int32), small)
+    whole = frame[: height * step, : width * step]
+    expected = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    # Halves may be rounded to either side.
+    np.testing.assert_allclose(small, expected, atol=1)
+    assert (small != expected).mean() < 0.1
 
 
 @pytest.mark.parametrize("step", [1, 2, 4, 8])
