@@ -206,6 +206,8 @@ def test_rounding_is_to_eight_bits() -> None:
 
 
 def test_rounding_hardly_changes_the_output(clips: Batch) -> None:
+    # Without motion: a cell that just moves or just does not is no matter of rounding.
+    clips = replace(clips, search=torch.zeros_like(clips.search))
     net = tiny_net()
     plain, _ = unroll(net, clips)
     round_while_learning(net)
