@@ -40,6 +40,8 @@ _GROUPS, _FEWEST = 16, 12
 """Groups of like brightness at most, and cells in each at least."""
 _CALMEST = 0.25
 """Noise needs to be seen in this share of the groups; the others may hold texture."""
+_FEW = 8
+"""The same number of cells where only the calm ones are asked for."""
 _SURE = 4
 """With fewer groups than that, a part of what they differ may be chance."""
 _LOW, _HIGH = 0.1, 0.7
@@ -164,6 +166,18 @@ def typical_variance(cells: np.ndarray) -> float:
         if first < end:
             level = (sums[end] - sums[first]) / (end - first)
     return level
+
+
+def calm_variance(cells: np.ndarray, brightness: np.ndarray) -> float:
+    """What the calm cells of most degrees of brightness have.
+
+    Args:
+        cells: ``(N,)`` upper bounds without bias, at least one.
+        brightness: ``(N,)`` of the cells.
+    """
+    count = min(_GROUPS, max(1, len(cells) // _FEW))
+    groups = np.array_split(cells[np.argsort(brightness)], count)
+    return float(np.median([np.quantile(group, _CALMEST) for group in groups]))
 
 
 def _sorted(cells: np.ndarray) -> tuple[list[float], list[float]]:

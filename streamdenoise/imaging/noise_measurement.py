@@ -8,6 +8,7 @@ import numpy as np
 from streamdenoise.imaging.luma_range import luma_codes
 from streamdenoise.imaging.noise_agreement import (
     WhiteNoise,
+    calm_variance,
     disagreement,
     quiet_variance,
     typical_variance,
@@ -15,13 +16,15 @@ from streamdenoise.imaging.noise_agreement import (
 )
 from streamdenoise.imaging.noise_bounds import Details, spatial_bound
 from streamdenoise.imaging.noise_cells import SIDE, SPARSE, CellGrid
-from streamdenoise.imaging.noise_track import Track
+from streamdenoise.imaging.noise_track import Track, repeated
 
 _STILL_ENOUGH, _STILL_NOT_COPIED = 0.25, 0.4
 """With these shares of still cells, of all and of those that the codec did not copy,
 the moving ones are not needed."""
 _MOST_STILL = 0.6
 """With this share of still cells the camera stands still."""
+_SHOT_NOISE = 3.0
+"""Noise of a typical cell has less than this times the variance of the calm cells."""
 _MOST_COPIED = 0.5
 """With this share of copied cells the moving ones are not like the rest."""
 _EVIDENCE, _EVIDENCE_IF_DRAWN = 0.05, 0.25
@@ -123,6 +126,16 @@ class Measurement:
         flat = (~self._alive[0] & ~lost).sum()
         self._fewest = max(1.0, _EVIDENCE * len(lost), _EVIDENCE_IF_DRAWN * flat)
 
+    def copied_share(self, past: Sequence[np.ndarray]) -> float:
+        """Share of the cells of luma that the codec has copied from an earlier frame.
+
+        Args:
+            past: its planes.
+        """
+        usable = self._usable[0]
+        copied = repeated(self._cells[0], self._grid.cut(past))
+        return float(copied[usable].mean()) if usable.any() else 0.0
+
     def follow(self, past: Sequence[np.ndarray], speed: np.ndarray, lag: int) -> Track:
         """Compare with an earlier frame.
 
@@ -156,9 +169,12 @@ class Measurement:
         white = self._white(*key)
         space, time = self._space[key][told], self._time[key][told]
         lesser = white.lesser_of(space, time)
-        # Where the camera stands still, most cells hold nothing but noise.
+        # Where the camera stands still, most cells hold nothing but noise, unless much
+        # moves before it, which those of one brightness show.
         if still.sum() > _MOST_STILL * usable.sum():
-            return typical_variance(lesser) / self._peak**2
+            typical = typical_variance(lesser)
+            if typical < _SHOT_NOISE * calm_variance(lesser, self._brightness[told]):
+                return typical / self._peak**2
         found = quiet_variance(lesser, white) / self._peak**2
         if self._track.lag == 1:
             # What space sees and time does not may be noise that the codec froze.
@@ -199,13 +215,18 @@ class Measurement:
         return found if scale == 1 else min(found, coarser[scale] ** 2 * finer)
 
     @cached_property
+    def _brightness(self) -> np.ndarray:
+        """Of the middle of each cell, ``(N,)``."""
+        middle = slice(SIDE // 3, -SIDE // 3)
+        return self._cells[0][middle, :, middle].mean((0, 2))
+
+    @cached_property
     def share_in_space(self) -> float:
         """Share of the level that is noise, not texture, if only space is known."""
         usable = self._usable[0]
         if not usable.any():
             return 1.0
-        middle = slice(SIDE // 3, -SIDE // 3)
-        brightness = self._cells[0][middle, :, middle].mean((0, 2))[usable]
+        brightness = self._brightness[usable]
         # The tables of a JPEG may spoil what is left of the noise at scale 1.
         luma = min(
             disagreement(self._space[0, scale][usable], brightness) for scale in (1, 2)

@@ -75,9 +75,8 @@ class Track:
 
     def repeated(self, kind: int, cells: np.ndarray) -> np.ndarray:
         """Whether the codec has copied a cell of the new frame from this one."""
-        equal = cells[SPARSE] == self._cells[kind][SPARSE]
         in_place = np.tile(self._is_in_place, 1 + kind)
-        return in_place & (equal.mean((0, 2)) > _REPEATED)
+        return in_place & repeated(cells, self._cells[kind])
 
     def _bound_and_motion(self, kind: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
         """See `temporal_bound`."""
@@ -86,3 +85,9 @@ class Track:
             then = Details.of(self._cells[kind], scale)
             self._found[key] = temporal_bound(self._now[key], then)
         return self._found[key]
+
+
+def repeated(cells: np.ndarray, past: np.ndarray) -> np.ndarray:
+    """Whether cells ``(side, N, side)`` were there in an earlier frame: ``(N,)``."""
+    equal = cells[SPARSE] == past[SPARSE]
+    return equal.mean((0, 2)) > _REPEATED

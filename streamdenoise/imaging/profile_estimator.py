@@ -1,5 +1,6 @@
 """Estimate of the noise profile of a stream, cheap enough for every frame."""
 
+from collections import deque
 from collections.abc import Sequence
 
 import cv2
@@ -24,6 +25,9 @@ _NEAR_LAG, _FAR_LAG, _LONGEST_LAG = 2, 4, 2 * _EVERY
 little. Where something moves only the nearest aligns, where all stands the longest."""
 _SLOW_PX, _MOST_SLOW = 1.0, 0.6
 """With so many cells that move no further from frame to frame the far one aligns."""
+_MOST_COPIED = 0.8
+"""With more copied cells than this at the far lag, the longest tells of the codec: what
+it has rounded anew since a key frame, where there is hardly any noise."""
 _SEARCH_SIDE = 144
 """Frames are reduced to about this short side for the search of motion."""
 
@@ -56,12 +60,13 @@ class ProfileEstimator:
     def reset(self) -> None:
         """Forget the stream."""
         self._past: dict[int, list[np.ndarray]] = {}
-        self._rows = np.empty(0)
+        self._rows, self._repeats = np.empty(0), 0
         self._layout: tuple[object, ...] = ()
         self._frames = 0
         self._turn = 0
         self._longest = 0
         self._stands = False
+        self._copied = deque[float](maxlen=3)
         self._variance = np.full(len(LEVELS), np.nan)
         self._in_space = np.ones(len(LEVELS), bool)
         self._stds = np.zeros(len(LEVELS), np.float32)
@@ -115,6 +120,9 @@ class ProfileEstimator:
     def _is_new(self, planes: Sequence[np.ndarray]) -> bool:
         """Whether a frame is not the last one again, as in telecine or a lost signal.
 
+        After many repeated frames the past is forgotten: of something that does not
+        change at all, as a page, the next frame to differ is the codec's key frame.
+
         A frame of another size or type starts a stream.
         """
         layout = tuple((plane.shape, plane.dtype) for plane in planes)
@@ -124,7 +132,11 @@ class ProfileEstimator:
         step = max(1, len(planes[0]) // _COMPARED_ROWS)
         rows, last = planes[0][::step].copy(), self._rows
         self._rows = rows
-        return not np.array_equal(rows, last)
+        is_new = not np.array_equal(rows, last)
+        if is_new and self._repeats >= _EVERY:
+            self._past.clear()
+        self._repeats = 0 if is_new else self._repeats + 1
+        return is_new
 
     def _keep(self, planes: Sequence[np.ndarray]) -> None:
         """Remember a frame, and forget those that no measurement will need."""
@@ -139,6 +151,7 @@ class ProfileEstimator:
     ) -> None:
         """Mix what one frame tells into the variances."""
         past = {self._frames - n: kept for n, kept in self._past.items()}
+        at_first = self._frames <= _EACH_AT_FIRST
         cells = _CELLS if past else _CELLS_AT_FIRST
         grid = CellGrid.spread(planes[0], cells, self._turn)
         self._turn += 1
@@ -153,7 +166,14 @@ class ProfileEstimator:
             speed = motion / near
             lags = (near,)
             if (abs(speed) <= _SLOW_PX).all(1).mean() > _MOST_SLOW:
-                lags = (longest, far) if self._stands else (far,)
+                copied = frame.copied_share(past[far])
+                if at_first:
+                    self._copied.clear()
+                self._copied.append(copied)
+                copies = np.median(self._copied) > _MOST_COPIED
+                if copies and copied < _MOST_COPIED:
+                    return  # there is a key frame in between
+                lags = (longest, far) if self._stands and not copies else (far,)
             for lag in lags:
                 track = frame.follow(past[lag], speed, lag)
                 self._stands = track.stands
@@ -173,7 +193,8 @@ class ProfileEstimator:
             elif self._in_space[index]:
                 found = frame.variance_in_space(plane, scale, self._coarser)
                 if found is not None:
-                    self._variance[index] = frame.share_in_space**2 * found
+                    bound = frame.share_in_space**2 * found
+                    self._variance[index] = np.fmin(bound, self._variance[index])
         self._longest = max(lag, self._longest)
 
     def _motion(

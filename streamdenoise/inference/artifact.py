@@ -16,6 +16,10 @@ from streamdenoise.security.small_files import read_json
 
 WEIGHTS = Path(str(resources.files("streamdenoise"))) / "weights"
 """Folder of the models that come with the package."""
+_RETIRED = {
+    "nano-rgb": "it has retired, because nano cleans RGB images of cameras better"
+}
+"""Models that came with earlier versions, and why they no longer do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +186,11 @@ def open_artifact(model: str) -> Artifact:
             raise FileNotFoundError
         return Artifact(path.parent, read_manifest(path), path)
     except FileNotFoundError as exc:
+        if model in _RETIRED:
+            raise ConfigError(
+                f"there is no {model} any more: {_RETIRED[model]}; choose nano, or "
+                "nano-rgb-awgn for white noise"
+            ) from exc
         raise ConfigError(
             f"no model is named {model!r}: choose {', '.join(shipped_models())}, or "
             "give the .json that `streamdenoise export` wrote, or a .safetensors"

@@ -282,6 +282,7 @@ def test_a_given_sigma_is_used_and_auto_estimates_it(denoiser: Denoiser) -> None
         ({"sigma": "loud"}, "neither a number nor 'auto'"),
         ({"strength": -0.1}, "outside 0 to 4"),
         ({"model": "missing"}, "no model is named 'missing'"),
+        ({"model": "nano-rgb"}, "no nano-rgb any more: .* choose nano, or nano-rgb-"),
         ({"backend": "missing"}, "no backend is named 'missing'"),
     ],
 )

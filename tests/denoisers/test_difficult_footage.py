@@ -74,6 +74,15 @@ def test_no_frame_is_further_from_the_truth_than_it_was(
     assert np.mean(after[4:]) < 0.75 * np.mean(before[4:])
 
 
+def test_a_fade_is_as_bright_as_it_was(denoiser: Denoiser) -> None:
+    rng = np.random.default_rng(0)
+    # Not down to black, where noise is clipped and has another mean.
+    frames = [noisy(fading(t) + 30, rng) for t in range(24)]
+    out = denoised(denoiser, frames)
+    shifts = [float(b.mean() - a.mean()) for a, b in zip(frames, out, strict=True)]
+    assert np.abs(shifts).max() < 0.5, np.round(shifts, 2)
+
+
 def test_rain_keeps_falling(denoiser: Denoiser) -> None:
     rng = np.random.default_rng(0)
     out = denoised(denoiser, [noisy(raining(t), rng) for t in range(16)])

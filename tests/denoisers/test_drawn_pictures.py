@@ -12,6 +12,8 @@ from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.color import rgb_to_yuv420
 from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.imaging.profile_estimator import ProfileEstimator
+from streamdenoise.io.ffmpeg.codec_round_trip import codec_round_trip
 
 SIZE = (360, 480)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -108,3 +110,19 @@ def test_drawn_images_stay_as_they_are(draw: Callable[[int], np.ndarray]) -> Non
     with load_video_denoiser(DenoiseConfig(threads=1), single_images=True) as denoiser:
         clean = denoiser(image, "rgb24")
     assert psnr_db(image, clean, 255) > 50, denoiser.noise_levels
+
+
+@pytest.mark.parametrize("draw", [terminal, screen], ids=lambda draw: draw.__name__)
+def test_what_key_frames_round_anew_is_not_noise(
+    draw: Callable[[int], np.ndarray],
+) -> None:
+    color, estimator = ColorInfo(matrix=1, range=1), ProfileEstimator()
+    for first in range(0, 100, 25):
+        planes = [rgb_to_yuv420(draw(n), color) for n in range(first, first + 25)]
+        flat = np.stack([np.concatenate([x.ravel() for x in each]) for each in planes])
+        # Key frames differ in quality, as rate control chooses it.
+        quality = 18 + first // 25 % 2 * 5
+        for frame in codec_round_trip(flat.reshape(25, -1, SIZE[1]), "h264", quality):
+            chroma = frame[SIZE[0] :].reshape(2, SIZE[0] // 2, SIZE[1] // 2)
+            found = estimator.update((frame[: SIZE[0]], *chroma), 255)
+            assert 255 * max(found) < 0.5

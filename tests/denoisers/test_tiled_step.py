@@ -33,7 +33,7 @@ def denoised(frame: Frame, model: str, tile: int | None) -> list[np.ndarray]:
         ("rgb24", "nano"),
         ("rgb48le", "nano"),
         ("yuv420p", "nano"),
-        ("rgb24", "nano-rgb"),
+        ("rgb24", "nano-rgb-awgn"),
     ],
 )
 def test_tiles_of_an_image_equal_the_whole(pix_fmt: str, model: str) -> None:

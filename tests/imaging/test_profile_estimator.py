@@ -1,7 +1,7 @@
 """The noise profile that is estimated from a stream."""
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, pairwise
 
 import av
 import cv2
@@ -10,6 +10,7 @@ import pytest
 
 from streamdenoise.imaging.noise_profile import LEVELS, measured_profile
 from streamdenoise.imaging.profile_estimator import ProfileEstimator, profile_of_clip
+from streamdenoise.io.ffmpeg.codec_round_trip import BitRate, codec_round_trip
 
 HEIGHT, WIDTH = 240, 320
 Planes = tuple[np.ndarray, ...]
@@ -147,6 +148,46 @@ def test_white_noise_on_texture(wind: float, sigma: float, within: float) -> Non
     clean = foliage(8, wind)
     noisy = noisy_clip(clean, (sigma, 0, 0))
     assert estimate(noisy)[:3] == pytest.approx(truth(noisy, clean)[:3], rel=within)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 4])
+def test_a_crowd_before_a_camera_that_stands_is_not_noise(sigma: float) -> None:
+    """No motion explains what changes in most of the frame."""
+    rng = np.random.default_rng(2)
+    base, half = scene(texture=0), np.full((HEIGHT // 2, WIDTH // 2), 128, np.float32)
+    clean = []
+    for _ in range(48):
+        luma = base.copy()
+        luma[:, 136:] += 15 * smooth(rng, 2, (HEIGHT, WIDTH - 136))
+        clean.append((luma, half, half))
+    found = estimate(noisy_clip(clean, (sigma, 0, 0)))[:3]
+    assert found == pytest.approx([sigma] * 3, rel=0.2, abs=1)
+
+
+def coded(frames: list[np.ndarray], quality: int | BitRate) -> list[Planes]:
+    """Luma of a neutral color, through H.264."""
+    flat = np.full((len(frames), HEIGHT // 2, WIDTH), 128, np.uint8)
+    whole = np.concatenate([np.stack(frames), flat], 1)
+    decoded = codec_round_trip(whole, "h264", quality)
+    return [(each[:HEIGHT].copy(), flat[0], flat[0]) for each in decoded]
+
+
+def test_noise_that_a_codec_freezes_in_part_is_still_seen_after_a_second() -> None:
+    rng = np.random.default_rng(0)
+    frames = [quantized(scene() + rng.normal(0, 3, (HEIGHT, WIDTH))) for _ in range(84)]
+    assert estimate(coded(frames, BitRate(1_000_000)))[1] > 2
+
+
+def test_the_least_of_what_single_frames_say_counts() -> None:
+    """The codec has copied nearly all of each frame, so time tells nothing."""
+    still = quantized(leaves((HEIGHT, WIDTH)))
+    still[: HEIGHT // 3] = 120
+    frames = [still.copy() for _ in range(24)]
+    for t, plane in enumerate(frames):
+        plane[HEIGHT // 2 : HEIGHT // 2 + 16, 8 * t : 8 * t + 16] = 200
+    estimator = ProfileEstimator()
+    found = [max(estimator.update((plane,), 255)) for plane in frames]
+    assert all(after <= before for before, after in pairwise(found))
 
 
 @pytest.mark.parametrize("size", ["640x360", "640x480", "1280x720"])

@@ -45,10 +45,10 @@ LOSS_DB = {"fp32": 0.001, "fp16": 0.05, "int8": 0.11}
 # that saturate (vpmaddubsw: SSE, AVX2, and AVX-512 without VNNI). So a CPU's bound is
 # the loss of the rounding and a share for its sums.
 #
-# | loss in dB        | nano   | nano-awgn | nano-rgb | nano-rgb-awgn |
-# | rounding, float   | 0.0445 | 0.1045    | 0.0629   | 0.0226        |
-# | VNNI              | 0.0274 | 0.0924    | 0.0294   | 0.0103        |
-# | AVX2, AVX-512     | 0.0589 | 0.0998    | 0.0328   | 0.0204        |
+# | loss in dB        | nano   | nano-awgn | nano-rgb-awgn |
+# | rounding, float   | 0.0445 | 0.1045    | 0.0226        |
+# | VNNI              | 0.0274 | 0.0924    | 0.0103        |
+# | AVX2, AVX-512     | 0.0589 | 0.0998    | 0.0204        |
 #
 # Kernels leave out some of the graph's roundings between fused layers and gain up to
 # 0.03 dB by it; saturation costs up to as much. ONEDNN_MAX_CPU_ISA=AVX2 has OpenVINO

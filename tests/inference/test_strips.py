@@ -190,7 +190,7 @@ def test_streams_of_a_batch_are_independent() -> None:
 
 def test_other_models_and_precisions_run_as_one_graph() -> None:
     for request in (
-        requested(model="nano-rgb"),
+        requested(model="nano-rgb-awgn"),
         replace(requested(), backend="openvino-fp32"),
     ):
         backend = openvino.load(request)

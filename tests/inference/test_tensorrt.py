@@ -28,7 +28,7 @@ RTX = ["tensorrt-rtx", "tensorrt-rtx-int8", "tensorrt-rtx-fp32"]
 
 
 @pytest.mark.parametrize("name", RTX)
-@pytest.mark.parametrize("model", ["nano", "nano-rgb"])
+@pytest.mark.parametrize("model", ["nano", "nano-rgb-awgn"])
 def test_tensorrt_rtx_builds_every_model(
     store: EngineStore, model: str, name: str
 ) -> None:

@@ -318,7 +318,7 @@ def test_models_for_rgb_are_measured_on_the_same_planes(tmp_path: Path) -> None:
         EvalConfig(
             real=str(tmp_path / "infrared.mkv"),
             output=out,
-            model="nano-rgb",
+            model="nano-rgb-awgn",
             peers=("none",),
             frames=8,
             threads=1,
@@ -326,7 +326,7 @@ def test_models_for_rgb_are_measured_on_the_same_planes(tmp_path: Path) -> None:
     )
     (infrared,) = report.real
     before, after = infrared.scores
-    assert after.method == "nano-rgb"
+    assert after.method == "nano-rgb-awgn"
     assert (after.gain_y or 0) > 0.5
     assert after.gain_uv is None
     assert abs(after.shift.mean[0]) < 1
