@@ -1,0 +1,13 @@
+"""Every kernel that a job may use."""
+
+from itertools import chain
+
+from streamdenoise.kernels import warp
+from streamdenoise.kernels.float_part import FLOAT_PARTS
+from streamdenoise.kernels.matching import differences
+
+KERNELS = (
+    *(*warp.ALL, differences),
+    *chain.from_iterable(part.kernels for part in FLOAT_PARTS.values()),
+)
+"""In the order in which they are compiled; not yet loaded."""
