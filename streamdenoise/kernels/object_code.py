@@ -21,7 +21,7 @@ _FREEDOMS = {"contract", "reassoc", "nsz"}
 _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",  # dividing by zero does not raise
     "fastmath": _FREEDOMS,
-    # Nobody calls it from Python, and it allocates nothing, which saves a third of the time.
+    # Nobody calls it from Python, and it allocates nothing, saving a third of the time.
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
     "_nrt": False,
