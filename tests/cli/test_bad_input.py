@@ -334,7 +334,7 @@ def test_a_folder_in_which_nothing_can_be_created(name: str) -> None:
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("/proc/new/%d.png", "the folder /proc/new cannot be created: no folders can be"),
+        ("/proc/new/%d.png", "/proc/new cannot be created: no folders can be"),
         ("/proc/%d.png", "no files can be created in /proc; choose"),
     ],
 )
