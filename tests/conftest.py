@@ -35,16 +35,15 @@ with contextlib.suppress(ImportError):
 import cv2
 import numpy as np
 import pytest
-from filelock import FileLock
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
     from av.stream import Stream
 
-from streamdenoise.imaging import flow_search, state_warper
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
-from streamdenoise.kernels.code_cache import FOLDER_VARIABLE as KERNELS
-from streamdenoise.kernels.float_part import FLOAT_PARTS
+from streamdenoise.kernels.code_cache import FOLDER_VARIABLE as KERNELS_FOLDER
+from streamdenoise.kernels.compiled import why_not
+from streamdenoise.kernels.every import KERNELS
 
 # Shells let jobs in the background ignore these, and so would the tests' children.
 for _name in ("SIGINT", "SIGHUP"):
@@ -91,16 +90,13 @@ def kernels_are_compiled_once(
 ) -> Iterator[None]:
     """All workers share one cache of compiled code, which is not the user's.
 
-    It is filled before the first test, none of which should wait for the compiler.
+    They fill it together before the first test: none should wait for the compiler, or
+    find in its output that it did.
     """
     shared = tmp_path_factory.getbasetemp().parent / "kernels"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(KERNELS, str(shared))
-        with FileLock(f"{shared}.lock"):
-            state_warper.why_not_compiled()
-            flow_search.why_not_compiled()
-            for part in FLOAT_PARTS.values():
-                part.why_not()
+        patch.setenv(KERNELS_FOLDER, str(shared))
+        why_not(KERNELS)
         yield
 
 

@@ -132,16 +132,11 @@ def _cpu() -> list[Check]:
 
 
 def _kernels() -> list[Check]:
-    from streamdenoise.imaging import flow_search, state_warper
     from streamdenoise.kernels.code_cache import folder
-    from streamdenoise.kernels.float_part import FLOAT_PARTS
+    from streamdenoise.kernels.compiled import why_not
+    from streamdenoise.kernels.every import KERNELS
 
-    parts = (part.why_not() for part in FLOAT_PARTS.values())
-    if (
-        why := state_warper.why_not_compiled()
-        or flow_search.why_not_compiled()
-        or next(filter(None, parts), "")
-    ):
+    if why := why_not(KERNELS):
         return [Check("kernels", False, f"slower code is used instead: {why}")]
     return [Check("kernels", True, f"compiled for this CPU, kept in {folder()}")]
 

@@ -18,6 +18,9 @@ from streamdenoise.security.plain_text import printable
 
 log = logging.getLogger(__name__)
 
+_CHATTY = ("numba", "filelock")
+"""Libraries whose debug messages, thousands for one kernel, help nobody here."""
+
 _RECORD_FIELDS = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
 
 
@@ -101,6 +104,8 @@ def configure_logging(
         formatter = TextFormatter("%(levelname)s: %(message)s")
     root = logging.getLogger()
     root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     handlers = [each for each in root.handlers if isinstance(each, StderrHandler)]
     handler = handlers[0] if handlers else StderrHandler()
     handler.setFormatter(formatter)

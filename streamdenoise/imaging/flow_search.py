@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from streamdenoise.kernels import matching, search
+from streamdenoise.kernels.compiled import why_not
 
 DEAD_ZONE = 0.1
 """Shorter vectors, in pixels, are not worth an interpolation."""
@@ -37,8 +38,7 @@ none loses 0.04 dB in the mean and 0.2 dB where much moves on its own."""
 
 def why_not_compiled() -> str:
     """Load the compiled code, at the first call; why it cannot be used, or nothing."""
-    kernels = (*search.ALL, *matching.ALL)
-    return next(filter(None, (each.why_not() for each in kernels)), "")
+    return why_not((*search.ALL, *matching.ALL))
 
 
 class FlowSearch(Protocol):

@@ -14,6 +14,7 @@ from streamdenoise.imaging.blocks import (
 from streamdenoise.imaging.flow_search import remapped
 from streamdenoise.imaging.motion import CELL
 from streamdenoise.kernels import warp as kernels
+from streamdenoise.kernels.compiled import why_not
 
 _FUSED, _FRAMES = "fused", "frames"
 
@@ -23,7 +24,7 @@ def why_not_compiled() -> str:
 
     The first time on a machine takes seconds, so this belongs before the first frame.
     """
-    return next(filter(None, (each.why_not() for each in kernels.ALL)), "")
+    return why_not(kernels.ALL)
 
 
 class StateWarper:

@@ -19,6 +19,7 @@ from streamdenoise.io.ffmpeg.errors import is_write_failure
 from streamdenoise.io.image_paths import has_number, is_image
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import ReadOptions
+from streamdenoise.io.output_folders import make_folder
 from streamdenoise.io.protocols import beside_of
 from streamdenoise.jobs.config import ImageConfig, PagesAs, View
 from streamdenoise.jobs.image_plan import ImageTask, plan_images
@@ -28,7 +29,6 @@ from streamdenoise.jobs.job import (
     check_pages,
     denoiser_notes,
     limited_pools,
-    make_folder,
     open_reference,
     renderer,
     view_info,
@@ -155,7 +155,7 @@ class _Run:
                 source = stack.enter_context(open_source(task.source, options))
             check_pages(task.source, source, task.target)
             if task.target != "null:":
-                make_folder(task.target)
+                make_folder(Path(task.target).parent)
             view = self._config.compare or View.CLEAN
             with self._switch.stage.doing(f"opening {task.target}"):
                 sink = stack.enter_context(

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from streamdenoise.errors import ConfigError, HungError, SinkError
+from streamdenoise.errors import ConfigError, HungError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.opencv_pool import limited_opencv
 from streamdenoise.io.image_paths import has_number, is_image
@@ -223,21 +223,6 @@ def check_pages(name: str, source: Source, target: str) -> None:
             f"{name} has {pages} pictures, but {target} holds one; use .tif, .png, "
             ".webp or .gif, a name with %03d, or a video such as .mp4"
         )
-
-
-def make_folder(target: str) -> None:
-    """Make the folder that a file will be in.
-
-    Raises:
-        SinkError: It cannot be made.
-    """
-    folder = Path(target).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise SinkError(
-            f"{folder} cannot be created: {exc.strerror}; choose another folder"
-        ) from exc
 
 
 def renderer(view: View, overlay: bool) -> Render | None:

@@ -11,6 +11,7 @@ from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.image_paths import is_image
 from streamdenoise.io.open import holds_orientation, open_sink, open_source
 from streamdenoise.io.options import ReadOptions
+from streamdenoise.io.output_folders import make_folder
 from streamdenoise.io.protocols import beside_of
 from streamdenoise.io.sinks.file import MUXERS
 from streamdenoise.jobs.config import FileConfig, View
@@ -24,7 +25,6 @@ from streamdenoise.jobs.job import (
     denoiser_notes,
     limited_pools,
     loss_notes,
-    make_folder,
     open_reference,
     renderer,
     view_info,
@@ -97,7 +97,7 @@ def denoise_file(
             config.encoder.for_output(target, written), written
         )
         if target != config.output:
-            make_folder(target)
+            make_folder(Path(target).parent)
         stage = Stage()
         with switch.stage.doing(f"opening {target}"):
             sink = stack.enter_context(

@@ -6,12 +6,14 @@ import logging
 import platform
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any, cast
 
 from streamdenoise.kernels import code_cache, object_code
+from streamdenoise.kernels.code_cache import BeingBuiltError
 from streamdenoise.kernels.object_code import ArgumentType, KernelError
 from streamdenoise.machine import installed_versions
 
@@ -48,15 +50,21 @@ class Kernel:
         self._code: Callable[..., int] | None = None
         self._why_not: str | None = None
 
-    def why_not(self) -> str:
+    def why_not(self, *, waits: bool = True) -> str:
         """Load the kernel, at the first call; why it cannot be used, or nothing.
 
         For the first time on a machine it is compiled, which takes seconds: ask before
         a stream starts. Each reason is logged once.
+
+        Args:
+            waits: for another process that is compiling it.
+
+        Raises:
+            BeingBuiltError: another process is compiling it, and this does not wait.
         """
         with _lock:
             if self._why_not is None:
-                self._why_not = self._load()
+                self._why_not = self._load(waits)
         return self._why_not
 
     def __call__(self, *arguments: Any) -> None:
@@ -83,9 +91,19 @@ class Kernel:
         if self._code(*flat):
             raise RuntimeError(f"{self.name} failed")
 
-    def _load(self) -> str:
+    def _load(self, waits: bool) -> str:
         try:
-            code = code_cache.kept(self._file_name(), self._compile)
+            try:
+                code = code_cache.kept(self._file_name(), self._compile, waits=False)
+            except BeingBuiltError:
+                if not waits:
+                    raise
+                _say_once(
+                    logging.WARNING,
+                    "another process is compiling some steps for this CPU, once: "
+                    "waiting for it",
+                )
+                code = code_cache.kept(self._file_name(), self._compile)
             self._code = object_code.link(code, self._types, self.name)
         except KernelError as exc:
             _say_once(logging.WARNING, f"slower code is used for some steps: {exc}")
@@ -95,7 +113,7 @@ class Kernel:
     def _compile(self) -> bytes:
         _say_once(
             logging.WARNING,
-            "compiling some steps for this CPU, once; this start takes 10 s longer",
+            "compiling some steps for this CPU, once; this start takes seconds longer",
         )
         return object_code.compile_object(self.python, self._types, self.name)
 
@@ -105,6 +123,19 @@ class Kernel:
         about = repr((_versions(), object_code.this_cpu(), self._types))
         digest = hashlib.sha256("\0".join([*sources, about]).encode()).hexdigest()
         return f"{self.name}-{digest[:32]}.o"
+
+
+def why_not(kernels: Sequence[Kernel]) -> str:
+    """Load kernels; why one cannot be used, or nothing.
+
+    Those that other processes are compiling come last, so that jobs that start together
+    on a new machine share the work.
+    """
+    for kernel in kernels:
+        with suppress(BeingBuiltError):
+            if reason := kernel.why_not(waits=False):
+                return reason
+    return next(filter(None, (each.why_not() for each in kernels)), "")
 
 
 def _say_once(level: int, message: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamdenoise.kernels.compiled import Kernel, compiled
+from streamdenoise.kernels.compiled import Kernel, compiled, why_not
 
 _C = 24
 _SEEN_BY_GATE = _C + 4
@@ -360,10 +360,14 @@ class FloatPart:
     fuse: Kernel
     clean: Kernel
 
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """All of them, in the order of a step."""
+        return self.noise_map_inputs, self.gate_inputs, self.fuse, self.clean
+
     def why_not(self) -> str:
         """Load all kernels; why one cannot be used, or nothing."""
-        kernels = (self.noise_map_inputs, self.gate_inputs, self.fuse, self.clean)
-        return next(filter(None, (each.why_not() for each in kernels)), "")
+        return why_not(self.kernels)
 
 
 def float_part(samples: str) -> FloatPart:

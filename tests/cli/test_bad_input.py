@@ -323,6 +323,37 @@ def test_a_folder_that_does_not_exist(tmp_path: Path, name: str) -> None:
         open_sink(str(tmp_path / "no" / name), StreamInfo(64, 48, "yuv420p"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize("name", ["out.mkv", "out.y4m", "out.png"])
+def test_a_folder_in_which_nothing_can_be_created(name: str) -> None:
+    with pytest.raises(SinkError, match="no files can be created in /proc; choose"):
+        open_sink(f"/proc/{name}", StreamInfo(64, 48, "yuv420p"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("/proc/new/%d.png", "/proc/new cannot be created: no folders can be"),
+        ("/proc/%d.png", "no files can be created in /proc; choose"),
+    ],
+)
+def test_a_folder_of_images_that_cannot_be_created(output: str, words: str) -> None:
+
+    with (
+        pytest.raises(SinkError, match=words),
+        open_sink(output, StreamInfo(64, 48, "yuv420p")) as sink,
+    ):
+        sink.write(noise_frame())
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.y4m", "out.png"])
+def test_a_file_in_place_of_the_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(SinkError, match=r"notes\.txt is not a folder; choose another"):
+        open_sink(str(tmp_path / "notes.txt" / name), StreamInfo(64, 48, "yuv420p"))
+
+
 @contextmanager
 def folder_with_mode(mode: int) -> Iterator[Path]:
     """A folder with such permissions, as a user whom they bind."""

@@ -185,6 +185,7 @@ def quiet_hooks() -> Iterator[None]:
 
 @settings(QUICK, max_examples=100, deadline=5000)
 @given(options=ARGUMENTS, target=TEXTS | st.just("clips/%Y-%m-%d_%H-%M-%S.mkv"))
+@pytest.mark.no_cover
 def test_any_options_of_live_end_in_one_sentence(
     quiet_hooks: None,
     tmp_path: Path,

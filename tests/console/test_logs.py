@@ -50,6 +50,19 @@ class TestText:
         logging.getLogger("any").debug("not this")
         assert capsys.readouterr().err == "INFO: frame 3 of rtsp://***@cam/s\n"
 
+    def test_debug_messages_of_compilers_are_left_out(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure_logging(logging.DEBUG)
+        logging.getLogger("streamdenoise").debug("this")
+        for name in ("numba.core.ssa", "numba.core.byteflow", "filelock"):
+            logging.getLogger(name).debug("not this")
+            logging.getLogger(name).warning("that")
+        assert capsys.readouterr().err == "DEBUG: this\n" + 3 * "WARNING: that\n"
+        configure_logging(logging.ERROR)
+        logging.getLogger("numba.core.ssa").warning("not this either")
+        assert capsys.readouterr().err == ""
+
     def test_exceptions_are_masked(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure_logging()
         try:

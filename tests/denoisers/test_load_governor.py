@@ -91,6 +91,7 @@ def holds(cost_ms: float, step: int) -> bool:
     return cost_ms / 1000 < 0.95 * interval_s
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("costs_ms", "best"),
     [
@@ -146,6 +147,7 @@ def test_one_step_down_takes_half_a_second_or_more() -> None:
     assert all(b - a >= 0.5 for a, b in pairwise(times))
 
 
+@pytest.mark.no_cover
 def test_varying_costs_do_not_make_it_oscillate() -> None:
     rng = random.Random(5)
 
@@ -166,6 +168,7 @@ def test_occasional_late_frames_change_nothing() -> None:
     assert machine.switches == []
 
 
+@pytest.mark.no_cover
 def test_it_reacts_to_throttling_and_its_end_within_three_seconds() -> None:
     """Twice as slow after ten minutes, four times after twenty, then normal."""
 
@@ -193,6 +196,7 @@ def test_full_quality_soon_returns_after_a_short_load() -> None:
     assert machine.switches[-1][0] < 105 + 35
 
 
+@pytest.mark.no_cover
 def test_an_overheating_machine_is_tried_ever_less_often() -> None:
     """Full size for 20 s heats it up; 15 s of less load cool it down."""
     heat = [0.0, 0.0]
@@ -208,6 +212,7 @@ def test_an_overheating_machine_is_tried_ever_less_often() -> None:
     assert last <= 4 < first
 
 
+@pytest.mark.no_cover
 def test_failures_are_forgotten_after_a_long_quiet_time() -> None:
     """An hour too slow for full size, half an hour fine, then one bad second."""
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from streamdenoise.kernels import object_code
-from streamdenoise.kernels.code_cache import FOLDER_VARIABLE
+from streamdenoise.kernels.code_cache import FOLDER_VARIABLE, BeingBuiltError
 from streamdenoise.kernels.compiled import Kernel
 from tests.kernels import samples
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def check(kernel: Kernel) -> None:
 
 
 def test_computes_as_python_does_and_is_compiled_once(filled: Path) -> None:
-    (file,) = filled.iterdir()
+    (file,) = filled.glob("*.o")
     written = file.stat().st_mtime_ns
     again = fresh()
     assert again.why_not() == ""
@@ -80,7 +82,7 @@ def test_refuses_arrays_that_were_not_declared(filled: Path) -> None:
 def test_a_damaged_file_is_replaced(
     filled: Path, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (file,) = filled.iterdir()
+    (file,) = filled.glob("*.o")
     whole = file.read_bytes()
     file.write_bytes(damage)
     kernel = fresh()
@@ -89,6 +91,76 @@ def test_a_damaged_file_is_replaced(
     (record,) = caplog.records
     assert "is compiled again: checksum mismatch" in record.message
     assert len(file.read_bytes()) == len(whole)
+
+
+def waiting_process(kernels: str) -> subprocess.Popen[str]:
+    """A process that loads kernels, and then checks that one computes."""
+    code = (
+        "import sys; from tests.kernels import test_compiled as t, samples;"
+        "from streamdenoise.kernels.compiled import why_not;"
+        f"assert why_not(({kernels})) == '';"
+        "t.check(samples.tripled_plus); sys.exit('numba' in sys.modules)"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_the_second_process_waits_for_the_code_of_the_first(
+    folder: Path, compiled_once: Path
+) -> None:
+    (code,) = compiled_once.glob("*.o")
+    folder.mkdir(0o755)
+    with FileLock(folder / f"{code.name}.lock"):
+        process = waiting_process("samples.tripled_plus,")
+        assert process.stderr is not None
+        assert "another process is compiling some steps" in process.stderr.readline()
+        shutil.copy(code, folder)
+    _, errors = process.communicate(timeout=50)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_meanwhile_it_compiles_what_the_first_does_not(
+    folder: Path, compiled_once: Path
+) -> None:
+    (code,) = compiled_once.glob("*.o")
+    folder.mkdir(0o755)
+    with FileLock(folder / f"{code.name}.lock"):
+        process = waiting_process("samples.tripled_plus, samples.next_ones")
+        wait_until(lambda: any(folder.glob("next_ones-*.o")))
+        shutil.copy(code, folder)
+    _, errors = process.communicate(timeout=50)
+    assert process.returncode == 1, errors  # for the other kernel it needed Numba
+
+
+def test_the_lock_of_a_killed_process_blocks_nobody(
+    folder: Path, compiled_once: Path
+) -> None:
+    (code,) = compiled_once.glob("*.o")
+    folder.mkdir(0o755)
+    holds = (
+        "import sys, time; from filelock import FileLock;"
+        "lock = FileLock(sys.argv[1]); lock.acquire(); print(flush=True);"
+        "time.sleep(100)"
+    )
+    words = [sys.executable, "-c", holds, str(folder / f"{code.name}.lock")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(BeingBuiltError):
+            fresh().why_not(waits=False)
+        process.kill()
+    kernel = fresh()
+    assert kernel.why_not(waits=False) == ""
+    check(kernel)
+
+
+def test_arrays_are_taken_not_to_overlap(folder: Path) -> None:
+    """Otherwise few loops would become vectors."""
+    assert samples.next_ones.why_not() == ""
+    values = np.zeros(41, np.float32)
+    samples.next_ones(values[:-1], values[1:])
+    assert values[1:9].tolist() == 8 * [1]  # one by one they would be 1, 2, 3
 
 
 def test_a_folder_that_others_write_to_is_not_used(
@@ -121,7 +193,7 @@ def test_code_of_another_cpu_is_not_loaded(
     name, features = object_code.this_cpu()
     monkeypatch.setattr(object_code, "this_cpu", lambda: (name, features + ",+x87"))
     assert fresh().why_not() == ""
-    assert len(list(filled.iterdir())) == 2
+    assert len(list(filled.glob("*.o"))) == 2
 
 
 def test_without_numba_there_is_a_reason_once(
@@ -158,5 +230,14 @@ class _OldCpu:
         return {"avx": True, "avx2": False}
 
 
-def test_code_that_calls_a_library_is_refused(folder: Path) -> None:
-    assert "allocates would call" in samples.allocates.why_not()
+@pytest.mark.parametrize(
+    ("kernel", "reason"),
+    [
+        (samples.calls_a_library, "calls_a_library would call tanf"),
+        (samples.allocates, "Numba cannot compile allocates"),
+    ],
+)
+def test_code_that_calls_a_library_or_allocates_is_refused(
+    folder: Path, kernel: Kernel, reason: str
+) -> None:
+    assert reason in kernel.why_not()

@@ -90,6 +90,7 @@ def test_a_camera_that_was_paused_has_even_steps_again():
     assert times[-1] == pytest.approx(resumed[-1][1], abs=0.1)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fps", [1, 25, 120])
 @pytest.mark.parametrize("drift", [-3e-3, 3e-3])
 def test_a_clock_that_drifts_stays_near_ours_without_a_jump(drift: float, fps: int):

@@ -13,6 +13,7 @@ from threading import Lock
 from streamdenoise.errors import SinkError
 from streamdenoise.io.ffmpeg.container import has_a_frame
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.output_folders import make_folder, why_no_file
 from streamdenoise.io.recording.age_clock import AgeClock, steady_s
 from streamdenoise.io.recording.disk import MountedFolder
 from streamdenoise.io.recording.journal import Entry, Journal
@@ -113,9 +114,8 @@ class Archive:
             self._recover(_READ_FIRST)
 
     def _open_error(self, exc: OSError) -> SinkError:
-        return SinkError(
-            f"{self._pattern} cannot be recorded: {reason(exc)}; choose another folder"
-        )
+        why = why_no_file(self._names.root, exc)
+        return SinkError(f"{self._pattern} cannot be recorded: {why}")
 
     def begin(self, moment: datetime) -> tuple[Entry, PartialFile, dict[str, str]]:
         """Reserve a name for a recording that begins at `moment`.
@@ -457,18 +457,3 @@ class Archive:
 def _partial(path: Path) -> Path:
     """The temporary name of a recording."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder for recordings, unless it exists.
-
-    Raises:
-        SinkError: It cannot be created.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise SinkError(
-            f"the folder {folder} cannot be created ({reason(exc)}); choose "
-            "another one for the recording"
-        ) from exc

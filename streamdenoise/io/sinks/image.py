@@ -13,6 +13,7 @@ from streamdenoise.frame import Frame, Still, StreamInfo
 from streamdenoise.imaging.color import frame_to_picture
 from streamdenoise.io.ffmpeg.errors import reason
 from streamdenoise.io.image_paths import has_number, image_paths, is_image, numbered
+from streamdenoise.io.output_folders import make_folder
 from streamdenoise.io.pictures.picture import MULTIPAGE_SUFFIXES
 from streamdenoise.io.pictures.writing import PictureWriter
 from streamdenoise.io.sinks.partial_file import PartialFile
@@ -59,12 +60,7 @@ class ImageSink(Completing):
             PartialFile(path, overwrite=overwrite).discard()
             return
         folder = path.parent if self._numbered else path
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise SinkError(
-                f"{folder} cannot be created: {reason(exc)}; choose another folder"
-            ) from exc
+        make_folder(folder)
         if names_from is not None and not self._numbered:
             self._names = _names(names_from)
         taken = [name for name in self._names if os.path.exists(path / name)]

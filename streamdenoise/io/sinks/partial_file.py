@@ -7,6 +7,7 @@ from pathlib import Path
 
 from streamdenoise.errors import SinkError
 from streamdenoise.io.ffmpeg.errors import reason
+from streamdenoise.io.output_folders import why_no_file
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +48,10 @@ class PartialFile:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             except FileExistsError:
                 number += 1  # left by a crash, or in use by another run
-            except (FileNotFoundError, NotADirectoryError) as exc:
-                raise SinkError(
-                    f"{self.target} cannot be written: the folder {self.target.parent} "
-                    "does not exist; create it first"
-                ) from exc
             except OSError as exc:
                 raise SinkError(
-                    f"{self.target} cannot be written: {reason(exc)}; "
-                    "choose another folder"
+                    f"{self.target} cannot be written: "
+                    f"{why_no_file(self.target.parent, exc)}"
                 ) from exc
             else:
                 return path, number == 1

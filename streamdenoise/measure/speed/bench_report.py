@@ -6,7 +6,7 @@ from statistics import median
 
 from streamdenoise.console.json_text import json_text
 from streamdenoise.console.table import markdown_table
-from streamdenoise.measure.output import writing_to
+from streamdenoise.measure.output import write_bench
 from streamdenoise.measure.plots import draw_point, name_points, new_axes
 from streamdenoise.measure.speed.job import CRF, PRESET
 
@@ -86,10 +86,7 @@ class BenchReport:
         Raises:
             ConfigError: Matplotlib is missing, or `folder` cannot be written.
         """
-        with writing_to(folder):
-            (folder / "bench.md").write_text(self.markdown())
-            (folder / "bench.json").write_text(self.json())
-            self._plot(folder / "bench.png")
+        write_bench(folder, self.markdown(), self.json(), self._plot)
 
     def _plot(self, path: Path) -> None:
         sizes = list(dict.fromkeys(result.size for result in self.results))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamdenoise.console.json_text import json_text
 from streamdenoise.console.table import markdown_table
-from streamdenoise.measure.output import writing_to
+from streamdenoise.measure.output import write_bench
 from streamdenoise.measure.plots import figure_type
 from streamdenoise.measure.speed.job import CRF, PRESET
 from streamdenoise.measure.speed.stage_advice import advice
@@ -160,10 +160,7 @@ class StageReport:
         Raises:
             ConfigError: Matplotlib is missing, or `folder` cannot be written.
         """
-        with writing_to(folder):
-            (folder / "bench.md").write_text(self.markdown())
-            (folder / "bench.json").write_text(self.json())
-            self._plot(folder / "bench.png")
+        write_bench(folder, self.markdown(), self.json(), self._plot)
 
     def _plot(self, path: Path) -> None:
         """Draw the CPU time of each job, and the wall time of its threads."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from streamdenoise.console.json_text import json_text
 from streamdenoise.console.table import markdown_table
-from streamdenoise.measure.output import writing_to
+from streamdenoise.measure.output import write_bench
 from streamdenoise.measure.speed.gpu_kernels import GPUPrediction, prediction_lines
 
 
@@ -119,6 +119,4 @@ class StepReport:
         Raises:
             ConfigError: `folder` cannot be written.
         """
-        with writing_to(folder):
-            (folder / "bench.md").write_text(self.markdown())
-            (folder / "bench.json").write_text(self.json())
+        write_bench(folder, self.markdown(), self.json())
