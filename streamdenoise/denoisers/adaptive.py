@@ -7,39 +7,14 @@ from dataclasses import dataclass
 
 from streamdenoise.contexts import Closing
 from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.family import smaller_model
 from streamdenoise.denoisers.load_governor import LoadGovernor
 from streamdenoise.frame import Frame
-from streamdenoise.inference.artifact import open_artifact, shipped_models
 
 log = logging.getLogger(__name__)
 
-_WORTH = 0.7
-"""A smaller model must need less than this share of the work."""
-
-
 OpenDenoiser = Callable[[str, bool], Denoiser]
 """Loads a model by its name, at half size or not, with the user's options."""
-
-
-def smaller_model(model: str) -> str | None:
-    """The next smaller shipped model for the same frames and noise, if there is one.
-
-    Args:
-        model: as for `open_artifact`.
-
-    Raises:
-        ConfigError: there is no such model.
-        CheckpointError: a manifest is unreadable.
-    """
-    own = open_artifact(model).manifest
-    most = _WORTH * own.get("kmac_per_px", 0.0)
-    smaller = {
-        manifest["kmac_per_px"]: name
-        for name in shipped_models()
-        if (manifest := open_artifact(name).manifest).get("kmac_per_px", most) < most
-        and all(manifest.get(key) == own.get(key) for key in ("layout", "noise"))
-    }
-    return smaller[max(smaller)] if smaller else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """Loads the denoiser that a configuration describes."""
 
 from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.family import LARGEST
 from streamdenoise.denoisers.image import ImageDenoiser
 from streamdenoise.denoisers.noise_level import NoiseLevel
-from streamdenoise.denoisers.options import DenoiseConfig
+from streamdenoise.denoisers.options import AUTO, DenoiseConfig
 from streamdenoise.denoisers.strength import Strength
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backend import OnBuild
@@ -28,7 +29,7 @@ def load_denoiser(
     Raises:
         StreamDenoiseError: see `Denoiser.load`.
     """
-    artifact = open_artifact(config.model)
+    artifact = _artifact(config.model)
     if artifact.state_names:
         return load_video_denoiser(
             config,
@@ -65,7 +66,7 @@ def load_video_denoiser(
     Raises:
         StreamDenoiseError: see `Denoiser.load`.
     """
-    artifact = open_artifact(config.model)
+    artifact = _artifact(config.model)
     loader = _loader(artifact, config, on_build, wait_for_engine)
     return Denoiser(
         artifact,
@@ -76,6 +77,10 @@ def load_video_denoiser(
         single_images=single_images,
         tile=config.tile,
     )
+
+
+def _artifact(model: str) -> Artifact:
+    return open_artifact(LARGEST if model == AUTO else model)
 
 
 def _noise(config: DenoiseConfig, single_images: bool) -> NoiseLevel:

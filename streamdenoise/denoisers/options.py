@@ -8,6 +8,9 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.options import Option, Panel
 from streamdenoise.units import Region, parse_noise_region
 
+AUTO = "auto"
+"""The largest model for cameras; in live jobs, the largest that keeps up."""
+
 MAX_SIGMA = 255.0
 """Highest noise level that can be given, in 8-bit levels."""
 
@@ -92,10 +95,12 @@ class DenoiseConfig:
         str,
         Option(
             "Model to use: a name that `streamdenoise models` lists, or the path of a "
-            ".json or .safetensors file.",
+            ".json or .safetensors file; auto is nano, or a smaller one if live frames "
+            "leave no time for it.",
             Panel.NOISE,
+            metavar="NAME|FILE|auto",
         ),
-    ] = "nano"
+    ] = AUTO
     backend: Annotated[
         str,
         Option(

@@ -20,7 +20,9 @@ def keep_bars(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> None
             (source.T, target.T),
             (source.T[::-1], target.T[::-1]),
         ):
-            count = 0
-            while count < len(lines) // 2 and (lines[count] == corner).all():
-                count += 1
+            if (lines[0] != corner).any():
+                continue
+            half = len(lines) // 2
+            is_bar = (lines[:half] == corner).all(1)
+            count = half if is_bar.all() else int(is_bar.argmin())
             kept[:count] = lines[:count]

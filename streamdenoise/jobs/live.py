@@ -7,7 +7,9 @@ from dataclasses import replace
 from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.denoisers.image import ImageDenoiser
+from streamdenoise.denoisers.keeping_up import largest_that_keeps_up
 from streamdenoise.denoisers.load import load_denoiser, load_video_denoiser
+from streamdenoise.denoisers.options import AUTO
 from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
@@ -102,7 +104,7 @@ def denoise_live(
         opening.over()
         with switch.stage.doing("loading the model"):
             denoiser = stack.enter_context(
-                _load_denoiser(config, while_building(on_build, notifier))
+                _load_denoiser(config, info, while_building(on_build, notifier))
             )
         reference = open_reference(
             stack,
@@ -262,13 +264,11 @@ def _rules(config: LiveConfig, source: Source, denoiser: FrameDenoiser) -> LiveR
 
 
 def _load_denoiser(
-    config: LiveConfig, on_build: OnBuild | None
+    config: LiveConfig, info: StreamInfo, on_build: OnBuild | None
 ) -> Denoiser | ImageDenoiser | AdaptiveDenoiser:
     chosen, wait = config.denoise, config.wait_for_engine
-    if config.max_lag_ms is None:
-        return load_denoiser(chosen, on_build, wait_for_engine=wait)
 
-    def open_denoiser(model: str, half_size: bool) -> Denoiser:
+    def open_denoiser(model: str, half_size: bool = False) -> Denoiser:
         return load_video_denoiser(
             replace(chosen, model=model),
             on_build,
@@ -276,4 +276,13 @@ def _load_denoiser(
             half_size=half_size,
         )
 
-    return AdaptiveDenoiser(open_denoiser, chosen.model, config.max_lag_ms)
+    model = chosen.model
+    if model == AUTO:
+        denoiser = largest_that_keeps_up(open_denoiser, info)
+        if config.max_lag_ms is None:
+            return denoiser
+        denoiser.close()
+        model = denoiser.model
+    if config.max_lag_ms is None:
+        return load_denoiser(chosen, on_build, wait_for_engine=wait)
+    return AdaptiveDenoiser(open_denoiser, model, config.max_lag_ms)

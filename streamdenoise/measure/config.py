@@ -280,7 +280,11 @@ class BenchConfig:
     ] = ()
     """None takes 720p and 1080p, or 360p if `quick`."""
     peers: Annotated[
-        bool, Option("Measure FFmpeg's denoisers too.", Panel.MEASUREMENT)
+        bool,
+        Option(
+            "Measure FFmpeg's denoisers too; with --stages, nlmeans.",
+            Panel.MEASUREMENT,
+        ),
     ] = True
     quick: Annotated[
         bool,
@@ -344,4 +348,5 @@ class BenchConfig:
         words += ["--repeat", str(self.repeat)]
         if self.threads is not None:
             words += ["--threads", str(self.threads)]
-        return shlex.join([*words, *(["--quick"] if self.quick else [])])
+        words += ["--quick"] * self.quick + ["--no-peers"] * (not self.peers)
+        return shlex.join(words)

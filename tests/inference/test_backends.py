@@ -203,8 +203,8 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_unknown_model_and_broken_manifest(tmp_path: object) -> None:
     from pathlib import Path
 
-    with pytest.raises(ConfigError, match="no model is named 'pico'"):
-        open_artifact("pico")
+    with pytest.raises(ConfigError, match="no model is named 'micro'"):
+        open_artifact("micro")
     broken = Path(str(tmp_path)) / "broken.json"
     broken.write_text('{"name": "x"')
     with pytest.raises(CheckpointError, match="unreadable"):

@@ -215,7 +215,7 @@ RTX_FOR_HOPPER = ("--backend", "tensorrt-rtx", "--compute-capability", "9.0")
 
 
 BAD = [
-    (("pico", "--size", "720p"), "no model is named 'pico'"),
+    (("micro", "--size", "720p"), "no model is named 'micro'"),
     (("nano",), "give one, such as --size 1080p"),
     (("nano", "--size", "7p"), "'7p' is not a size; write 360p"),
     (("nano", "--size", "99999x2"), "sides must have 16 to"),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.denoisers.denoiser import Denoiser
+from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.options import Reconnect
@@ -228,3 +229,28 @@ def test_options_that_do_not_fit(
 ):
     with pytest.raises(ConfigError, match=why):
         denoise_live(LiveConfig("testsrc:64x48@25", outputs, window=False, **options))
+
+
+@pytest.mark.parametrize(
+    ("asked", "max_lag_ms", "model"),
+    [
+        ("auto", None, "pico"),
+        ("auto", 60_000, "pico"),
+        ("nano", None, "nano"),
+        ("nano-awgn", 60_000, "nano-awgn"),
+    ],
+)
+def test_frames_that_come_too_fast_get_a_smaller_model(
+    asked: str, max_lag_ms: float | None, model: str
+) -> None:
+    stats = denoise_live(
+        LiveConfig(
+            "testsrc:320x240@1000",
+            ("null:",),
+            DenoiseConfig(threads=1, sigma=10, model=asked),
+            window=False,
+            duration_s=0.005,
+            max_lag_ms=max_lag_ms,
+        )
+    )
+    assert f"{model} on openvino" in stats.notes

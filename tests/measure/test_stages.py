@@ -41,6 +41,7 @@ def test_all_stages_of_both_clips_are_measured_and_add_up(
         stages = {(each["thread"], each["stage"]): each for each in case["stages"]}
         assert list(stages) == wanted
         assert case["frames"] > 5
+        assert case["peer_fps"] > 0
         cpu = sum(each["cpu_ms"] for each in stages.values())
         assert cpu <= 1.05 * case["cpu_ms"]  # clocks are read one after the other
         assert case["other_cpu_ms"] == pytest.approx(case["cpu_ms"] - cpu)

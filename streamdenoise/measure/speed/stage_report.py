@@ -29,6 +29,9 @@ _COLORS = (
 )
 """Of the stages of `THREADS` but waiting."""
 
+PEER = "nlmeans=s=5:p=7:r=9"
+"""FFmpeg's filter that the same job is run with."""
+
 _BUSY = 0.3
 """A load of so much of the cores by other programs is worth a remark."""
 
@@ -40,6 +43,8 @@ class StageCase:
     size: str
     clip: str
     times: JobTimes
+    peer_fps: float | None = None
+    """Frames a second of `PEER`; None if it was not run."""
 
     def time(self, thread: str, work: Work) -> StageTime:
         """The time of a stage; zero if the job has none."""
@@ -104,6 +109,7 @@ class StageReport:
                 "clip": case.clip,
                 "frames": case.times.frames,
                 "fps": case.fps,
+                "peer_fps": case.peer_fps,
                 "cpu_ms": case.times.cpu_ms,
                 "wall_ms": case.times.wall_ms,
                 "other_cpu_ms": case.other_cpu_ms,
@@ -225,6 +231,12 @@ def _rows(cases: Sequence[StageCase]) -> list[tuple[str, ...]]:
     whole = (f"{c.times.cpu_ms:.1f} / {c.times.wall_ms:.1f}" for c in cases)
     rows.append(("**job**", "", *(f"**{each}**" for each in whole)))
     rows.append(("", "frames a second", *(f"{case.fps:.1f}" for case in cases)))
+    if all(case.peer_fps for case in cases):
+        peers = [(case.peer_fps or 1, case) for case in cases]
+        rows += [
+            ("", f"of FFmpeg's {PEER}", *(f"{fps:.1f}" for fps, _ in peers)),
+            ("", "times as fast", *(f"{case.fps / fps:.1f}" for fps, case in peers)),
+        ]
     return rows
 
 

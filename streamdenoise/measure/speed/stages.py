@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -34,9 +35,10 @@ from streamdenoise.measure.clips import (
 )
 from streamdenoise.measure.config import BenchConfig
 from streamdenoise.measure.output import writing_to
+from streamdenoise.measure.peers.ffmpeg import ffmpeg_exe
 from streamdenoise.measure.plots import figure_type
-from streamdenoise.measure.speed.job import file_arguments, run
-from streamdenoise.measure.speed.stage_report import StageCase, StageReport
+from streamdenoise.measure.speed.job import CRF, PRESET, file_arguments, run
+from streamdenoise.measure.speed.stage_report import PEER, StageCase, StageReport
 from streamdenoise.security.import_path import python_child
 from streamdenoise.stage_times import JobTimes, StageTime
 from streamdenoise.threads import usable_cores
@@ -54,6 +56,8 @@ _SKIP, _QUICK_SKIP = 25, 4
 """Frames at the start that do not count."""
 _QUICK_FRAMES = 24
 _SOURCE_FRAMES = 120
+_PEER_FRAMES = 50
+"""Of the clip, as the peer is slow."""
 _AUTO = "auto"
 
 OnProgress = Callable[[str], None]
@@ -67,11 +71,13 @@ class _Clip:
     name: str
     path: Path
     runs: list[JobTimes] = field(default_factory=list)
+    peer_fps: list[float] = field(default_factory=list)
 
     def case(self) -> StageCase:
         """The run with the median CPU time: its stages add up."""
         times = sorted(self.runs, key=lambda run: run.cpu_ms)
-        return StageCase(self.size, self.name, times[(len(times) - 1) // 2])
+        peer_fps = median(self.peer_fps) if self.peer_fps else None
+        return StageCase(self.size, self.name, times[(len(times) - 1) // 2], peer_fps)
 
 
 def bench_stages(
@@ -98,6 +104,8 @@ def bench_stages(
     # Anything that may be missing is checked before minutes of measuring.
     if config.output is not None:
         figure_type()
+    if config.peers:
+        ffmpeg_exe()
     model = open_artifact(config.model)
     for backend in set(config.backends) - {_AUTO}:
         check_backend(backend, model)
@@ -123,6 +131,8 @@ def bench_stages(
             for clip in clips:
                 on_progress(f"{clip.size}: {clip.name}: run {turn + 1} of {repeat}")
                 clip.runs.append(_measured(clip.path, scratch, skip, config))
+                if config.peers:
+                    clip.peer_fps.append(_peer_fps(clip.path, scratch))
     return StageReport(
         command=config.command,
         model=model.name,
@@ -229,3 +239,27 @@ def _measured(path: Path, scratch: Path, skip: int, config: BenchConfig) -> JobT
         )
     stages = tuple(StageTime(**stage) for stage in found["stages"])
     return JobTimes(**{**found, "stages": stages})
+
+
+def _peer_fps(path: Path, scratch: Path) -> float:
+    """Frames a second of the same job with FFmpeg's `PEER`, start and end included.
+
+    Raises:
+        ConfigError: It failed.
+    """
+    out = scratch / "peer.mp4"
+    log = scratch / "peer.log"
+    seconds = run(
+        (
+            [
+                *(ffmpeg_exe(), "-hide_banner", "-nostdin", "-loglevel", "error"),
+                *("-i", str(path), "-frames:v", str(_PEER_FRAMES), "-vf", PEER),
+                *("-c:v", "libx264", "-preset", PRESET, "-crf", str(CRF)),
+                *("-progress", str(log), "-y", str(out)),
+            ],
+            None,
+        )
+    )
+    out.unlink()
+    frames = [x for x in log.read_text().splitlines() if x.startswith("frame=")]
+    return int(frames[-1].removeprefix("frame=")) / seconds
