@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from streamdenoise.inference.backends.openvino_runtime import config_for, ov
-from streamdenoise.inference.backends.openvino_windows import window_request
+from streamdenoise.inference.backends.openvino_windows import Levels, window_request
 from streamdenoise.inference.step_request import StepRequest
 
 _ops: Any = ov.opset13
@@ -24,14 +24,6 @@ _Found = TypeVar("_Found")
 
 class CannotCutError(Exception):
     """The graph is not one of `streamdenoise.network.model` in INT8."""
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """Meaning of bytes: a value is ``(byte - zero) * step``."""
-
-    step: float
-    zero: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class StripsBackend(OpenVinoStream):
         ]
         if parts.noise_map is not None:
             self._features = np.zeros(tuple(parts.noise_map.input(0).shape), np.float32)
-        self._still = StillTiles(request, self._run)
+        self._still = StillTiles(request, parts.head_levels, self._run)
         self._windows = Windows(parts.window)
         super().__init__(request, others)
         self._cleaned = self._pixels
@@ -150,7 +150,8 @@ class StripsBackend(OpenVinoStream):
             *(1 / parts.head_levels.step, parts.head_levels.zero, coefficients),
             *(_rows(self._head), _rows(self._means)),
         )
-        windows = self._still.windows(_rows(self._gain), _rows(frames))
+        looked_at = (self._gain, frames, self._head)
+        windows = self._still.windows(*map(_rows, looked_at))
         inputs = [self._head, self._means, hidden_low]
         if windows is None:
             outputs = [self._residual, self._heights, *next_features]

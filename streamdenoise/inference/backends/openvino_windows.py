@@ -8,7 +8,7 @@ some more that are due, so that no frame pays for all of them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,23 +24,36 @@ _TILE_PX = 4 * TILE
 _CORE = (3, 4)
 """Rows and columns of tiles that a window writes."""
 _HALO_PX = 16
-"""What a window sees around them; the network hardly depends on what is further away."""
+"""What a window sees around them; the network depends little on what is further off."""
 _LEAST_FRAME = 4
 """Windows pay in frames that are at least as many times as large."""
 _MOST_WINDOWS = 0.7
 """Share of the frame from which on all of it takes no longer."""
+_DRIFT = 0.3
+"""Change that wakes a tile if all of it has it, in units of the noise of one block: of
+light that changes slowly, which wakes no single block. Of noise it is 0.08."""
 _REFRESHED = 0.2
 """Share of the frame that is refreshed at most beside what woke."""
+_CHANGE_PER_UNIT = 4
+"""The head sees a quarter of the change."""
 _YOUNG = 0.15
 """Gain above which the running mean of a place still changes too fast to keep anything.
 """
 _WOKEN, _MOVED = 0.04, 0.15
-"""Share of blocks that wakes a tile, and share of cells. In noise a few seem to move."""
+"""Shares of blocks and of cells that wake a tile. In noise a few seem to move."""
 _DUE = 0.6
 """Share of the residual that is left below which a tile is due."""
 
 Window = tuple[Span, Span]
 """Rows and columns, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Meaning of bytes: a value is ``(byte - zero) * step``."""
+
+    step: float
+    zero: int
 
 
 def window_request(request: StepRequest) -> StepRequest | None:
@@ -58,13 +71,17 @@ def window_request(request: StepRequest) -> StepRequest | None:
 class StillTiles:
     """Decides in which windows of a frame the network runs."""
 
-    def __init__(self, request: StepRequest, run: Callable[..., None]) -> None:
+    def __init__(
+        self, request: StepRequest, head: Levels, run: Callable[..., None]
+    ) -> None:
         """Start without a past.
 
         Args:
             request: for whole frames.
+            head: of the head's inputs.
             run: calls a kernel with arguments for each part of its ``rows``.
         """
+        self._levels = head
         self._run_rows = run
         self._size = (request.height, request.width)
         window = window_request(request)
@@ -75,6 +92,7 @@ class StillTiles:
         self._moved, self._woken, self._fresh = (
             np.zeros(tiles, np.float32) for _ in range(3)
         )
+        self._change = np.zeros((tiles[0], 3 * tiles[1]), np.float32)
         self._is_known = False
 
     def forget(self) -> None:
@@ -94,17 +112,20 @@ class StillTiles:
         parts = cells.reshape(rows, side, columns, side)
         self._moved += parts.mean((1, 3))
 
-    def windows(self, gain: np.ndarray, frames: np.ndarray) -> list[Window] | None:
+    def windows(
+        self, gain: np.ndarray, frames: np.ndarray, head: np.ndarray
+    ) -> list[Window] | None:
         """Choose windows for a frame, and update `kept`.
 
         Args:
             gain: ``(h, w * 4)``, see `look_at_tiles`.
             frames: ``(h, w * 4)``, see there.
+            head: ``(h, w * n)``, see there.
 
         Returns:
             None for the whole frame.
         """
-        found = self._found(gain, frames) if self._is_known else None
+        found = self._found(gain, frames, head) if self._is_known else None
         self._moved.fill(0)
         self._is_known = True
         if found is None:
@@ -115,7 +136,9 @@ class StillTiles:
                 self.kept[y.start // 4 : y.stop // 4, x.start // 4 : x.stop // 4] = 1
         return found
 
-    def _found(self, gain: np.ndarray, frames: np.ndarray) -> list[Window] | None:
+    def _found(
+        self, gain: np.ndarray, frames: np.ndarray, head: np.ndarray
+    ) -> list[Window] | None:
         if self._window is None:
             return None
         if self._moved.mean() > _MOST_WINDOWS / 2:
@@ -126,9 +149,14 @@ class StillTiles:
             return None
         share = self._window[0] * self._window[1] / (self._size[0] * self._size[1])
         most = int(_MOST_WINDOWS / share)
-        look = (gain, frames, self.kept, self._woken, self._fresh)
-        self._run_rows(look_at_tiles, *look, rows=len(self._woken))
-        urgent = (self._moved > _MOVED) | (self._woken > _WOKEN)
+        self._run_rows(
+            look_at_tiles,
+            *(gain, frames, head, self.kept, self._woken, self._change, self._fresh),
+            rows=len(self._woken),
+        )
+        change = self._change.reshape(*self._woken.shape, 3) - self._levels.zero
+        drift = np.abs(change).max(-1) * (_CHANGE_PER_UNIT * self._levels.step)
+        urgent = (self._moved > _MOVED) | (self._woken > _WOKEN) | (drift > _DRIFT)
         # Windows that follow the shapes of the world are half full at best.
         if urgent.mean() > _MOST_WINDOWS / 2:
             return None

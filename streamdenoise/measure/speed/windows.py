@@ -58,7 +58,8 @@ def one_object(frames: Sequence[Frame]) -> list[Frame]:
 
 def hand_held(frames: Sequence[Frame]) -> list[Frame]:
     """The camera is in a hand."""
-    return list(hand_held_frames(frames, frames[0].width, frames[0].height, len(frames)))
+    width, height = frames[0].width, frames[0].height
+    return list(hand_held_frames(frames, width, height, len(frames)))
 
 
 SCENES: dict[str, Callable[[Sequence[Frame]], list[Frame]]] = {
