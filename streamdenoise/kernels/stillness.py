@@ -9,11 +9,13 @@ TILE = 16
 
 _WOKE = np.float32(1.5)
 """A gain this many times that of a past which is trusted in full."""
+_YOUNG = np.float32(0.2)
+"""Gain above which the mean still changes too fast to keep anything."""
 _CHANGES = 24
 """Place of the changes among the inputs of the head."""
 _BLUE, _RED = 16, 20
 """Places of the means of the color planes among the coefficients."""
-_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_ZERO, _QUARTER, _ONE = np.float32(0.0), np.float32(0.25), np.float32(1.0)
 _ROWS = "float32[:, :]"
 
 
@@ -41,8 +43,8 @@ def look_at_tiles(
         head: ``(h, w * n)``, inputs of the head, see `float_part.fuse`.
         kept: ``(h, w)``, share of the last residual that still belongs to the noise of
             the mean; reduced by what the new frame replaces.
-        woken: ``(h / 16, w / 16)``, written: share of the blocks whose past is not
-            trusted.
+        woken: ``(h / 16, w / 16)``, written: share of the blocks whose past is short
+            or not trusted.
         change: ``(h / 16, w / 16 * 3)``, written: means over each tile of how much the
             three planes have changed, in levels of the head.
         fresh: ``(h / 16, w / 16)``, written: mean of `kept`.
@@ -73,8 +75,10 @@ def look_at_tiles(
                     woke |= g1 * (_ONE + past[4 * i + 1]) > _WOKE
                     woke |= g2 * (_ONE + past[4 * i + 2]) > _WOKE
                     woke |= g3 * (_ONE + past[4 * i + 3]) > _WOKE
+                    mean = _QUARTER * (g0 + g1 + g2 + g3)
+                    woke |= mean > _YOUNG
                     count += np.float32(woke)
-                    left[i] -= left[i] * min(_HALF * (g0 + g1 + g2 + g3), _ONE)
+                    left[i] -= left[i] * min(mean + mean, _ONE)
                     total += left[i]
                     light += np.float32(changes[seen * i])
                     blue += np.float32(changes[seen * i + _BLUE])

@@ -36,9 +36,6 @@ _REFRESHED = 0.2
 """Share of the frame that is refreshed at most beside what woke."""
 _CHANGE_PER_UNIT = 4
 """The head sees a quarter of the change."""
-_YOUNG = 0.15
-"""Gain above which the running mean of a place still changes too fast to keep anything.
-"""
 _WOKEN, _MOVED = 0.04, 0.15
 """Shares of blocks and of cells that wake a tile. In noise a few seem to move."""
 _DUE = 0.6
@@ -142,10 +139,6 @@ class StillTiles:
         if self._window is None:
             return None
         if self._moved.mean() > _MOST_WINDOWS / 2:
-            return None
-        # Of a few blocks, the calmest quarter: others are awake anyway.
-        some = np.sort(gain[::8, ::16], axis=None)
-        if some[len(some) // 4] > _YOUNG:
             return None
         share = self._window[0] * self._window[1] / (self._size[0] * self._size[1])
         most = int(_MOST_WINDOWS / share)
