@@ -224,6 +224,7 @@ class StripsBackend(OpenVinoStream):
         super().close()
         self._threads.close()
         self._requests = []
+        self._windows.close()
 
 
 def _rows(maps: np.ndarray) -> np.ndarray:

@@ -208,6 +208,10 @@ class Windows:
         self._request: Any = None
         self._outputs: list[np.ndarray] = []
 
+    def close(self) -> None:
+        """Free the network; may be called again."""
+        self._request = None
+
     def infer(
         self,
         windows: Sequence[Window],
