@@ -286,6 +286,7 @@ def clean(
     root: np.ndarray,
     heights: np.ndarray,
     residual: np.ndarray,
+    kept: np.ndarray,
     inverse: np.ndarray,
     bands: np.ndarray,
     noise: np.ndarray,
@@ -306,6 +307,8 @@ def clean(
         root: of the gain.
         heights: ``(h, w * 24)``, thresholds as shares of the bounds.
         residual: ``(h, w * 24)``, in units of the noise.
+        kept: ``(h, w)``, share of the residual that is left, see
+            `streamdenoise.kernels.stillness`.
         inverse: ``(24, 24)``, from coefficients to pixels.
         bands: see `fuse`.
         noise: ``(4, 24)``, the residual's unit that each band's factor is of.
@@ -330,10 +333,12 @@ def clean(
             g2, g3 = gain[y, 4 * i + 2], gain[y, 4 * i + 3]
             b0, b1 = f0 * root[y, 4 * i], f1 * root[y, 4 * i + 1]
             b2, b3 = f2 * root[y, 4 * i + 2], f3 * root[y, 4 * i + 3]
+            left = kept[y, i]
             p = i * _C
             for c in range(_C):
                 unit = f0 * noise[0, c] + f1 * noise[1, c]
                 unit += f2 * noise[2, c] + f3 * noise[3, c]
+                unit *= left
                 share = g0 * bands[0, c] + g1 * bands[1, c]
                 share += g2 * bands[2, c] + g3 * bands[3, c]
                 bound = b0 * bounds[0, c] + b1 * bounds[1, c]
@@ -379,7 +384,7 @@ def float_part(samples: str) -> FloatPart:
             gate_inputs
         ),
         _fuse,
-        compiled(*10 * [_ROWS], _FLOAT, _ROWS, pixels, *_OWN)(clean),
+        compiled(*11 * [_ROWS], _FLOAT, _ROWS, pixels, *_OWN)(clean),
     )
 
 

@@ -7,13 +7,15 @@ its only ``Abs``, its ``Log`` and the like show where.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
 
 from streamdenoise.inference.backends.openvino_runtime import config_for, ov
+from streamdenoise.inference.backends.openvino_windows import Levels, window_request
 from streamdenoise.inference.step_request import StepRequest
 
 _ops: Any = ov.opset13
@@ -22,14 +24,6 @@ _Found = TypeVar("_Found")
 
 class CannotCutError(Exception):
     """The graph is not one of `streamdenoise.network.model` in INT8."""
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """Meaning of bytes: a value is ``(byte - zero) * step``."""
-
-    step: float
-    zero: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +37,9 @@ class Parts:
     main: ov.CompiledModel
     """From bytes, means of blocks, and ``hidden_low`` to residual, thresholds, and the
     next ``hidden`` and ``hidden_low``."""
+    window: Callable[[], ov.CompiledModel]
+    """Compiles `main` for a window of the frame when first called; see
+    `streamdenoise.inference.backends.openvino_windows`."""
     gate_levels: Levels
     head_levels: Levels
 
@@ -53,8 +50,37 @@ def compile_parts(request: StepRequest, profile: bool = False) -> Parts:
     Raises:
         CannotCutError: it has another structure.
     """
-    core = ov.Core()
-    model = core.read_model(request.file)
+    cut = _cut(request)
+
+    def compiled(part: Any, request: StepRequest = request) -> ov.CompiledModel:
+        return ov.Core().compile_model(part, "CPU", config_for(request, profile))
+
+    @cache
+    def window() -> ov.CompiledModel:
+        part = window_request(request)
+        assert part is not None
+        return compiled(_cut(part).main, part)
+
+    return Parts(
+        None if cut.noise_map is None else compiled(cut.noise_map),
+        *(compiled(cut.gate), compiled(cut.main), window),
+        *(cut.gate_levels, cut.head_levels),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """See `Parts`, not yet compiled."""
+
+    noise_map: Any
+    gate: Any
+    main: Any
+    gate_levels: Levels
+    head_levels: Levels
+
+
+def _cut(request: StepRequest) -> _Cut:
+    model = ov.Core().read_model(request.file)
     names = ["pixels", *request.artifact.state_names]
     shapes = map(ov.PartialShape, [request.pixels_shape, *request.state_shapes])
     model.reshape(dict(zip(names, shapes, strict=True)))
@@ -65,12 +91,11 @@ def compile_parts(request: StepRequest, profile: bool = False) -> Parts:
         for each in model.get_results()
     }
 
-    def compiled(outputs: Iterable[Any], inputs: Iterable[Any]) -> ov.CompiledModel:
+    def part(outputs: Iterable[Any], inputs: Iterable[Any]) -> Any:
         # The type stubs have two classes of this name.
-        part = ov.Model(  # pyright: ignore[reportGeneralTypeIssues]
+        return ov.Model(  # pyright: ignore[reportGeneralTypeIssues]
             [_ops.result(each) for each in outputs], list(inputs)
         )
-        return core.compile_model(part, "CPU", config_for(request, profile))
 
     in_bytes = ("FakeQuantize", "Concat", "Transpose")
     gate = _reader(_only(_all(model, "Abs")), "Multiply", *in_bytes)
@@ -103,20 +128,20 @@ def compile_parts(request: StepRequest, profile: bool = False) -> Parts:
         octaves = _ops.clamp(octaves, -3.0, 3.0)
         factors = _ops.exp(_ops.multiply(octaves, np.float32(math.log(2))))
         features = _given_instead(look, np.float32)
-        noise_map = compiled(
+        noise_map = part(
             [_ops.transpose(factors, [0, 2, 3, 1])], [features, given["hidden_low"]]
         )
     gate_bytes, gate_levels = _bytes_instead(gate)
     head_bytes, head_levels = _bytes_instead(head)
     block_means = _given_instead(means, np.float32)
     hidden_low = given["hidden_low"]
-    return Parts(
+    return _Cut(
         noise_map,
-        compiled(
+        part(
             [gain, _ops.sqrt(gain), results["frames_out"]],
             [gate_bytes, given["frames"]],
         ),
-        compiled(
+        part(
             [residual, heights, results["hidden_out"], results["hidden_low_out"]],
             [head_bytes, block_means, hidden_low],
         ),

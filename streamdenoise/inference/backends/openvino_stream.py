@@ -9,6 +9,7 @@ import numpy as np
 from streamdenoise.imaging.blocks import gather_blocks, scatter_blocks
 from streamdenoise.inference.backend import Backend, LaneInput
 from streamdenoise.inference.backends.host_state import HostState
+from streamdenoise.inference.backends.openvino_runtime import ov
 from streamdenoise.inference.step_request import StepRequest
 
 
@@ -90,6 +91,17 @@ class OpenVinoStream(HostState, ABC):
         for other in self._others:
             other.close()
         self._buffers, self._others = [], []
+
+
+def infer(
+    request: Any, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+) -> None:
+    """Run an infer request on arrays, in place."""
+    for i, array in enumerate(inputs):
+        request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
+    for i, array in enumerate(outputs):
+        request.set_output_tensor(i, ov.Tensor(array, shared_memory=True))
+    request.infer()
 
 
 def layer_times_of(request: Any) -> list[tuple[str, str, str, float]]:

@@ -24,15 +24,17 @@ from streamdenoise.imaging.coefficients import (
 )
 from streamdenoise.imaging.noise_profile import LEVELS
 from streamdenoise.inference.backends.openvino_parts import Parts
-from streamdenoise.inference.backends.openvino_runtime import ov
 from streamdenoise.inference.backends.openvino_stream import (
     OpenVinoStream,
+    infer,
     layer_times_of,
 )
+from streamdenoise.inference.backends.openvino_windows import StillTiles, Windows
 from streamdenoise.inference.backends.row_threads import RowThreads
 from streamdenoise.inference.step_request import StepRequest
 from streamdenoise.kernels.compiled import Kernel
 from streamdenoise.kernels.float_part import FLOAT_PARTS
+from streamdenoise.kernels.stillness import look_at_tiles
 from streamdenoise.threads import usable_cores
 
 STRIPS = "Strips"
@@ -60,7 +62,8 @@ class StripsBackend(OpenVinoStream):
     @staticmethod
     def why_not(request: StepRequest) -> str:
         """Load the loops for a request; why they cannot be used, or nothing."""
-        return FLOAT_PARTS[request.dtype.__name__].why_not()
+        part = FLOAT_PARTS[request.dtype.__name__]
+        return part.why_not() or look_at_tiles.why_not()
 
     def __init__(
         self, request: StepRequest, parts: Parts, threads: RowThreads | None = None
@@ -102,17 +105,22 @@ class StripsBackend(OpenVinoStream):
         shape = tuple(parts.gate.input(0).shape)
         self._gate = self._head.reshape(-1)[: math.prod(shape)].reshape(shape)
         self._times: list[tuple[str, str, str, float]] = []
+        self._was_whole = True
         self._requests: list[Any] = [
             graph.create_infer_request() if graph is not None else None
             for graph in (parts.noise_map, parts.gate, parts.main)
         ]
         if parts.noise_map is not None:
             self._features = np.zeros(tuple(parts.noise_map.input(0).shape), np.float32)
+        self._still = StillTiles(request, parts.head_levels, self._run)
+        self._windows = Windows(parts.window)
         super().__init__(request, others)
         self._cleaned = self._pixels
 
     def _advance(self, sigma: np.ndarray, new: list[np.ndarray]) -> None:
         fused, frames, hidden, hidden_low = self._state
+        if hidden is not self._buffers[0][2] or hidden_low is not self._buffers[0][3]:
+            self._still.forget()  # they are of another backend, or were moved
         next_fused, next_frames, *next_features = new
         # Until the end it holds the coefficients of what is in work.
         coefficients = _rows(next_fused)
@@ -127,7 +135,7 @@ class StripsBackend(OpenVinoStream):
                 *(levels.of_change, levels.looked_at, _rows(self._features)),
                 rows=self._features.shape[1],
             )
-            _infer(noise_map, [self._features, hidden_low], [self._factors])
+            infer(noise_map, [self._features, hidden_low], [self._factors])
         factors = _rows(self._factors)
         noise = (levels.noise, MIN_NOISE_STD)
         self._run(
@@ -135,7 +143,7 @@ class StripsBackend(OpenVinoStream):
             *(*pixels, _rows(frames), factors, self._basis, *noise),
             *(1 / parts.gate_levels.step, coefficients, _rows(self._gate)),
         )
-        _infer(gate, [self._gate, frames], [self._gain, self._root, next_frames])
+        infer(gate, [self._gate, frames], [self._gain, self._root, next_frames])
         self._run(
             kernels.fuse,
             *(_rows(fused), _rows(frames), factors, _rows(self._gain), _rows(hidden)),
@@ -143,15 +151,35 @@ class StripsBackend(OpenVinoStream):
             *(1 / parts.head_levels.step, parts.head_levels.zero, coefficients),
             *(_rows(self._head), _rows(self._means)),
         )
-        outputs = [self._residual, self._heights, *next_features]
-        _infer(main, [self._head, self._means, hidden_low], outputs)
+        looked_at = (self._gain, frames, self._head)
+        windows = self._still.windows(*map(_rows, looked_at))
+        inputs = [self._head, self._means, hidden_low]
+        self._was_whole = windows is None
+        if windows is None:
+            outputs = [self._residual, self._heights, *next_features]
+            infer(main, inputs, outputs)
+        else:
+            # Features of what is not computed stay where they are.
+            old = self._buffers[0]
+            old[2:], new[2:] = new[2:], old[2:]
+            outputs = [self._residual, self._heights, hidden, hidden_low]
+            self._windows.infer(windows, inputs, outputs)
         self._run(
             kernels.clean,
             *(coefficients, factors, _rows(self._gain), _rows(self._root)),
-            *(_rows(self._heights), _rows(self._residual), self._inverse),
+            *(_rows(self._heights), _rows(self._residual), self._still.kept),
+            self._inverse,
             *(levels.bands, levels.residual, levels.bounds, self._peak),
             *(coefficients, _rows(self._cleaned)),
         )
+
+    def reset(self) -> None:
+        self._still.forget()
+        super().reset()
+
+    def warp(self, flow: np.ndarray) -> None:
+        self._still.move(flow)
+        super().warp(flow)
 
     def _read(self, planes: Sequence[np.ndarray]) -> None:
         self._move(gather_blocks, planes, self._pixels[0])
@@ -191,26 +219,21 @@ class StripsBackend(OpenVinoStream):
         self._times.append((kernel.name, STRIPS, "compiled_f32", ms))
 
     def layer_times(self) -> list[tuple[str, str, str, float]]:
-        graphs = (each for each in self._requests if each is not None)
+        # In windows the last graph did not run, and theirs is not counted.
+        ran = self._requests if self._was_whole else self._requests[:-1]
+        graphs = (each for each in ran if each is not None)
         return [*self._times, *(t for graph in graphs for t in layer_times_of(graph))]
 
     def close(self) -> None:
         super().close()
         self._threads.close()
         self._requests = []
+        self._windows.close()
 
 
 def _rows(maps: np.ndarray) -> np.ndarray:
     """``(1, h, w, channels)`` as ``(h, w * channels)``."""
     return maps.reshape(maps.shape[1], -1)
-
-
-def _infer(request: Any, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> None:
-    for i, array in enumerate(inputs):
-        request.set_input_tensor(i, ov.Tensor(array, shared_memory=True))
-    for i, array in enumerate(outputs):
-        request.set_output_tensor(i, ov.Tensor(array, shared_memory=True))
-    request.infer()
 
 
 @dataclass(frozen=True, slots=True)

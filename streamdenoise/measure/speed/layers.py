@@ -174,6 +174,8 @@ def profile_layers(
     layers: dict[str, tuple[str, list[float]]] = {}
     for i in range(_WARMUP + steps):
         planes = frames[i % len(frames)]
+        for backend in (counted, plain, whole):
+            backend.reset()  # later frames may leave out what stands still
         counted.step(planes, noise_std)
         measured: dict[str, float] = {}
         for name, backend in (("step", plain), ("whole", whole)):

@@ -270,13 +270,18 @@ def _engine_planes(frame: Frame) -> Planes:
 def _turn(
     engine: Backend, frames: Iterator[Planes], noise_std: np.ndarray, seconds: float
 ) -> list[float]:
-    """Time of each step in ms, for `seconds` after a few to warm up."""
+    """Time of each step in ms, for `seconds` after a few to warm up.
+
+    Each is the first one of a scene: later ones may leave out what stands still.
+    """
     for planes in itertools.islice(frames, _WARMUP_STEPS):
+        engine.reset()
         engine.step(planes, noise_std)
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < _MIN_STEPS or time.perf_counter() < end:
         planes = next(frames)
+        engine.reset()
         start = time.perf_counter()
         engine.step(planes, noise_std)
         times.append(1e3 * (time.perf_counter() - start))
