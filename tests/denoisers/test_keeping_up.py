@@ -31,12 +31,14 @@ class Opener:
         self.opened: list[Noted] = []
 
     def __call__(self, model: str) -> Denoiser:
-        self.opened.append(Noted.load(model, sigma=10, threads=1))
-        return self.opened[-1]
+        denoiser = Noted.load(model, sigma=10, threads=1)
+        assert isinstance(denoiser, Noted)
+        self.opened.append(denoiser)
+        return denoiser
 
 
 def source(rate: int | None, pix_fmt: str = "yuv420p") -> StreamInfo:
-    return StreamInfo(*SIZE, pix_fmt, rate and Fraction(rate))
+    return StreamInfo(*SIZE, pix_fmt, Fraction(rate) if rate else None)
 
 
 @pytest.mark.parametrize("pix_fmt", PIX_FMTS)
