@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -127,8 +128,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[list[Window] | None]:
     kept: list[list[Window] | None] = []
     choose = StillTiles.windows
 
-    def watched(self: StillTiles, *maps: np.ndarray) -> list[Window] | None:
-        kept.append(choose(self, *maps))
+    def watched(self: StillTiles, *given: Any) -> list[Window] | None:
+        kept.append(choose(self, *given))
         return kept[-1]
 
     monkeypatch.setattr(StillTiles, "windows", watched)

@@ -112,7 +112,7 @@ class StripsBackend(OpenVinoStream):
         ]
         if parts.noise_map is not None:
             self._features = np.zeros(tuple(parts.noise_map.input(0).shape), np.float32)
-        self._still = StillTiles(request, parts.head_levels, self._run)
+        self._still = StillTiles(request, parts.head_levels)
         self._windows = Windows(parts.window)
         super().__init__(request, others)
         self._cleaned = self._pixels
@@ -152,7 +152,7 @@ class StripsBackend(OpenVinoStream):
             *(_rows(self._head), _rows(self._means)),
         )
         looked_at = (self._gain, frames, self._head)
-        windows = self._still.windows(*map(_rows, looked_at))
+        windows = self._still.windows(self._run, *map(_rows, looked_at))
         inputs = [self._head, self._means, hidden_low]
         self._was_whole = windows is None
         if windows is None:

@@ -68,18 +68,14 @@ def window_request(request: StepRequest) -> StepRequest | None:
 class StillTiles:
     """Decides in which windows of a frame the network runs."""
 
-    def __init__(
-        self, request: StepRequest, head: Levels, run: Callable[..., None]
-    ) -> None:
+    def __init__(self, request: StepRequest, head: Levels) -> None:
         """Start without a past.
 
         Args:
             request: for whole frames.
             head: of the head's inputs.
-            run: calls a kernel with arguments for each part of its ``rows``.
         """
         self._levels = head
-        self._run_rows = run
         self._size = (request.height, request.width)
         window = window_request(request)
         self._window = window and (window.height, window.width)
@@ -110,11 +106,16 @@ class StillTiles:
         self._moved += parts.mean((1, 3))
 
     def windows(
-        self, gain: np.ndarray, frames: np.ndarray, head: np.ndarray
+        self,
+        run: Callable[..., None],
+        gain: np.ndarray,
+        frames: np.ndarray,
+        head: np.ndarray,
     ) -> list[Window] | None:
         """Choose windows for a frame, and update `kept`.
 
         Args:
+            run: calls a kernel with arguments for each part of its ``rows``.
             gain: ``(h, w * 4)``, see `look_at_tiles`.
             frames: ``(h, w * 4)``, see there.
             head: ``(h, w * n)``, see there.
@@ -122,7 +123,7 @@ class StillTiles:
         Returns:
             None for the whole frame.
         """
-        found = self._found(gain, frames, head) if self._is_known else None
+        found = self._found(run, gain, frames, head) if self._is_known else None
         self._moved.fill(0)
         self._is_known = True
         if found is None:
@@ -134,7 +135,11 @@ class StillTiles:
         return found
 
     def _found(
-        self, gain: np.ndarray, frames: np.ndarray, head: np.ndarray
+        self,
+        run: Callable[..., None],
+        gain: np.ndarray,
+        frames: np.ndarray,
+        head: np.ndarray,
     ) -> list[Window] | None:
         if self._window is None:
             return None
@@ -142,7 +147,7 @@ class StillTiles:
             return None
         share = self._window[0] * self._window[1] / (self._size[0] * self._size[1])
         most = int(_MOST_WINDOWS / share)
-        self._run_rows(
+        run(
             look_at_tiles,
             *(gain, frames, head, self.kept, self._woken, self._change, self._fresh),
             rows=len(self._woken),
