@@ -36,6 +36,7 @@ ELSEWHERE = ("--camera", "rtsp:", "$")
 SHORTER = {
     "layers": ("--steps", "2"),
     "motion": ("--turns", "2"),
+    "windows": ("--size", "640x480", "--frames", "28", "--scene", "empty"),
     "bench": ("--quick",),
     "eval": ("--frames", "2", "--no-behavior"),
     "file": ("--overwrite",),
