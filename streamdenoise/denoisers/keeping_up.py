@@ -93,7 +93,8 @@ def _moving_frames(info: StreamInfo) -> Iterator[Frame]:
     height, width = info.height, info.width
     bits = bit_depth(info.pix_fmt)
     peak, dtype = (1 << bits) - 1, np.uint8 if bits == 8 else np.uint16
-    waves = np.sin(np.arange(height)[:, None] / 9) + np.sin(np.arange(width) / 7)
+    rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width)
+    waves = np.sin(rows / 9) + np.sin(columns / 7).astype(np.float32)
     noise = rng.normal(0, _NOISE, (height, width)).astype(np.float32)
     for number in range(_WARM_UP + _MEASURED):
         levels = 128 + 40 * np.roll(waves, 2 * number, 1)

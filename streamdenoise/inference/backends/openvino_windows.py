@@ -123,7 +123,12 @@ class StillTiles:
         Returns:
             None for the whole frame.
         """
-        found = self._found(run, gain, frames, head) if self._is_known else None
+
+        def look() -> None:
+            written = (self.kept, self._woken, self._change, self._fresh)
+            run(look_at_tiles, gain, frames, head, *written, rows=len(self._woken))
+
+        found = self._found(look) if self._is_known else None
         self._moved.fill(0)
         self._is_known = True
         if found is None:
@@ -134,24 +139,14 @@ class StillTiles:
                 self.kept[y.start // 4 : y.stop // 4, x.start // 4 : x.stop // 4] = 1
         return found
 
-    def _found(
-        self,
-        run: Callable[..., None],
-        gain: np.ndarray,
-        frames: np.ndarray,
-        head: np.ndarray,
-    ) -> list[Window] | None:
+    def _found(self, look: Callable[[], None]) -> list[Window] | None:
         if self._window is None:
             return None
         if self._moved.mean() > _MOST_WINDOWS / 2:
             return None
         share = self._window[0] * self._window[1] / (self._size[0] * self._size[1])
         most = int(_MOST_WINDOWS / share)
-        run(
-            look_at_tiles,
-            *(gain, frames, head, self.kept, self._woken, self._change, self._fresh),
-            rows=len(self._woken),
-        )
+        look()
         change = self._change.reshape(*self._woken.shape, 3) - self._levels.zero
         drift = np.abs(change).max(-1) * (_CHANGE_PER_UNIT * self._levels.step)
         urgent = (self._moved > _MOVED) | (self._woken > _WOKEN) | (drift > _DRIFT)
