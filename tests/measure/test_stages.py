@@ -111,7 +111,10 @@ def times(cpu_ms: float, wall_ms: float, *stages: tuple[str, Work, float]) -> Jo
         (Work.DECODE, "Decoding is your limit (50% of the CPU time): use --hwaccel"),
         (Work.ENCODE, "Encoding is your limit (50% of the CPU time): use a faster --p"),
         (Work.ESTIMATE, "--noise-profile"),
-        (Work.STEP, "The network is your limit"),
+        (
+            Work.STEP,
+            "The network is your limit (50% of the CPU time): use the smallest model",
+        ),
     ],
 )
 def test_a_stage_that_takes_the_cores_is_named_with_what_to_do(

@@ -29,8 +29,9 @@ _CHANGES = {
     ),
     Work.STEP: (
         "The network",
-        "run it on an NVIDIA GPU (`streamdenoise doctor` lists the backends that work "
-        "here), or make the frames smaller with --scale",
+        "use the smallest model (--model pico), run it on an NVIDIA GPU "
+        "(`streamdenoise doctor` lists the backends that work here), or make the "
+        "frames smaller with --scale",
     ),
     Work.RENDER: (
         "Drawing and converting the output",
