@@ -18,6 +18,11 @@ WITHOUT_EXPORTS = {
     "streamdenoise.io.pictures",
     "streamdenoise.measure.quality.real",
     "streamdenoise.security",
+    "streamdenoise.serve",
+    "streamdenoise.serve.config",
+    "streamdenoise.serve.media",
+    "streamdenoise.serve.web",
+    "streamdenoise.serve.workers",
 }
 PACKAGES = [
     "streamdenoise",

@@ -1,6 +1,7 @@
 """The live job: a camera, stream or paced file to a window and other outputs."""
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -42,6 +43,12 @@ from streamdenoise.service.health import is_alive
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 
+OpenViewer = Callable[[ExitStack, StreamInfo, FrameDenoiser], Sequence[Output]]
+"""Opens outputs that show a running job, and may control its denoiser.
+
+They come after the outputs of the configuration; the stack closes them at the end.
+"""
+
 
 def denoise_live(
     config: LiveConfig,
@@ -50,6 +57,7 @@ def denoise_live(
     on_stats: OnStats | None = None,
     on_build: OnBuild | None = None,
     switch: StopSwitch | None = None,
+    viewer: OpenViewer | None = None,
 ) -> Stats:
     """Denoise a live source until it ends, the window is closed, or it is stopped.
 
@@ -63,6 +71,7 @@ def denoise_live(
         on_stats: See `Pipeline.run`.
         on_build: Gets the steps of an engine's build; returns False to stop it.
         switch: Stops the job, which leaves complete outputs.
+        viewer: Shows the job elsewhere than in a window.
 
     Returns:
         The figures of the run.
@@ -127,6 +136,8 @@ def denoise_live(
                 *outputs,
                 Output(recorder, name="recorder"),
             ]
+        if viewer is not None:
+            outputs += viewer(stack, info, denoiser)
         if on_open is not None:
             on_open(info)
         pipeline = Pipeline(

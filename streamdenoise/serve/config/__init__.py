@@ -1,0 +1,1 @@
+"""The file that describes the server and its cameras."""

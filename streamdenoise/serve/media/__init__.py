@@ -1,0 +1,1 @@
+"""Video and images of a camera in the forms that browsers show."""

@@ -1,0 +1,1 @@
+"""Child processes that run cameras, and the supervisor that replaces them."""
