@@ -57,8 +57,8 @@ def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
     if options.filters.is_used and _is_unfiltered(uri):
         name = "stdin" if uri == "-" else uri
         raise ConfigError(
-            f"{name} cannot be cropped, masked, scaled, retimed or deinterlaced here; "
-            "do it with ffmpeg first"
+            f"{name} cannot be turned, cropped, masked, scaled, retimed or "
+            "deinterlaced here; do it with ffmpeg first"
         )
     if uri == "-":
         from streamdenoise.io.sources.y4m import Y4MSource
