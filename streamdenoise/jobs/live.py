@@ -43,10 +43,13 @@ from streamdenoise.service.health import is_alive
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 
-OpenViewer = Callable[[ExitStack, StreamInfo, FrameDenoiser], Sequence[Output]]
+OpenViewer = Callable[
+    [ExitStack, StreamInfo, FrameDenoiser, Sequence[Output]], Sequence[Output]
+]
 """Opens outputs that show a running job, and may control its denoiser.
 
-They come after the outputs of the configuration; the stack closes them at the end.
+Its last argument has the outputs of the configuration, which come before these; the
+stack closes them at the end.
 """
 
 
@@ -137,7 +140,7 @@ def denoise_live(
                 Output(recorder, name="recorder"),
             ]
         if viewer is not None:
-            outputs += viewer(stack, info, denoiser)
+            outputs += viewer(stack, info, denoiser, outputs)
         if on_open is not None:
             on_open(info)
         pipeline = Pipeline(
