@@ -1,8 +1,8 @@
-"""One camera inside of a worker: its live job in a thread, and what can be done to it."""
+"""One camera inside of a worker: a live job in a thread, and what can be done to it."""
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from enum import StrEnum
 from threading import Thread
@@ -26,6 +26,8 @@ from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Output
 from streamdenoise.serve.config.camera import Camera, CameraConfig
+from streamdenoise.serve.media.fragment import Fragment, Side
+from streamdenoise.serve.media.live_view import LiveView
 from streamdenoise.serve.recordings import Recordings
 from streamdenoise.serve.workers.settings import Settings
 from streamdenoise.service.health import is_alive
@@ -57,13 +59,20 @@ class Outcome(StrEnum):
 class CameraJob:
     """Runs from `start` until it is stopped, fails, or its source ends."""
 
-    def __init__(self, name: str, table: Mapping[str, Any], settings: Settings) -> None:
+    def __init__(
+        self,
+        name: str,
+        table: Mapping[str, Any],
+        settings: Settings,
+        emit: Callable[[Side, Fragment], None],
+    ) -> None:
         """Prepare the job of a camera.
 
         Args:
-            name: of the camera.
-            table: as `Camera` validates it.
-            settings: chosen on the page.
+            name: Of the camera.
+            table: As `Camera` validates it.
+            settings: Chosen on the page.
+            emit: Gets the live video that is watched; see `LiveView`.
         """
         self.name = name
         self._config: CameraConfig = Camera.model_validate(table)
@@ -76,6 +85,8 @@ class CameraJob:
         self._stopped_at: float | None = None
         self._denoiser: FrameDenoiser | None = None
         self._recorder: Recorder | None = None
+        self.view = LiveView(emit)
+        """What browsers see of it."""
         self._thread = Thread(target=self._run, name=f"camera {name}", daemon=True)
 
     def start(self) -> None:
@@ -128,7 +139,7 @@ class CameraJob:
                 self._job(),
                 on_open=self._opened,
                 on_stats=self._update,
-                on_build=lambda *_: not self._switch.is_stopped(),
+                on_build=self._may_build,
                 switch=self._switch,
                 viewer=self._view,
             )
@@ -158,6 +169,9 @@ class CameraJob:
             config = Settings(model=LARGEST).applied(config)
         return config
 
+    def _may_build(self, phase: str, number: int, steps: int) -> bool:
+        return not self._switch.is_stopped()
+
     def _opened(self, info: StreamInfo) -> None:
         self._info = info
 
@@ -167,9 +181,13 @@ class CameraJob:
         self._stats, self._stats_at = stats, time.monotonic()
 
     def _view(
-        self, stack: ExitStack, info: StreamInfo, denoiser: FrameDenoiser
+        self,
+        stack: ExitStack,
+        info: StreamInfo,
+        denoiser: FrameDenoiser,
+        opened: Sequence[Output],
     ) -> Sequence[Output]:
-        outputs: list[Output] = []
+        outputs = self.view.outputs(info, opened)
         folder = Recordings(self._config).folder
         if folder is not None:
             recorder = stack.enter_context(Recorder(info, folder=folder))
@@ -195,4 +213,3 @@ class CameraJob:
         if now - self._stats_at > _SILENT_S:
             return f"no figures for {now - self._stats_at:.0f} s"
         return ""
-

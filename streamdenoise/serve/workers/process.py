@@ -87,6 +87,10 @@ class WorkerProcess:
         """Whether it has ended, or does not speak to us any more."""
         return self._is_cut_off or self._process.poll() is not None
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def ended_by(self) -> str:
         """How it has ended, in words."""
         code = self._process.poll()

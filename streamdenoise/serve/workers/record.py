@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamdenoise.imaging.noise_words import noise_words
-from streamdenoise.io.url import StreamURL
 from streamdenoise.pipeline.stats import Stats
-from streamdenoise.security.masking import mask_credentials
+from streamdenoise.security.masking import mask_address, mask_credentials
 from streamdenoise.serve.config.camera import CameraConfig
 from streamdenoise.serve.config.file import CameraTable
 from streamdenoise.serve.recordings import Recordings
 from streamdenoise.serve.states import CameraState, CameraStatus, OutputState, Point
-from streamdenoise.serve.workers.job import STATS, Outcome
+from streamdenoise.serve.workers.job import STATS
 from streamdenoise.serve.workers.process import WorkerProcess
 from streamdenoise.serve.workers.settings import Settings
 from streamdenoise.service.health import why_unhealthy
@@ -24,7 +23,7 @@ POINT_S = 5.0
 _HISTORY_S = 3600
 _DEATHS_S = 600.0
 """Deaths of workers this long ago are forgotten."""
-_ALONE_AFTER = 2
+ALONE_AFTER = 2
 """Deaths, after which a camera runs in a worker of its own."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 
@@ -100,7 +99,7 @@ class CameraRecord:
         """Whether it was there too often when a worker died, or did it itself."""
         while self.deaths and now - self.deaths[0] > _DEATHS_S:
             self.deaths.popleft()
-        return len(self.deaths) >= _ALONE_AFTER
+        return len(self.deaths) >= ALONE_AFTER
 
     def begin(self, worker: WorkerProcess) -> None:
         """It gets a job there."""
@@ -111,6 +110,18 @@ class CameraRecord:
         """It has no job any more."""
         self.worker, self.stops, self.reason = None, False, reason
         self.stats, self.live_since = None, None
+
+    def reset(self) -> None:
+        """Its table has changed: nothing of the past counts any more."""
+        self.settings, self.backoff = Settings(), Backoff()
+        self.refused, self.reason, self.was_live = False, "", False
+        self.deaths.clear()
+        self.recordings = Recordings(self.config)
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a recording that was started by hand is being written."""
+        return self.worker is not None and bool(self.report.get("recording"))
 
     def update(self, report: dict[str, Any], now: float) -> None:
         """Take in what its worker says about it."""
@@ -152,10 +163,7 @@ class CameraRecord:
     @property
     def source(self) -> str:
         """Address, without credentials."""
-        return mask_credentials(
-            str(StreamURL(self.config.live.source)) if "{" not in self.config.live.source
-            else self.config.live.source
-        )
+        return mask_address(self.config.live.source)
 
     def state(self) -> CameraState:
         stats, report = self.stats or Stats(), self.report
@@ -190,7 +198,7 @@ class CameraRecord:
             frames_out=stats.frames_out,
             dropped=stats.dropped,
             reconnects=stats.reconnects,
-            recording=has_job and report.get("recording", False),
+            recording=self.is_recording,
             outputs=tuple(
                 OutputState(
                     name=output.name,

@@ -16,13 +16,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Condition, Thread
 from typing import Any
 
 import psutil
 
 from streamdenoise.console.logs import configure_logging, install_hooks
+from streamdenoise.errors import StreamDenoiseError
 from streamdenoise.jobs.job import limited_pools
+from streamdenoise.serve.media.fragment import Fragment, Side
 from streamdenoise.serve.workers.job import CameraJob
 from streamdenoise.serve.workers.messages import Message, receive
 from streamdenoise.serve.workers.settings import Settings
@@ -80,11 +83,15 @@ class Worker:
         self._jobs: dict[str, CameraJob] = {}
         self._process = psutil.Process()
         # Writing a file or an image may take its time, or hang.
+        self._gaps: set[tuple[str, Side]] = set()
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="helper")
         self._actions: dict[str, Callable[[Message], None]] = {
             "start": self._start,
             "stop": self._stop,
             "change": self._change,
+            "watch": self._watch,
+            "restart": self._restart,
+            "snapshot": self._snapshot,
         }
 
     def run(self) -> None:
@@ -109,8 +116,11 @@ class Worker:
     def _start(self, message: Message) -> None:
         fields = message.fields
         settings = Settings.of_plain(fields["settings"])
-        job = CameraJob(fields["camera"], fields["table"], settings)
-        self._jobs[job.name] = job
+        name = fields["camera"]
+        emit = partial(self._emit, name)
+        job = self._jobs[name] = CameraJob(name, fields["table"], settings, emit)
+        for side in fields["watched"]:
+            job.view.watch(Side(side), True)
         job.start()
 
     def _stop(self, message: Message) -> None:
@@ -121,6 +131,52 @@ class Worker:
         if job := self._jobs.get(message.fields["camera"]):
             settings = Settings.of_plain(message.fields["settings"])
             self._helpers.submit(job.change, settings)
+
+    def _watch(self, message: Message) -> None:
+        if job := self._jobs.get(message.fields["camera"]):
+            job.view.watch(Side(message.fields["side"]), message.fields["wanted"])
+
+    def _restart(self, message: Message) -> None:
+        if job := self._jobs.get(message.fields["camera"]):
+            job.view.restart(Side(message.fields["side"]))
+
+    def _snapshot(self, message: Message) -> None:
+        self._helpers.submit(self._answer, message.fields)
+
+    def _answer(self, asked: dict[str, Any]) -> None:
+        job = self._jobs.get(asked["camera"])
+        payload, error = b"", "the camera has no job"
+        try:
+            if job is not None:
+                payload = job.view.snapshot(Side(asked["side"]), asked["width"])
+                error = ""
+        except StreamDenoiseError as exc:
+            error = str(exc)
+        except Exception as exc:
+            log.exception("camera %s: no image could be made", asked["camera"])
+            error = f"no image could be made: {type(exc).__name__}"
+        self._outbox.put(
+            Message("snapshot", {"id": asked["id"], "error": error}, payload)
+        )
+
+    def _emit(self, name: str, side: Side, fragment: Fragment) -> None:
+        fields = {
+            "camera": name,
+            "side": side,
+            "mime": fragment.mime,
+            "is_key": fragment.is_key,
+        }
+        message = Message("fragment", fields, fragment.data)
+        # A reader begins anew with a key frame: after a gap it waits for the next one.
+        waits = (name, side) in self._gaps
+        is_start = fragment.is_header or fragment.is_key
+        if waits and not is_start:
+            return
+        if self._outbox.put(message, may_drop=not fragment.is_header):
+            if fragment.is_key:
+                self._gaps.discard((name, side))
+        else:
+            self._gaps.add((name, side))
 
     def _report(self) -> None:
         cameras: dict[str, Any] = {}
