@@ -22,6 +22,7 @@ ONE = f"""
 address = "127.0.0.1:0"
 [defaults]
 source = "{SMALL}"
+model = "pico"
 overwrite = true
 """
 
@@ -99,7 +100,9 @@ def test_it_reloads_and_stops_with_complete_outputs(tmp_path: Path) -> None:
         # One with a mistake changes nothing.
         service.file.write_text(ONE + a + "[cameras.b]\nmodle = 3\n")
         service.wait_log("the configuration stays as it was")
-        assert f"{service.file}:8: cameras.b: modle is not a known key" in service.log()
+        assert (
+            f"{service.file}:10: cameras.b: modle is not a known key" in service.log()
+        )
         service.file.write_text(ONE + a + b + "strength = 0.5\n")
         service.process.send_signal(signal.SIGHUP)
         service.wait_log("camera b: live", 2)
