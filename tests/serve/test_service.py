@@ -100,8 +100,9 @@ def test_it_reloads_and_stops_with_complete_outputs(tmp_path: Path) -> None:
         # One with a mistake changes nothing.
         service.file.write_text(ONE + a + "[cameras.b]\nmodle = 3\n")
         service.wait_log("the configuration stays as it was")
-        assert (
-            f"{service.file}:10: cameras.b: modle is not a known key" in service.log()
+        line = (ONE + a).count("\n") + 2
+        assert f"{service.file}:{line}: cameras.b: modle is not a known key" in (
+            service.log()
         )
         service.file.write_text(ONE + a + b + "strength = 0.5\n")
         service.process.send_signal(signal.SIGHUP)

@@ -1,9 +1,11 @@
 """Cameras in worker processes: what they say, what can be changed, what may fail."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -87,16 +89,15 @@ def test_live_video_for_several_readers(service: Running, tmp_path: Path) -> Non
     async def watched(count: int) -> list[Fragment]:
         found: list[Fragment] = []
         video = service.cameras.watch("b", Side.AFTER)
-        async for fragment in video:
-            found.append(fragment)
-            if len(found) == count:
-                break
-        await video.aclose()
+        assert isinstance(video, AsyncGenerator)
+        async with contextlib.aclosing(video):
+            async for fragment in video:
+                found.append(fragment)
+                if len(found) == count:
+                    break
         return found
 
     async def both() -> list[list[Fragment]]:
-        import asyncio
-
         first = asyncio.create_task(watched(15))
         await asyncio.sleep(0.5)
         return [await watched(6), await first]
@@ -128,6 +129,16 @@ def test_strength_at_once(service: Running) -> None:
     assert after.worker == before.worker
     assert after.frames_in > before.frames_in, "the job was not started again"
     service.change("b", strength=1.0)
+
+
+def test_sigma_and_model_without_a_gap(service: Running) -> None:
+    (before,) = service.wait_live("b")
+    assert service.change("b", sigma="12").sigma == "12"
+    service.wait("b", lambda state: state.sigma_now == 12)
+    assert service.change("b", model="nano", sigma="auto").model == "nano"
+    after = service.wait("b", lambda state: state.used_model.startswith("nano on"))
+    assert after.frames_in > before.frames_in, "the job was not started again"
+    assert after.sigma_now != 12
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from streamdenoise.denoisers.changeable import ChangeableDenoiser
 from streamdenoise.denoisers.family import LARGEST
 from streamdenoise.denoisers.options import AUTO
 from streamdenoise.errors import (
@@ -19,10 +20,10 @@ from streamdenoise.errors import (
     StreamDenoiseError,
 )
 from streamdenoise.frame import StreamInfo
+from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.jobs.job import StopSwitch
 from streamdenoise.jobs.live import denoise_live
 from streamdenoise.jobs.recorder import Recorder
-from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import Output
 from streamdenoise.serve.config.camera import Camera, CameraConfig
@@ -83,7 +84,7 @@ class CameraJob:
         self._stats: Stats | None = None
         self._stats_at = 0.0
         self._stopped_at: float | None = None
-        self._denoiser: FrameDenoiser | None = None
+        self._denoiser: ChangeableDenoiser | None = None
         self._recorder: Recorder | None = None
         self.view = LiveView(emit)
         """What browsers see of it."""
@@ -107,9 +108,12 @@ class CameraJob:
         """Apply what can be changed while the job runs."""
         before, self._settings = self._settings, settings
         denoiser, recorder = self._denoiser, self._recorder
-        if denoiser is not None and settings.strength != before.strength:
-            config = settings.applied(self._config.live)
-            denoiser.strength = config.denoise.strength
+        if denoiser is not None:
+            chosen = self._job().denoise
+            if settings.strength != before.strength:
+                denoiser.strength = chosen.strength
+            if (settings.sigma, settings.model) != (before.sigma, before.model):
+                denoiser.change(chosen)
         if recorder is not None and recorder.is_recording != settings.recording:
             recorder.toggle()
 
@@ -128,6 +132,7 @@ class CameraJob:
             "width": info.width if info else 0,
             "height": info.height if info else 0,
             "used_model": used,
+            "change_error": "" if denoiser is None else denoiser.change_error,
             "recording": self._recorder is not None and self._recorder.is_recording,
             "stats": None if stats is None else STATS.dump_python(stats, mode="json"),
         }
@@ -161,7 +166,7 @@ class CameraJob:
             self._denoiser = self._recorder = None
             self._outcome, self._reason = outcome, reason
 
-    def _job(self) -> Any:
+    def _job(self) -> LiveConfig:
         config = self._settings.applied(self._config.live)
         if config.denoise.model == AUTO and config.max_lag_ms is not None:
             # Timing it now would measure how busy the others are at this moment. The
@@ -184,7 +189,7 @@ class CameraJob:
         self,
         stack: ExitStack,
         info: StreamInfo,
-        denoiser: FrameDenoiser,
+        denoiser: ChangeableDenoiser,
         opened: Sequence[Output],
     ) -> Sequence[Output]:
         outputs = self.view.outputs(info, opened)

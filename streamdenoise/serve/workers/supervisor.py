@@ -445,10 +445,15 @@ class Supervisor:
         self, worker: _Worker, record: CameraRecord, report: dict[str, Any]
     ) -> None:
         before, old, was_recording = record.status, record.stats, record.is_recording
+        old_error = record.report.get("change_error", "")
         now = time.monotonic()
         record.update(report, now)
         if record.name in self._cameras:
             self._note_changes(record, before, old, was_recording)
+        if (error := report["change_error"]) and error != old_error:
+            self._log.add(record.name, "change", f"the model stays as it was: {error}")
+            # What is shown, and what the next job begins with, is what works.
+            record.settings = replace(record.settings, model=None, sigma=None)
         if record.live_since is not None and now - record.live_since > _HEALTHY_S:
             record.backoff.succeed()
         outcome, reason = Outcome(report["outcome"]), str(report["reason"])
