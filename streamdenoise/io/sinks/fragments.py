@@ -16,6 +16,19 @@ from streamdenoise.io.ffmpeg.fragments import (
 )
 from streamdenoise.io.options import EncoderConfig
 
+_CRF = 20
+"""Fine enough that the noise before denoising is seen."""
+
+_PRESET = "superfast"
+
+_OPTIONS = {
+    # Strong noise would take several times as much, and networks and browsers choke.
+    "maxrate": "20M",
+    "bufsize": "10M",
+    # Key frames come at their times only.
+    "sc_threshold": "0",
+}
+
 
 class FragmentSink(Completing):
     """Encodes frames to fragments of MP4 that every browser plays.
@@ -43,6 +56,7 @@ class FragmentSink(Completing):
                 info,
                 EncoderConfig("x264", crf=_CRF, preset=_PRESET, pix_fmt="yuv420p"),
                 time_base=TIME_BASE,
+                extra_options=_OPTIONS,
                 low_delay=True,
             )
             self._writer.begin()
@@ -84,8 +98,3 @@ class FragmentSink(Completing):
     def abort(self) -> None:
         """Same as `close`: nobody keeps the video."""
         self.close()
-
-
-_CRF = 20
-"""Noise is to be seen before denoising."""
-_PRESET = "superfast"
