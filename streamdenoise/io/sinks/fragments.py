@@ -1,5 +1,6 @@
 """Live video for browsers, encoded with low latency."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from streamdenoise.contexts import Completing
@@ -13,6 +14,7 @@ from streamdenoise.io.ffmpeg.fragments import (
     TIME_BASE,
     FragmentWriter,
     PutPiece,
+    fully_tagged,
 )
 from streamdenoise.io.options import EncoderConfig
 
@@ -53,7 +55,7 @@ class FragmentSink(Completing):
         try:
             self._encoder = VideoEncoder(
                 self._writer.container,
-                info,
+                replace(info, color=fully_tagged(info.color, info.width, info.height)),
                 EncoderConfig("x264", crf=_CRF, preset=_PRESET, pix_fmt="yuv420p"),
                 time_base=TIME_BASE,
                 extra_options=_OPTIONS,
