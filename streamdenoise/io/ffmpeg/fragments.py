@@ -6,6 +6,9 @@ from fractions import Fraction
 
 import av
 
+from streamdenoise.frame import ColorInfo
+from streamdenoise.imaging.color import resolve_matrix
+
 TIME_BASE = Fraction(1, 90000)
 """Unit of the timestamps of fragments."""
 
@@ -22,6 +25,8 @@ fragment that begins with a key frame. It must not block."""
 
 _START_CODE = re.compile(rb"\x00*\x00\x00\x01")
 _SPS, _PPS = 7, 8  # types of NAL units: parameter sets of sequences and pictures
+
+_UNKNOWN = 2  # primaries and transfer
 
 _OPTIONS = {
     # A fragment is complete when the next frame comes: only then is its duration known,
@@ -171,7 +176,22 @@ class TappedFragments:
         self._video = writer.container.add_stream_from_template(stream)
         self._video.codec_context.extradata = parameters
         self._video.time_base = TIME_BASE
+        _tag(self._video.codec_context)
         writer.begin()
+
+
+def fully_tagged(color: ColorInfo, width: int, height: int) -> ColorInfo:
+    """The colors with all tags.
+
+    Chromium ignores the matrix unless primaries and transfer are tagged, too, and
+    guesses; those of BT.709 make it change nothing else.
+    """
+    return ColorInfo(
+        resolve_matrix(color, width, height),
+        color.range or 1,
+        1 if color.primaries == _UNKNOWN else color.primaries,
+        1 if color.transfer == _UNKNOWN else color.transfer,
+    )
 
 
 def avc_codec(parameters: bytes) -> str:
@@ -187,6 +207,22 @@ def avc_codec(parameters: bytes) -> str:
         if unit[:1] and unit[0] & 31 == _SPS:
             return f"avc1.{unit[1:4].hex()}"
     raise ValueError("the video has no sequence parameter set")
+
+
+def _tag(context: av.VideoCodecContext) -> None:
+    """Tag what an encoder left untagged in the container."""
+    color = fully_tagged(
+        ColorInfo(
+            context.colorspace,
+            context.color_range,
+            context.color_primaries,
+            context.color_trc,
+        ),
+        context.width,
+        context.height,
+    )
+    context.colorspace, context.color_range = color.matrix, color.range
+    context.color_primaries, context.color_trc = color.primaries, color.transfer
 
 
 def _parameter_sets(data: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Live video for browsers, encoded with low latency."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from streamdenoise.contexts import Completing
@@ -13,8 +14,22 @@ from streamdenoise.io.ffmpeg.fragments import (
     TIME_BASE,
     FragmentWriter,
     PutPiece,
+    fully_tagged,
 )
 from streamdenoise.io.options import EncoderConfig
+
+_CRF = 20
+"""Fine enough that the noise before denoising is seen."""
+
+_PRESET = "superfast"
+
+_OPTIONS = {
+    # Strong noise would take several times as much, and networks and browsers choke.
+    "maxrate": "20M",
+    "bufsize": "10M",
+    # Key frames come at their times only.
+    "sc_threshold": "0",
+}
 
 
 class FragmentSink(Completing):
@@ -40,9 +55,10 @@ class FragmentSink(Completing):
         try:
             self._encoder = VideoEncoder(
                 self._writer.container,
-                info,
+                replace(info, color=fully_tagged(info.color, info.width, info.height)),
                 EncoderConfig("x264", crf=_CRF, preset=_PRESET, pix_fmt="yuv420p"),
                 time_base=TIME_BASE,
+                extra_options=_OPTIONS,
                 low_delay=True,
             )
             self._writer.begin()
@@ -84,8 +100,3 @@ class FragmentSink(Completing):
     def abort(self) -> None:
         """Same as `close`: nobody keeps the video."""
         self.close()
-
-
-_CRF = 20
-"""Noise is to be seen before denoising."""
-_PRESET = "superfast"

@@ -7,7 +7,6 @@ from fractions import Fraction
 
 from streamdenoise.contexts import Completing
 from streamdenoise.frame import Frame, StreamInfo
-from streamdenoise.imaging.color import resolve_matrix
 from streamdenoise.imaging.scaling import halved
 from streamdenoise.io.ffmpeg.fragments import PutPiece, TappedFragments
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
@@ -133,27 +132,19 @@ class LiveTrack(Completing):
             self._sink.close()
             self._sink = None
         if self._sink is None:
-            self._sink = FragmentSink(self._info_of(frame), self._put)
+            info = replace(
+                self._info,
+                width=frame.width,
+                height=frame.height,
+                pix_fmt=frame.pix_fmt,
+                original_pix_fmt=None,
+                color=frame.color,
+            )
+            self._sink = FragmentSink(info, self._put)
             self._shape = shape
         elif is_new:
             self._sink.restart()
         self._sink.write(frame)
-
-    def _info_of(self, frame: Frame) -> StreamInfo:
-        # Browsers guess what is not tagged, each in its own way.
-        color = replace(
-            frame.color,
-            matrix=resolve_matrix(frame.color, frame.width, frame.height),
-            range=frame.color.range or 1,
-        )
-        return replace(
-            self._info,
-            width=frame.width,
-            height=frame.height,
-            pix_fmt=frame.pix_fmt,
-            original_pix_fmt=None,
-            color=color,
-        )
 
     def _end(self) -> None:
         tap, tapped, sink = self._tap, self._tapped, self._sink
