@@ -21,7 +21,11 @@ const still = get("still");
 const comparing = get("comparing");
 const compare = new Compare(video, canvas, get("slider"), get("border"));
 let playsVideo = isSupported;
-const live = isSupported ? new LiveVideo(video, playStills) : null;
+const live = isSupported ? new LiveVideo(video, offerSound, playStills) : null;
+
+function offerSound(mime) {
+  get("sound").hidden = !/mp4a|opus|flac/i.test(mime);
+}
 
 /** Show frames as JPEGs, where the browser cannot play the video. */
 function playStills() {
@@ -35,7 +39,7 @@ function watch() {
   get("compare").hidden = canvas.hidden = !isMoving;
   video.hidden = isMoving || !playsVideo;
   still.hidden = playsVideo;
-  get("sound").hidden = !playsVideo;
+  get("sound").hidden = true;
   if (isMoving) compare.start();
   else compare.stop();
   if (playsVideo) live.open(path(`/video?side=${side}`));
@@ -53,8 +57,8 @@ get("whole").hidden = !stage.requestFullscreen;
 get("whole").addEventListener("click", () => stage.requestFullscreen());
 // The stage has the shape of the frames before they arrive, so that nothing jumps.
 function shape(camera) {
-  const ratio = camera.width && camera.height ? `${camera.width} / ${camera.height}` : "16 / 9";
-  if (stage.style.aspectRatio !== ratio) stage.style.aspectRatio = ratio;
+  const ratio = camera.width && camera.height ? camera.width / camera.height : 16 / 9;
+  stage.style.setProperty("--ratio", ratio.toFixed(4));
 }
 watch();
 

@@ -6,7 +6,7 @@ const MAX_SHOWN = 100;
 
 /** Show events, newest first; `titles` maps names of cameras to their titles. */
 export function showEvents(list, events, titles = {}) {
-  const newest = JSON.stringify(events.slice(0, MAX_SHOWN));
+  const newest = JSON.stringify([events.slice(0, MAX_SHOWN), titles]);
   if (list.dataset.shown === newest) return;
   list.dataset.shown = newest;
   list.replaceChildren(...events.slice(0, MAX_SHOWN).map((event) => row(event, titles)));

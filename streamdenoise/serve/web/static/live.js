@@ -26,11 +26,16 @@ export class LiveVideo {
   #waitingBytes = 0;
   #tries = 0;
   #timer = 0;
+  #onType;
   #onUnsupported;
 
-  /** `onUnsupported` is called if the browser cannot play what arrives. */
-  constructor(video, onUnsupported) {
+  /**
+   * `onType` gets the type of each stream that begins; `onUnsupported` is called if the
+   * browser cannot play it.
+   */
+  constructor(video, onType, onUnsupported) {
     this.#video = video;
+    this.#onType = onType;
     this.#onUnsupported = onUnsupported;
     video.disableRemotePlayback = true; // ManagedMediaSource asks for it
     document.addEventListener("visibilitychange", () => this.#connect());
@@ -94,6 +99,7 @@ export class LiveVideo {
       this.#onUnsupported();
       return;
     }
+    this.#onType(mime);
     const source = new Source();
     this.#source = source;
     const address = URL.createObjectURL(source);

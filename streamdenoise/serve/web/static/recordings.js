@@ -41,12 +41,14 @@ export class Recordings {
     download.className = "button";
     download.href = `${path}?download=true`;
     download.textContent = "Download";
-    row.append(time, size);
-    if (recording.playable) row.append(button("Play", () => this.#play(path)));
-    row.append(download);
+    const actions = document.createElement("span");
+    actions.className = "actions";
+    if (recording.playable) actions.append(button("Play", () => this.#play(path)));
+    actions.append(download);
     if (document.querySelector('meta[name="rights"]').content === "control") {
-      row.append(button("Delete", () => this.#delete(path, recording), "danger"));
+      actions.append(button("Delete", () => this.#delete(path, recording), "danger"));
     }
+    row.append(time, size, actions);
     return row;
   }
 

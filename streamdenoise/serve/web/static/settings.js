@@ -50,6 +50,7 @@ export class Settings {
       kind.value = camera.sigma === "auto" ? "auto" : "level";
       sigma.value = camera.sigma === "auto" ? "" : camera.sigma;
       sigma.disabled = kind.value === "auto";
+      sigma.placeholder = camera.sigma_now === null ? "" : camera.sigma_now.toFixed(1);
     }
     if (![...model.options].some((option) => option.value === camera.model)) {
       model.add(new Option(camera.model));

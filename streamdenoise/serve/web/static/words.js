@@ -27,13 +27,14 @@ export function awayWord(status) {
 /** Figures of a camera as [name, text] for its page. */
 export function figures(camera) {
   const unknown = "–";
+  const isLive = camera.status === "live";
   const size = camera.width ? `${camera.width} × ${camera.height}` : unknown;
   return [
     ["Rate", rate(camera)],
     ["Latency", latency(camera)],
-    ["99 of 100 frames within", camera.frames_out ? milliseconds(camera.latency_p99_ms) : unknown],
+    ["99 of 100 frames within", isLive ? milliseconds(camera.latency_p99_ms) : unknown],
     ["Noise", noise(camera)],
-    ["Estimated gain", camera.psnr_gain_db === null ? unknown : `${signed(camera.psnr_gain_db)} dB`],
+    ["Estimated gain", isLive && camera.psnr_gain_db !== null ? `${signed(camera.psnr_gain_db)} dB` : unknown],
     ["Bit rate saved", saved(camera)],
     ["Size", size],
     ["Model", camera.used_model || unknown],
@@ -55,11 +56,11 @@ export function latency(camera) {
 }
 
 export function noise(camera) {
-  return camera.noise || "–";
+  return (camera.status === "live" && camera.noise) || "–";
 }
 
 export function saved(camera) {
-  return camera.saved_share === null ? "–" : `${Math.round(camera.saved_share * 100)} %`;
+  return camera.status !== "live" || camera.saved_share === null ? "–" : `${Math.round(camera.saved_share * 100)} %`;
 }
 
 export function bytes(size) {
