@@ -8,10 +8,11 @@ import asyncio
 import ipaddress
 import os
 import socket
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Thread
-from typing import cast
+from typing import Literal, Protocol, cast
 
 import h11
 import uvicorn
@@ -57,29 +58,12 @@ class HTTPServer:
             OSError: The address is unknown here or taken.
             UnicodeError: The name is malformed.
         """
-        self._socket = _listen(host, port)
-        bound, port = self._socket.getsockname()[:2]
-        self.address = f"[{bound}]:{port}" if ":" in bound else f"{bound}:{port}"
+        self._socket = listen(host, port)
+        self.address = address_of(self._socket)
         """Address it listens on, as ``HOST:PORT`` with the actual port."""
-        self._server = _Server(
-            uvicorn.Config(
-                _canceled_quietly(app),
-                http=_Connection,
-                ws="none",
-                lifespan="off",
-                loop="asyncio",
-                backlog=_ACCEPTED_AT_ONCE,
-                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-                # Nobody's word for where a request comes from is taken.
-                proxy_headers=False,
-                server_header=False,
-                access_log=False,
-                log_config=None,
-                # Its warnings are about clients, who could fill the log with them.
-                log_level="error",
-                headers=[("connection", "close")],
-            )
-        )
+        config = bounded_config(app, _BriefConnection)
+        config.headers.append(("connection", "close"))
+        self._server = BoundedServer(config)
         self._thread = Thread(target=self._run, name=_THREAD, daemon=True)
         self._is_closed = False
 
@@ -104,7 +88,47 @@ class HTTPServer:
         asyncio.run(self._server.serve(sockets=[self._socket]))
 
 
-class _Server(uvicorn.Server):
+def bounded_config(
+    app: ASGIApp,
+    connection: "type[Connection]",
+    websocket: type[asyncio.Protocol] | Literal["none"] = "none",
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> uvicorn.Config:
+    """Settings of a server that trusts no client.
+
+    Args:
+        app: The application.
+        connection: The kind of its connections.
+        websocket: The kind of its WebSockets, if there are any.
+        certificate: PEM file with the chain of a certificate, for HTTPS.
+        key: PEM file with its key.
+    """
+    return uvicorn.Config(
+        _canceled_quietly(app),
+        http=connection,
+        ws=websocket,
+        ws_max_size=MAX_HEAD_BYTES,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        loop="asyncio",
+        backlog=_ACCEPTED_AT_ONCE,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        # Nobody's word for where a request comes from is taken.
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        # Its warnings are about clients, who could fill the log with them.
+        log_level="error",
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+
+
+class BoundedServer(uvicorn.Server):
+    """Starts with a long queue, and ends without waiting for any client."""
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listening in sockets or ():
@@ -117,10 +141,15 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         # Here, not after the main task: AnyIO's threads end with that.
-        requests = asyncio.all_tasks() - {asyncio.current_task()}
+        requests = list(self.server_state.tasks)
         for request in requests:
             request.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals to the program, which knows what else has to end."""
+        yield
 
 
 def _canceled_quietly(app: ASGIApp) -> ASGIApp:
@@ -176,28 +205,33 @@ class AllowedHosts:
         return _plain_host(name) in allowed
 
 
-class _Connection(H11Protocol):
-    """A connection with a deadline, counted against the limits."""
+class Counted(Protocol):
+    """A connection as the limits see it."""
+
+    transport: asyncio.Transport
+    client: tuple[str, int] | None
+
+    def rank(self) -> tuple[bool, float]:
+        """Whether it is in use, and since when; the lowest is closed first."""
+        ...
+
+
+class Connection(H11Protocol):
+    """A connection that is counted against the limits."""
 
     _since: float
-    _deadline: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        others = cast("set[_Connection]", self.connections)
+        others = cast("set[Counted]", self.connections)
         alive = [each for each in others if not each.transport.is_closing()]
         super().connection_made(transport)
         self._since = self.loop.time()
-        self._deadline = self.loop.call_later(CONNECTION_S, transport.abort)
-        mine = [each for each in alive if each._host == self._host]
+        mine = [each for each in alive if _host(each) == _host(self)]
         if len(mine) >= MAX_CONNECTIONS_OF_ADDRESS:
             alive = mine
         elif len(alive) < MAX_CONNECTIONS:
             return
-        min(alive, key=_Connection._rank).transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
-        super().connection_lost(exc)
+        min(alive, key=lambda each: each.rank()).transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         try:
@@ -209,16 +243,26 @@ class _Connection(H11Protocol):
         # Also if it is being answered: a client may never read.
         self.transport.abort()
 
-    @property
-    def _host(self) -> str:
-        return self.client[0] if self.client else ""
-
-    def _rank(self) -> tuple[bool, float]:
-        """Connections of the lowest rank are closed first."""
-        return bool(self.cycle), self._since  # the cycle begins with a whole request
+    def rank(self) -> tuple[bool, float]:
+        # The cycle begins with a whole request.
+        return bool(self.cycle) and not self.cycle.response_complete, self._since
 
 
-def _listen(host: str, port: int) -> socket.socket:
+class _BriefConnection(Connection):
+    """A connection with a deadline."""
+
+    _deadline: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(CONNECTION_S, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+
+def listen(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, place = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -232,6 +276,16 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """Address that a socket listens on, as ``HOST:PORT``."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _host(connection: Counted) -> str:
+    return connection.client[0] if connection.client else ""
 
 
 def _plain_host(name: str) -> str:

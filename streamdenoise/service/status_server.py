@@ -130,7 +130,7 @@ class StatusServer(Closing):
         return _Page(*exposition(self._snapshot(), accept))
 
     def _status(self, request: Request) -> Response:
-        page = json.dumps(_presentable(_report(self._snapshot())), indent=2)
+        page = json.dumps(presentable(_report(self._snapshot())), indent=2)
         return _Page(page.encode() + b"\n", "application/json")
 
     def _snapshot(self) -> Snapshot:
@@ -147,8 +147,12 @@ class StatusServer(Closing):
         return Snapshot(self._source, reason, stats, self._meter.health())
 
 
-def parse_address(text: str) -> tuple[str, int]:
+def parse_address(text: str, option: str = "--status") -> tuple[str, int]:
     """Parse ``HOST:PORT``; without a host it is the loopback address.
+
+    Args:
+        text: What to parse.
+        option: Where it is from, for the message.
 
     Raises:
         ConfigError: `text` does not have this form.
@@ -165,7 +169,7 @@ def parse_address(text: str) -> tuple[str, int]:
         or any(not c.isprintable() or c in " []/@" for c in bare)
     ):
         raise ConfigError(
-            f"--status {text!r} is not a valid address; give HOST:PORT, such as "
+            f"{option} {text!r} is not a valid address; give HOST:PORT, such as "
             "127.0.0.1:9090, [::1]:9090 or :9090"
         )
     return bare or LOOPBACK, int(digits)
@@ -203,15 +207,19 @@ def _report(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _presentable(value: Any) -> Any:
-    """`value` with credentials masked, and without numbers that JSON cannot hold."""
+def presentable(value: Any) -> Any:
+    """`value` with credentials masked, and without numbers that JSON cannot hold.
+
+    Args:
+        value: Made of what JSON has, and of tuples.
+    """
     if isinstance(value, str):
         return mask_credentials(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value).items()
-        return {mask_credentials(key): _presentable(each) for key, each in items}
+        return {mask_credentials(key): presentable(each) for key, each in items}
     if isinstance(value, list | tuple):
-        return [_presentable(each) for each in cast("Sequence[Any]", value)]
+        return [presentable(each) for each in cast("Sequence[Any]", value)]
     return value

@@ -1,0 +1,57 @@
+"""What other programs watch: health, metrics and the version."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from streamdenoise._version import __version__
+from streamdenoise.security.masking import mask_credentials
+from streamdenoise.serve.web.answers import shown
+
+Metrics = Callable[[str], tuple[bytes, str]]
+"""Gets the header ``Accept``; returns the page for Prometheus and its media type."""
+Health = Callable[[], str]
+"""Returns why the service is unhealthy; empty if it is healthy."""
+
+
+class Version(BaseModel):
+    """Which program answers."""
+
+    version: str
+
+
+def monitoring_router(metrics: Metrics | None, why_unhealthy: Health) -> APIRouter:
+    """Routes ``/healthz``, ``/metrics`` and ``/api/version``."""
+    router = APIRouter(tags=["monitoring"])
+
+    @router.get(
+        "/healthz",
+        response_class=PlainTextResponse,
+        responses={503: {"content": {"text/plain": {}}, "description": "Unhealthy"}},
+    )
+    async def health(request: Request) -> Response:
+        """Whether the service works; why not is told to those who may look."""
+        why = why_unhealthy()
+        if not why:
+            return PlainTextResponse("ok\n")
+        is_known = request.scope.get("access") is not None
+        text = mask_credentials(why) if is_known else "unhealthy"
+        return PlainTextResponse(f"{text}\n", 503)
+
+    if metrics is not None:
+
+        @router.get("/metrics", response_class=PlainTextResponse)
+        async def figures(request: Request) -> Response:
+            """Metrics for Prometheus."""
+            body, kind = metrics(request.headers.get("accept", ""))
+            return Response(body, headers={"Content-Type": kind})
+
+    @router.get("/api/version", response_model=Version)
+    async def version() -> Response:
+        """The version of streamdenoise."""
+        return shown(Version(version=__version__))
+
+    return router

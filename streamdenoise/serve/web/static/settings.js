@@ -1,0 +1,80 @@
+// The settings of a camera: what people change is sent at once.
+
+import { api, show } from "./api.js";
+
+const SIGMA_AT_FIRST = 10;
+
+export class Settings {
+  onChange = () => {};
+  #form;
+  #path;
+  #pending = 0;
+
+  constructor(form, path) {
+    this.#form = form;
+    this.#path = path;
+    const { enabled, recording, strength, sigma, model } = form.elements;
+    const kind = form.elements["sigma-kind"];
+    const on = (element, event, action) => element.addEventListener(event, action);
+    on(form, "submit", (event) => event.preventDefault());
+    on(enabled, "change", () => this.#send({ enabled: enabled.checked }));
+    on(recording, "change", () => this.#send({ recording: recording.checked }));
+    on(strength, "input", () => this.#showStrength());
+    on(strength, "change", () => this.#send({ strength: Number(strength.value) }));
+    on(model, "change", () => this.#send({ model: model.value }));
+    on(kind, "change", () => {
+      sigma.disabled = kind.value === "auto";
+      if (kind.value === "auto") this.#send({ sigma: "auto" });
+      else {
+        sigma.value ||= SIGMA_AT_FIRST;
+        this.#send({ sigma: sigma.value });
+      }
+    });
+    on(sigma, "change", () => {
+      if (sigma.reportValidity() && sigma.value) this.#send({ sigma: sigma.value });
+    });
+  }
+
+  /** Show the settings that are in force, except where somebody is at work. */
+  update(camera) {
+    if (this.#pending) return;
+    const { enabled, recording, strength, sigma, model } = this.#form.elements;
+    const kind = this.#form.elements["sigma-kind"];
+    const set = (element, key, value) => {
+      if (element !== document.activeElement || element.type === "checkbox") element[key] = value;
+    };
+    set(enabled, "checked", camera.status !== "off");
+    set(recording, "checked", camera.recording);
+    set(strength, "value", camera.strength);
+    if (![kind, sigma].includes(document.activeElement)) {
+      kind.value = camera.sigma === "auto" ? "auto" : "level";
+      sigma.value = camera.sigma === "auto" ? "" : camera.sigma;
+      sigma.disabled = kind.value === "auto";
+      sigma.placeholder = camera.sigma_now === null ? "" : camera.sigma_now.toFixed(1);
+    }
+    if (![...model.options].some((option) => option.value === camera.model)) {
+      model.add(new Option(camera.model));
+    }
+    set(model, "value", camera.model);
+    this.#showStrength();
+  }
+
+  #showStrength() {
+    const strength = Number(this.#form.elements.strength.value);
+    document.getElementById("strength-shown").value = strength ? strength.toFixed(2) : "0 (unchanged)";
+  }
+
+  async #send(change) {
+    const refused = document.getElementById("refused");
+    this.#pending += 1;
+    try {
+      await api(this.#path, "PATCH", change);
+      show(refused, "");
+    } catch (error) {
+      show(refused, error.message);
+    } finally {
+      this.#pending -= 1;
+    }
+    this.onChange();
+  }
+}
