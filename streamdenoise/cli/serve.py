@@ -1,6 +1,7 @@
 """The command that serves many cameras."""
 
 import json
+import logging
 import sys
 from dataclasses import dataclass
 from getpass import getpass
@@ -36,6 +37,12 @@ class ServeConfig:
     hash_password: Annotated[
         bool, Option("Ask for a password, and print its hash for FILE.", Panel.CAMERAS)
     ] = False
+    new_token: Annotated[
+        bool,
+        Option(
+            "Print a token for a program, and then its hash for FILE.", Panel.CAMERAS
+        ),
+    ] = False
 
 
 def serve(
@@ -58,6 +65,12 @@ def serve(
         from streamdenoise.serve.web.passwords import hash_password as hashed
 
         say(hashed(_password()))
+    elif config.new_token:
+        from streamdenoise.serve.web.passwords import hash_token, new_token
+
+        token = new_token()
+        say(token)
+        say(hash_token(token))
     elif config.path is None:
         raise ConfigError(
             "give the file of cameras; streamdenoise serve --example > cameras.toml "
@@ -83,6 +96,8 @@ def _serve(path: Path, check: bool) -> None:
     # children, and this process touches no disk or driver that could hang it.
     from streamdenoise.serve.run import run_service
 
+    # What happens to cameras is worth a line, even if all is well.
+    logging.getLogger("streamdenoise.serve").setLevel(logging.INFO)
     if (signum := run_service(config)) is not None:
         raise typer.Exit(128 + signum)
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
-from streamdenoise.denoisers.changeable import ChangeableDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.denoisers.image import ImageDenoiser
 from streamdenoise.denoisers.keeping_up import largest_that_keeps_up
@@ -21,6 +20,7 @@ from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.io.url import Credentials, StreamURL, is_network
+from streamdenoise.jobs.changeable import ChangeableDenoiser
 from streamdenoise.jobs.config import LiveConfig, OnLoss
 from streamdenoise.jobs.job import (
     OnOpen,

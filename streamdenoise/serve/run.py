@@ -8,6 +8,9 @@ from contextlib import AsyncExitStack
 
 from streamdenoise.serve.config.file import MistakesError, ServiceConfig, read_config
 from streamdenoise.serve.config.watch import FileWatch
+from streamdenoise.serve.metrics import Monitoring
+from streamdenoise.serve.web.app import create_app
+from streamdenoise.serve.web.server import PageServer
 from streamdenoise.serve.workers.supervisor import Supervisor
 from streamdenoise.service.systemd import Notifier
 
@@ -33,6 +36,7 @@ class _Service:
     def __init__(self, config: ServiceConfig) -> None:
         self._config = config
         self._cameras = Supervisor(config)
+        self._monitoring = Monitoring(self._cameras)
         self._notifier = Notifier.from_environment()
         self._watch = FileWatch(config.path)
         self._reload = asyncio.Event()
@@ -45,15 +49,36 @@ class _Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         try:
             async with AsyncExitStack() as stack:
-                cameras = asyncio.create_task(self._cameras.run())
+                # First: a wrong address is an error before any camera is opened.
+                page = self._open_page()
+                serving = asyncio.create_task(page.serve())
+                stack.push_async_callback(_ended, serving)
+                stack.callback(page.stop)
                 watching = asyncio.create_task(self._look())
-                stack.push_async_callback(_canceled, watching)
+                stack.push_async_callback(_ended, watching)
+                stack.callback(watching.cancel)
                 self._notifier.ready()
-                await cameras
+                log.info("the page is at %s", page.url)
+                await self._cameras.run()
         finally:
+            self._monitoring.close()
             for signum in (*_STOPS, signal.SIGHUP):
                 loop.remove_signal_handler(signum)
         return self._signum
+
+    def _open_page(self) -> PageServer:
+        """Listen at the address of the page.
+
+        Raises:
+            ConfigError: The address, the certificate or a secret cannot be used.
+        """
+        app = create_app(
+            self._cameras,
+            self._config.server,
+            metrics=self._monitoring.metrics,
+            why_unhealthy=self._monitoring.why_unhealthy,
+        )
+        return PageServer(app, self._config.server)
 
     def _stop(self, signum: int) -> None:
         self._signum = self._signum or signum
@@ -90,6 +115,5 @@ class _Service:
         self._cameras.reload(config)
 
 
-async def _canceled(task: asyncio.Task[None]) -> None:
-    task.cancel()
+async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)

@@ -19,6 +19,7 @@ from streamdenoise.serve.config.file import (
     ServiceFile,
     parse_config,
 )
+from streamdenoise.serve.web.passwords import hash_token
 from tests.support.command import run
 
 PATH = Path("cameras.toml")
@@ -234,10 +235,25 @@ def test_the_example_has_no_mistakes(tmp_path: Path) -> None:
     # What is commented out may be used, too.
     text = re.sub(r"^# (?=\w+ = |\[)", "", shown.output, flags=re.MULTILINE)
     text = text.replace('source = "testsrc:640x360@10"\n', "", 1)
-    config = parsed(text)
+    hashed = run("serve", "--hash-password", typed="correct horse").output.strip()
+    config = parsed(text.replace("scrypt$...", hashed))
     assert "viewer" in config.cameras[0].config.live.source
     assert config.server.users["anna"].rights == "control"
     assert config.workers.memory == 2_000_000_000
+
+
+def test_secrets_are_hashes() -> None:
+    camera = '[cameras.a]\nsource = "testsrc:"\n'
+    for key, option in (("users", "--hash-password"), ("tokens", "--new-token")):
+        (mistake,) = mistakes(f'{camera}[server.{key}.anna]\nsecret = "{SECRET}"\n')
+        assert mistake[0] == 4
+        assert f"is no hash; streamdenoise serve {option} prints one" in mistake[1]
+        assert SECRET not in mistake[1]
+    token, hashed = run("serve", "--new-token").output.split()
+    assert hash_token(token) == hashed
+    parsed(f'{camera}[server.tokens.ha]\nsecret = "{hashed}"')
+    found = mistakes(f'[server]\naddress = "here"\nkey = "k"\n{camera}')
+    assert [line for line, _ in found] == [2, 3]
 
 
 def test_check_names_mistakes_and_fails(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from streamdenoise.serve.config.camera import NAME, Camera, CameraConfig
 from streamdenoise.serve.config.lines import KeyPath, key_lines
 from streamdenoise.serve.config.server import Account, ServerConfig
 from streamdenoise.serve.config.workers import WorkersConfig
+from streamdenoise.serve.web.passwords import is_password_hash, is_token_hash
+from streamdenoise.service.status_server import parse_address
 
 _SHARED_TARGETS = ("null:", "null")
 _OF_SEGMENTS = ("segment", "keep", "adopt")
@@ -143,6 +145,7 @@ class _Reading:
             if key not in ServiceFile.model_fields:
                 self._add((key,), _unknown(key, ServiceFile.model_fields))
         server = self._validated(ServerConfig, "server") or ServerConfig()
+        self._check_server(server)
         workers = self._validated(WorkersConfig, "workers") or WorkersConfig()
         cameras = tuple(self._cameras())
         self._check_targets(cameras)
@@ -236,6 +239,30 @@ class _Reading:
                 label = ".".join(map(str, (section, *place)))
                 self._add((section, *place), f"{label}: {text}")
             return None
+
+    def _check_server(self, server: ServerConfig) -> None:
+        for key, accounts, is_hash, option in (
+            ("users", server.users, is_password_hash, "--hash-password"),
+            ("tokens", server.tokens, is_token_hash, "--new-token"),
+        ):
+            for name, account in accounts.items():
+                if not is_hash(account.secret.get_secret_value()):
+                    self._add(
+                        ("server", key, name, "secret"),
+                        f"server.{key}.{name}.secret is no hash; streamdenoise serve "
+                        f"{option} prints one",
+                    )
+        try:
+            parse_address(server.address, "server.address")
+        except ConfigError as exc:
+            self._add(("server", "address"), str(exc))
+        if (server.certificate is None) != (server.key is None):
+            given = "key" if server.certificate is None else "certificate"
+            self._add(
+                ("server", given),
+                "server.certificate and server.key belong together: give both, or "
+                "neither",
+            )
 
     def _table(self, name: str) -> dict[str, Any]:
         table = self._tables.get(name, {})

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from streamdenoise.denoisers.changeable import ChangeableDenoiser
 from streamdenoise.denoisers.family import LARGEST
 from streamdenoise.denoisers.options import AUTO
 from streamdenoise.errors import (
@@ -20,6 +19,7 @@ from streamdenoise.errors import (
     StreamDenoiseError,
 )
 from streamdenoise.frame import StreamInfo
+from streamdenoise.jobs.changeable import ChangeableDenoiser
 from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.jobs.job import StopSwitch
 from streamdenoise.jobs.live import denoise_live

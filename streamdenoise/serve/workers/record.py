@@ -149,6 +149,10 @@ class CameraRecord:
         return CameraStatus.LIVE
 
     @property
+    def has_failed(self) -> bool:
+        return self.status is CameraStatus.FAILED
+
+    @property
     def unhealthy(self) -> str:
         """See `why_unhealthy`; a camera that is switched off is healthy."""
         if not self.is_enabled:

@@ -88,11 +88,10 @@ class Supervisor:
         self._numbers = itertools.count()
         self._stopping = asyncio.Event()
         self._points_at = 0.0
-        self._ticked_at = 0.0
+        self._ticked_at = time.monotonic()
 
     async def run(self) -> None:
         """Keep the cameras running until `stop`; returns when all have ended."""
-        self._ticked_at = time.monotonic()
         while not self._stopping.is_set():
             await self._tick()
             with suppress(TimeoutError):
@@ -135,6 +134,10 @@ class Supervisor:
     def records(self) -> Sequence[CameraRecord]:
         """What is known of each camera, for metrics and health."""
         return list(self._cameras.values())
+
+    def worker_memory(self) -> dict[int, int]:
+        """Resident bytes of each worker, by the number of its process."""
+        return {each.process.pid: each.rss for each in self._workers}
 
     # What `Cameras` asks for.
 

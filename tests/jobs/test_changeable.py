@@ -5,10 +5,10 @@ from threading import Event
 
 import numpy as np
 
-from streamdenoise.denoisers.changeable import ChangeableDenoiser
 from streamdenoise.denoisers.load import load_denoiser
 from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.frame import Frame
+from streamdenoise.jobs.changeable import ChangeableDenoiser
 from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from tests.support.frames import make_frame
 from tests.support.waiting import wait_until
