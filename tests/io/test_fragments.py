@@ -1,7 +1,10 @@
 """Fragments of MP4 for browsers, from frames and from the packets of other outputs."""
 
 import logging
+import os
 import re
+import sys
+import threading
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -105,6 +108,24 @@ def test_timestamps_are_those_of_the_frames_with_holes() -> None:
     assert play(pieces).times == [Fraction(each, 1000) for each in milliseconds]
     # After the hole players may start: they have missed what came before.
     assert [n for n, piece in enumerate(pieces) if piece.is_key] == [1, 5]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities there")
+def test_the_encoder_lets_other_threads_run_first() -> None:
+    def priorities() -> dict[str, int]:
+        threads = os.listdir("/proc/self/task")
+        return {each: os.getpriority(os.PRIO_PROCESS, int(each)) for each in threads}
+
+    frame = moving_frame(0, width=640, height=480)
+    before = priorities()
+    with FragmentSink(info_of(frame), Pieces()) as sink:
+        sink.write(frame)
+        during = priorities()
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert own == before[str(threading.get_native_id())]
+    started = [during[each] for each in during.keys() - before.keys()]
+    assert len(started) >= 2
+    assert min(started) > own
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
