@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import socket
 import sys
 import threading
 from fractions import Fraction
@@ -17,6 +18,7 @@ from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
 from streamdenoise.io.ffmpeg.fragments import TappedFragments, avc_codec
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.publishing.sink import PublishSink
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink
 from streamdenoise.io.sinks.file import FileSink
@@ -166,6 +168,21 @@ def test_a_player_joins_a_recording(tmp_path: Path) -> None:
     second = next(n for n, piece in enumerate(pieces) if n and piece.mime)
     key = next(n for n, piece in enumerate(pieces) if n > second and piece.is_key)
     assert play([pieces[second], *pieces[key:]]).times[0] == Fraction(60, 25)
+
+
+def test_a_published_stream_is_shown_without_delay() -> None:
+    tap, pieces = PacketTap(), Pieces()
+    tapped = TappedFragments(pieces)
+    tap.listen(tapped)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        url = f"udp://127.0.0.1:{receiver.getsockname()[1]}"
+        with PublishSink(url, INFO, VERYFAST, tap=tap) as sink:
+            for number in range(30):
+                sink.write(moving_frame(100 + number))
+                assert tap.moment == Fraction(100 + number, 25)
+    tapped.close()
+    assert play(pieces).times == [Fraction(100 + n, 25) for n in range(30)]
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
