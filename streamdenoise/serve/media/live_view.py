@@ -61,9 +61,9 @@ class LiveView:
         for side, wanted in self._wanted.items():
             self._tracks[side].watch(wanted)
         return [
-            Output(after, render, "page"),
-            Output(before, before.render, "page, before"),
-            Output(split, split.render, "page, before and after"),
+            Output(after, render, "page", is_view=True),
+            Output(before, before.render, "page, before", is_view=True),
+            Output(split, split.render, "page, before and after", is_view=True),
         ]
 
     def watch(self, side: Side, wanted: bool) -> None:
