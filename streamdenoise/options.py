@@ -25,6 +25,7 @@ class Panel(StrEnum):
     ENCODER = "Encoder"
     LIVE = "Live"
     RECORDING = "Recording"
+    CAMERAS = "Cameras"
     MEASUREMENT = "Measurement"
     TRAINING = "Training"
     ENGINE = "Engine"

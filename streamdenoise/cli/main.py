@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import typer
 
-from streamdenoise.cli import about, engines, measure, run, training
+from streamdenoise.cli import about, engines, measure, run, serve, training
 from streamdenoise.cli.app import app
 from streamdenoise.cli.front import run_in_child
 from streamdenoise.cli.help import PanelCommand
@@ -18,6 +18,7 @@ from streamdenoise.console.process_title import hide_arguments
 
 COMMANDS = {
     "Denoise": (run.file, run.live, run.image),
+    "Many cameras": (serve.serve,),
     "Measure": (measure.bench, measure.eval_, measure.profile),
     "Train and build": (training.train_app, engines.export, engines.compile_),
     "This machine": (about.models, engines.engines_app, about.doctor),

@@ -13,6 +13,7 @@ from streamdenoise.io.url import StreamURL, is_network, local_path
 
 if TYPE_CHECKING:
     from streamdenoise.io.ffmpeg.beside import Beside
+    from streamdenoise.io.ffmpeg.packet_tap import PacketTap
     from streamdenoise.io.options import EncoderConfig, NetworkOptions
     from streamdenoise.io.timeouts import Interruption
     from streamdenoise.progress import Stage
@@ -57,8 +58,8 @@ def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
     if options.filters.is_used and _is_unfiltered(uri):
         name = "stdin" if uri == "-" else uri
         raise ConfigError(
-            f"{name} cannot be cropped, masked, scaled, retimed or deinterlaced here; "
-            "do it with ffmpeg first"
+            f"{name} cannot be turned, cropped, masked, scaled, retimed or "
+            "deinterlaced here; do it with ffmpeg first"
         )
     if uri == "-":
         from streamdenoise.io.sources.y4m import Y4MSource
@@ -119,6 +120,7 @@ def open_sink(
     interruption: "Interruption | None" = None,
     stage: "Stage | None" = None,
     network: "NetworkOptions | None" = None,
+    tap: "PacketTap | None" = None,
 ) -> Sink:
     """Open `target` for frames that look like `info`.
 
@@ -139,6 +141,7 @@ def open_sink(
         interruption: Ends waits for the network when it is set.
         stage: Gets the progress of long work, and of the threads of the sink.
         network: Which servers are trusted.
+        tap: Gets the packets of what is encoded, too.
 
     Raises:
         SinkError: It cannot be written, or exists and `overwrite` is False.
@@ -155,6 +158,7 @@ def open_sink(
             encoder or EncoderConfig(preset="veryfast"),
             interruption=interruption,
             network=network,
+            tap=tap,
         )
     if target == "null:":
         from streamdenoise.io.sinks.null import NullSink
@@ -189,4 +193,5 @@ def open_sink(
         overwrite=overwrite,
         start_s=start_s,
         stage=stage,
+        tap=tap,
     )

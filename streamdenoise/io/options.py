@@ -89,6 +89,10 @@ class Deinterlace(StrEnum):
     """Not at all."""
 
 
+ROTATIONS = (0, 90, 180, 270)
+"""Degrees by which frames can be turned."""
+
+
 @dataclass(frozen=True, slots=True)
 class FilterOptions:
     """Changes of the frames before they are denoised."""
@@ -101,6 +105,14 @@ class FilterOptions:
             Panel.INPUT,
         ),
     ] = Deinterlace.AUTO
+    rotate: Annotated[
+        int,
+        Option(
+            "Turn the frames clockwise first, by 90, 180 or 270 degrees.",
+            Panel.INPUT,
+            metavar="DEGREES",
+        ),
+    ] = 0
     masks: Annotated[
         tuple[Region, ...],
         Option(
@@ -140,6 +152,12 @@ class FilterOptions:
         ),
     ] = None
 
+    def __post_init__(self) -> None:
+        if self.rotate not in ROTATIONS:
+            raise ConfigError(
+                f"--rotate {self.rotate} cannot be used; give 0, 90, 180 or 270"
+            )
+
     @property
     def is_used(self) -> bool:
         """Whether anything is asked for."""
@@ -148,7 +166,7 @@ class FilterOptions:
     @property
     def changes(self) -> bool:
         """Whether frames change in size, place or rate."""
-        return bool(self.masks or self.crop or self.scale or self.fps)
+        return bool(self.rotate or self.masks or self.crop or self.scale or self.fps)
 
 
 _FINGERPRINT = re.compile(r"(?:(?P<host>[^=\s]+)=)?(?P<digest>[0-9a-fA-F]{64})")

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from streamdenoise.denoisers.adaptive import AdaptiveDenoiser
 from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.denoisers.image import ImageDenoiser
 from streamdenoise.denoisers.keeping_up import largest_that_keeps_up
 from streamdenoise.denoisers.load import load_denoiser, load_video_denoiser
-from streamdenoise.denoisers.options import AUTO
+from streamdenoise.denoisers.options import AUTO, DenoiseConfig
 from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
@@ -19,6 +20,7 @@ from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.io.url import Credentials, StreamURL, is_network
+from streamdenoise.jobs.changeable import ChangeableDenoiser
 from streamdenoise.jobs.config import LiveConfig, OnLoss
 from streamdenoise.jobs.job import (
     OnOpen,
@@ -43,10 +45,13 @@ from streamdenoise.service.health import is_alive
 from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 
-OpenViewer = Callable[[ExitStack, StreamInfo, FrameDenoiser], Sequence[Output]]
+OpenViewer = Callable[
+    [ExitStack, StreamInfo, ChangeableDenoiser, Sequence[Output]], Sequence[Output]
+]
 """Opens outputs that show a running job, and may control its denoiser.
 
-They come after the outputs of the configuration; the stack closes them at the end.
+Its last argument has the outputs of the configuration, which come before these; the
+stack closes them at the end.
 """
 
 
@@ -111,9 +116,11 @@ def denoise_live(
             stack.enter_context(output.sink)
             outputs.append(output)
         opening.over()
+        building = while_building(on_build, notifier)
         with switch.stage.doing("loading the model"):
+            load = partial(_load_denoiser, config, info, building)
             denoiser = stack.enter_context(
-                _load_denoiser(config, info, while_building(on_build, notifier))
+                ChangeableDenoiser(load(config.denoise), load)
             )
         reference = open_reference(
             stack,
@@ -137,7 +144,7 @@ def denoise_live(
                 Output(recorder, name="recorder"),
             ]
         if viewer is not None:
-            outputs += viewer(stack, info, denoiser)
+            outputs += viewer(stack, info, denoiser, outputs)
         if on_open is not None:
             on_open(info)
         pipeline = Pipeline(
@@ -275,9 +282,12 @@ def _rules(config: LiveConfig, source: Source, denoiser: FrameDenoiser) -> LiveR
 
 
 def _load_denoiser(
-    config: LiveConfig, info: StreamInfo, on_build: OnBuild | None
+    config: LiveConfig,
+    info: StreamInfo,
+    on_build: OnBuild | None,
+    chosen: DenoiseConfig,
 ) -> Denoiser | ImageDenoiser | AdaptiveDenoiser:
-    chosen, wait = config.denoise, config.wait_for_engine
+    wait = config.wait_for_engine
 
     def open_denoiser(model: str, half_size: bool = False) -> Denoiser:
         return load_video_denoiser(

@@ -5,7 +5,8 @@ import re
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
-from streamdenoise.io.open import open_sink
+from streamdenoise.io.ffmpeg.packet_tap import PacketTap
+from streamdenoise.io.open import encodes, open_sink
 from streamdenoise.io.options import EncoderConfig, fast_encoder
 from streamdenoise.io.protocols import Sink
 from streamdenoise.io.recording.disk import MountedFolder
@@ -66,7 +67,7 @@ def open_output(
         SinkError: The output cannot be opened.
         ConfigError: Its options do not fit together.
     """
-    stage = Stage()
+    stage, tap = Stage(), PacketTap()
     if is_network(target):
         # A GPU's encoder leaves the CPU to the denoiser; viewers hardly notice its
         # lower quality per bit.
@@ -81,6 +82,7 @@ def open_output(
                 encoder=encoder,
                 interruption=opening.interrupts(interruption),
                 network=config.network,
+                tap=tap,
             ),
             name,
             reconnect=config.reconnect,
@@ -106,6 +108,7 @@ def open_output(
                     adopt=config.adopt,
                     disk=disk,
                     stage=stage,
+                    tap=tap,
                 ),
                 name,
                 reconnect=config.reconnect,
@@ -120,10 +123,15 @@ def open_output(
             HANG_S,
             f"opening {target}",
             lambda: open_sink(
-                target, info, encoder=encoder, overwrite=config.overwrite, stage=stage
+                target,
+                info,
+                encoder=encoder,
+                overwrite=config.overwrite,
+                stage=stage,
+                tap=tap,
             ),
         )
-    return Output(sink, name=name, stage=stage)
+    return Output(sink, name=name, stage=stage, tap=tap if encodes(target) else None)
 
 
 def check_targets(config: LiveConfig) -> None:

@@ -69,7 +69,19 @@ def split_view(before: Frame, after: Frame) -> Frame:
 
 
 def side_view(before: Frame, after: Frame) -> Frame:
-    """Return both frames side by side, labeled, with `before` on the left.
+    """Return both frames `side_by_side`, with a line between them and labels.
+
+    Raises:
+        ValueError: The two frames differ in size or pix_fmt.
+    """
+    result = side_by_side(before, after)
+    _draw_line(result, result.width // 2)
+    _draw_labels(result, result.width // 2)
+    return result
+
+
+def side_by_side(before: Frame, after: Frame) -> Frame:
+    """Return both frames whole in one, with `before` on the left.
 
     The width is ``2 * W``; an odd W is first widened by repeating one column, so that
     the chroma planes stay aligned.
@@ -83,10 +95,7 @@ def side_view(before: Frame, after: Frame) -> Frame:
         pad = after.width % 2 if not planes else 0
         parts = [left, left[:, -pad:], right, right[:, -pad:]] if pad else [left, right]
         planes.append(np.concatenate(parts, axis=1))
-    result = after.with_planes(tuple(planes))
-    _draw_line(result, result.width // 2)
-    _draw_labels(result, result.width // 2)
-    return result
+    return after.with_planes(tuple(planes))
 
 
 def compose(view: View, before: Frame, after: Frame) -> Frame:

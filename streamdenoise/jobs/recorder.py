@@ -13,8 +13,15 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig, fast_encoder
 from streamdenoise.io.protocols import Sink
+from streamdenoise.io.recording.names import SegmentNames
 
 log = logging.getLogger(__name__)
+
+
+def recording_names(folder: Path) -> SegmentNames:
+    """What the recordings in a folder are called."""
+    escaped = str(folder).replace("%", "%%")
+    return SegmentNames(f"{escaped}/streamdenoise-%Y%m%d-%H%M%S.mp4")
 
 
 class Recorder(Closing):
@@ -33,7 +40,7 @@ class Recorder(Closing):
         self.notes: tuple[str, ...] = ()
         self._info = info
         self._encoder = fast_encoder(".mp4", encoder)
-        self._folder = folder
+        self._names = recording_names(folder)
         self._now = now
         self._lock = Lock()
         self._wanted = False
@@ -78,12 +85,7 @@ class Recorder(Closing):
         self.close()
 
     def _begin(self, frame: Frame) -> Sink:
-        name = f"streamdenoise-{self._now():%Y%m%d-%H%M%S}"
-        self._path = self._folder / f"{name}.mp4"
-        number = 1
-        while self._path.exists():
-            number += 1
-            self._path = self._folder / f"{name}-{number}.mp4"
+        self._path = self._names.free_path(self._now())
         info = replace(
             self._info,
             width=frame.width,

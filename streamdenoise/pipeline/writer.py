@@ -8,6 +8,7 @@ from threading import Event, Lock, Thread
 from typing import NamedTuple
 
 from streamdenoise.frame import Frame
+from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.protocols import RecoveringSink, Sink
 from streamdenoise.pipeline.queue import FrameQueue
 from streamdenoise.pipeline.stats import LatencyMeter, OutputStats, RateMeter, Stats
@@ -32,6 +33,8 @@ class Output:
     stage: Stage = field(default_factory=Stage)
     """What is in hand: by the writer's thread, and by threads of the sink that know it.
     """
+    tap: PacketTap | None = None
+    """Passes on the packets that the sink encodes, if it does."""
 
 
 class FramePair(NamedTuple):

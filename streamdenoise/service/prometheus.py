@@ -4,9 +4,9 @@ samples/monitoring.md lists names, units and meanings; a test keeps the list cor
 """
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -52,8 +52,19 @@ def exposition(snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
         snapshot: The state to expose.
         accept: ``Accept`` header of the request; OpenMetrics is used if it is listed.
     """
+    return page_of(_Pipeline(snapshot), accept)
+
+
+class Collector(Protocol):
+    """Returns metric families."""
+
+    def collect(self) -> Iterable[Metric]: ...
+
+
+def page_of(collector: Collector, accept: str = "") -> tuple[bytes, str]:
+    """The page of all families of a collector; see `exposition`."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(snapshot))
+    registry.register(collector)
     # The library's own negotiation fails on versions that are not numbers.
     if "application/openmetrics-text" in accept.lower():
         # Its argument has no type.
@@ -62,7 +73,7 @@ def exposition(snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
     return generate_latest(registry), TEXT_TYPE
 
 
-class _Collector:
+class _Pipeline:
     """Returns all metric families of one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -70,22 +81,53 @@ class _Collector:
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self._snapshot
-        yield InfoMetricFamily(
-            "streamdenoise_build", "Versions of the program and its runtimes.", _build()
-        )
-        yield InfoMetricFamily(
-            "streamdenoise_source",
-            "Address of the video source.",
-            {"source": _text(snapshot.source)},
-        )
-        yield GaugeMetricFamily(
-            "streamdenoise_healthy",
-            "1 while /healthz returns 200, else 0.",
-            float(not snapshot.unhealthy),
-        )
-        yield from _stream(snapshot.stats)
-        yield from _outputs(snapshot.stats.outputs)
-        yield from _machine(snapshot.machine)
+        yield build_metric()
+        yield from stream_metrics(snapshot.source, snapshot.unhealthy, snapshot.stats)
+        yield from machine_metrics(snapshot.machine)
+
+
+def build_metric() -> Metric:
+    """Versions of the program and its runtimes."""
+    return InfoMetricFamily(
+        "streamdenoise_build", "Versions of the program and its runtimes.", _build()
+    )
+
+
+def stream_metrics(source: str, unhealthy: str, stats: Stats) -> Iterator[Metric]:
+    """The families of one stream.
+
+    Args:
+        source: Its address.
+        unhealthy: Why it is unhealthy; empty when it is healthy.
+        stats: Its figures.
+    """
+    yield InfoMetricFamily(
+        "streamdenoise_source",
+        "Address of the video source.",
+        {"source": _text(source)},
+    )
+    yield GaugeMetricFamily(
+        "streamdenoise_healthy",
+        "1 while /healthz returns 200, else 0.",
+        float(not unhealthy),
+    )
+    yield from _stream(stats)
+    yield from _outputs(stats.outputs)
+
+
+def labeled_by_camera(streams: Mapping[str, Iterable[Metric]]) -> Iterable[Metric]:
+    """The families of several streams as one, with the label ``camera``."""
+    families: dict[str, Metric] = {}
+    for camera, metrics in streams.items():
+        for metric in metrics:
+            family = families.setdefault(
+                metric.name, Metric(metric.name, metric.documentation, metric.type)
+            )
+            family.samples += [
+                sample._replace(labels={"camera": camera, **sample.labels})
+                for sample in metric.samples
+            ]
+    return families.values()
 
 
 @cache
@@ -144,7 +186,7 @@ def _stream(stats: Stats) -> Iterator[Metric]:
         "Recent frame rate of the first output.",
         stats.fps_out,
     )
-    yield _labeled(
+    yield labeled(
         CounterMetricFamily,
         "streamdenoise_dropped_frames",
         "Source frames that were not written, by cause.",
@@ -156,7 +198,7 @@ def _stream(stats: Stats) -> Iterator[Metric]:
         "Standard deviation of the noise, given or estimated, in 8-bit RGB levels.",
         stats.sigma,
     )
-    yield _labeled(
+    yield labeled(
         GaugeMetricFamily,
         "streamdenoise_noise_levels",
         "Standard deviation of the noise by plane and grain size, in 8-bit RGB levels.",
@@ -173,7 +215,7 @@ def _stream(stats: Stats) -> Iterator[Metric]:
     )
     kind = "estimated" if stats.psnr_is_estimate else "measured"
     frames = {"noisy": stats.psnr_in_db, "denoised": stats.psnr_out_db}
-    yield _labeled(
+    yield labeled(
         GaugeMetricFamily,
         "streamdenoise_psnr_decibels",
         "PSNR before and after denoising; absent until it is known.",
@@ -184,7 +226,7 @@ def _stream(stats: Stats) -> Iterator[Metric]:
             if psnr_db is not None
         ),
     )
-    yield _labeled(
+    yield labeled(
         GaugeMetricFamily,
         "streamdenoise_load_reduced",
         "1 while quality is reduced to keep up, as the label names; else 0.",
@@ -202,7 +244,7 @@ def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
         kind: _Kind, name: str, about: str, value: Callable[[OutputStats], float]
     ) -> Metric:
         samples = ((labels, value(output)) for labels, output in named)
-        return _labeled(kind, name, about, label, samples)
+        return labeled(kind, name, about, label, samples)
 
     yield per_output(
         CounterMetricFamily,
@@ -245,7 +287,7 @@ def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
         buckets = [*zip(bounds, latency.counts, strict=True), ("+Inf", latency.count)]
         histogram.add_metric(name, buckets, latency.sum_ms / 1000)
     yield histogram
-    yield _labeled(
+    yield labeled(
         GaugeMetricFamily,
         "streamdenoise_output_recent_latency_seconds",
         "Quantiles of the latency of recent frames; quantile 1 is the maximum.",
@@ -263,7 +305,8 @@ def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
     )
 
 
-def _machine(machine: MachineHealth) -> Iterator[Metric]:
+def machine_metrics(machine: MachineHealth) -> Iterator[Metric]:
+    """The families of this process and of the machine."""
     # All Prometheus clients use these process_* names, so dashboards know them.
     yield GaugeMetricFamily(
         "process_start_time_seconds",
@@ -289,7 +332,7 @@ def _machine(machine: MachineHealth) -> Iterator[Metric]:
         )
     sensors = machine.temperatures_c
     names = _unique(name for name, _ in sensors)
-    yield _labeled(
+    yield labeled(
         GaugeMetricFamily,
         "streamdenoise_temperature_celsius",
         "Temperature sensors of the machine; absent if the system has none.",
@@ -298,21 +341,21 @@ def _machine(machine: MachineHealth) -> Iterator[Metric]:
     )
     devices = machine.devices
     label = ("device",)
-    yield _labeled(
+    yield labeled(
         GaugeMetricFamily,
         "streamdenoise_device_memory_used_bytes",
         "Used memory of an NVIDIA GPU; absent without nvidia-ml-py.",
         label,
         (((device.name,), device.used_bytes) for device in devices),
     )
-    yield _labeled(
+    yield labeled(
         GaugeMetricFamily,
         "streamdenoise_device_memory_bytes",
         "Total memory of an NVIDIA GPU.",
         label,
         (((device.name,), device.total_bytes) for device in devices),
     )
-    yield _labeled(
+    yield labeled(
         GaugeMetricFamily,
         "streamdenoise_device_temperature_celsius",
         "Temperature of an NVIDIA GPU.",
@@ -325,9 +368,10 @@ def _machine(machine: MachineHealth) -> Iterator[Metric]:
     )
 
 
-def _labeled(
+def labeled(
     kind: _Kind, name: str, about: str, labels: Sequence[str], samples: Samples
 ) -> Metric:
+    """A family with a sample for each combination of labels."""
     family = kind(name, about, labels=labels)
     for values, sample in samples:
         family.add_metric(values, sample)

@@ -64,6 +64,11 @@ class Notifier:
         if not self._ready:
             self._ready = self._send("READY=1")
 
+    def reloading(self) -> None:
+        """Report that the configuration is read again; `ready` must follow."""
+        self._ready = False
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
     def watchdog(self) -> None:
         """Report that the service is alive; call it often, it limits its own rate."""
         if self._interval_s is None:

@@ -483,6 +483,20 @@ def test_masks_crop_scale_and_rate(tmp_path: Path) -> None:
         open_source(str(tmp_path / "in.mkv"), beyond)
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_comes_before_masks(tmp_path: Path, degrees: int) -> None:
+    write_media(tmp_path / "in.mkv", audio=None)
+    with open_source(str(tmp_path / "in.mkv"), ReadOptions()) as source:
+        plain = next(iter(source)).planes[0]
+    filters = FilterOptions(rotate=degrees, masks=(Region(0, 0, 8, 4),))
+    with open_source(str(tmp_path / "in.mkv"), ReadOptions(filters=filters)) as source:
+        turned = next(iter(source)).planes[0]
+        assert (source.info.height, source.info.width) == turned.shape
+    expected = np.rot90(plain, -degrees // 90)
+    assert turned[:4, :8].max() <= 17
+    np.testing.assert_array_equal(turned[4:], expected[4:])
+
+
 def test_sound_is_kept_from_a_pipe_and_a_file_url(tmp_path: Path) -> None:
     write_media(tmp_path / "in.mkv")
     before = stream_times(tmp_path / "in.mkv", "audio")
@@ -588,5 +602,7 @@ def test_sound_without_a_decoder_is_left_out_with_a_note(tmp_path: Path) -> None
 
 def test_an_input_that_filters_do_not_reach(tmp_path: Path) -> None:
     filters = FilterOptions(crop=Region(0, 0, 8, 8))
-    with pytest.raises(ConfigError, match=r"stdin cannot be cropped.*ffmpeg first"):
+    with pytest.raises(
+        ConfigError, match=r"stdin cannot be turned, cropped.*ffmpeg first"
+    ):
         open_source("-", ReadOptions(filters=filters))

@@ -58,8 +58,8 @@ def test_recordings_of_the_same_second_get_different_names(tmp_path: Path):
         recorder.toggle()
         recorder.write(make_frame(2))  # ended by leaving
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "streamdenoise-20260304-050607-2.mp4",
-        "streamdenoise-20260304-050607-3.mp4",
+        "streamdenoise-20260304-050607-n2.mp4",
+        "streamdenoise-20260304-050607-n3.mp4",
         "streamdenoise-20260304-050607.mp4",
     ]
 

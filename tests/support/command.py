@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 
 
-def run(*args: object) -> Result:
-    """Run `streamdenoise ARGS` in this process."""
-    return CliRunner().invoke(app, [str(arg) for arg in args])
+def run(*args: object, typed: str | None = None) -> Result:
+    """Run `streamdenoise ARGS` in this process; `typed` is on its stdin."""
+    return CliRunner().invoke(app, [str(arg) for arg in args], input=typed)
 
 
 def command(*args: object) -> list[str]:

@@ -16,6 +16,7 @@ from streamdenoise.inference.backends.openvino_runtime import (
     config_for,
     ov,
 )
+from streamdenoise.inference.backends.openvino_shared import shared
 from streamdenoise.inference.backends.openvino_stream import (
     OpenVinoStream,
     layer_times_of,
@@ -34,6 +35,7 @@ class OpenVinoBackend(OpenVinoStream):
         # OpenVINO's tensors do not keep alive the arrays that they share.
         self._peak = np.full((1, 1, 1, 1), request.peak, np.float32)
         self._strength = np.ones_like(self._peak)
+        self._compiled: ov.CompiledModel | None = compiled  # see `shared`
         self._request: Any = compiled.create_infer_request()
         alone = replace(request, streams=1)
         super().__init__(
@@ -60,7 +62,7 @@ class OpenVinoBackend(OpenVinoStream):
 
     def close(self) -> None:
         super().close()
-        self._request = None
+        self._request = self._compiled = None
 
 
 def compile_for(request: StepRequest, profile: bool = False) -> ov.CompiledModel:
@@ -83,13 +85,15 @@ def compile_for(request: StepRequest, profile: bool = False) -> ov.CompiledModel
 def load(request: StepRequest, profile: bool = False) -> OpenVinoStream:
     """Compile the artifact's graph for this size, which takes less than a second.
 
+    Streams of this process that have the same model, size and options share it.
+
     If it is one of ours in INT8, its float part runs in loops that are compiled for
     this CPU, in half the time. With `profile`, its layers are timed
     (`OpenVinoStream.layer_times`), which costs a few percent.
     """
     if StripsBackend.takes(request) and not StripsBackend.why_not(request):
         try:
-            return StripsBackend(request, compile_parts(request, profile))
+            return StripsBackend(request, shared(compile_parts, request, profile))
         except CannotCutError as exc:
             log.debug("%s is run as one graph: %s", request.artifact.name, exc)
-    return OpenVinoBackend(request, compile_for(request, profile))
+    return OpenVinoBackend(request, shared(compile_for, request, profile))

@@ -26,7 +26,7 @@ class CannotCutError(Exception):
     """The graph is not one of `streamdenoise.network.model` in INT8."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Parts:
     """Compiled graphs; maps are ``(1, h, w, channels)``."""
 

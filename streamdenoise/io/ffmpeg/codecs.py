@@ -241,7 +241,7 @@ def _options(
         options |= {"row-mt": "1", "cpu-used": "4"}
     elif encoder.codec.endswith("_nvenc"):
         # Constant quality in NVENC's terms, as long as no bit rate is set.
-        options |= {"rc": "vbr", "cq": options.pop("crf")}
+        options |= {"rc": "vbr", "cq": options.pop("crf"), "forced-idr": "1"}
     return options
 
 

@@ -10,6 +10,7 @@ from math import ceil
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from streamdenoise.frame import (
@@ -33,6 +34,7 @@ from streamdenoise.io.ffmpeg.codecs import (
     limit_lookahead,
     target_pix_fmt,
 )
+from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.ffmpeg.picture_options import (
     keeps_stereo_mode,
     picture_options,
@@ -78,6 +80,7 @@ class VideoEncoder:
         low_delay: bool = False,
         longest_delay_s: float | None = None,
         unit: Fraction | None = None,
+        tap: PacketTap | None = None,
     ) -> None:
         """Add a stream to `container`.
 
@@ -93,6 +96,7 @@ class VideoEncoder:
                 of the video; None sets no limit.
             unit: Coarser unit of timestamps in which no two may be equal; None takes
                 that of the container.
+            tap: Gets the packets, too.
         """
         encoder, options, bit_rate, note = choose_encoder(
             config, settings, from_rgb=is_rgb(info.original_pix_fmt or info.pix_fmt)
@@ -106,6 +110,9 @@ class VideoEncoder:
         self._info = info
         self._time_base = time_base or info.time_base
         self._unit = unit
+        self._tap = tap
+        self._shift = Fraction(0)
+        self._wants_key_frame = False
         self._next_pts = -(1 << 62)
         self._target = target_pix_fmt(encoder, config, info)
         self._keeps_original = self._needs_original()
@@ -142,6 +149,8 @@ class VideoEncoder:
         )
         if info.tags.stereo and keeps_stereo_mode(container.format.name, info.tags):
             self.stream.metadata["stereo_mode"] = info.tags.stereo
+        if tap is not None:
+            tap.begin(self.stream)
 
     def _needs_original(self) -> bool:
         """Whether the target holds samples that the frames' planes lack."""
@@ -189,6 +198,10 @@ class VideoEncoder:
         if given != same and not is_asked_for:
             self.notes.append(f"{given} is stored as {stored}")
 
+    def request_key_frame(self) -> None:
+        """Make the next frame a key frame."""
+        self._wants_key_frame = True
+
     def encode(self, frame: Frame, shift: Fraction) -> Iterator[av.Packet]:
         """Encode `frame` with its timestamp reduced by `shift` seconds.
 
@@ -210,8 +223,15 @@ class VideoEncoder:
         unit = self._unit or self.stream.time_base or self._time_base
         self._next_pts = encoded.pts + max(1, ceil(unit / self._time_base))
         encoded.time_base = self._time_base
+        self._shift = shift
+        if self._tap is not None and self._tap.wants_key_frame(moment + shift):
+            self._wants_key_frame = True
+        if self._wants_key_frame:
+            self._wants_key_frame = False
+            encoded.pict_type = PictureType.I
         with timed(Work.ENCODE):
             packets = self.stream.encode(encoded)
+        self._pass_on(packets)
         yield from packets
 
     def _of_planes(self, frame: Frame) -> av.VideoFrame:
@@ -289,7 +309,13 @@ class VideoEncoder:
             packets.append(packet)
             advance()
         _repair_dts(packets, self._time_base)
+        self._pass_on(packets)
         return packets
+
+    def _pass_on(self, packets: list[av.Packet]) -> None:
+        if self._tap is not None:
+            for packet in packets:
+                self._tap.put(self.stream, packet, self._shift)
 
 
 def _repair_dts(packets: list[av.Packet], time_base: Fraction) -> None:

@@ -1,4 +1,4 @@
-"""Deinterlacing, masks, cropping, scaling and frame rates, by FFmpeg's filters."""
+"""Deinterlacing, rotation, masks, cropping, scaling and rates, by FFmpeg's filters."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,13 +16,20 @@ from streamdenoise.units import Region
 Step = tuple[str, str]
 """A filter and its arguments."""
 
+_ROTATIONS: dict[int, list[Step]] = {
+    0: [],
+    90: [("transpose", "dir=clock")],
+    180: [("vflip", ""), ("hflip", "")],
+    270: [("transpose", "dir=cclock")],
+}
+
 
 class VideoFilters:
     """Changes decoded frames as the user asks.
 
     Frames that are flagged as interlaced become whole ones; what a mask covers is
     black; then come cropping, scaling and the frame rate. Regions are those of the
-    frame as it is seen, so it is turned upright first.
+    frame as it is seen, so it is turned first: upright, then as the user asks.
 
     Args:
         options: What to do.
@@ -91,6 +98,9 @@ class VideoFilters:
             steps += [("vflip", "")] * turned.flip_y
             mirrors = 1 if turned.flip_x else 2 * turned.flip_y
             steps += [("hflip", "")] * mirrors
+        if options.rotate in (90, 270):
+            width, height = height, width
+        steps += _ROTATIONS[options.rotate]
         for mask in options.masks:
             self._check("--mask", mask, width, height)
             x, y, w, h = mask

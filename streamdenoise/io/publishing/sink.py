@@ -11,6 +11,7 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.connections.trust import CertificateError, Trust, trust_of
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.options import NVENC_CODECS, EncoderConfig, NetworkOptions
 from streamdenoise.io.publishing.process import TIME_BASE
 from streamdenoise.io.publishing.publisher import Publisher, PyAVPublisher, RefusedError
@@ -39,6 +40,7 @@ class PublishSink(Completing):
         timeout_s: Longest wait for the connection and for sending a frame, in seconds.
         interruption: When set, ends all waits, including that of the constructor.
         network: Which servers are trusted.
+        tap: Gets the packets, too.
 
     Raises:
         ConfigError: The scheme or the codec cannot be published.
@@ -55,6 +57,7 @@ class PublishSink(Completing):
         timeout_s: float = 10.0,
         interruption: Interruption | None = None,
         network: NetworkOptions | None = None,
+        tap: PacketTap | None = None,
     ) -> None:
         network = network or NetworkOptions()
         if isinstance(url, str):
@@ -79,6 +82,7 @@ class PublishSink(Completing):
                 time_base=TIME_BASE,
                 low_delay=True,
                 unit=_RTMP_UNIT,
+                tap=tap,
             )
             rate = info.frame_rate or Fraction(25)
             self._encoder.stream.codec_context.gop_size = max(1, round(2 * rate))

@@ -14,6 +14,7 @@ from streamdenoise.contexts import Completing
 from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.errors import is_disk_full
+from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.options import EncoderConfig, fast_encoder
 from streamdenoise.io.recording.archive import Archive
 from streamdenoise.io.recording.disk import MountedFolder
@@ -70,6 +71,7 @@ class SegmentSink(Completing):
         disk: Watches the mount point, also for the sinks that follow this one.
         now: Returns the local time.
         stage: Gets the progress of the thread that completes segments, and of the disk.
+        tap: Gets the packets of all segments, too.
 
     Raises:
         ConfigError: `pattern` has no time or an unknown field, or `segment_s` is too
@@ -91,6 +93,7 @@ class SegmentSink(Completing):
         disk: MountedFolder | None = None,
         now: Callable[[], datetime] = datetime.now,
         stage: Stage | None = None,
+        tap: PacketTap | None = None,
     ) -> None:
         if not segment_s >= 1:
             raise ConfigError(f"--segment {segment_s:g} is too short; use 1 s or more")
@@ -102,6 +105,7 @@ class SegmentSink(Completing):
         self._encoder = fast_encoder(pattern, encoder)
         self._now = now
         self._stage = stage or Stage()
+        self._tap = tap
         self._has_proof = False
         self.notes: tuple[str, ...] = ()
         self._sink: FileSink | None = None
@@ -214,6 +218,7 @@ class SegmentSink(Completing):
                 partial=partial,
                 tags=tags,
                 stage=self._stage,
+                tap=self._tap,
             )
         except BaseException:
             self._archive.complete(entry)  # it has been removed

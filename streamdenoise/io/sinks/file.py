@@ -16,6 +16,7 @@ from streamdenoise.io.ffmpeg.carried_streams import CarriedStreams
 from streamdenoise.io.ffmpeg.container import has_a_frame
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder, unchanged_priority
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, is_disk_full, reason
+from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.options import EncoderConfig, default_codec
 from streamdenoise.io.sinks.disk_sync import DiskSync
 from streamdenoise.io.sinks.partial_file import PartialFile
@@ -79,6 +80,7 @@ class FileSink(Completing):
         partial: PartialFile | None = None,
         tags: Mapping[str, str] | None = None,
         stage: Stage | None = None,
+        tap: PacketTap | None = None,
     ) -> None:
         """Open the file.
 
@@ -92,6 +94,7 @@ class FileSink(Completing):
             partial: The reserved name of `path`; None reserves it.
             tags: Metadata of the container.
             stage: Gets the progress of the disk.
+            tap: Gets the packets of the video, too.
         """
         self._path = path
         self._format = MUXERS.get(path.suffix.lower(), "")
@@ -115,7 +118,7 @@ class FileSink(Completing):
         self._header_bytes = 0
         self._stage = stage or Stage()
         try:
-            self._open(info, encoder, beside, tags or {})
+            self._open(info, encoder, beside, tags or {}, tap)
         except BaseException as exc:
             self._release()
             self._partial.discard()
@@ -129,6 +132,7 @@ class FileSink(Completing):
         config: EncoderConfig,
         beside: Beside | None,
         tags: Mapping[str, str],
+        tap: PacketTap | None,
     ) -> None:
         time_base = self._time_base(info)
         options = self._container_options(time_base)
@@ -157,6 +161,7 @@ class FileSink(Completing):
             # AVI stores no presentation times: B-frames would be out of order.
             extra_options={"bf": "0"} if self._format == "avi" else None,
             longest_delay_s=_LOST_S - _BLOCK_S,
+            tap=tap,
         )
         if self._carried is not None:
             self._carried.add_to(container, self._encoder.stream)

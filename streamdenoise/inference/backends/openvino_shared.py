@@ -1,0 +1,47 @@
+"""Compiled graphs that several streams of one process share.
+
+The runtime keeps the buffers between layers with the compiled graph, and runs one
+request after the other on it. A stream has a request and a state of its own.
+"""
+
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from streamdenoise.inference.backends.openvino_runtime import config_for
+from streamdenoise.inference.step_request import StepRequest
+
+_Compiled = TypeVar("_Compiled")
+
+_lock = Lock()
+_in_use: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
+"""As long as any stream holds them."""
+
+
+def shared(
+    compile_graph: Callable[[StepRequest, bool], _Compiled],
+    request: StepRequest,
+    profile: bool,
+) -> _Compiled:
+    """What `compile_graph` makes for a request, or has made for another stream.
+
+    Args:
+        compile_graph: Its results can be referenced weakly.
+        request: The step; streams of a batch share anyway.
+        profile: Whether layers are timed, which nothing else should pay for.
+    """
+    if profile:
+        return compile_graph(request, profile)
+    status = request.file.stat()
+    key = (
+        *(compile_graph, request.file, status.st_ino, status.st_mtime_ns),
+        *(request.depth, request.pixels_shape, *request.state_shapes),
+        *config_for(request).items(),
+    )
+    # One at a time: streams that start together wait for the first of them.
+    with _lock:
+        compiled = _in_use.get(key)
+        if compiled is None:
+            compiled = _in_use[key] = compile_graph(request, profile)
+        return compiled

@@ -1,0 +1,234 @@
+"""Fragmented MP4 in memory, for the Media Source of browsers."""
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+
+from streamdenoise.frame import ColorInfo
+from streamdenoise.imaging.color import resolve_matrix
+
+TIME_BASE = Fraction(1, 90000)
+"""Unit of the timestamps of fragments."""
+
+ORIGIN_S = Fraction(10)
+"""What is added to timestamps: packets before the first frame, such as those that
+B-frames need, would have negative ones, which fragments cannot hold."""
+
+KEY_FRAME_S = Fraction(2)
+"""Longest time between two key frames, for viewers that join or were too slow."""
+
+PutPiece = Callable[[bytes, str, bool], None]
+"""Gets a piece: its bytes, its MIME type if it is a header, and whether it is a
+fragment that begins with a key frame. It must not block."""
+
+_START_CODE = re.compile(rb"\x00*\x00\x00\x01")
+_SPS, _PPS = 7, 8  # types of NAL units: parameter sets of sequences and pictures
+
+_UNKNOWN = 2  # primaries and transfer
+
+_OPTIONS = {
+    # A fragment is complete when the next frame comes: only then is its duration known,
+    # and players stop at gaps between fragments. Without a trailer nothing has to be
+    # remembered of them.
+    "movflags": "+empty_moov+default_base_moof+frag_every_frame+frag_discont"
+    "+skip_trailer",
+    "use_editlist": "0",
+    "avoid_negative_ts": "disabled",
+    "flush_packets": "1",
+}
+
+
+class FragmentWriter:
+    """Muxes H.264 to a header and a fragment for each frame.
+
+    A frame comes out when the next one goes in.
+
+    Attributes:
+        container: A video stream is added to it before `begin`.
+        mime: Type of the stream; empty before `begin`.
+    """
+
+    def __init__(self, put: PutPiece) -> None:
+        """`put` gets the pieces, in the thread that writes."""
+        self.mime = ""
+        self._put = put
+        self._header = b""
+        self._written = bytearray()
+        self._pending_key = False
+        self._last_dts = -1
+        self.container = av.open(self, "w", format="mp4", container_options=_OPTIONS)
+
+    def begin(self) -> None:
+        """Write the header.
+
+        Raises:
+            FFmpegError: The encoder cannot be opened.
+        """
+        self.container.start_encoding()
+        self._header = self._take()
+        context = self.container.streams.video[0].codec_context
+        self.mime = f'video/mp4; codecs="{avc_codec(context.extradata or b"")}"'
+        self.repeat_header()
+
+    def repeat_header(self) -> None:
+        """Put the header again, for one more player."""
+        self._put(self._header, self.mime, False)
+
+    def mux(self, packet: av.Packet) -> None:
+        """Put the fragment of the packet before this one.
+
+        A packet that is not later than the one before is left out.
+        """
+        assert packet.dts is not None
+        if packet.dts <= self._last_dts:
+            return
+        self._last_dts = packet.dts
+        is_key = packet.is_keyframe
+        self.container.mux_one(packet)
+        self._pass_on()
+        self._pending_key = is_key
+
+    def close(self) -> None:
+        """Put the last fragment."""
+        self.container.close()
+        self._pass_on()
+
+    def write(self, data: bytes) -> int:
+        """Take what FFmpeg writes."""
+        self._written += data
+        return len(data)
+
+    def _pass_on(self) -> None:
+        if self._written:
+            self._put(self._take(), "", self._pending_key)
+
+    def _take(self) -> bytes:
+        data = bytes(self._written)
+        self._written.clear()
+        return data
+
+
+class TappedFragments:
+    """Fragments of what a sink encodes anyway, a `PacketListener`.
+
+    They begin with a key frame, which the encoder is asked for. When the encoder
+    changes, so that players must start anew, another header follows.
+    """
+
+    def __init__(self, put: PutPiece) -> None:
+        self._put = put
+        self._writer: FragmentWriter | None = None
+        self._video: av.VideoStream | None = None
+        self._stream: av.VideoStream | None = None
+        self._parameters = b""
+        self._key_at: Fraction | None = None
+        self._is_new = False
+
+    def restart(self) -> None:
+        """Begin again for one more player; from any thread."""
+        self._is_new, self._key_at = True, None
+
+    def wants_key_frame(self, moment: Fraction) -> bool:
+        is_due = self._key_at is None or not (0 <= moment - self._key_at < KEY_FRAME_S)
+        if is_due:
+            self._key_at = moment
+        return is_due
+
+    def put(self, stream: av.VideoStream, packet: av.Packet, shift: Fraction) -> None:
+        if stream is not self._stream:
+            if not packet.is_keyframe:
+                return
+            self._stream = stream
+            self._follow(stream, packet)
+        elif self._is_new and self._writer is not None:
+            self._is_new = False
+            self._writer.repeat_header()
+        assert self._writer is not None
+        assert self._video is not None
+        assert packet.pts is not None
+        assert packet.time_base is not None
+        copy = av.Packet(bytes(packet))
+        copy.stream, copy.time_base = self._video, TIME_BASE
+        copy.is_keyframe = packet.is_keyframe
+        dts = packet.pts if packet.dts is None else packet.dts
+        copy.pts = round((packet.pts * packet.time_base + shift + ORIGIN_S) / TIME_BASE)
+        copy.dts = round((dts * packet.time_base + shift + ORIGIN_S) / TIME_BASE)
+        self._writer.mux(copy)
+
+    def close(self) -> None:
+        """Put the last fragment, when no more packets come."""
+        writer, self._writer, self._stream = self._writer, None, None
+        if writer is not None:
+            writer.close()
+
+    def _follow(self, stream: av.VideoStream, first: av.Packet) -> None:
+        """Go on with a new encoder, with a new header if players need one."""
+        parameters = _parameter_sets(stream.codec_context.extradata or bytes(first))
+        if self._writer is not None and parameters == self._parameters:
+            return
+        if self._writer is not None:
+            self._writer.close()
+        self._is_new = False
+        self._parameters = parameters
+        self._writer = writer = FragmentWriter(self._put)
+        self._video = writer.container.add_stream_from_template(stream)
+        self._video.codec_context.extradata = parameters
+        self._video.time_base = TIME_BASE
+        _tag(self._video.codec_context)
+        writer.begin()
+
+
+def fully_tagged(color: ColorInfo, width: int, height: int) -> ColorInfo:
+    """The colors with all tags.
+
+    Chromium ignores the matrix unless primaries and transfer are tagged, too, and
+    guesses; those of BT.709 make it change nothing else.
+    """
+    return ColorInfo(
+        resolve_matrix(color, width, height),
+        color.range or 1,
+        1 if color.primaries == _UNKNOWN else color.primaries,
+        1 if color.transfer == _UNKNOWN else color.transfer,
+    )
+
+
+def avc_codec(parameters: bytes) -> str:
+    """The ``codecs`` parameter of a MIME type for H.264 (RFC 6381).
+
+    Args:
+        parameters: A sequence parameter set in Annex B's format.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for unit in _START_CODE.split(parameters):
+        if unit[:1] and unit[0] & 31 == _SPS:
+            return f"avc1.{unit[1:4].hex()}"
+    raise ValueError("the video has no sequence parameter set")
+
+
+def _tag(context: av.VideoCodecContext) -> None:
+    """Tag what an encoder left untagged in the container."""
+    color = fully_tagged(
+        ColorInfo(
+            context.colorspace,
+            context.color_range,
+            context.color_primaries,
+            context.color_trc,
+        ),
+        context.width,
+        context.height,
+    )
+    context.colorspace, context.color_range = color.matrix, color.range
+    context.color_primaries, context.color_trc = color.primaries, color.transfer
+
+
+def _parameter_sets(data: bytes) -> bytes:
+    """The parameter sets in the header of an encoder, or in its first key frame."""
+    return b"".join(
+        b"\0\0\0\1" + unit
+        for unit in _START_CODE.split(data)
+        if unit and unit[0] & 31 in (_SPS, _PPS)
+    )

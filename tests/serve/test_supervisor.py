@@ -1,0 +1,293 @@
+"""Cameras in worker processes: what they say, what can be changed, what may fail."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator, Iterator
+from itertools import islice
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from streamdenoise.errors import ConfigError
+from streamdenoise.serve.media.fragment import Fragment, Side
+from streamdenoise.serve.service import CameraAwayError, UnknownCameraError
+from streamdenoise.serve.states import CameraStatus
+from tests.serve.running import SMALL, Running
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recordings")
+
+
+def text_of(folder: Path, b_source: str = SMALL) -> str:
+    return f"""
+[workers]
+count = 2
+[defaults]
+source = "{SMALL}"
+model = "pico"
+[cameras.a]
+title = "Camera A"
+output = "{folder}/a/%Y-%m-%d/%H-%M-%S.mp4"
+segment = "1s"
+[cameras.b]
+source = "{b_source}"
+[cameras.c]
+[cameras.off]
+enabled = false
+"""
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[Running]:
+    (folder / "a").mkdir()
+    with Running(text_of(folder), hang_s=2.0) as running:
+        running.wait_live("a", "b", "c")
+        yield running
+
+
+def test_states_say_what_is_known(service: Running, folder: Path) -> None:
+    states = service.call(service.cameras.states)
+    assert [state.name for state in states] == ["a", "b", "c", "off"]
+    a, off = states[0], states[3]
+    assert (a.title, a.source, a.status) == ("Camera A", SMALL, CameraStatus.LIVE)
+    assert (a.width, a.height, a.reason) == (160, 120, "")
+    assert a.used_model.startswith(("nano", "pico"))
+    assert [output.name for output in a.outputs] == [
+        f"{folder}/a/%Y-%m-%d/%H-%M-%S.mp4"
+    ]
+    assert psutil.pid_exists(a.worker)
+    assert len({state.worker for state in states[:3]}) == 2, (
+        "two workers were asked for"
+    )
+    assert (off.status, off.worker, off.reason) == (CameraStatus.OFF, 0, "")
+    with pytest.raises(UnknownCameraError):
+        service.state("nobody")
+
+
+def test_images_of_the_moment(service: Running) -> None:
+    for side in Side:
+        image = service.ask(service.cameras.frame("b", side, 80))
+        pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+        assert pixels is not None
+        assert pixels.shape == (60, 80, 3)
+        assert pixels.std() > 10
+    with pytest.raises(CameraAwayError):
+        service.ask(service.cameras.frame("off", Side.AFTER))
+
+
+def test_live_video_for_several_readers(service: Running, tmp_path: Path) -> None:
+    async def watched(count: int) -> list[Fragment]:
+        found: list[Fragment] = []
+        video = service.cameras.watch("b", Side.AFTER)
+        assert isinstance(video, AsyncGenerator)
+        async with contextlib.aclosing(video):
+            async for fragment in video:
+                found.append(fragment)
+                if len(found) == count:
+                    break
+        return found
+
+    async def both() -> list[list[Fragment]]:
+        first = asyncio.create_task(watched(15))
+        await asyncio.sleep(0.5)
+        return [await watched(6), await first]
+
+    for fragments in service.ask(both()):
+        assert fragments[0].is_header
+        assert fragments[1].is_key
+        path = tmp_path / "watched.mp4"
+        path.write_bytes(b"".join(fragment.data for fragment in fragments))
+        with av.open(str(path)) as container:
+            frames = list(islice(container.decode(video=0), 3))
+        assert [(frame.width, frame.height) for frame in frames] == [(160, 120)] * 3
+
+
+def test_switching_off_and_on(service: Running) -> None:
+    others = [service.state(name).restarts for name in "ac"]
+    assert service.change("b", enabled=False).status is CameraStatus.OFF
+    service.wait("b", lambda state: not state.worker)
+    service.change("b", enabled=True)
+    service.wait_live("b")
+    assert service.kinds("b")[:2].count("live") == 1
+    assert [service.state(name).restarts for name in "ac"] == others
+
+
+def test_strength_at_once(service: Running) -> None:
+    before = service.state("b")
+    assert service.change("b", strength=0.25).strength == 0.25
+    after = service.wait("b", lambda state: state.frames_in > before.frames_in + 10)
+    assert after.worker == before.worker
+    assert after.frames_in > before.frames_in, "the job was not started again"
+    service.change("b", strength=1.0)
+
+
+def test_sigma_and_model_without_a_gap(service: Running) -> None:
+    (before,) = service.wait_live("b")
+    assert service.change("b", sigma="12").sigma == "12"
+    service.wait("b", lambda state: state.sigma_now == 12)
+    assert service.change("b", model="nano", sigma="auto").model == "nano"
+    after = service.wait("b", lambda state: state.used_model.startswith("nano on"))
+    assert after.frames_in > before.frames_in, "the job was not started again"
+    assert after.sigma_now != 12
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"sigma": "lots"}, "cannot be used"),
+        ({"sigma": "101"}, "out of range"),
+        ({"model": "../../etc/passwd"}, "there is no model"),
+        ({"recording": True}, "no folder for recordings"),
+    ],
+)
+def test_changes_that_cannot_be(service: Running, values: dict, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        service.change("b", **values)
+
+
+def test_recordings_are_listed_and_deleted(service: Running, folder: Path) -> None:
+    service.change("a", recording=True)
+    service.wait("a", lambda state: state.recording)
+    time.sleep(0.5)
+    service.change("a", recording=False)
+    service.wait("a", lambda state: not state.recording)
+    (folder / "secret-2026.mp4").write_bytes(b"not yours")
+    day = next((folder / "a").glob("20*"))
+    (day / "00-00-00.mp4").symlink_to(folder / "secret-2026.mp4")
+
+    def listed() -> dict[str, int]:
+        found = service.ask(service.cameras.recordings("a"))
+        assert all(each.playable for each in found)
+        return {each.id: each.size_bytes for each in found}
+
+    wait_until(lambda: any("streamdenoise-" in each for each in listed()))
+    wait_until(lambda: any(each.startswith(day.name) for each in listed()))
+    ids = listed()
+    assert f"{day.name}/00-00-00.mp4" not in ids, "links may lead anywhere"
+    by_hand = next(each for each in ids if "streamdenoise-" in each)
+    path = service.call(service.cameras.recording_path, "a", by_hand)
+    assert path.stat().st_size == ids[by_hand] > 0
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).width == 160
+    service.ask(service.cameras.delete_recording("a", by_hand))
+    assert by_hand not in listed()
+    for name in ("../secret-2026.mp4", str(folder / "secret-2026.mp4"), by_hand, ""):
+        with pytest.raises(UnknownCameraError):
+            service.call(service.cameras.recording_path, "a", name)
+    assert service.ask(service.cameras.recordings("b")) == []
+
+
+def test_a_killed_worker_is_replaced_and_others_are_not_touched(
+    service: Running,
+) -> None:
+    states = {name: service.state(name) for name in "abc"}
+    hit = states["a"].worker
+    others = [name for name in "abc" if states[name].worker != hit]
+    assert others
+    os.kill(hit, signal.SIGKILL)
+    began = time.monotonic()
+    new = service.wait("a", lambda state: state.worker not in (0, hit))
+    assert time.monotonic() - began < 2
+    service.wait_live("a")
+    assert new.restarts == states["a"].restarts + 1
+    assert "worker" in service.kinds("a")
+    for name in others:
+        state = service.state(name)
+        assert (state.worker, state.restarts) == (
+            states[name].worker,
+            states[name].restarts,
+        )
+
+
+def test_a_worker_that_hangs_is_replaced(service: Running) -> None:
+    (before,) = service.wait_live("c")
+    os.kill(before.worker, signal.SIGSTOP)
+    service.wait("c", lambda state: state.worker not in (0, before.worker))
+    wait_until(lambda: not psutil.pid_exists(before.worker))
+    service.wait_live("c")
+    (text, *_) = [
+        event.text
+        for event in service.call(service.cameras.events, "c")
+        if event.kind == "worker"
+    ]
+    assert "it hangs: nothing was heard of it for" in text
+
+
+def test_only_what_changed_is_started_again(service: Running, folder: Path) -> None:
+    service.wait_live("a", "b", "c")
+    before = {name: service.state(name) for name in "ac"}
+    text = text_of(folder, "testsrc:176x144@10").replace(
+        "[cameras.off]", "[cameras.new]"
+    )
+    service.reload(text)
+    service.wait("b", lambda state: state.width == 176)
+    for name, state in before.items():
+        assert service.state(name).worker == state.worker
+        assert service.state(name).frames_in >= state.frames_in
+    with pytest.raises(UnknownCameraError):
+        service.state("off")
+    assert service.state("new").status is CameraStatus.OFF
+    newest = service.call(service.cameras.events, "")[0]
+    assert newest.kind == "config"
+    assert "2 cameras changed, 1 removed" in newest.text
+
+
+def test_a_camera_that_loses_its_worker_again_and_again(tmp_path: Path) -> None:
+    """Nobody knows at first which of the two it is; then it is alone, and waits."""
+    text = (
+        f'[workers]\ncount = 1\n[defaults]\nsource = "{SMALL}"\nmodel = "pico"\n'
+        "[cameras.good]\n[cameras.bad]\n"
+    )
+    with Running(text) as running:
+
+        def kill() -> int:
+            state = running.wait("bad", lambda state: state.worker != 0)
+            os.kill(state.worker, signal.SIGKILL)
+            running.wait("bad", lambda new: new.worker != state.worker)
+            return state.worker
+
+        running.wait("good", lambda state: state.worker != 0)
+        assert running.state("good").worker == running.state("bad").worker
+        kill()
+        kill()
+        apart = running.wait("bad", lambda state: state.worker != 0)
+        (good,) = running.wait_live("good")
+        assert good.worker != apart.worker
+        kill()
+        failed = running.state("bad")
+        assert failed.status is CameraStatus.FAILED
+        assert "the worker was lost: it was ended by signal 9" in failed.reason
+        kill()
+        assert "next try in 2 s" in running.call(running.cameras.events, "bad")[0].text
+        now = running.state("good")
+        assert (now.worker, now.restarts) == (good.worker, good.restarts)
+        running.change("bad", enabled=False)
+        assert running.state("bad").status is CameraStatus.OFF
+
+
+def test_a_job_that_fails_says_why_and_is_tried_again(tmp_path: Path) -> None:
+    target = tmp_path / "a.mkv"
+    target.write_bytes(b"precious")
+    text = (
+        f'[cameras.a]\nsource = "{SMALL}"\noutput = "{target}"\n'
+        f'[cameras.b]\nsource = "{tmp_path}/none.mkv"\n'
+    )
+    with Running(text) as running:
+        for name in "ab":
+            running.wait(name, lambda state: state.status is CameraStatus.FAILED)
+        assert "exists" in running.state("a").reason
+        assert "none.mkv" in running.state("b").reason
+        target.unlink()
+        (state,) = running.wait_live("a")
+        assert state.restarts == 0
+    assert target.stat().st_size > 100
