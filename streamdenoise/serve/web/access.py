@@ -83,9 +83,6 @@ class Guard:
             server: Users and tokens.
             sessions: The open sessions.
             uploads: Path -> what it takes, where that is more than usual.
-
-        Raises:
-            ConfigError: A secret is no hash of its kind.
         """
         self._app = app
         self._sessions = sessions
@@ -93,7 +90,6 @@ class Guard:
         self._is_open = not server.users
         self._cookie = session_cookie(server)
         self._is_encrypted = server.certificate is not None
-        _check(server)
         self._tokens = {
             account.secret.get_secret_value(): (name, account)
             for name, account in server.tokens.items()
@@ -212,7 +208,12 @@ def cookie_of(headers: Headers, name: str) -> str:
     return ""
 
 
-def _check(server: ServerConfig) -> None:
+def check_secrets(server: ServerConfig) -> None:
+    """Check that the configuration holds hashes.
+
+    Raises:
+        ConfigError: A secret is no hash of its kind.
+    """
     for name, account in server.users.items():
         if not is_password_hash(_secret(account)):
             raise ConfigError(

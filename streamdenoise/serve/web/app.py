@@ -10,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 from streamdenoise._version import __version__
 from streamdenoise.serve.config.server import ServerConfig
 from streamdenoise.serve.service import Cameras
-from streamdenoise.serve.web.access import Guard, Upload
+from streamdenoise.serve.web.access import Guard, Upload, check_secrets
 from streamdenoise.serve.web.answers import documented, explain_errors
 from streamdenoise.serve.web.cameras import cameras_router
 from streamdenoise.serve.web.headers import SecurityHeaders
@@ -64,6 +64,7 @@ def create_app(
     Raises:
         ConfigError: A secret is no hash, or the address is malformed.
     """
+    check_secrets(server)
     sessions = sessions or Sessions()
     limits = limits or LoginLimits()
     app = FastAPI(

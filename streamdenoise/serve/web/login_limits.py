@@ -46,14 +46,15 @@ class LoginLimits:
         now = self._clock()
         places = self._places(name, address, device)
         for place in places:
-            tries = [t for t in self._tries.get(place, ()) if now - t < PERIOD_S]
-            self._tries[place] = tries
+            tries = [t for t in self._tries.pop(place, ()) if now - t < PERIOD_S]
+            self._tries[place] = tries  # at the end: the first ones are the oldest
             if len(tries) >= TRIES:
                 return PERIOD_S - (now - tries[0])
         for place in places:
             self._tries[place].append(now)
         if len(self._tries) > _MAX_PLACES:
-            self._forget_old(now)
+            # Half of them at once, so that it is done rarely.
+            self._tries = dict(list(self._tries.items())[_MAX_PLACES // 2 :])
         return 0.0
 
     def succeeded(self, name: str, address: str, device: str) -> None:
@@ -76,15 +77,6 @@ class LoginLimits:
             return (f"device {known}",)
         # Names are whatever a client sends: their hashes have one length.
         return f"address {_network(address)}", f"name {_digest(name)}"
-
-    def _forget_old(self, now: float) -> None:
-        alive = {
-            place: tries
-            for place, tries in self._tries.items()
-            if tries and now - tries[-1] < PERIOD_S
-        }
-        excess = len(alive) - _MAX_PLACES
-        self._tries = dict(list(alive.items())[max(0, excess) :])
 
 
 def _digest(text: str) -> str:

@@ -16,6 +16,8 @@ Metrics = Callable[[str], tuple[bytes, str]]
 Health = Callable[[], str]
 """Returns why the service is unhealthy; empty if it is healthy."""
 
+_TEXT: dict[str, dict[str, object]] = {"text/plain": {}}
+
 
 class Version(BaseModel):
     """Which program answers."""
@@ -29,8 +31,11 @@ def monitoring_router(metrics: Metrics | None, why_unhealthy: Health) -> APIRout
 
     @router.get(
         "/healthz",
-        response_class=PlainTextResponse,
-        responses={503: {"content": {"text/plain": {}}, "description": "Unhealthy"}},
+        response_class=Response,
+        responses={
+            200: {"content": _TEXT},
+            503: {"content": _TEXT, "description": "Unhealthy"},
+        },
     )
     async def health(request: Request) -> Response:
         """Whether the service works; why not is told to those who may look."""
@@ -43,7 +48,9 @@ def monitoring_router(metrics: Metrics | None, why_unhealthy: Health) -> APIRout
 
     if metrics is not None:
 
-        @router.get("/metrics", response_class=PlainTextResponse)
+        @router.get(
+            "/metrics", response_class=Response, responses={200: {"content": _TEXT}}
+        )
         async def figures(request: Request) -> Response:
             """Metrics for Prometheus."""
             body, kind = metrics(request.headers.get("accept", ""))

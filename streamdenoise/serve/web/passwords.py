@@ -17,26 +17,30 @@ MAX_PASSWORD_CHARS = 1024
 """Longer ones are wrong without a look: hashing them would take a while."""
 
 
-class _Cost(NamedTuple):
-    """Parameters of scrypt; about 32 MiB and 0.2 s a guess."""
+class Cost(NamedTuple):
+    """Parameters of scrypt; by default 32 MiB and a quarter of a second a guess."""
 
     n: int = 2**15
     r: int = 8
     p: int = 3
 
 
-def hash_password(text: str) -> str:
+DEFAULT_COST = Cost()
+
+
+def hash_password(text: str, cost: Cost = DEFAULT_COST) -> str:
     """Hash a password with scrypt and a random salt; cost and salt are in the result.
 
     Args:
         text: The password, of at most `MAX_PASSWORD_CHARS` characters.
+        cost: What a guess costs.
 
     Raises:
         ValueError: It is empty or too long.
     """
     if not 0 < len(text) <= MAX_PASSWORD_CHARS:
         raise ValueError(f"a password has 1 to {MAX_PASSWORD_CHARS} characters")
-    cost, salt = _Cost(), secrets.token_bytes(_SALT_BYTES)
+    salt = secrets.token_bytes(_SALT_BYTES)
     fields = (_base64(salt), _base64(_derive(text, salt, cost)))
     return "$".join((_SCRYPT, *map(str, cost), *fields))
 
@@ -48,7 +52,7 @@ def check_password(text: str, hashed: str | None) -> bool:
     that is malformed: both are never right.
     """
     parsed = _parse(hashed) if hashed is not None else None
-    cost, salt, key = parsed or _parse(_nobody()) or (_Cost(), b"", b"")
+    cost, salt, key = parsed or _parse(_nobody()) or (DEFAULT_COST, b"", b"")
     is_same = hmac.compare_digest(_derive(text[:MAX_PASSWORD_CHARS], salt, cost), key)
     return is_same and parsed is not None and 0 < len(text) <= MAX_PASSWORD_CHARS
 
@@ -75,7 +79,7 @@ def is_token_hash(hashed: str) -> bool:
     return name == _TOKEN and is_hex
 
 
-def _derive(text: str, salt: bytes, cost: _Cost) -> bytes:
+def _derive(text: str, salt: bytes, cost: Cost) -> bytes:
     return hashlib.scrypt(
         text.encode("utf-8", "replace"),
         salt=salt,
@@ -87,10 +91,10 @@ def _derive(text: str, salt: bytes, cost: _Cost) -> bytes:
     )
 
 
-def _parse(hashed: str) -> tuple[_Cost, bytes, bytes] | None:
+def _parse(hashed: str) -> tuple[Cost, bytes, bytes] | None:
     try:
         name, *cost, salt, key = hashed.split("$")
-        parsed = _Cost(*map(int, cost))
+        parsed = Cost(*map(int, cost))
         salt, key = (base64.b64decode(each, validate=True) for each in (salt, key))
     except (ValueError, TypeError, binascii.Error):
         return None

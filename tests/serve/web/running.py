@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from websockets.sync.client import ClientConnection, connect
 
 from streamdenoise.serve.config.server import Account, Rights, ServerConfig
-from streamdenoise.serve.web.passwords import hash_password, hash_token
+from streamdenoise.serve.web.passwords import Cost, hash_password, hash_token
 from streamdenoise.serve.web.server import PageServer
 
 PASSWORD = "correct horse"
@@ -27,7 +27,7 @@ def server_config(**fields: Any) -> ServerConfig:
 
 def with_users() -> ServerConfig:
     """`ann` has control, `bob` may look; both have one password. Two tokens."""
-    secret = SecretStr(hash_password(PASSWORD))
+    secret = SecretStr(hash_password(PASSWORD, Cost(n=2**10, p=1)))
     return server_config(
         users={
             "ann": Account(secret=secret),

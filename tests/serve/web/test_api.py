@@ -186,7 +186,7 @@ def test_version_health_and_the_pages(opened: Running):
         assert answer.headers["Content-Type"].startswith("text/html")
     missing = client.ask("/cameras/attic", Accept="text/html")
     assert missing.code == 404
-    assert "there is no camera attic" in missing.text
+    assert "There is no camera attic (404)." in missing.text
     docs = client.ask("/docs").text
     for path in client.ask("/api/openapi.json").json["paths"]:
         assert path in docs
