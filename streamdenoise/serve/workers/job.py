@@ -199,7 +199,7 @@ class CameraJob:
             if self._settings.recording:
                 recorder.toggle()
             self._recorder = recorder
-            outputs.append(Output(recorder, name="recorder"))
+            outputs.append(Output(recorder, name="recorder", is_view=True))
         self._denoiser = denoiser
         return outputs
 

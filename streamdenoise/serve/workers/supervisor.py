@@ -123,8 +123,12 @@ class Supervisor:
             f"the configuration was read again: {sum(changed)} cameras changed, "
             f"{len(old)} removed"
         )
-        if (before.server, before.workers) != (config.server, config.workers):
-            text += "; [server] and [workers] apply when the service is started again"
+        fixed = ("server", "workers", "mqtt")
+        if any(getattr(before, each) != getattr(config, each) for each in fixed):
+            text += (
+                "; [server], [workers] and [mqtt] apply when the service is started "
+                "again"
+            )
         self._log.add("", "config", text, logging.INFO)
 
     def refuse(self, exc: ConfigError) -> None:
