@@ -5,6 +5,7 @@ import re
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig, fast_encoder
 from streamdenoise.io.protocols import Sink
@@ -54,6 +55,7 @@ def open_output(
     config: LiveConfig,
     credentials: Credentials | None,
     opening: Opening,
+    sound: Sound | None = None,
 ) -> Output:
     """Open one output, with its name without credentials.
 
@@ -81,6 +83,7 @@ def open_output(
                 encoder=encoder,
                 interruption=opening.interrupts(interruption),
                 network=config.network,
+                sound=sound,
             ),
             name,
             reconnect=config.reconnect,
@@ -106,6 +109,7 @@ def open_output(
                     adopt=config.adopt,
                     disk=disk,
                     stage=stage,
+                    sound=sound,
                 ),
                 name,
                 reconnect=config.reconnect,
@@ -120,7 +124,12 @@ def open_output(
             HANG_S,
             f"opening {target}",
             lambda: open_sink(
-                target, info, encoder=encoder, overwrite=config.overwrite, stage=stage
+                target,
+                info,
+                encoder=encoder,
+                overwrite=config.overwrite,
+                stage=stage,
+                sound=sound,
             ),
         )
     return Output(sink, name=name, stage=stage)
