@@ -34,6 +34,9 @@ _CARRIED = {
     "flv": ("aac", "mp3"),
 }
 
+# AVI has no timestamps: after a pause, all sound would come too early.
+_WITHOUT_PAUSES = ("avi",)
+
 # Protocols with one track of sound.
 _SINGLE = ("flv",)
 
@@ -104,6 +107,12 @@ class SoundTracks:
             label = f"sound {number} ({each.codec})"
             if self._tracks and self._format in _SINGLE:
                 self.notes.append(f"{label} is left out: {self._format} has one track")
+                continue
+            if self._format in _WITHOUT_PAUSES:
+                self.notes.append(
+                    f"{label} is left out: {self._format} cannot hold its pauses when "
+                    "the source is away; use .mkv"
+                )
                 continue
             track = self._track(output, number, each)
             if track is None:

@@ -9,8 +9,10 @@ _BUCKETS = 30
 _FIRST_BUCKETS = 5
 """Nothing is known before that."""
 
-_JUMP_S = 0.1
-"""A clock that is off its line by more has jumped, or its packets are stuck."""
+_JUMP_S = 0.02
+_JUMP_BUCKETS = 3
+"""A clock that is off its line by more, for so long, has jumped, as when a camera says
+for the first time how its clocks belong together. Before that, packets may be stuck."""
 
 _DEADBAND_S = 0.01
 
@@ -46,15 +48,16 @@ class Drift:
             lead = self._sound.at(arrival) - self._video.at(arrival)
             if self._base is None:
                 begin = max(self._video.begin, self._sound.begin)
-                self._base = self._sound.at(begin) - self._video.at(begin)
+                known = self._sound.at(begin) - self._video.at(begin)
+                self._base = known - self._lead
             if abs(lead - self._base - self._lead) > _DEADBAND_S:
                 self._lead = lead - self._base
         return self._lead
 
     def _restart(self) -> None:
-        """Trust the timestamps again, as they have just been set."""
+        """Trust what the timestamps say from now on, apart from the drift so far."""
         self._video, self._sound = _Line(), _Line()
-        self._base, self._lead = None, 0.0
+        self._base = None
 
 
 class _Line:
@@ -87,7 +90,7 @@ class _Line:
         expected = self._expected(point[0])
         if expected is not None and abs(point[1] - expected) > _JUMP_S:
             self._off += 1
-            return self._off >= 3
+            return self._off >= _JUMP_BUCKETS
         self._off = 0
         self._points.append(point)
         return False
