@@ -107,7 +107,7 @@ def flashes_and_beeps(path: Path | str) -> tuple[list[float], list[float]]:
             if isinstance(frame, AudioFrame):
                 loudness += _loudness(frame, begin_s)
             else:
-                levels.append((begin_s, frame.to_ndarray(format="gray").mean()))
+                levels.append((begin_s, memoryview(frame.planes[0])[0]))
     return _onsets(levels, 128, 0.0), _onsets(loudness, 0.1, 0.1)
 
 
@@ -123,13 +123,10 @@ def _loudness(frame: AudioFrame, begin_s: float) -> list[tuple[float, float]]:
     scale = 32768 if samples.dtype == np.int16 else 1
     samples = np.abs(samples.reshape(-1)[: frame.samples] / scale)
     size = max(1, round(_BLOCK_S * frame.sample_rate))
-    return [
-        (
-            begin_s + begin / frame.sample_rate,
-            float(samples[begin : begin + size].max()),
-        )
-        for begin in range(0, len(samples), size)
-    ]
+    begins = np.arange(0, len(samples), size)
+    peaks = np.maximum.reduceat(samples, begins) if len(samples) else []
+    times = begin_s + begins / frame.sample_rate
+    return list(zip(times.tolist(), map(float, peaks), strict=True))
 
 
 def _onsets(
