@@ -1,6 +1,7 @@
 """Writes the sound of a live source beside the frames of one output."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -41,7 +42,8 @@ _WITHOUT_PAUSES = ("avi",)
 _SINGLE = ("flv",)
 
 _REFUSALS = 8
-"""Refused packets after which the sound ends."""
+_MOST_REFUSALS = 256
+"""Refused packets after which the sound ends, and then the output."""
 
 _FAILURES = 50
 """Packets without any sound in them after which a note says so."""
@@ -127,9 +129,6 @@ class SoundTracks:
                     "support it"
                 )
 
-    def __bool__(self) -> bool:
-        return bool(self._tracks)
-
     @property
     def is_current(self) -> bool:
         """Whether the source has no other sound than when the output was opened."""
@@ -175,7 +174,8 @@ class SoundTracks:
     def flush(self) -> Iterator[av.Packet]:
         """What is still in the encoders."""
         for _, track in self._tracks.values():
-            yield from track.flush()
+            with suppress(*FFMPEG_ERRORS):
+                yield from track.flush()
 
     def refused(self, exc: BaseException) -> None:
         """Handle an error of the muxer, which may be about any packet before.
@@ -183,10 +183,11 @@ class SoundTracks:
         Raises:
             FFmpegError: The disk is the cause, or the video itself.
         """
-        if is_write_failure(exc) or not self._tracks:
-            raise exc
         self._refusals += 1
-        if self._refusals == _REFUSALS:
+        is_endless = not self._known or self._refusals > _MOST_REFUSALS
+        if is_write_failure(exc) or is_endless:
+            raise exc
+        if self._refusals == _REFUSALS and self._tracks:
             self._tracks.clear()
             self.notes.append(
                 f"its sound ends: {self._format} refused it ({reason(exc)})"
@@ -230,6 +231,12 @@ class SoundTracks:
             self.notes.append(f"sound {number} ({packet.format.codec}) {exc}")
             if exc.is_final:
                 del self._tracks[number]
+        except FFMPEG_ERRORS as exc:
+            del self._tracks[number]
+            self.notes.append(
+                f"sound {number} ({packet.format.codec}) ends: it cannot be converted "
+                f"({reason(exc)})"
+            )
 
 
 class _SoundError(Exception):
