@@ -31,6 +31,8 @@ from streamdenoise.io.sources.hearing import Hearing
 from streamdenoise.io.sources.pyav import PyAVSource
 from streamdenoise.io.sources.reconnecting import ReconnectingSource
 from streamdenoise.pipeline.live_clock import LiveClock
+from tests.faults.proxy import FaultProxy
+from tests.faults.servers import GstSoundServer
 from tests.support.clock import Clock
 from tests.support.flash_and_beep import (
     RATE,
@@ -41,6 +43,7 @@ from tests.support.flash_and_beep import (
 )
 from tests.support.frames import make_frame
 from tests.support.media import stream_codecs, stream_times
+from tests.support.streams import take
 
 FAST = EncoderConfig("x264", preset="ultrafast")
 IN_SYNC_S = 0.04
@@ -467,3 +470,19 @@ def test_memory_is_bounded_and_late_outputs_get_what_is_left(tmp_path: Path) -> 
     assert heard == 50 * 120 - 1
     left = list(stalled.until(inf))
     assert 29 < left[-1].moment - left[0].moment < 31
+
+
+def test_a_camera_that_refuses_its_sound_gives_its_video(tmp_path: Path) -> None:
+    write_flashes(tmp_path / "in.mov", 3, "pcm_mulaw", 8000)
+    with (
+        GstSoundServer(tmp_path / "in.mov", "pcm_mulaw") as server,
+        FaultProxy(server.port) as proxy,
+    ):
+        for is_refused in (True, False):
+            proxy.set(refuse_second=is_refused)
+            sound = Sound()
+            url = f"rtsp://127.0.0.1:{proxy.port}/live"
+            with open_source(url, ALONE, live=True, sound=sound) as camera:
+                assert len(take(camera, 5)) == 5
+            assert sound.has_begun == (not is_refused)
+            assert sound.notes == is_refused * [f"{url}: it refuses to send its sound"]

@@ -57,6 +57,14 @@ _PLAIN_PROTOCOLS = (
 
 _REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 
+# What FFmpeg reports, among others, if one of several streams cannot be set up.
+_NOT_SET_UP = (
+    av.error.HTTPBadRequestError,
+    av.error.HTTPNotFoundError,
+    av.error.HTTPOtherClientError,
+    av.error.HTTPServerError,
+    av.error.InvalidDataError,
+)
 
 _FEW_PROBES = {"flags": "low_delay", "fpsprobesize": "5"}
 
@@ -93,6 +101,8 @@ class NetworkSource(PyAVSource):
         try:
             with masked_errors():
                 container = connection.open()
+            if sound is not None and not connection.has_sound:
+                sound.note(f"{address}: it refuses to send its sound")
             stream = main_video(container)
             if stream is None:
                 container.close()
@@ -140,7 +150,8 @@ class _Connection:
         self, address: StreamURL, options: ReadOptions, *, has_sound: bool
     ) -> None:
         self._address = address
-        self._has_sound = has_sound
+        self.has_sound = has_sound
+        """Whether its sound is read, too; cameras may refuse that."""
         self._options = options
         self._between: Tunnel | WebClient | FFmpegReader | None = None
         self._kind = ""  # the media type that a web server states
@@ -216,9 +227,19 @@ class _Connection:
         )
 
     def _through_ffmpeg(self) -> InputContainer:
+        try:
+            return self._open_address()
+        except _NOT_SET_UP:
+            if not (self.has_sound and self._address.scheme in ("rtsp", "rtsps")):
+                raise
+        self.close()
+        self.has_sound = False
+        return self._open_address()
+
+    def _open_address(self) -> InputContainer:
         address, scheme = self._address.reveal(), self._address.scheme
         timeout_s = self._options.timeout_s
-        options = _options(scheme, self._options.transport, has_sound=self._has_sound)
+        options = _options(scheme, self._options.transport, has_sound=self.has_sound)
         if scheme in Tunnel.schemes:
             if self._options.transport is Transport.UDP:
                 raise SourceOpenError(
