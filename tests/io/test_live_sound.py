@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from fractions import Fraction
+from io import BytesIO
 from math import inf
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff
 from streamdenoise.io.ffmpeg.container import main_video
 from streamdenoise.io.ffmpeg.sound import Sound, SoundFormat, SoundPacket
+from streamdenoise.io.ffmpeg.sound_tracks import SoundTracks
 from streamdenoise.io.open import open_sink, open_source
 from streamdenoise.io.options import EncoderConfig, ReadOptions, Reconnect
 from streamdenoise.io.protocols import Sink
@@ -406,6 +408,54 @@ def test_segments_cut_sound_where_they_cut_video(
     assert max(steps) < 0.03
     assert min(steps) > 0.01
     assert times[-1] > 3.9 - late_s
+
+
+@pytest.mark.parametrize("camera_speed", [0.999, 1.001])
+def test_two_hours_of_losses_with_a_clock_that_drifts(
+    tmp_path: Path, camera_speed: float
+) -> None:
+    """Times of copied packets against those of the frames; nothing is encoded."""
+    write_flashes(tmp_path / "like.mov", 1, "pcm_mulaw", 8000)
+    with av.open(str(tmp_path / "like.mov")) as container:
+        kind = SoundFormat.of(container.streams.audio[0], b"")
+    sound, clock = Sound(), LiveClock(Fraction(1, 1000))
+    sound.add(1, SoundPacket(bytes(1600), -1.0, 0.2, kind))
+    tracks = SoundTracks(sound, "matroska")
+    tracks.add_to(av.open(BytesIO(), "w", format="matroska"))
+    rng, now, given = random.Random(7), 0.0, 0
+    off: list[float] = []
+    while now < 2 * 3600:
+        begin, length = sound.begin_session(), rng.uniform(60, 1200)
+        zero = rng.randrange(10**9)  # of the camera's own clock
+        frames: list[tuple[int, float]] = []
+        times: list[tuple[float, float]] = []
+        for second in range(int(length)):
+            frame = make_frame(second, width=2, height=2, pix_fmt="gray")
+            frame = replace(
+                frame,
+                pts=zero + 1000 * second,
+                time_base=clock.time_base,
+                captured_at=now + second / camera_speed,
+                source_s=begin + second,
+            )
+            sound.advance(begin + second)
+            for number in range(5 * second, 5 * second + 5):
+                data = number.to_bytes(4, "big") + bytes(1596)
+                sound.add(1, SoundPacket(data, begin + number / 5, 0.2, kind))
+            frame = clock.stamp(frame)
+            frames.append((second, frame.time_s))
+            for each in tracks.packets(frame, Fraction(0)):
+                assert each.pts is not None
+                number = int.from_bytes(bytes(each)[:4], "big")
+                times.append((number / 5, float(each.pts * each.time_base)))
+        given += 5 * second
+        beside = np.interp([moment for moment, _ in times], *np.array(frames).T)
+        off += (np.array(times)[:, 1] - beside).tolist()
+        now += length / camera_speed + rng.uniform(1, 300)
+        for _ in tracks.packets(clock.hold(frame, now - 1), Fraction(0)):
+            pass  # what is left of the last second
+    assert max(map(abs, off)) < IN_SYNC_S
+    assert len(off) > 0.99 * given
 
 
 def test_damaged_sound_costs_no_frame(tmp_path: Path) -> None:
