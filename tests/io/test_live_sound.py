@@ -47,6 +47,8 @@ from tests.support.frames import make_frame
 from tests.support.media import stream_codecs, stream_times
 from tests.support.streams import take
 
+pytestmark = pytest.mark.long
+
 FAST = EncoderConfig("x264", preset="ultrafast")
 IN_SYNC_S = 0.04
 ALONE = ReadOptions(alone=True)
@@ -194,6 +196,10 @@ def test_samples_that_do_not_fit_their_timestamps(tmp_path: Path, speed: float) 
         write_all([file_sink(each, source.info, sound) for each in targets], source)
     for target in targets:
         assert_in_sync(target, 12)
+    # Converted sound is stretched, so that it has as many samples as it should.
+    with av.open(str(targets[1])) as container:
+        heard_s = sum(each.samples for each in container.decode(audio=0)) / 48000
+    assert heard_s == pytest.approx(12, abs=0.03)
 
 
 class DriftingCamera:
@@ -411,7 +417,7 @@ def test_segments_cut_sound_where_they_cut_video(
 
 
 @pytest.mark.parametrize("camera_speed", [0.999, 1.001])
-def test_two_hours_of_losses_with_a_clock_that_drifts(
+def test_an_hour_of_losses_with_a_clock_that_drifts(
     tmp_path: Path, camera_speed: float
 ) -> None:
     """Times of copied packets against those of the frames; nothing is encoded."""
@@ -424,8 +430,8 @@ def test_two_hours_of_losses_with_a_clock_that_drifts(
     tracks.add_to(av.open(BytesIO(), "w", format="matroska"))
     rng, now, given = random.Random(7), 0.0, 0
     off: list[float] = []
-    while now < 2 * 3600:
-        begin, length = sound.begin_session(), rng.uniform(60, 1200)
+    while now < 3600:
+        begin, length = sound.begin_session(), rng.uniform(60, 600)
         zero = rng.randrange(10**9)  # of the camera's own clock
         frames: list[tuple[int, float]] = []
         times: list[tuple[float, float]] = []

@@ -4,9 +4,12 @@ import time
 from pathlib import Path
 
 from streamdenoise.denoisers.options import DenoiseConfig
-from streamdenoise.io.options import Reconnect
+from streamdenoise.io.ffmpeg.sound import Sound
+from streamdenoise.io.open import open_source
+from streamdenoise.io.options import ReadOptions, Reconnect
 from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.jobs.live import denoise_live
+from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.stats import Stats
 from tests.faults.servers import GstSoundServer
 from tests.support.flash_and_beep import offsets, write_flashes
@@ -74,3 +77,23 @@ def test_sound_that_nobody_wants_and_outputs_without_any(tmp_path: Path) -> None
     assert stream_codecs(kept) == ["h264", "opus"]
     notes = [note for note in stats.notes if "sound" in note]
     assert notes == [f"{raw}: sound is left out: y4m has none"]
+
+
+def test_a_recording_that_a_key_starts(tmp_path: Path) -> None:
+    write_flashes(tmp_path / "in.mov", 4, "pcm_mulaw", 8000)
+    sound = Sound()
+    with (
+        open_source(
+            str(tmp_path / "in.mov"), ReadOptions(alone=True), sound=sound
+        ) as source,
+        Recorder(source.info, folder=tmp_path, sound=sound) as recorder,
+    ):
+        for frame in source:
+            if frame.index == 30:
+                recorder.toggle()
+            recorder.write(frame)
+    (path,) = tmp_path.glob("streamdenoise-*.mp4")
+    assert stream_codecs(path) == ["h264", "aac"]
+    found = offsets(path)
+    assert len(found) == 3
+    assert max(map(abs, found)) < 0.04

@@ -299,6 +299,9 @@ class _Encoded:
             yield from self._encoded(frame)
 
     def flush(self) -> Iterator[av.Packet]:
+        if self._graph is not None:
+            self._graph.push(None)
+            yield from self._ready(self._graph)
         for each in self._target.encode(None):
             yield self._order(each)
 
@@ -331,9 +334,12 @@ class _Encoded:
         frame.time_base = Fraction(1, frame.sample_rate)
         frame.pts = round(begin_s * frame.sample_rate)
         self._graph.push(frame)
+        yield from self._ready(self._graph)
+
+    def _ready(self, graph: Graph) -> Iterator[av.Packet]:
         while True:
             try:
-                ready = self._graph.pull()
+                ready = graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             assert isinstance(ready, AudioFrame)
