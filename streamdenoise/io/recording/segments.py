@@ -36,7 +36,7 @@ _GAP_S = 10
 _PATIENCE_S = 5.0
 
 # Sources may send sound later than the frames of its time.
-_SOUND_PATIENCE_S = 0.5
+_SOUND_PATIENCE_S = 1.0
 
 # How often it is checked that the disk is still mounted, and has space if `Keep` wants
 # some: it takes a millisecond.
