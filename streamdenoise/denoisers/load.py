@@ -94,7 +94,10 @@ def _noise(config: DenoiseConfig, single_images: bool) -> NoiseLevel:
 
 def _strength(config: DenoiseConfig) -> Strength:
     return Strength(
-        config.strength, luma=config.strength_luma, chroma=config.strength_chroma
+        config.strength,
+        luma=config.strength_luma,
+        chroma=config.strength_chroma,
+        spared=config.spared,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.options import Option, Panel
-from streamdenoise.units import Region, parse_noise_region
+from streamdenoise.units import Region, parse_noise_region, parse_regions
 
 AUTO = "auto"
 """The largest model for cameras; in live jobs, the largest that keeps up."""
@@ -91,6 +91,19 @@ class DenoiseConfig:
     strength_chroma: Annotated[
         float, Option("Factor on --strength for the color.", Panel.NOISE)
     ] = 1.0
+    spared: Annotated[
+        tuple[Region, ...],
+        Option(
+            "Leave this part of the output as it is, noise and all, as X,Y,W,H in "
+            "pixels; may be repeated.",
+            Panel.NOISE,
+            "--spare",
+            parse=parse_regions,
+            repeats=True,
+            metavar="X,Y,W,H",
+        ),
+    ] = ()
+    """Of the frames as they are written, so after cropping and scaling."""
     model: Annotated[
         str,
         Option(

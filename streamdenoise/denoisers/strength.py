@@ -11,8 +11,9 @@ import numpy as np
 
 from streamdenoise.denoisers.options import MAX_STRENGTH
 from streamdenoise.errors import ConfigError
-from streamdenoise.imaging.blend import blend_planes
+from streamdenoise.imaging.blend import blend_planes, with_areas_of
 from streamdenoise.imaging.noise_profile import LEVELS
+from streamdenoise.units import Region
 
 _TOLD_POWER = 0.75
 """The highest strength, 4, multiplies levels by 2.8: models learned up to 1.5 octaves.
@@ -25,7 +26,12 @@ class Strength:
     """Factors on the denoising of luma and color, which may change at any time."""
 
     def __init__(
-        self, total: float = 1.0, *, luma: float = 1.0, chroma: float = 1.0
+        self,
+        total: float = 1.0,
+        *,
+        luma: float = 1.0,
+        chroma: float = 1.0,
+        spared: Sequence[Region] = (),
     ) -> None:
         """Set the factors.
 
@@ -33,6 +39,7 @@ class Strength:
             total: see the property.
             luma: factor on `total` for the brightness, 0 to 4.
             chroma: factor on `total` for the color, 0 to 4.
+            spared: areas of the frame that stay as they are.
 
         Raises:
             ConfigError: one is out of range.
@@ -42,6 +49,7 @@ class Strength:
             _checked("strength_luma", luma),
             _checked("strength_chroma", chroma),
         )
+        self._spared = tuple(spared)
 
     @property
     def total(self) -> float:
@@ -84,9 +92,23 @@ class Strength:
             noisy: planes of a frame, see `blend_planes`.
             clean: the same, denoised.
             share: factor on the share of `clean`, 0 to 1.
+
+        Raises:
+            ConfigError: an area to spare reaches beyond the frame.
         """
         luma, chroma = (share * min(1.0, factor) for factor in self.factors)
-        return blend_planes(noisy, clean, luma, chroma)
+        mixed = blend_planes(noisy, clean, luma, chroma)
+        if not self._spared:
+            return mixed
+        height, width = noisy[0].shape[:2]
+        for region in self._spared:
+            _, _, right, bottom = region.edges
+            if right > width or bottom > height:
+                raise ConfigError(
+                    f"--spare {region} reaches beyond the frames, which are {width}x"
+                    f"{height}; choose a part of them"
+                )
+        return with_areas_of(noisy, mixed, self._spared)
 
 
 def _checked(name: str, factor: float) -> float:

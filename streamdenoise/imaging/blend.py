@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from streamdenoise.imaging.channels import merge_channels, split_channels
+from streamdenoise.units import Region
 
 
 def blend(noisy: np.ndarray, clean: np.ndarray, share: float) -> np.ndarray:
@@ -36,6 +37,31 @@ def blend_planes(
         return (_blend_rgb(noisy[0], clean[0], luma, chroma),)
     shares = (luma, chroma, chroma)[: len(noisy)]
     return tuple(map(blend, noisy, clean, shares))
+
+
+def with_areas_of(
+    noisy: Sequence[np.ndarray], clean: Sequence[np.ndarray], areas: Sequence[Region]
+) -> tuple[np.ndarray, ...]:
+    """The planes `clean`, with some areas of the frame from `noisy`.
+
+    Args:
+        noisy: planes of a frame of any format, see `blend_planes`.
+        clean: of the same shapes and types; they stay as they are.
+        areas: in pixels of the first plane.
+    """
+    result = tuple(plane.copy() for plane in clean)
+    for area in areas:
+        for plane, source in zip(result, noisy, strict=True):
+            # Of smaller planes, all samples that are seen there.
+            down, across = (
+                round(whole / side)
+                for whole, side in zip(noisy[0].shape[:2], plane.shape[:2], strict=True)
+            )
+            left, top, right, bottom = area.edges
+            rows = slice(top // down, -(-bottom // down))
+            columns = slice(left // across, -(-right // across))
+            plane[rows, columns] = source[rows, columns]
+    return result
 
 
 def _blend_rgb(

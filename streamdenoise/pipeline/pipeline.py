@@ -72,7 +72,8 @@ class Pipeline:
             source: Read by its own thread.
             denoiser: Called by a thread of its own.
             outputs: Each is written and ended by its own thread; the first one counts
-                as "out" in the figures.
+                as "out" in the figures, which leave views out.
+                Those never hold up the rest.
             overflow: Policy of full queues; None blocks, or drops for a live source.
             capacity: Frames that each queue holds.
             reference: Finds clean frames, to measure the PSNR with; None shows the
@@ -114,7 +115,11 @@ class Pipeline:
         self._writers = [
             Writer(
                 output,
-                FrameQueue(capacity, overflow, burst=burst),
+                FrameQueue(
+                    capacity,
+                    Overflow.DROP_OLDEST if output.is_view else overflow,
+                    burst=burst,
+                ),
                 latest_stats=lambda: self._stats,
                 on_error=self._leave_out,
                 name=f"write-{number}",
@@ -123,8 +128,11 @@ class Pipeline:
             )
             for number, output in enumerate(outputs)
         ]
+        self._counted = [each for each in self._writers if not each.is_view] or (
+            self._writers
+        )
         self._figures = Figures(
-            source, self._denoising, self._reader, self._writers, clock
+            source, self._denoising, self._reader, self._counted, clock
         )
         self._drop_log = DropLog(drop_log_interval_s)
         self._clock = clock
@@ -336,7 +344,7 @@ class Pipeline:
         if self._is_finishing:
             if not is_first:
                 log.error("%s", exc)
-        elif self._is_live and any(not writer.error for writer in self._writers):
+        elif self._is_live and any(not writer.error for writer in self._counted):
             log.error("%s; the other outputs continue", exc)
         else:
             self.stop()

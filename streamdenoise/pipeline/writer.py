@@ -35,6 +35,9 @@ class Output:
     """
     tap: PacketTap | None = None
     """Passes on the packets that the sink encodes, if it does."""
+    is_view: bool = False
+    """Whether it only shows the others' frames: what it leaves out is no loss, and it
+    does not keep the run going when they have failed."""
 
 
 class FramePair(NamedTuple):
@@ -131,6 +134,10 @@ class Writer:
     @property
     def name(self) -> str:
         return self._output.name or "the output"
+
+    @property
+    def is_view(self) -> bool:
+        return self._output.is_view
 
     def check(self) -> None:
         """Log when the output hangs, and when it goes on; call this repeatedly."""

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from streamdenoise import Denoiser
+from streamdenoise.denoisers.load import load_denoiser
+from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.denoisers.strength import MOST_TOLD, Strength
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.noise import add_gaussian_noise
 from streamdenoise.io.open import open_source
+from streamdenoise.units import Region
 from tests.denoisers.noisy_scene import noisy_frame
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 4.0)
@@ -145,3 +148,35 @@ def test_no_strength_can_spoil_a_running_stream(bad: float) -> None:
     with pytest.raises(ConfigError, match="outside 0 to 4"):
         strength.total = bad
     assert strength.factors == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "gray", "rgb24"])
+def test_spared_areas_stay_as_they_are(pix_fmt: str) -> None:
+    area = Region(9, 4, 50, 31)
+    config = DenoiseConfig(model="pico", sigma=20.0, spared=(area,))
+    frame = noisy_frame(pix_fmt, 96, 128, noise_std=0.08)
+    before = [plane.copy() for plane in frame.planes]
+    with load_denoiser(config) as denoiser:
+        (cleaned,) = denoiser.process(frame)
+    left, top, right, bottom = area.edges
+    for plane, same, new in zip(frame.planes, before, cleaned.planes, strict=True):
+        np.testing.assert_array_equal(plane, same)
+        n = frame.planes[0].shape[0] // plane.shape[0]
+        inside = np.zeros(plane.shape[:2], bool)
+        inside[top // n : -(-bottom // n), left // n : -(-right // n)] = True
+        np.testing.assert_array_equal(new[inside], plane[inside])
+        assert (new[~inside] != plane[~inside]).mean() > 0.3
+
+
+def test_spared_areas_are_inside_of_the_frame() -> None:
+    frame = noisy_frame("yuv420p", 96, 128)
+    area = Region(0, 0, frame.width + 1, 4)
+    with (
+        load_denoiser(
+            DenoiseConfig(model="pico", sigma=9.0, spared=(area,))
+        ) as denoiser,
+        pytest.raises(
+            ConfigError, match=r"--spare 0,0,\d+,4 reaches beyond the frames"
+        ),
+    ):
+        denoiser.process(frame)

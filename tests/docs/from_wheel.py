@@ -41,6 +41,7 @@ SHORTER = {
     "eval": ("--frames", "2", "--no-behavior"),
     "file": ("--overwrite",),
     "image": ("--overwrite",),
+    "serve": ("--check",),
     "train": ("--epochs", "1"),
 }
 """Options that shorten a command or repeat it, and do not change what it needs."""
@@ -107,6 +108,8 @@ class Environment:
         digits = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
         mnist = self.folder / "data/mnist/t10k-images-idx3-ubyte.gz"
         mnist.parent.mkdir()
+        example = ROOT / "streamdenoise/serve/config/example.toml"
+        self._copy(example, "cameras.toml")
         header = struct.pack(">4I", 0x0803, *digits.shape)
         mnist.write_bytes(gzip.compress(header + digits.tobytes()))
         where = "from importlib.resources import files; print(files('streamdenoise'))"

@@ -1,7 +1,11 @@
 """Fragments of MP4 for browsers, from frames and from the packets of other outputs."""
 
 import logging
+import os
 import re
+import socket
+import sys
+import threading
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +18,7 @@ from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
 from streamdenoise.io.ffmpeg.fragments import TappedFragments, avc_codec
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.options import EncoderConfig
+from streamdenoise.io.publishing.sink import PublishSink
 from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink
 from streamdenoise.io.sinks.file import FileSink
@@ -107,6 +112,24 @@ def test_timestamps_are_those_of_the_frames_with_holes() -> None:
     assert [n for n, piece in enumerate(pieces) if piece.is_key] == [1, 5]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities there")
+def test_the_encoder_lets_other_threads_run_first() -> None:
+    def priorities() -> dict[str, int]:
+        threads = os.listdir("/proc/self/task")
+        return {each: os.getpriority(os.PRIO_PROCESS, int(each)) for each in threads}
+
+    frame = moving_frame(0, width=640, height=480)
+    before = priorities()
+    with FragmentSink(info_of(frame), Pieces()) as sink:
+        sink.write(frame)
+        during = priorities()
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert own == before[str(threading.get_native_id())]
+    started = [during[each] for each in during.keys() - before.keys()]
+    assert len(started) >= 2
+    assert min(started) > own
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
 def test_a_recording_is_shown_as_it_is(tmp_path: Path, suffix: str) -> None:
     tap, pieces = PacketTap(), Pieces()
@@ -145,6 +168,21 @@ def test_a_player_joins_a_recording(tmp_path: Path) -> None:
     second = next(n for n, piece in enumerate(pieces) if n and piece.mime)
     key = next(n for n, piece in enumerate(pieces) if n > second and piece.is_key)
     assert play([pieces[second], *pieces[key:]]).times[0] == Fraction(60, 25)
+
+
+def test_a_published_stream_is_shown_without_delay() -> None:
+    tap, pieces = PacketTap(), Pieces()
+    tapped = TappedFragments(pieces)
+    tap.listen(tapped)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        url = f"udp://127.0.0.1:{receiver.getsockname()[1]}"
+        with PublishSink(url, INFO, VERYFAST, tap=tap) as sink:
+            for number in range(30):
+                sink.write(moving_frame(100 + number))
+                assert tap.moment == Fraction(100 + number, 25)
+    tapped.close()
+    assert play(pieces).times == [Fraction(100 + n, 25) for n in range(30)]
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])

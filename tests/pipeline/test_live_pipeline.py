@@ -167,6 +167,36 @@ def test_the_run_ends_when_no_output_is_left():
         Pipeline(camera, Copier(), outputs, live=LiveRules()).run()
 
 
+def test_a_view_neither_keeps_the_run_going_nor_counts():
+    view = Output(MemorySink(), is_view=True)
+    outputs = [Output(MemorySink(error_at=3)), view]
+    with pytest.raises(SinkError):
+        Pipeline(Camera(10**9), Copier(), outputs, live=LiveRules()).run()
+
+
+def test_a_slow_view_holds_nothing_up_and_its_drops_are_no_losses():
+    gate = threading.Event()
+    slow = MemorySink(before=lambda frame: gate.wait(WAIT_S))
+    recording = MemorySink(enough=50)
+
+    def look(stats: Stats) -> None:
+        if recording.has_enough.is_set():
+            gate.set()
+
+    stats = Pipeline(
+        Camera(50),
+        Copier(),
+        [Output(slow, name="page", is_view=True), Output(recording, name="a.mkv")],
+        overflow=Overflow.BLOCK,
+        live=LiveRules(),
+        stats_interval_s=0,
+    ).run(look)
+    assert len(recording.frames) == stats.frames_out == 50
+    assert len(slow.frames) < 50
+    assert stats.dropped == 0
+    assert [output.name for output in stats.outputs] == ["a.mkv"]
+
+
 def test_frames_that_the_source_leaves_out_count_as_decoding(
     caplog: pytest.LogCaptureFixture,
 ):

@@ -18,13 +18,17 @@ import yaml
 from streamdenoise import __version__
 from streamdenoise.inference.engine_folders import FOLDER_VARIABLE
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.serve.config.file import read_config
 from streamdenoise.service.status_server import StatusServer
 from tests.support.command import ROOT, SAMPLES, app, outcome
 from tests.support.skips import skip_or_fail
 
 UNIT = SAMPLES / "systemd/streamdenoise@.service"
 DOCKERFILES = [SAMPLES / "docker/Dockerfile", SAMPLES / "docker/Dockerfile.cuda"]
-COMPOSE_FILES = [SAMPLES / "mediamtx/compose.yml", SAMPLES / "frigate/compose.yml"]
+COMPOSE_FILES = [
+    SAMPLES / f"{folder}/compose.yml" for folder in ("mediamtx", "frigate", "serve")
+]
+SERVE = SAMPLES / "serve"
 
 
 def check_command(arguments: list[str]) -> dict[str, Any]:
@@ -157,9 +161,9 @@ def test_an_image_copies_what_the_wheel_needs(dockerfile: Path):
     needed = {*wheel, "pyproject.toml", project["project"]["readme"]}
     needed |= set(project["project"]["license-files"])
     assert set(copied) == needed
-    extras = re.findall(r"'\.\[(\w+)\]'", dockerfile.read_text())
-    assert set(extras) <= set(project["project"]["optional-dependencies"])
-    assert bool(extras) == dockerfile.name.endswith(".cuda")
+    (extras,) = re.findall(r"'\.\[([\w,]+)\]'", dockerfile.read_text())
+    assert set(extras.split(",")) <= set(project["project"]["optional-dependencies"])
+    assert ("tensorrt" in extras) == dockerfile.name.endswith(".cuda")
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
@@ -217,7 +221,7 @@ def test_containers_are_pinned_and_restarted_and_their_files_exist(path: Path):
             source = volume["type"] if isinstance(volume, dict) else volume
             source = source.partition(":")[0]
             if source.startswith("./"):
-                assert (path.parent / source).is_file(), source
+                assert (path.parent / source).exists(), source
             elif not source.startswith("/") and source != "tmpfs":
                 assert source in compose["volumes"]
     for other in compose.get("include", ()):
@@ -275,3 +279,37 @@ def test_frigate_sees_the_clean_stream():
             roles |= set(stream["roles"])
     assert roles == {"detect", "record"}
     assert config["record"]["enabled"] is True
+
+
+# The service of many cameras
+
+
+def test_the_file_of_cameras_has_no_mistakes():
+    config = read_config(SERVE / "cameras.toml")
+    assert [camera.name for camera in config.cameras] == ["front-door", "yard"]
+    service = load(SERVE / "compose.yml")["services"]["streamdenoise"]
+    options = check_command(service["command"])
+    folder, _, _ = service["volumes"][0].removeprefix("./:").partition(":")
+    assert options["path"] == Path(folder) / "cameras.toml"
+    (secret,) = service["secrets"]
+    for camera in config.cameras:
+        assert camera.config.live.credentials_file == f"/run/secrets/{secret}"
+        assert camera.config.live.outputs[0].startswith("/recordings/")
+    assert config.server.address.endswith(":8080")
+    assert config.server.users, "other machines reach this address"
+
+
+def test_systemd_accepts_the_unit_of_the_service(tmp_path: Path):
+    text = (SERVE / "streamdenoise-serve.service").read_text()
+    path = tmp_path / "streamdenoise-serve.service"
+    path.write_text(text.replace("/opt/streamdenoise/bin/streamdenoise", "/bin/true"))
+    done = analyze("verify", "--man=no", path)
+    known = r"Unknown key.* '(RestartSteps|RestartMaxDelaySec)' in section"
+    lines = [line for line in done.stderr.splitlines() if not re.search(known, line)]
+    assert not [line for line in lines if path.name in line]
+    joined = text.replace("\\\n", " ")
+    (command,) = re.findall(r"^ExecStart=\S+ (.*)$", joined, re.MULTILINE)
+    check_command(command.split())
+    name = "/run/credentials/streamdenoise-serve.service/cameras"
+    assert name in text
+    assert "LoadCredential=cameras:" in text

@@ -50,7 +50,7 @@ enabled = false
 @pytest.fixture(scope="module")
 def service(folder: Path) -> Iterator[Running]:
     (folder / "a").mkdir()
-    with Running(text_of(folder), hang_s=2.0) as running:
+    with Running(text_of(folder), hang_s=4.0) as running:
         running.wait_live("a", "b", "c")
         yield running
 

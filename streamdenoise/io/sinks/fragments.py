@@ -1,5 +1,6 @@
 """Live video for browsers, encoded with low latency."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 
@@ -17,6 +18,7 @@ from streamdenoise.io.ffmpeg.fragments import (
     fully_tagged,
 )
 from streamdenoise.io.options import EncoderConfig
+from streamdenoise.threads import let_others_run_first
 
 _CRF = 20
 """Fine enough that the noise before denoising is seen."""
@@ -27,6 +29,8 @@ _OPTIONS = {
     # Strong noise would take several times as much, and networks and browsers choke.
     "maxrate": "20M",
     "bufsize": "10M",
+    # Slices are encoded by threads that let the denoiser run first; two are enough.
+    "threads": "2",
     # Key frames come at their times only.
     "sc_threshold": "0",
 }
@@ -61,7 +65,9 @@ class FragmentSink(Completing):
                 extra_options=_OPTIONS,
                 low_delay=True,
             )
-            self._writer.begin()
+            # The threads of the encoder inherit the priority of the one that opens it.
+            with ThreadPoolExecutor(1, initializer=let_others_run_first) as thread:
+                thread.submit(self._writer.begin).result()
         except FFMPEG_ERRORS as exc:
             raise SinkError(
                 f"{info.width}x{info.height} {info.pix_fmt} cannot be shown in a "

@@ -22,7 +22,7 @@ class LiveView:
     """Shows the frames of a camera before and after denoising.
 
     It never slows the camera: its outputs drop frames when encoding is too slow, and
-    what nobody watches is not encoded. `Side.BEFORE` has images, but no video.
+    what nobody watches is not encoded.
 
     Args:
         emit: Gets the fragments of a side in order, from threads of the camera; it
@@ -32,7 +32,7 @@ class LiveView:
     def __init__(self, emit: Callable[[Side, Fragment], None]) -> None:
         self._emit = emit
         self._latest: tuple[Frame, Frame] | None = None
-        self._wanted = dict.fromkeys((Side.AFTER, Side.SPLIT), False)
+        self._wanted = dict.fromkeys(Side, False)
         self._tracks: dict[Side, LiveTrack] = {}
 
     def outputs(self, info: StreamInfo, opened: Sequence[Output] = ()) -> list[Output]:
@@ -48,27 +48,29 @@ class LiveView:
             partial(self._put, Side.AFTER),
             taps=[output.tap for output in opened if output.tap is not None],
         )
+        before = LiveTrack(
+            info, partial(self._put, Side.BEFORE), compose=lambda noisy, _: noisy
+        )
         split = LiveTrack(info, partial(self._put, Side.SPLIT), compose=side_by_side)
 
         def render(noisy: Frame, clean: Frame, stats: Stats) -> Frame:
             self._latest = noisy, clean
             return after.render(noisy, clean, stats)
 
-        self._tracks = {Side.AFTER: after, Side.SPLIT: split}
+        self._tracks = {Side.BEFORE: before, Side.AFTER: after, Side.SPLIT: split}
         for side, wanted in self._wanted.items():
             self._tracks[side].watch(wanted)
         return [
-            Output(after, render, "page"),
-            Output(split, split.render, "page, before and after"),
+            Output(after, render, "page", is_view=True),
+            Output(before, before.render, "page, before", is_view=True),
+            Output(split, split.render, "page, before and after", is_view=True),
         ]
 
     def watch(self, side: Side, wanted: bool) -> None:
-        """Begin or end a live video, `Side.AFTER` or `Side.SPLIT`; from any thread.
+        """Begin or end a live video; from any thread.
 
         It begins with a header and a key frame.
         """
-        if side not in self._wanted:
-            raise ValueError(f"there is no video of {side}")
         self._wanted[side] = wanted
         if side in self._tracks:
             self._tracks[side].watch(wanted)

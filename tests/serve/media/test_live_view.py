@@ -92,8 +92,19 @@ def test_it_is_watched_before_the_camera_runs() -> None:
     feed(outputs, *map(pair, range(3)))
     end(outputs)
     assert len(play(viewer.fragments[Side.SPLIT]).frames) == 3
-    with pytest.raises(ValueError, match="no video of before"):
-        view.watch(Side.BEFORE, True)
+
+
+def test_before_and_after_show_their_frames() -> None:
+    viewer = Viewer()
+    view = LiveView(viewer)
+    for side in (Side.BEFORE, Side.AFTER):
+        view.watch(side, True)
+    outputs = view.outputs(INFO)
+    feed(outputs, *[(make_frame(n, 80), make_frame(n, 160)) for n in range(4)])
+    end(outputs)
+    for side, value in ((Side.BEFORE, 80), (Side.AFTER, 160)):
+        (*_, luma) = play(viewer.fragments[side]).luma()
+        assert abs(luma.astype(int) - value).max() <= 2
 
 
 @pytest.mark.parametrize(("width", "shown"), [(64, 128), (65, 132), (2050, 2050)])
@@ -274,6 +285,7 @@ def test_the_page_of_a_running_job_shows_its_recording(tmp_path: Path) -> None:
     )
     stats = denoise_live(config, viewer=show)
     assert stats.frames_out == 50
+    assert [output.name for output in stats.outputs] == [str(path)]
     with av.open(str(path)) as container:
         packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     pieces = viewer.fragments[Side.AFTER]
@@ -281,7 +293,7 @@ def test_the_page_of_a_running_job_shows_its_recording(tmp_path: Path) -> None:
     assert sum(packet in payloads for packet in packets) > 25
     played = play(viewer.fragments[Side.SPLIT])
     assert played.frames[0].width == 128
-    assert len(played.frames) == 50
+    assert 10 < len(played.frames) <= 50
     assert decoded(view.snapshot(Side.SPLIT)).shape == (48, 64, 3)
 
 
