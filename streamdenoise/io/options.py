@@ -251,8 +251,10 @@ class ReadOptions:
     keep_original: bool = False
     """Whether frames come with the source's own samples, see `Frame.original`."""
     size: tuple[int, int] | None = None
-    """Width and height that the frames of a camera or stream are scaled to; None keeps
-    the size of the first frame."""
+    """Width and height that frames are scaled to; None keeps the size of the first
+    frame, and that of each picture."""
+    gray: bool = False
+    """Make pictures gray, in their own depth; for video there is `pix_fmt`."""
     as_stored: bool = False
     """Give pictures as they are stored, gray and of 16 bits too, with all that their
     files hold, instead of rgb24."""
