@@ -251,8 +251,8 @@ class ReadOptions:
     keep_original: bool = False
     """Whether frames come with the source's own samples, see `Frame.original`."""
     size: tuple[int, int] | None = None
-    """Width and height that frames are scaled to; None keeps the size of the first
-    frame, and that of each picture."""
+    """Width and height that the frames of a camera or stream are scaled to; None keeps
+    the size of the first frame."""
     gray: bool = False
     """Make pictures gray, in their own depth; for video there is `pix_fmt`."""
     as_stored: bool = False
@@ -279,7 +279,7 @@ class ReadOptions:
     """Frames a second of a raw stream or a sequence of images; None takes what the
     stream says, or 25."""
     filters: FilterOptions = FilterOptions()
-    """Changes of the frames; of files, streams and cameras."""
+    """Changes of the frames; pictures are only scaled."""
     sandbox: bool = False
     """Whether files are decoded in a confined process, see `SandboxedSource`."""
 

@@ -18,7 +18,7 @@ from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.errors import is_write_failure
 from streamdenoise.io.image_paths import has_number, is_image
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import ReadOptions
+from streamdenoise.io.options import FilterOptions, ReadOptions
 from streamdenoise.io.output_folders import make_folder
 from streamdenoise.io.protocols import beside_of
 from streamdenoise.jobs.config import ImageConfig, PagesAs, View
@@ -141,7 +141,7 @@ class _Run:
         options = ReadOptions(
             pix_fmt=pix_fmt,
             as_stored=task.target.endswith("/") or is_image(target),
-            size=self._config.scale,
+            filters=FilterOptions(scale=self._config.scale),
             gray=self._config.gray,
             sandbox=self._config.sandbox,
         )

@@ -176,7 +176,7 @@ class ImageSource(Closing):
             )
 
     def _frame(self, picture: Picture) -> tuple[Frame, list[str]]:
-        picture = changed(picture, self._options.size, gray=self._options.gray)
+        picture = changed(picture, self._options.filters.scale, gray=self._options.gray)
         path, notes = picture.still.path, list(picture.notes)
         samples, still = picture.samples, picture.still
         if not self._options.as_stored:
@@ -204,7 +204,7 @@ class ImageSource(Closing):
             index=0,
             captured_at=time.monotonic(),
             # Of other pixels than the file's, its tables say nothing.
-            hidden_noise=() if self._options.size else hidden_noise(start),
+            hidden_noise=() if self._options.filters.scale else hidden_noise(start),
             still=still,
         )
         return frame, notes
