@@ -57,7 +57,7 @@ class AddedNoise:
         above, most, unit = _LEVELS[self.kind]
         if not (math.isfinite(self.level) and above < self.level <= most):
             raise ConfigError(
-                f"--add-noise {self} cannot be used; {self.kind} takes more than "
+                f"noise of {self} cannot be added; {self.kind} takes more than "
                 f"{above:g} to {most:g}, {unit}"
             )
 
@@ -81,7 +81,7 @@ class AddedNoise:
                 raise
             kinds = ", ".join(f"{each}:LEVEL" for each in NoiseKind)
             raise ConfigError(
-                f"--add-noise {text} cannot be used; give the level of white noise, "
-                f"such as 25, or one of {kinds}, such as poisson:30, salt-pepper:0.05 "
-                "or speckle:0.1"
+                f"noise of {text!r} is not known; give the level of white noise, such "
+                f"as 25, or one of {kinds}, such as poisson:30, salt-pepper:0.05 or "
+                "speckle:0.1"
             ) from exc

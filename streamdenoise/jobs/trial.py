@@ -50,6 +50,8 @@ SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_OUTPUTS)
 """Names of files that can be tried end in one of these: no list of other files does."""
 RESIZED = (256, 256)
 """Width and height of what is resized, in pixels."""
+IMAGES = ("original.png", "noisy.png", "denoised.png", "error.png")
+"""What is written of an image, or of the middle of a clip."""
 CLIP = "grid.mp4"
 """What is written of a clip: original, noisy, denoised and error, as H.264."""
 
@@ -80,7 +82,7 @@ class TrialConfig:
 class TrialLimits:
     """What a file may take."""
 
-    file_bytes: int = 64 << 20
+    file_bytes: int = 64_000_000
     image_px: int = 24_000_000
     clip_px: int = 1920 * 1080
     """Area of each frame of a clip."""
@@ -96,8 +98,7 @@ class TrialResult:
     """What came out."""
 
     files: tuple[str, ...]
-    """Names in the folder: PNGs called original, noisy, denoised and error, of the
-    image or the middle of the clip, and `CLIP` for a clip."""
+    """Names in the folder: `IMAGES`, and `CLIP` for a clip."""
     width: int
     height: int
     """Of one of the four, in pixels."""
@@ -166,10 +167,10 @@ def run_trial(config: TrialConfig, limits: TrialLimits | None = None) -> TrialRe
                 with_ssim=True,
             )
         )
-        names = middle.write(config.folder)
+        middle.write(config.folder)
         notes = (*source.info.notes, *denoiser_notes(denoiser))
     return TrialResult(
-        files=(*names, *[CLIP] * is_clip),
+        files=(*IMAGES, *[CLIP] * is_clip),
         width=source.info.width,
         height=source.info.height,
         frames=stats.frames_in,
@@ -315,8 +316,8 @@ class _Middle:
             self._pair = pair
         return pair.clean
 
-    def write(self, folder: Path) -> list[str]:
-        """Write its four images; returns their names.
+    def write(self, folder: Path) -> None:
+        """Write `IMAGES`.
 
         Raises:
             SinkError: One cannot be written.
@@ -324,14 +325,8 @@ class _Middle:
         assert self._pair is not None, "a source has a frame"
         noisy, clean, original, _ = self._pair
         assert original is not None
-        images = {
-            "original.png": original,
-            "noisy.png": noisy,
-            "denoised.png": clean,
-            "error.png": error_image(original, clean),
-        }
-        for name, frame in images.items():
+        frames = (original, noisy, clean, error_image(original, clean))
+        for name, frame in zip(IMAGES, frames, strict=True):
             info = StreamInfo(frame.width, frame.height, frame.pix_fmt)
             with open_sink(str(folder / name), info) as sink:
                 sink.write(frame)
-        return list(images)

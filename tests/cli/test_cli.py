@@ -126,7 +126,10 @@ def test_an_existing_output_needs_overwrite(clip: Clip, tmp_path: Path):
         ),
         (("file", "CLIP", "-o", "null:", "--start", "soon"), "'soon' is not a time"),
         (("file", "CLIP", "-o", "null:", "--duration", "0"), "--duration 0"),
-        (("file", "CLIP", "-o", "null:", "--add-noise", "0"), "--add-noise 0"),
+        (
+            ("file", "CLIP", "-o", "null:", "--add-noise", "0"),
+            "--add-noise: noise of 0",
+        ),
         (("file", "CLIP", "-o", "null:", "--compare", "clean"), "--compare clean"),
         (("file", "CLIP", "-o", "null:", "--model", "huge"), "huge"),
         (("file", "CLIP", "-o", "null:", "--backend", "abacus"), "abacus"),

@@ -17,6 +17,7 @@ from streamdenoise.imaging.error_image import ERROR_GAIN
 from streamdenoise.io.sandbox.confinement import SandboxLimits
 from streamdenoise.jobs.trial import (
     CLIP,
+    IMAGES,
     TrialConfig,
     TrialLimits,
     TrialResult,
@@ -28,7 +29,6 @@ from tests.support.clips import Clip
 from tests.support.pictures import opened, picture, saved
 from tests.support.waiting import wait_until
 
-IMAGES = ("original.png", "noisy.png", "denoised.png", "error.png")
 WHITE = AddedNoise(20.0, seed=3)
 
 
