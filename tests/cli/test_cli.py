@@ -221,6 +221,19 @@ def test_image_denoises_one_image(tmp_path: Path):
     assert "--overwrite" in again.stderr
 
 
+def test_image_prints_scores_of_four_views_and_scales_first(tmp_path: Path):
+    noisy_image(tmp_path / "a.png")
+    output = tmp_path / "grid.png"
+    more = ("--add-noise", "poisson:30", "--compare", "grid", "--scale", "64x40")
+    result = run("image", tmp_path / "a.png", "-o", output, *more, "--gray", *FAST)
+    assert result.exit_code == 0, result.output
+    for name in ("MSE", "PSNR", "SSIM"):
+        assert re.search(rf" {name} [\d.]+ -> [\d.]+", result.stderr), result.stderr
+    grid = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)
+    assert grid is not None
+    assert grid.shape == (80, 128)
+
+
 def test_image_denoises_files_and_folders_into_a_folder(tmp_path: Path):
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
