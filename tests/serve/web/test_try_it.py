@@ -144,7 +144,6 @@ def test_a_trial_answers_with_scores_and_where_its_results_are(
 @pytest.mark.parametrize(
     ("name", "data", "fields", "why"),
     [
-        ("a.png", b"hello", {}, "a.png is not an image"),
         ("a.m3u8", b"#EXTM3U\n", {}, "a.m3u8 cannot be tried; give an image"),
         ("a.png", PNG, {"model": "../x.json"}, "there is no model '../x.json'"),
         ("a.png", PNG, {"strength": "9"}, "strength '9' cannot be used; give a number"),
