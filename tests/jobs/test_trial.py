@@ -206,7 +206,6 @@ def test_playlists_reach_neither_files_nor_servers(tmp_path: Path) -> None:
     ("limits", "why"),
     [
         ({"clip_s": 0.1}, "longer than 0.1 s"),
-        ({"clip_frames": 5}, "more than 5 frames"),
         ({"image_px": 3000}, "64x48 pixels; an image may have 0.003 million"),
         ({"file_bytes": 50}, "can be tried"),
     ],
@@ -230,7 +229,7 @@ def endless_gif(frames: int) -> bytes:
 
 
 def test_an_animation_without_end_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.gif").write_bytes(endless_gif(20_000))
+    (tmp_path / "a.gif").write_bytes(endless_gif(2000))
     config = trial(tmp_path / "a.gif", noise=WHITE)
     with pytest.raises(SourceError, match=r"more than 600 frames|longer than 10 s"):
         run_trial(config)
@@ -238,7 +237,8 @@ def test_an_animation_without_end_is_refused(tmp_path: Path) -> None:
 
 def test_a_decoder_has_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(saved(np.zeros((4000, 5000, 3), np.uint8), "png"))
+    flat = np.zeros((4000, 5000, 3), np.uint8)
+    path.write_bytes(saved(flat, "png", compress_level=1))
     little = SandboxLimits(memory_bytes=900 << 20, cpu_s=60, silence_s=20)
     with pytest.raises(SourceError, match="of memory") as caught:
         run_trial(trial(path, noise=WHITE), TrialLimits(sandbox=little))
