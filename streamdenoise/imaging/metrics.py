@@ -6,7 +6,7 @@ the value), and figures are comparable only under the same rule. Planes are comp
 without conversion, with the peak of their depth (255, 1023), limited range or not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +20,7 @@ from streamdenoise.imaging.color import rgb_to_gray
 _GAUSSIAN = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
 _SSIM_WINDOW = _GAUSSIAN / _GAUSSIAN.sum()
 _SSIM_K1, _SSIM_K2 = 0.01, 0.03
+_STRIP_SAMPLES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,15 @@ def ssim(reference: np.ndarray, test: np.ndarray, peak: float) -> float:
     _check_shapes(reference, test)
     if reference.ndim != 2 or min(reference.shape) < len(_SSIM_WINDOW):
         raise ValueError(f"SSIM needs planes of at least 11x11, got {reference.shape}")
+    rows = reference.shape[0] - len(_SSIM_WINDOW) + 1
+    total = 0.0
+    for top, bottom in _strips(rows, reference.shape[1]):
+        part = slice(top, bottom + len(_SSIM_WINDOW) - 1)
+        total += (bottom - top) * _ssim_of_strip(reference[part], test[part], peak)
+    return total / rows
+
+
+def _ssim_of_strip(reference: np.ndarray, test: np.ndarray, peak: float) -> float:
     a, b = reference.astype(np.float64), test.astype(np.float64)
     mean_a, mean_b = _blur(a), _blur(b)
     var_a = _blur(a * a) - mean_a**2
@@ -184,8 +194,19 @@ def _check_shapes(reference: np.ndarray, test: np.ndarray) -> None:
 
 def _mse(reference: np.ndarray, test: np.ndarray) -> float:
     _check_shapes(reference, test)
-    difference = np.subtract(reference, test, dtype=np.float64)
-    return float(np.mean(np.square(difference, out=difference)))
+    total = 0.0
+    for top, bottom in _strips(len(reference), reference.size // len(reference)):
+        part = slice(top, bottom)
+        difference = np.subtract(reference[part], test[part], dtype=np.float64)
+        total += float(np.square(difference, out=difference).sum())
+    return total / reference.size
+
+
+def _strips(rows: int, row_size: int) -> Iterator[tuple[int, int]]:
+    """First rows of strips, and the rows after them: large images fit into memory."""
+    height = max(1, _STRIP_SAMPLES // max(1, row_size))
+    for top in range(0, rows, height):
+        yield top, min(top + height, rows)
 
 
 def _db(mse: float, peak: float) -> float:

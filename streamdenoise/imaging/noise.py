@@ -82,8 +82,12 @@ def _gaussian(rgb: _Samples, sigma: float, rng: np.random.Generator) -> np.ndarr
 
 def _poisson(rgb: _Samples, photons: float, rng: np.random.Generator) -> np.ndarray:
     per_level = photons / (rgb.white - rgb.black)
-    light = (rgb.values - np.float32(rgb.black)).clip(0).astype(np.float64) * per_level
-    return (rgb.black + rng.poisson(light) / per_level).astype(np.float32)
+    noisy = np.empty_like(rgb.values)
+    # NumPy draws in 64 bits: row by row, or color by color, they take less memory.
+    for target, values in zip(noisy, rgb.values, strict=True):
+        light = (values - np.float32(rgb.black)).clip(0) * per_level
+        target[:] = rgb.black + rng.poisson(light) / per_level
+    return noisy
 
 
 def _salt_pepper(rgb: _Samples, share: float, rng: np.random.Generator) -> np.ndarray:

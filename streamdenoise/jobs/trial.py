@@ -83,12 +83,12 @@ class TrialLimits:
     """What a file may take."""
 
     file_bytes: int = 64_000_000
-    image_px: int = 24_000_000
+    image_px: int = 16_000_000
     clip_px: int = 1920 * 1080
     """Area of each frame of a clip."""
     clip_s: float = 10.0
     clip_frames: int = 600
-    wall_s: float = 180.0
+    wall_s: float = 300.0
     """For all of it, if it runs in a process of its own."""
     sandbox: SandboxLimits = _SANDBOX
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.frame import ColorInfo, Frame
+from streamdenoise.imaging import metrics
 from streamdenoise.imaging.color import rgb_to_gray
 from streamdenoise.imaging.metrics import (
     Score,
@@ -79,7 +80,9 @@ def test_ssim_of_two_flat_planes_is_its_luminance_term() -> None:
     assert ssim(a, b, 255) == pytest.approx(expected)
 
 
-def test_ssim_is_the_mean_over_gaussian_windows() -> None:
+def test_ssim_is_the_mean_over_gaussian_windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Wang et al. 2004, equations 13 to 16, one window after the other."""
     rng = np.random.default_rng(2)
     a, b = (rng.uniform(0, 255, (14, 13)) for _ in range(2))
@@ -96,6 +99,11 @@ def test_ssim_is_the_mean_over_gaussian_windows() -> None:
         top_part = (2 * mx * my + c1) * (2 * vxy + c2)
         values.append(top_part / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
     assert ssim(a, b, 255) == pytest.approx(np.mean(values), rel=1e-9)
+    # Strip by strip, too.
+    mse = np.square(a - b).mean()
+    monkeypatch.setattr(metrics, "_STRIP_SAMPLES", 26)
+    assert ssim(a, b, 255) == pytest.approx(np.mean(values), rel=1e-9)
+    assert psnr_db(a, b, 255) == pytest.approx(10 * math.log10(255**2 / mse))
 
 
 def test_ssim_falls_with_noise_and_is_averaged_over_frames() -> None:
