@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TextIO
 
 from streamdenoise.console.logs import logs_json
 from streamdenoise.contexts import Closing
 from streamdenoise.frame import StreamInfo
+from streamdenoise.imaging.metrics import Scores
 from streamdenoise.imaging.noise_words import noise_words
 from streamdenoise.pipeline.stats import Stats, estimate_words, stats_items
 from streamdenoise.security.plain_text import printable
@@ -165,6 +167,7 @@ def stats_fields(stats: Stats) -> dict[str, object]:
         "psnr_out_db": stats.psnr_out_db,
         "psnr_is_estimate": stats.psnr_is_estimate,
         "psnr_error_db": stats.psnr_error_db,
+        "scores": None if stats.scores is None else asdict(stats.scores),
         "reconnects": stats.reconnects,
         "load_step": stats.load_step,
     }
@@ -184,7 +187,17 @@ def summary(name: str, stats: Stats) -> str:
         else:
             gain = f"({after - before:+.2f})"
             parts.append(f"PSNR {before:.2f} -> {after:.2f} dB {gain}")
+    if stats.scores is not None:
+        parts += _score_words(stats.scores)
     return f"{name}: {', '.join(parts)}"
+
+
+def _score_words(scores: Scores) -> list[str]:
+    before, after = scores.before, scores.after
+    words = [f"MSE {before.mse:.4g} -> {after.mse:.4g}"]
+    if before.ssim is not None and after.ssim is not None:
+        words.append(f"SSIM {before.ssim:.4f} -> {after.ssim:.4f}")
+    return words
 
 
 def _clock_time(seconds: float) -> str:

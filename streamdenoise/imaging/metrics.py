@@ -1,4 +1,4 @@
-"""PSNR and SSIM as this project defines them.
+"""MSE, PSNR and SSIM as this project defines them.
 
 The MSE and its dB are computed for each frame, and the dB averaged over the frames;
 equal frames have ``inf``. Libraries differ (one MSE over the clip, an epsilon that caps
@@ -6,17 +6,78 @@ the value), and figures are comparable only under the same rule. Planes are comp
 without conversion, with the peak of their depth (255, 1023), limited range or not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from streamdenoise.frame import Frame, bit_depth
+from streamdenoise.imaging.color import rgb_to_gray
 
 # Wang et al. 2004, "Image quality assessment: from error visibility to structural
 # similarity", section III.C: 11x11 Gaussian window of std 1.5, K1 and K2.
 _GAUSSIAN = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
 _SSIM_WINDOW = _GAUSSIAN / _GAUSSIAN.sum()
 _SSIM_K1, _SSIM_K2 = 0.01, 0.03
+_STRIP_SAMPLES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How far a frame is from its reference, or the mean over several frames."""
+
+    mse: float
+    """Mean squared error in squares of 8-bit levels, whatever the depth."""
+    psnr_db: float
+    ssim: float | None = None
+    """None if it was not measured, or a frame was smaller than its window."""
+
+    @classmethod
+    def of(cls, reference: Frame, test: Frame, *, with_ssim: bool = False) -> "Score":
+        """Score the first plane of one frame: luma, gray, or R, G and B.
+
+        The SSIM of RGB is that of its gray.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        a, b, peak = reference.planes[0], test.planes[0], test.full_scale
+        mse = _mse(a, b) * (255 / peak) ** 2
+        similarity = None
+        if with_ssim and min(a.shape[:2]) >= len(_SSIM_WINDOW):
+            if a.ndim == 3:
+                a, b = rgb_to_gray(a), rgb_to_gray(b)
+            similarity = ssim(a, b, peak)
+        return cls(mse, _db(mse, 255), similarity)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Mean scores of the frames before and after denoising."""
+
+    before: Score
+    after: Score
+    frames: int = 1
+
+    def plus(self, other: "Scores | None") -> "Scores":
+        """The means over the frames of both."""
+        if other is None:
+            return self
+        frames = self.frames + other.frames
+        share = other.frames / frames
+
+        def mean(a: Score, b: Score) -> Score:
+            known = a.ssim is not None and b.ssim is not None
+            return Score(
+                _mixed(a.mse, b.mse, share),
+                _mixed(a.psnr_db, b.psnr_db, share),
+                _mixed(a.ssim or 0.0, b.ssim or 0.0, share) if known else None,
+            )
+
+        return Scores(
+            mean(self.before, other.before), mean(self.after, other.after), frames
+        )
 
 
 def psnr_db(reference: np.ndarray, test: np.ndarray, peak: float) -> float:
@@ -30,10 +91,7 @@ def psnr_db(reference: np.ndarray, test: np.ndarray, peak: float) -> float:
     Raises:
         ValueError: the shapes differ, or there are no samples.
     """
-    _check_shapes(reference, test)
-    difference = np.subtract(reference, test, dtype=np.float64)
-    mse = float(np.mean(np.square(difference, out=difference)))
-    return float("inf") if mse == 0 else 10 * float(np.log10(peak**2 / mse))
+    return _db(_mse(reference, test), peak)
 
 
 def psnr_y(reference: Sequence[Frame], test: Sequence[Frame]) -> float:
@@ -78,6 +136,15 @@ def ssim(reference: np.ndarray, test: np.ndarray, peak: float) -> float:
     _check_shapes(reference, test)
     if reference.ndim != 2 or min(reference.shape) < len(_SSIM_WINDOW):
         raise ValueError(f"SSIM needs planes of at least 11x11, got {reference.shape}")
+    rows = reference.shape[0] - len(_SSIM_WINDOW) + 1
+    total = 0.0
+    for top, bottom in _strips(rows, reference.shape[1]):
+        part = slice(top, bottom + len(_SSIM_WINDOW) - 1)
+        total += (bottom - top) * _ssim_of_strip(reference[part], test[part], peak)
+    return total / rows
+
+
+def _ssim_of_strip(reference: np.ndarray, test: np.ndarray, peak: float) -> float:
     a, b = reference.astype(np.float64), test.astype(np.float64)
     mean_a, mean_b = _blur(a), _blur(b)
     var_a = _blur(a * a) - mean_a**2
@@ -125,8 +192,33 @@ def _check_shapes(reference: np.ndarray, test: np.ndarray) -> None:
         )
 
 
+def _mse(reference: np.ndarray, test: np.ndarray) -> float:
+    _check_shapes(reference, test)
+    total = 0.0
+    for top, bottom in _strips(len(reference), reference.size // len(reference)):
+        part = slice(top, bottom)
+        difference = np.subtract(reference[part], test[part], dtype=np.float64)
+        total += float(np.square(difference, out=difference).sum())
+    return total / reference.size
+
+
+def _strips(rows: int, row_size: int) -> Iterator[tuple[int, int]]:
+    """First rows of strips, and the rows after them: large images fit into memory."""
+    height = max(1, _STRIP_SAMPLES // max(1, row_size))
+    for top in range(0, rows, height):
+        yield top, min(top + height, rows)
+
+
+def _db(mse: float, peak: float) -> float:
+    return float("inf") if mse == 0 else 10 * float(np.log10(peak**2 / mse))
+
+
+def _mixed(a: float, b: float, share: float) -> float:
+    return (1 - share) * a + share * b
+
+
 def _blur(plane: np.ndarray) -> np.ndarray:
     """Separable window over ``(H, W)``, valid positions only."""
-    windows = np.lib.stride_tricks.sliding_window_view
-    columns = windows(plane, len(_SSIM_WINDOW), axis=0) @ _SSIM_WINDOW
-    return windows(columns, len(_SSIM_WINDOW), axis=1) @ _SSIM_WINDOW
+    edge = len(_SSIM_WINDOW) // 2
+    whole = cv2.sepFilter2D(plane, cv2.CV_64F, _SSIM_WINDOW, _SSIM_WINDOW)
+    return whole[edge:-edge, edge:-edge]

@@ -1,6 +1,7 @@
 """Open sources and sinks by name."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,11 +65,16 @@ def _open(
 
         return NetworkSource(uri, options, sound)
     if options.filters.is_used and _is_unfiltered(uri):
-        name = "stdin" if uri == "-" else uri
-        raise ConfigError(
-            f"{name} cannot be turned, cropped, masked, scaled, retimed or "
-            "deinterlaced here; do it with ffmpeg first"
-        )
+        if uri == "-":
+            raise ConfigError(
+                "stdin cannot be turned, cropped, masked, scaled, retimed or "
+                "deinterlaced here; do it with ffmpeg first"
+            )
+        if replace(options.filters, scale=None).is_used:
+            raise ConfigError(
+                f"{uri} cannot be turned, cropped, masked, retimed or deinterlaced "
+                "here, only scaled; do it with ffmpeg first"
+            )
     if uri == "-":
         from streamdenoise.io.sources.y4m import Y4MSource
 

@@ -271,6 +271,8 @@ class ReadOptions:
     size: tuple[int, int] | None = None
     """Width and height that the frames of a camera or stream are scaled to; None keeps
     the size of the first frame."""
+    gray: bool = False
+    """Make pictures gray, in their own depth; for video there is `pix_fmt`."""
     as_stored: bool = False
     """Give pictures as they are stored, gray and of 16 bits too, with all that their
     files hold, instead of rgb24."""
@@ -295,7 +297,7 @@ class ReadOptions:
     """Frames a second of a raw stream or a sequence of images; None takes what the
     stream says, or 25."""
     filters: FilterOptions = FilterOptions()
-    """Changes of the frames; of files, streams and cameras."""
+    """Changes of the frames; pictures are only scaled."""
     sandbox: bool = False
     """Whether files are decoded in a confined process, see `SandboxedSource`."""
 

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.errors import ConfigError
+from streamdenoise.imaging.added_noise import AddedNoise
 from streamdenoise.io.options import (
     IMAGE_SUFFIXES,
     VIDEO_OUTPUTS,
@@ -38,6 +39,8 @@ class View(StrEnum):
     """The left half before, the right half after."""
     SIDE = "side"
     """Double width: before on the left, after on the right."""
+    GRID = "grid"
+    """Double width and height: original and noisy above denoised and error."""
 
 
 class PagesAs(StrEnum):
@@ -73,7 +76,11 @@ Output = Annotated[
 Overwrite = Annotated[bool, Option("Replace an existing output.", Panel.OUTPUT)]
 Compare = Annotated[
     View | None,
-    Option("Write before and after into one frame: side or split.", Panel.OUTPUT),
+    Option(
+        "Write before and after into one frame: side, split, or grid, which has "
+        "original, noisy, denoised and error.",
+        Panel.OUTPUT,
+    ),
 ]
 Duration = Annotated[
     float | None,
@@ -91,17 +98,20 @@ HwaccelOption = Annotated[
 Reference = Annotated[
     str | None,
     Option(
-        "Clean version of the input, to measure the true PSNR.",
+        "Clean version of the input, to measure what is gained.",
         Panel.NOISE,
         metavar="PATH",
     ),
 ]
 AddNoise = Annotated[
-    float | None,
+    AddedNoise | None,
     Option(
-        "Add white noise of this level first, to measure the true PSNR.",
+        "Add noise first, to measure what is gained: white of a level such as 25, "
+        "poisson:30 (photons of white), salt-pepper:0.05 (share of pixels), or "
+        "speckle:0.1 (share of brightness).",
         Panel.NOISE,
-        metavar="LEVEL",
+        parse=AddedNoise.parse,
+        metavar="LEVEL|KIND:LEVEL",
     ),
 ]
 
@@ -211,9 +221,8 @@ class FileConfig:
 
     def __post_init__(self) -> None:
         _check_span(self.start_s, self.duration_s)
-        _check_psnr_options(self.reference, self.add_noise)
         self.encoder.for_output(self.target)
-        _check_compare(self.compare)
+        _check_compare(self.compare, self.reference, self.add_noise)
 
     @property
     def target(self) -> str:
@@ -384,7 +393,7 @@ class LiveConfig:
             object.__setattr__(self, "source", f"camera:{self.camera}")
             object.__setattr__(self, "camera", None)
         _check_span(0.0, self.duration_s)
-        _check_psnr_options(self.reference, self.add_noise)
+        _check_grid("--view", self.view, self.reference, self.add_noise)
         self.encoder.for_output(self.outputs[0] if self.outputs else "")
         if not self.window and not self.outputs:
             raise ConfigError(
@@ -454,6 +463,16 @@ class ImageConfig:
             "--as",
         ),
     ] = PagesAs.AUTO
+    scale: Annotated[
+        tuple[int, int] | None,
+        Option(
+            "Scale to this size first, such as 256x256.",
+            Panel.INPUT,
+            parse=parse_size,
+            metavar="WxH",
+        ),
+    ] = None
+    gray: Annotated[bool, Option("Make gray of color first.", Panel.INPUT)] = False
     compare: Compare = None
     overwrite: Overwrite = False
     reference: Reference = field(default=None, repr=False)
@@ -461,8 +480,7 @@ class ImageConfig:
     sandbox: Sandbox = False
 
     def __post_init__(self) -> None:
-        _check_psnr_options(self.reference, self.add_noise)
-        _check_compare(self.compare)
+        _check_compare(self.compare, self.reference, self.add_noise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -546,9 +564,25 @@ def _in_folder(output: str, source: str) -> str:
     return str(Path(output) / name.name)
 
 
-def _check_compare(compare: View | None) -> None:
+def _check_compare(
+    compare: View | None, reference: str | None, add_noise: AddedNoise | None
+) -> None:
     if compare is View.CLEAN:
-        raise ConfigError("--compare clean compares nothing; use side or split")
+        raise ConfigError("--compare clean compares nothing; use side, split or grid")
+    _check_grid("--compare", compare, reference, add_noise)
+
+
+def _check_grid(
+    option: str,
+    view: View | None,
+    reference: str | None,
+    add_noise: AddedNoise | None,
+) -> None:
+    if view is View.GRID and reference is None and add_noise is None:
+        raise ConfigError(
+            f"{option} grid shows the original, too; give it with --reference PATH, or "
+            "add noise to a clean input with --add-noise 25"
+        )
 
 
 def _check_span(start_s: float, duration_s: float | None) -> None:
@@ -556,14 +590,3 @@ def _check_span(start_s: float, duration_s: float | None) -> None:
         raise ConfigError(f"--start {start_s:g} is before the beginning; use 0 or more")
     if duration_s is not None and duration_s <= 0:
         raise ConfigError(f"--duration {duration_s:g} leaves nothing; use more than 0")
-
-
-def _check_psnr_options(reference: str | None, add_noise: float | None) -> None:
-    if reference is not None and add_noise is not None:
-        raise ConfigError(
-            "--reference and --add-noise both define what clean is; give one of them"
-        )
-    if add_noise is not None and not 0 < add_noise <= 255:
-        raise ConfigError(
-            f"--add-noise {add_noise:g} cannot be used; give more than 0 to 255"
-        )

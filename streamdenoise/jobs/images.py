@@ -18,7 +18,7 @@ from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.errors import is_write_failure
 from streamdenoise.io.image_paths import has_number, is_image
 from streamdenoise.io.open import open_sink, open_source
-from streamdenoise.io.options import ReadOptions
+from streamdenoise.io.options import FilterOptions, ReadOptions
 from streamdenoise.io.output_folders import make_folder
 from streamdenoise.io.protocols import beside_of
 from streamdenoise.jobs.config import ImageConfig, PagesAs, View
@@ -52,7 +52,7 @@ def denoise_images(
         switch: Stops the job after the current image.
 
     Returns:
-        The figures of all images together: the mean PSNR, the noise of the last one.
+        The figures of all images together: the mean scores, the noise of the last one.
 
     Raises:
         StreamDenoiseError: See `denoise_file`. Nothing has been done if the plan is at
@@ -125,7 +125,6 @@ class _Run:
     ) -> None:
         self._config = config
         self._switch = switch
-        self._measured = 0
         self.denoisers = denoisers
         self.total = Stats()
         self.left_out: list[str] = []
@@ -134,11 +133,16 @@ class _Run:
     def denoise(self, task: ImageTask) -> None:
         # Models of RGB refuse YUV, which other files are read as.
         is_stored = is_image(Path(task.source)) or has_number(Path(task.source))
-        is_rgb = self.denoisers.get(False).layout == "rgb" and not is_stored
+        pix_fmt = None
+        if not is_stored:
+            is_rgb = self.denoisers.get(False).layout == "rgb"
+            pix_fmt = "gray" if self._config.gray else "rgb24" if is_rgb else None
         target = Path(task.target)
         options = ReadOptions(
-            pix_fmt="rgb24" if is_rgb else None,
+            pix_fmt=pix_fmt,
             as_stored=task.target.endswith("/") or is_image(target),
+            filters=FilterOptions(scale=self._config.scale),
+            gray=self._config.gray,
             sandbox=self._config.sandbox,
         )
         try:
@@ -184,6 +188,7 @@ class _Run:
                 [Output(sink, renderer(view, overlay=False), task.target)],
                 reference=reference,
                 each_alone=not as_video,
+                with_ssim=True,
             )
             return self._switch.run(pipeline)
 
@@ -195,11 +200,9 @@ class _Run:
         total.sigma = stats.sigma
         total.noise_levels = stats.noise_levels
         total.notes.extend(stats.notes)
-        if stats.psnr_is_estimate or stats.psnr_in_db is None:
+        if stats.scores is None:
             return
-        share = stats.frames_in / (self._measured + stats.frames_in)
-        self._measured += stats.frames_in
-        before, after = total.psnr_in_db or 0.0, total.psnr_out_db or 0.0
-        total.psnr_in_db = before + share * (stats.psnr_in_db - before)
-        total.psnr_out_db = after + share * ((stats.psnr_out_db or 0.0) - after)
+        total.scores = scores = stats.scores.plus(total.scores)
+        total.psnr_in_db = scores.before.psnr_db
+        total.psnr_out_db = scores.after.psnr_db
         total.psnr_is_estimate = False

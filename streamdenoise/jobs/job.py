@@ -11,6 +11,7 @@ from typing import Protocol
 
 from streamdenoise.errors import ConfigError, HungError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.imaging.added_noise import AddedNoise
 from streamdenoise.imaging.opencv_pool import limited_opencv
 from streamdenoise.io.image_paths import has_number, is_image
 from streamdenoise.io.memory_limit import check_memory
@@ -25,7 +26,7 @@ from streamdenoise.pipeline.pipeline import OnStats, Pipeline
 from streamdenoise.pipeline.reader import FindReference
 from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
 from streamdenoise.pipeline.stats import Stats
-from streamdenoise.pipeline.writer import Render
+from streamdenoise.pipeline.writer import FramePair, Render
 from streamdenoise.progress import Stage
 from streamdenoise.threads import limited_threads
 
@@ -158,21 +159,21 @@ def open_reference(
     stack: ExitStack,
     source: Source,
     reference: str | None,
-    add_noise: float | None,
+    add_noise: AddedNoise | None,
     *,
     options: ReadOptions | None = None,
 ) -> FindReference | None:
-    """Open what the PSNR is measured against: added noise, or a clean `reference`.
+    """Open what results are compared with: a clean `reference`, or the source itself.
 
-    `options` are those that `source` was opened with.
+    The source is clean if noise is added to it and there is no `reference`. `options`
+    are those that `source` was opened with.
     """
-    if add_noise is not None:
-        return NoiseAdder(add_noise)
-    if reference is None:
-        return None
-    options = replace(options or ReadOptions(), hwaccel=Hwaccel.NONE)
-    clean = open_source(reference, replace(options, pix_fmt=source.info.pix_fmt))
-    return ReferenceReader(stack.enter_context(clean))
+    find = None
+    if reference is not None:
+        options = replace(options or ReadOptions(), hwaccel=Hwaccel.NONE)
+        clean = open_source(reference, replace(options, pix_fmt=source.info.pix_fmt))
+        find = ReferenceReader(stack.enter_context(clean))
+    return find if add_noise is None else NoiseAdder(add_noise, find)
 
 
 def loss_notes(source: Source, output: str) -> list[str]:
@@ -230,8 +231,8 @@ def renderer(view: View, overlay: bool) -> Render | None:
     if view is View.CLEAN and not overlay:
         return None
 
-    def render(before: Frame, after: Frame, stats: Stats) -> Frame:
-        frame = compose(view, before, after)
+    def render(pair: FramePair, stats: Stats) -> Frame:
+        frame = compose(view, pair)
         return draw_stats(frame, stats) if overlay else frame
 
     return render

@@ -9,6 +9,7 @@ from streamdenoise.jobs.overlay import compose, draw_text
 from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.stats import Stats, stats_items
+from streamdenoise.pipeline.writer import FramePair
 
 STRENGTH_STEP = 0.1
 
@@ -43,9 +44,9 @@ class LiveControls:
         if action is not None:
             action()
 
-    def render(self, before: Frame, after: Frame, stats: Stats) -> Frame:
+    def render(self, pair: FramePair, stats: Stats) -> Frame:
         """Compose the frame for the window."""
-        frame = compose(self.view, before, after)
+        frame = compose(self.view, pair)
         items = stats_items(stats) if self._overlay else ()
         if self._recorder.is_recording:
             items = ("REC", *items)

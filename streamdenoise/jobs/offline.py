@@ -141,4 +141,5 @@ def _keeps_original(target: str, config: FileConfig, view: View) -> bool:
     """
     suffix = Path(target).suffix.lower()
     is_video = target == "-" or suffix in (*MUXERS, ".y4m")
-    return is_video and view is not View.SIDE and config.add_noise is None
+    is_wider = view is View.SIDE or view is View.GRID
+    return is_video and not is_wider and config.add_noise is None

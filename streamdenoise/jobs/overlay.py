@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 
 from streamdenoise.frame import PIX_FMTS, Frame, bit_depth
+from streamdenoise.imaging.error_image import ERROR_GAIN, error_image
 from streamdenoise.imaging.luma_range import luma_codes
 from streamdenoise.jobs.config import View
 from streamdenoise.pipeline.stats import Stats, stats_items
+from streamdenoise.pipeline.writer import FramePair
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GLYPH_PX = 22
@@ -64,7 +66,7 @@ def split_view(before: Frame, after: Frame) -> Frame:
         planes.append(plane)
     result = after.with_planes(tuple(planes))
     _draw_line(result, column)
-    _draw_labels(result, column)
+    _draw_labels(result, "before", "after", column)
     return result
 
 
@@ -74,10 +76,7 @@ def side_view(before: Frame, after: Frame) -> Frame:
     Raises:
         ValueError: The two frames differ in size or pix_fmt.
     """
-    result = side_by_side(before, after)
-    _draw_line(result, result.width // 2)
-    _draw_labels(result, result.width // 2)
-    return result
+    return _labeled(before, after, "before", "after")
 
 
 def side_by_side(before: Frame, after: Frame) -> Frame:
@@ -98,18 +97,72 @@ def side_by_side(before: Frame, after: Frame) -> Frame:
     return after.with_planes(tuple(planes))
 
 
-def compose(view: View, before: Frame, after: Frame) -> Frame:
+def grid_view(original: Frame | None, noisy: Frame, denoised: Frame) -> Frame:
+    """Return four labeled frames: original and noisy above denoised and error.
+
+    The size is ``2 * W`` times ``2 * H``, with odd sides first widened as in
+    `side_view`. The error is that of `error_image`. Without an original, both parts
+    that need it are black.
+
+    Raises:
+        ValueError: The frames differ in size or pix_fmt.
+    """
+    if original is None:
+        original = error = _black(denoised)
+        names = ("no original", "no original")
+    else:
+        _check_alike(original, denoised)
+        error = error_image(original, denoised)
+        names = ("original", f"error x{ERROR_GAIN}")
+    top = _labeled(original, noisy, names[0], "noisy")
+    bottom = _labeled(denoised, error, "denoised", names[1])
+    planes: list[np.ndarray] = []
+    for above, below in zip(top.planes, bottom.planes, strict=True):
+        pad = denoised.height % 2 if not planes else 0
+        parts = [above, above[-pad:], below, below[-pad:]] if pad else [above, below]
+        planes.append(np.concatenate(parts, axis=0))
+    return denoised.with_planes(tuple(planes))
+
+
+def compose(view: View, pair: FramePair) -> Frame:
     """Compose the frame that `view` shows."""
     if view is View.SPLIT:
-        return split_view(before, after)
+        return split_view(pair.noisy, pair.clean)
     if view is View.SIDE:
-        return side_view(before, after)
-    return after
+        return side_view(pair.noisy, pair.clean)
+    if view is View.GRID:
+        return grid_view(pair.reference, pair.noisy, pair.clean)
+    return pair.clean
 
 
 def view_size(view: View, width: int, height: int) -> tuple[int, int]:
     """Width and height of the frame that `compose` makes."""
-    return ((width + width % 2) * 2, height) if view is View.SIDE else (width, height)
+    if view is View.SIDE or view is View.GRID:
+        width = (width + width % 2) * 2
+    if view is View.GRID:
+        height = (height + height % 2) * 2
+    return width, height
+
+
+def _labeled(left: Frame, right: Frame, left_label: str, right_label: str) -> Frame:
+    """Both frames `side_by_side`, with a line between them and labels."""
+    result = side_by_side(left, right)
+    _draw_line(result, result.width // 2)
+    _draw_labels(result, left_label, right_label, result.width // 2)
+    return result
+
+
+def _black(frame: Frame) -> Frame:
+    """A black frame of the same size and format."""
+    black, _ = _levels(frame)
+    neutral = 1 << (bit_depth(frame.pix_fmt) - 1)
+    levels = (black, neutral, neutral)
+    return frame.with_planes(
+        tuple(
+            np.full_like(plane, level)
+            for plane, level in zip(frame.planes, levels, strict=False)
+        )
+    )
 
 
 @lru_cache(maxsize=16)
@@ -162,11 +215,11 @@ def _draw_line(frame: Frame, column: int) -> None:
     frame.planes[0][:, max(0, column - 1) : column + 1] = white
 
 
-def _draw_labels(frame: Frame, column: int) -> None:
-    """Write before and after at the left of the two halves."""
+def _draw_labels(frame: Frame, left: str, right: str, column: int) -> None:
+    """Write a label at the left of each of the two halves."""
     for text, start, stop in (
-        ("before", 0, column),
-        ("after", column + column % 2, frame.width),
+        (left, 0, column),
+        (right, column + column % 2, frame.width),
     ):
         mask = _label_mask(text, frame.width)
         mask = mask[: frame.height, : max(0, stop - start)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from threading import Event, Thread
 
 from streamdenoise.frame import Frame
-from streamdenoise.imaging.metrics import psnr_db
+from streamdenoise.imaging.metrics import Score, Scores
 from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.in_flight import InFlight
 from streamdenoise.pipeline.live_rules import TICK_S, LiveFrames, LiveRules
@@ -16,12 +16,13 @@ from streamdenoise.stage_times import Work, timed
 
 
 class Denoising:
-    """A denoiser, its thread, and the PSNR that it measures.
+    """A denoiser, its thread, and the scores that it measures.
 
     The thread is a daemon: nothing can wake it while a driver hangs.
 
     Attributes:
         denoiser: Used by the thread alone; others may read its figures.
+        scores: Mean scores before and after; None without a reference.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Denoising:
         *,
         is_live: bool,
         each_alone: bool,
+        with_ssim: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect the parts; nothing is denoised before `start`.
@@ -46,6 +48,7 @@ class Denoising:
             frames: Changes timestamps, and stands in for frames that do not arrive.
             is_live: Whether frames that do not arrive matter.
             each_alone: See `Pipeline`.
+            with_ssim: See `Pipeline`.
             clock: Seconds, comparable with `Frame.captured_at`.
         """
         self.denoiser = denoiser
@@ -56,11 +59,11 @@ class Denoising:
         self._frames = frames
         self._is_live = is_live
         self._each_alone = each_alone
+        self._with_ssim = with_ssim
         self._clock = clock
         self._stage = Stage()
         self._in_flight = InFlight()
-        self._psnr_sums = (0.0, 0.0)
-        self._psnr_count = 0
+        self.scores: Scores | None = None
         self._is_prepared = Event()
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, name="denoise", daemon=True)
@@ -103,14 +106,6 @@ class Denoising:
     def shed(self) -> int:
         """Frames that were left out to shed load."""
         return self._in_flight.shed
-
-    @property
-    def psnr(self) -> tuple[float, float] | None:
-        """Mean PSNR before and after, in dB; None without a reference."""
-        if not self._psnr_count:
-            return None
-        before, after = self._psnr_sums
-        return before / self._psnr_count, after / self._psnr_count
 
     def _run(self) -> None:
         try:
@@ -166,13 +161,11 @@ class Denoising:
             if reference is not None:
                 self._measure(reference, noisy, clean)
             self._frames.remember(clean)
-            self._put(FramePair(noisy, clean))
+            self._put(FramePair(noisy, clean, reference))
 
     def _measure(self, reference: Frame, noisy: Frame, clean: Frame) -> None:
-        """Add the PSNR of the first plane (luma, or RGB) before and after."""
-        peak = noisy.full_scale
-        before, after = self._psnr_sums
-        before += psnr_db(reference.planes[0], noisy.planes[0], peak)
-        after += psnr_db(reference.planes[0], clean.planes[0], peak)
-        self._psnr_sums = (before, after)
-        self._psnr_count += 1
+        before, after = (
+            Score.of(reference, each, with_ssim=self._with_ssim)
+            for each in (noisy, clean)
+        )
+        self.scores = Scores(before, after).plus(self.scores)

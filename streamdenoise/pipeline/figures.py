@@ -49,8 +49,10 @@ class Figures:
         """The figures now."""
         now = self._clock()
         source, denoiser = self._recovering, self._denoising.denoiser
-        measured = self._denoising.psnr
-        before, after = measured or denoiser.psnr_estimate or (None, None)
+        scores = self._denoising.scores
+        before, after = denoiser.psnr_estimate or (None, None)
+        if scores is not None:
+            before, after = scores.before.psnr_db, scores.after.psnr_db
         outputs = tuple(writer.stats() for writer in self._writers)
         first = outputs[0] if outputs else OutputStats("")
         notes = [note for writer in self._writers for note in writer.notes]
@@ -66,7 +68,8 @@ class Figures:
             strength=denoiser.strength,
             psnr_in_db=before,
             psnr_out_db=after,
-            psnr_is_estimate=measured is None,
+            psnr_is_estimate=scores is None,
+            scores=scores,
             elapsed_s=now - self._started_at,
             frame_age_s=now - self._reader.frame_at,
             reconnects=0 if source is None else source.reconnects,

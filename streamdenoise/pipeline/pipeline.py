@@ -62,6 +62,7 @@ class Pipeline:
         reference: FindReference | None = None,
         live: LiveRules | None = None,
         each_alone: bool = False,
+        with_ssim: bool = False,
         stats_interval_s: float = 0.25,
         drop_log_interval_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
@@ -76,12 +77,14 @@ class Pipeline:
                 Those never hold up the rest.
             overflow: Policy of full queues; None blocks, or drops for a live source.
             capacity: Frames that each queue holds.
-            reference: Finds clean frames, to measure the PSNR with; None shows the
-                denoiser's estimate.
+            reference: Finds clean frames, to compare the results with; None shows the
+                denoiser's estimate of the PSNR.
             live: For a source that may be lost and come back; None is for a source
                 that is read to its end.
             each_alone: Whether frames are images that have nothing to do with each
                 other: the denoiser is reset for each.
+            with_ssim: Whether the SSIM is measured, too, if there is a reference; it
+                takes longer than the PSNR.
             stats_interval_s: Shortest time between two calls of `on_stats`.
             drop_log_interval_s: Shortest time between two log lines about drops; it
                 grows while drops continue.
@@ -110,6 +113,7 @@ class Pipeline:
             LiveFrames(rules, source.info.time_base),
             is_live=self._is_live,
             each_alone=each_alone,
+            with_ssim=with_ssim,
             clock=clock,
         )
         self._writers = [

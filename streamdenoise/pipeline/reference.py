@@ -1,4 +1,4 @@
-"""Finds the clean version of each frame, to measure the PSNR with.
+"""Finds the clean version of each frame, to compare the result with.
 
 Both classes are called once for each frame of a source, in order, and return the frame
 to denoise together with its clean version.
@@ -10,19 +10,27 @@ import numpy as np
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import Frame
-from streamdenoise.imaging.noise import add_gaussian_noise
+from streamdenoise.imaging.added_noise import AddedNoise
+from streamdenoise.imaging.noise import add_noise
+from streamdenoise.pipeline.reader import FindReference
 
 
 class NoiseAdder:
-    """Adds noise to each frame; the frame itself is the reference."""
+    """Adds noise to each frame.
 
-    def __init__(self, sigma: float, seed: int = 0) -> None:
-        """`sigma` is the std in 8-bit levels of RGB; `seed` repeats the noise."""
-        self._sigma = sigma
-        self._rng = np.random.default_rng(seed)
+    The reference is what `find_reference` finds for the frame, or the frame itself.
+    """
+
+    def __init__(
+        self, noise: AddedNoise, find_reference: FindReference | None = None
+    ) -> None:
+        self._noise = noise
+        self._find = find_reference
+        self._rng = np.random.default_rng(noise.seed)
 
     def __call__(self, frame: Frame) -> tuple[Frame, Frame | None]:
-        return add_gaussian_noise(frame, self._sigma, self._rng), frame
+        clean = frame if self._find is None else self._find(frame)[1]
+        return add_noise(frame, self._noise, self._rng), clean
 
 
 class ReferenceReader:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from streamdenoise.imaging.metrics import Scores
 from streamdenoise.imaging.noise_profile import LEVELS
 from streamdenoise.imaging.noise_words import noise_words
 
@@ -148,6 +149,8 @@ class Stats:
     psnr_out_db: float | None = None
     psnr_is_estimate: bool = True
     """False if the PSNR is measured against a reference."""
+    scores: Scores | None = None
+    """What is measured against a reference; None without one."""
     elapsed_s: float = 0.0
     frame_age_s: float = 0.0
     """Time since the last frame of the source, or since the start."""

@@ -17,8 +17,20 @@ from streamdenoise.stage_times import Work, timed
 
 log = logging.getLogger(__name__)
 
-Render = Callable[[Frame, Frame, Stats], Frame]
-"""Makes the frame to write from the noisy frame, the clean frame and the figures."""
+
+class FramePair(NamedTuple):
+    """A frame before and after denoising, as every output gets it."""
+
+    noisy: Frame
+    clean: Frame
+    reference: Frame | None = None
+    """Its true clean version, if that is known."""
+    is_held: bool = False
+    """Whether it repeats an earlier frame because none arrived."""
+
+
+Render = Callable[[FramePair, Stats], Frame]
+"""Makes the frame to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +50,6 @@ class Output:
     is_view: bool = False
     """Whether it only shows the others' frames: what it leaves out is no loss, and it
     does not keep the run going when they have failed."""
-
-
-class FramePair(NamedTuple):
-    """A frame before and after denoising, as every output gets it."""
-
-    noisy: Frame
-    clean: Frame
-    is_held: bool = False
-    """Whether it repeats an earlier frame because none arrived."""
 
 
 class Writer:
@@ -215,14 +218,14 @@ class Writer:
             self._abort()
 
     def _write(self, pair: FramePair) -> None:
-        noisy, frame, is_held = pair
+        frame = pair.clean
         if self._output.render is not None:
             with timed(Work.RENDER):
-                frame = self._output.render(noisy, frame, self._latest_stats())
+                frame = self._output.render(pair, self._latest_stats())
         dropped = self._dropped_by_sink()
         self._output.sink.write(frame)
         if self._dropped_by_sink() == dropped:
-            self._count(noisy, is_held)
+            self._count(pair.noisy, pair.is_held)
 
     def _fail(self, exc: BaseException) -> None:
         if self._is_interrupted:

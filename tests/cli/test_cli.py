@@ -62,16 +62,19 @@ def test_file_with_strength_0_is_bit_exact(clip: Clip, tmp_path: Path):
         np.testing.assert_array_equal(frame[:48], planes[0])
 
 
-@pytest.mark.parametrize(("view", "width"), [("side", 128), ("split", 64)])
+@pytest.mark.parametrize(
+    ("view", "width"), [("side", 128), ("split", 64), ("grid", 128)]
+)
 def test_file_compares_before_and_after(
     clip: Clip, tmp_path: Path, view: str, width: int
 ):
     output = tmp_path / "compare.mkv"
     options = ("--compare", view, "--overlay", "--codec", "ffv1", *FAST)
+    options = (*options, "--add-noise", "speckle:0.1") if view == "grid" else options
     assert run("file", clip.path, "-o", output, *options).exit_code == 0
     with av.open(str(output)) as container:
         stream = container.streams.video[0]
-        assert (stream.width, stream.height) == (width, 48)
+        assert (stream.width, stream.height) == (width, 96 if view == "grid" else 48)
 
 
 def test_file_measures_the_psnr_with_added_noise(clip: Clip):
@@ -123,13 +126,22 @@ def test_an_existing_output_needs_overwrite(clip: Clip, tmp_path: Path):
         ),
         (("file", "CLIP", "-o", "null:", "--start", "soon"), "'soon' is not a time"),
         (("file", "CLIP", "-o", "null:", "--duration", "0"), "--duration 0"),
-        (("file", "CLIP", "-o", "null:", "--add-noise", "0"), "--add-noise 0"),
+        (
+            ("file", "CLIP", "-o", "null:", "--add-noise", "0"),
+            "--add-noise: noise of 0",
+        ),
         (("file", "CLIP", "-o", "null:", "--compare", "clean"), "--compare clean"),
         (("file", "CLIP", "-o", "null:", "--model", "huge"), "huge"),
         (("file", "CLIP", "-o", "null:", "--backend", "abacus"), "abacus"),
+        (("file", "CLIP", "-o", "null:", "--add-noise", "fog:3"), "poisson:30"),
         (
-            ("file", "CLIP", "-o", "null:", "--reference", "x", "--add-noise", "9"),
-            "--reference and --add-noise",
+            ("file", "CLIP", "-o", "null:", "--add-noise", "salt-pepper:5"),
+            "a share of the pixels",
+        ),
+        (("file", "CLIP", "-o", "null:", "--compare", "grid"), "--reference PATH"),
+        (
+            ("live", "CLIP", "-o", "null:", "--no-window", "--view", "grid"),
+            "--reference PATH",
         ),
         (("live",), "--camera 0"),
         (("live", "CLIP", "--camera", "0"), "--camera 0"),
@@ -207,6 +219,19 @@ def test_image_denoises_one_image(tmp_path: Path):
     again = run("image", tmp_path / "noisy.png", "-o", output)
     assert again.exit_code == 1
     assert "--overwrite" in again.stderr
+
+
+def test_image_prints_scores_of_four_views_and_scales_first(tmp_path: Path):
+    noisy_image(tmp_path / "a.png")
+    output = tmp_path / "grid.png"
+    more = ("--add-noise", "poisson:30", "--compare", "grid", "--scale", "64x40")
+    result = run("image", tmp_path / "a.png", "-o", output, *more, "--gray", *FAST)
+    assert result.exit_code == 0, result.output
+    for name in ("MSE", "PSNR", "SSIM"):
+        assert re.search(rf" {name} [\d.]+ -> [\d.]+", result.stderr), result.stderr
+    grid = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)
+    assert grid is not None
+    assert grid.shape == (80, 128)
 
 
 def test_image_denoises_files_and_folders_into_a_folder(tmp_path: Path):

@@ -155,7 +155,7 @@ OPTIONS: dict[str, st.SearchStrategy[str]] = {
     "--duration": NUMBERS,
     "--sigma": NUMBERS,
     "--strength": NUMBERS,
-    "--add-noise": NUMBERS,
+    "--add-noise": NUMBERS | st.sampled_from(["poisson:30", "speckle:0"]) | TEXTS,
     "--crf": NUMBERS,
     "--tile": NUMBERS,
     "--threads": NUMBERS,

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from streamdenoise.frame import ColorInfo, Frame
+from streamdenoise.imaging import metrics
+from streamdenoise.imaging.color import rgb_to_gray
 from streamdenoise.imaging.metrics import (
+    Score,
+    Scores,
     plane_psnrs,
     psnr_db,
     psnr_uv,
@@ -16,7 +20,7 @@ from streamdenoise.imaging.metrics import (
     ssim,
     ssim_y,
 )
-from tests.support.frames import make_frame
+from tests.support.frames import make_frame, noise_frame
 
 
 def frame(levels: tuple[int, ...], pix_fmt: str = "yuv420p") -> Frame:
@@ -76,6 +80,32 @@ def test_ssim_of_two_flat_planes_is_its_luminance_term() -> None:
     assert ssim(a, b, 255) == pytest.approx(expected)
 
 
+def test_ssim_is_the_mean_over_gaussian_windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wang et al. 2004, equations 13 to 16, one window after the other."""
+    rng = np.random.default_rng(2)
+    a, b = (rng.uniform(0, 255, (14, 13)) for _ in range(2))
+    distance = np.arange(-5, 6)
+    window = np.exp(-np.add.outer(distance**2, distance**2) / (2 * 1.5**2))
+    window /= window.sum()
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    values = []
+    for top, left in np.ndindex(4, 3):
+        x, y = (each[top : top + 11, left : left + 11] for each in (a, b))
+        mx, my = (window * x).sum(), (window * y).sum()
+        vx, vy = (window * (x - mx) ** 2).sum(), (window * (y - my) ** 2).sum()
+        vxy = (window * (x - mx) * (y - my)).sum()
+        top_part = (2 * mx * my + c1) * (2 * vxy + c2)
+        values.append(top_part / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
+    assert ssim(a, b, 255) == pytest.approx(np.mean(values), rel=1e-9)
+    # Strip by strip, too.
+    mse = np.square(a - b).mean()
+    monkeypatch.setattr(metrics, "_STRIP_SAMPLES", 26)
+    assert ssim(a, b, 255) == pytest.approx(np.mean(values), rel=1e-9)
+    assert psnr_db(a, b, 255) == pytest.approx(10 * math.log10(255**2 / mse))
+
+
 def test_ssim_falls_with_noise_and_is_averaged_over_frames() -> None:
     rng = np.random.default_rng(1)
     clean = np.add.outer(np.arange(12.0) * 8, np.arange(16.0) * 8).astype(np.uint8)
@@ -87,6 +117,40 @@ def test_ssim_falls_with_noise_and_is_averaged_over_frames() -> None:
     alone = ssim(clean, noisy, 255)
     assert 0.05 < alone < 0.9
     assert ssim_y([a, a], [a, b]) == pytest.approx((1 + alone) / 2)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "gray10le", "rgb24", "gray16le"])
+def test_a_score_is_in_8_bit_levels_whatever_the_depth(pix_fmt: str) -> None:
+    unit = {"gray10le": 1023 / 255, "gray16le": 257}.get(pix_fmt, 1)
+    a, b = (
+        make_frame(value=round(level * unit), width=16, height=12, pix_fmt=pix_fmt)
+        for level in (100, 105)
+    )
+    score = Score.of(a, b, with_ssim=True)
+    assert score.mse == pytest.approx(25, rel=0.01)
+    assert score.psnr_db == pytest.approx(10 * math.log10(255**2 / 25), abs=0.05)
+    assert score.ssim == pytest.approx(ssim(a.planes[0][..., :12].reshape(-1, 12),
+        b.planes[0][..., :12].reshape(-1, 12), 255 * unit), abs=1e-4)  # fmt: skip
+    assert Score.of(a, b).ssim is None
+
+
+def test_the_ssim_of_color_is_that_of_its_gray() -> None:
+    a, b = (noise_frame(index, pix_fmt="rgb24") for index in range(2))
+    gray_a, gray_b = (rgb_to_gray(each.planes[0]) for each in (a, b))
+    assert Score.of(a, b, with_ssim=True).ssim == ssim(gray_a, gray_b, 255)
+    small = make_frame(width=10, height=40)
+    assert Score.of(small, small, with_ssim=True) == Score(0.0, math.inf, None)
+
+
+def test_scores_are_means_over_all_frames() -> None:
+    def one(value: float) -> Scores:
+        return Scores(Score(value, 2 * value, value / 10), Score(1.0, math.inf, None))
+
+    total = one(1).plus(one(2)).plus(one(6).plus(None))
+    assert (total.frames, total.before.mse) == (3, pytest.approx(3))
+    assert total.before.psnr_db == pytest.approx(6)
+    assert total.before.ssim == pytest.approx(0.3)
+    assert total.after == Score(1.0, math.inf, None)
 
 
 @pytest.mark.parametrize(

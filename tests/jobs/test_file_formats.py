@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from streamdenoise.denoisers.options import DenoiseConfig
+from streamdenoise.imaging.added_noise import AddedNoise
 from streamdenoise.imaging.metrics import psnr_db
 from streamdenoise.imaging.planar import planar_format
 from streamdenoise.io.ffmpeg.planes import frame_of
@@ -108,7 +109,7 @@ def test_no_strength_returns_every_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"compare": View.SIDE}, {"add_noise": 5.0}],
+    [{"compare": View.SIDE}, {"add_noise": AddedNoise(5.0)}],
     ids=["side by side", "added noise"],
 )
 def test_what_needs_4_2_0_says_so(tmp_path: Path, options: dict) -> None:

@@ -10,12 +10,14 @@ from PIL import Image
 
 from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.errors import ConfigError, SinkError, SourceOpenError
+from streamdenoise.imaging.added_noise import AddedNoise
+from streamdenoise.imaging.error_image import ERROR_GAIN
 from streamdenoise.jobs.config import FileConfig, ImageConfig, PagesAs, View
 from streamdenoise.jobs.image_plan import plan_images
 from streamdenoise.jobs.images import denoise_images
 from streamdenoise.jobs.offline import denoise_file
 from tests.support.clips import Clip
-from tests.support.pictures import opened, picture, saved
+from tests.support.pictures import icc_profile, opened, picture, saved
 
 FAST = DenoiseConfig(backend="openvino")
 
@@ -187,13 +189,100 @@ def test_added_noise_is_measured(tmp_path: Path) -> None:
     put(tmp_path / "in" / "a.png", picture(8, 3, 96, 80))
     put(tmp_path / "in" / "b.png", picture(8, 1, 96, 80))
     config = ImageConfig(
-        (str(tmp_path / "in"),), str(tmp_path / "out"), FAST, add_noise=20.0
+        (str(tmp_path / "in"),), str(tmp_path / "out"), FAST, add_noise=AddedNoise(20.0)
     )
     stats = denoise_images(config)
     assert not stats.psnr_is_estimate
     assert stats.psnr_in_db == pytest.approx(22.2, abs=0.6)
     assert (stats.psnr_out_db or 0) > 27
     assert opened(tmp_path / "out" / "b.png").mode == "L"
+
+
+def test_scores_are_those_of_what_is_written(tmp_path: Path) -> None:
+    """The four parts of the grid, measured again."""
+    put(tmp_path / "in.png", picture(8, 3, 96, 80))
+    config = ImageConfig(
+        (str(tmp_path / "in.png"),), str(tmp_path / "grid.png"), FAST,
+        add_noise=AddedNoise(20.0), compare=View.GRID,
+    )  # fmt: skip
+    scores = denoise_images(config).scores
+    assert scores is not None
+    grid = np.asarray(opened(tmp_path / "grid.png")).astype(float)
+    assert grid.shape == (160, 192, 3)
+    # Without the labels at the bottom and the line in the middle.
+    original, noisy, denoised, error = (
+        grid[top : top + 56, left : left + 90] for top in (0, 80) for left in (2, 98)
+    )
+    np.testing.assert_array_equal(original, picture(8, 3, 96, 80)[:56, 2:92])
+    for image, score in ((noisy, scores.before), (denoised, scores.after)):
+        assert np.square(image - original).mean() == pytest.approx(score.mse, rel=0.2)
+        assert score.psnr_db == pytest.approx(10 * np.log10(255**2 / score.mse))
+    expected = (128 + ERROR_GAIN * (denoised - original)).clip(0, 255)
+    np.testing.assert_array_equal(error, expected)
+    assert (scores.before.ssim or 1) < (scores.after.ssim or 0) < 1
+
+
+def test_noise_and_a_reference_are_used_together(tmp_path: Path) -> None:
+    put(tmp_path / "in.png", noisy())
+    put(tmp_path / "clean.png", picture(8, 3, 96, 80))
+    source, clean = str(tmp_path / "in.png"), str(tmp_path / "clean.png")
+
+    def before(**more: object) -> float:
+        config = ImageConfig((source,), "null:", FAST, **more)  # type: ignore[arg-type]
+        scores = denoise_images(config).scores
+        assert scores is not None
+        return scores.before.mse
+
+    noise = AddedNoise(20.0)
+    sums = before(reference=clean) + before(add_noise=noise)
+    assert before(reference=clean, add_noise=noise) == pytest.approx(sums, rel=0.15)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_images_are_scaled_and_made_gray_first(
+    tmp_path: Path, suffix: str, depth: int
+) -> None:
+    samples = noisy(depth=depth)
+    if depth == 16:
+        tifffile.imwrite(tmp_path / "in.tif", samples)
+    else:
+        (tmp_path / "in.tif").write_bytes(
+            saved(samples, "tif", icc_profile=icc_profile())
+        )
+    target = tmp_path / f"out.{suffix}"
+    config = ImageConfig(
+        (str(tmp_path / "in.tif"),), str(target), FAST, scale=(48, 40), gray=True,
+        add_noise=AddedNoise(10.0), compare=View.GRID,
+    )  # fmt: skip
+    stats = denoise_images(config)
+    lost = [each for each in stats.notes if "cannot be kept" in each]
+    assert (len(lost), "color profile" in "".join(lost)) == (depth == 8, depth == 8)
+    image = opened(target)
+    assert image.size == (96, 80)
+    assert "icc_profile" not in image.info
+    small = cv2.resize(
+        cv2.cvtColor(samples, cv2.COLOR_RGB2GRAY),
+        (48, 40),
+        interpolation=cv2.INTER_AREA,
+    )
+    found = np.asarray(image)
+    assert found.dtype == (np.uint8 if depth == 8 else np.uint16)
+    np.testing.assert_array_equal(found[:18, :46], small[:18, :46])
+
+
+def test_transparency_is_scaled_along_and_folders_keep_their_names(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path / "in" / "a.png", picture(8, 4, 96, 80))
+    put(tmp_path / "in" / "b.jpg", picture(8, 3, 31, 200))
+    config = ImageConfig(
+        (str(tmp_path / "in"),), str(tmp_path / "out"), FAST, scale=(64, 32)
+    )
+    denoise_images(config)
+    assert opened(tmp_path / "out" / "a.png").size == (64, 32)
+    assert opened(tmp_path / "out" / "a.png").mode == "RGBA"
+    assert opened(tmp_path / "out" / "b.jpg").size == (64, 32)
 
 
 def test_references_are_found_by_name(tmp_path: Path) -> None:
@@ -298,7 +387,9 @@ def test_levels_and_psnr_of_dicom_refer_to_its_bits(tmp_path: Path) -> None:
 
     write(tmp_path / "in.dcm", picture(16, 1, 96, 80) // 32 + 1000, bits=12)
     target = tmp_path / "out.dcm"
-    config = ImageConfig((str(tmp_path / "in.dcm"),), str(target), FAST, add_noise=5.0)
+    config = ImageConfig(
+        (str(tmp_path / "in.dcm"),), str(target), FAST, add_noise=AddedNoise(5.0)
+    )
     stats = denoise_images(config)
     assert stats.psnr_in_db == pytest.approx(34.15, abs=0.2)  # 255 / 5
     assert (stats.psnr_out_db or 0) > 39

@@ -17,6 +17,7 @@ from streamdenoise.denoisers.denoiser import Denoiser
 from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
+from streamdenoise.imaging.added_noise import AddedNoise
 from streamdenoise.io.options import Reconnect
 from streamdenoise.jobs.config import LiveConfig, View
 from streamdenoise.jobs.job import StopSwitch
@@ -25,6 +26,7 @@ from streamdenoise.jobs.live_controls import LiveControls
 from streamdenoise.jobs.recorder import Recorder
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import FramePair
 from tests.faults.servers import free_port
 from tests.support.frames import make_frame
 
@@ -104,17 +106,18 @@ def test_keys_change_view_strength_and_recording(tmp_path: Path):
 
 def test_the_window_shows_the_view_the_figures_and_a_recording(tmp_path: Path):
     frame, stats = make_frame(0), Stats()
+    pair = FramePair(frame, frame)
     with recorder_in(tmp_path) as recorder:
         # Only the keys use the denoiser.
         denoiser = cast(Denoiser, None)
         plain = LiveControls(denoiser, recorder, lambda: None, overlay=False)
-        assert plain.render(frame, frame, stats) is frame
+        assert plain.render(pair, stats) is frame
         side = LiveControls(denoiser, recorder, lambda: None, View.SIDE)
-        assert side.render(frame, frame, stats).width == 128
+        assert side.render(pair, stats).width == 128
         side.press("s")
-        assert side.render(frame, frame, stats).width == 64
+        assert side.render(pair, stats).width == 64
         recorder.toggle()
-        shown = plain.render(frame, frame, stats)
+        shown = plain.render(pair, stats)
         assert not np.array_equal(shown.planes[0], frame.planes[0])
 
 
@@ -158,7 +161,7 @@ def test_live_with_a_reference_measures_the_psnr():
     opened: list[StreamInfo] = []
     source = "testsrc:64x48@50"
     config = LiveConfig(
-        source, ("null:",), window=False, duration_s=0.2, add_noise=20.0
+        source, ("null:",), window=False, duration_s=0.2, add_noise=AddedNoise(20.0)
     )
     stats = denoise_live(config, on_open=opened.append)
     assert opened[0].is_live

@@ -4,17 +4,20 @@ import numpy as np
 import pytest
 
 from streamdenoise.frame import PIX_FMTS, ColorInfo, Frame, bit_depth
+from streamdenoise.imaging.error_image import ERROR_GAIN
 from streamdenoise.jobs.config import View
 from streamdenoise.jobs.overlay import (
     compose,
     draw_no_signal,
     draw_stats,
     draw_text,
+    grid_view,
     side_view,
     split_view,
     view_size,
 )
 from streamdenoise.pipeline.stats import Latency, Stats, stats_items
+from streamdenoise.pipeline.writer import FramePair
 from tests.support.frames import make_frame
 
 SIZES = [(320, 180), (65, 47), (64, 48), (2, 2), (1, 1), (1281, 33)]
@@ -46,7 +49,7 @@ def test_everything_can_be_drawn_in_every_format_and_size(
     drawn = draw_text(after, ("in 30.0 fps", "dropped 0"))
     assert (drawn.width, drawn.height, drawn.pts) == (width, height, 7)
     for view in View:
-        frame = compose(view, before, after)
+        frame = compose(view, FramePair(before, after, reference=before))
         assert (frame.width, frame.height) == view_size(view, width, height)
         assert (frame.pix_fmt, frame.index) == (pix_fmt, 3)
         assert all(plane.flags.c_contiguous for plane in frame.planes)
@@ -66,6 +69,41 @@ def test_split_shows_before_on_the_left_and_after_on_the_right(pix_fmt: str):
         assert np.all(left == before.planes[number][0, 0])
         assert np.all(right == after.planes[number][0, 0])
     assert split.planes[0][0, 160].min() > after.planes[0][0, 0].max()
+
+
+@pytest.mark.parametrize("pix_fmt", PIX_FMTS)
+@pytest.mark.parametrize(("width", "height"), [(160, 120), (161, 121)])
+def test_a_grid_has_original_noisy_denoised_and_error(
+    pix_fmt: str, width: int, height: int
+):
+    unit = 1 << (bit_depth(pix_fmt) - 8)
+    original, noisy, denoised = (
+        make_frame(0, level * unit, width=width, height=height, pix_fmt=pix_fmt)
+        for level in (100, 150, 110)
+    )
+    grid = grid_view(original, noisy, denoised)
+    half = (width + 1) // 2 * 2
+    assert (grid.width, grid.height) == (2 * half, (height + 1) // 2 * 4)
+    for number, plane in enumerate(grid.planes):
+        rows, columns = plane.shape[0] // 2, plane.shape[1] // 2
+        edge = 2 if number == 0 else 1
+        for place, level in enumerate((100, 150, 110, 128 + ERROR_GAIN * 10)):
+            top, left = place // 2 * rows, place % 2 * columns
+            # The labels are at the bottom, and the line is in the middle.
+            part = plane[top : top + rows // 2, left + edge : left + columns - edge]
+            assert np.all(part == level * unit), (number, place)
+        label = plane[rows - rows // 6 : rows, edge : columns // 2]
+        assert number or label.min() < 100 * unit
+
+
+def test_a_grid_without_an_original_says_so():
+    frame = flat_frame("yuv420p", 160, 120, 0.5)
+    grid = grid_view(None, frame, frame)
+    for top, left in ((0, 0), (120, 160)):
+        assert np.all(grid.planes[0][top : top + 60, left + 2 : left + 158] == 16)
+        assert np.all(grid.planes[1][top // 2 : top // 2 + 30, left // 2 + 1] == 128)
+        label = grid.planes[0][top + 90 : top + 120, left : left + 150]
+        assert label.max() > 200
 
 
 @pytest.mark.parametrize("pix_fmt", PIX_FMTS)

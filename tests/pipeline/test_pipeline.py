@@ -8,12 +8,13 @@ import pytest
 
 from streamdenoise.errors import ConfigError, SinkError, SourceLostError
 from streamdenoise.frame import Frame
+from streamdenoise.imaging.added_noise import AddedNoise
 from streamdenoise.pipeline import reader
 from streamdenoise.pipeline.pipeline import Pipeline
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.reference import NoiseAdder, ReferenceReader
 from streamdenoise.pipeline.stats import Stats
-from streamdenoise.pipeline.writer import Output
+from streamdenoise.pipeline.writer import FramePair, Output
 from tests.pipeline.parts import WAIT_S, Copier, ListSource, MemorySink
 from tests.support.clock import Clock
 from tests.support.frames import make_frame
@@ -41,7 +42,8 @@ def test_frames_that_stand_alone_reset_the_denoiser():
 def test_every_output_gets_every_frame_and_its_own_rendering():
     plain, marked = MemorySink(), MemorySink()
 
-    def render(before: Frame, after: Frame, stats: Stats) -> Frame:
+    def render(pair: FramePair, stats: Stats) -> Frame:
+        before, after = pair.noisy, pair.clean
         assert before.index == after.index
         assert before is not after
         return before.with_planes((before.planes[0] + 1, *before.planes[1:]))
@@ -251,7 +253,7 @@ def test_psnr_is_measured_against_the_frame_before_noise_was_added():
         ListSource(8),
         KnowsTheTruth(),
         [Output(MemorySink())],
-        reference=NoiseAdder(25.0),
+        reference=NoiseAdder(AddedNoise(25.0)),
     ).run()
     assert not stats.psnr_is_estimate
     # Luma noise in the limited range of BT.601: 0.574 of that in RGB.

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamdenoise.errors import ConfigError
+from streamdenoise.imaging.added_noise import NoiseKind
 from streamdenoise.imaging.color import rgb_to_gray
 
 from ..degradation.draws import normal
@@ -17,6 +18,10 @@ from ..degradation.planes import Rgb
 _CAMERA_BLOCK = 4
 """`Camera` makes coarse grain at a quarter of the size, so sides are multiples of 4."""
 _GOLDEN = (5**0.5 - 1) / 2
+
+
+# The kinds are those of `streamdenoise.imaging.added_noise.NoiseKind`, on batches of
+# tensors. Their levels have one unit here, so that one range fits all.
 
 
 def gaussian(clean: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
@@ -74,10 +79,10 @@ def _gray(rgb: Tensor) -> Tensor:
 
 
 NOISES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
-    "gaussian": gaussian,
-    "poisson": poisson,
-    "salt-pepper": salt_pepper,
-    "speckle": speckle,
+    NoiseKind.GAUSSIAN: gaussian,
+    NoiseKind.POISSON: poisson,
+    NoiseKind.SALT_PEPPER: salt_pepper,
+    NoiseKind.SPECKLE: speckle,
     "camera": camera,
 }
 """Noise by its name in ``--noise``; levels are ``(N, 1, 1, 1)`` in [0, 1]."""

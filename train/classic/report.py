@@ -9,6 +9,7 @@ import numpy as np
 
 from streamdenoise.console.table import align
 from streamdenoise.files import replaced_whole
+from streamdenoise.imaging.error_image import ERROR_GAIN
 from streamdenoise.measure.plots import figure_type
 
 from .config import ClassicConfig
@@ -20,7 +21,6 @@ _SHOWN, _SHOWN_LARGE = 6, 3
 """Number of test images that are shown for each network: small ones, photographs."""
 _LEAST_SIDE = 112
 """Small images are enlarged to about this side, pixel by pixel."""
-_ERROR_GAIN = 2.0
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem;
@@ -70,7 +70,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
             f"<h2>{html.escape(result.run.name)}</h2>",
             f"<img alt='loss curves' src='{_data_uri(curves.read_bytes())}'>",
             "<p>original | noisy | denoised | error, denoised minus original "
-            f"({_ERROR_GAIN:g} times, on middle gray)</p>",
+            f"({ERROR_GAIN} times, on middle gray)</p>",
             *(
                 f"<figure><img alt='test image' src='{_data_uri(_png(strip))}'>"
                 f"<figcaption><small>{caption}</small></figcaption></figure>"
@@ -147,7 +147,7 @@ def _strip(
     one = Noisy(*(each[index : index + 1] for each in group))
     caption = f"noise of {255 * float(one.noise_std):.1f}: {caption}"
     clean, noisy, out = one.clean[0], one.noisy[0], denoised(result.net, one)[0]
-    error = 0.5 + _ERROR_GAIN * (out - clean)
+    error = 0.5 + ERROR_GAIN * (out - clean)
     views = [
         view.clamp(0, 1).permute(1, 2, 0).numpy() for view in (clean, noisy, out, error)
     ]

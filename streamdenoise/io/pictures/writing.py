@@ -158,7 +158,7 @@ class PictureWriter:
         if self._format == "TIFF" and has["more than 8 bits"] and _has_ifd(still.exif):
             # tifffile writes no directory of EXIF.
             self._note("exposure and other EXIF cannot be kept with 16 bits; use .png")
-        lost += _lost_of_own(still, self._format)
+        lost += lost_of_own(still, self._format)
         for name in lost:
             if name in _INSTEAD:
                 self._note(f"this format cannot hold {name}: {_INSTEAD[name]}")
@@ -219,7 +219,7 @@ def rounded_to_8_bits(samples: np.ndarray) -> np.ndarray:
     return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _lost_of_own(still: Still, format: str) -> list[str]:
+def lost_of_own(still: Still, format: str) -> list[str]:
     """What only the format of the input can hold."""
     lost: list[str] = []
     jpeg: Any = still.own.get("jpeg")

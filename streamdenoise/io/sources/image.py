@@ -19,6 +19,7 @@ from streamdenoise.imaging.pix_fmt import convert_planes
 from streamdenoise.io.image_paths import image_paths, is_pattern, sequence
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.pictures import dicom
+from streamdenoise.io.pictures.changing import changed
 from streamdenoise.io.pictures.picture import Picture
 from streamdenoise.io.pictures.reading import open_pictures
 from streamdenoise.io.pictures.writing import rounded_to_8_bits
@@ -175,6 +176,7 @@ class ImageSource(Closing):
             )
 
     def _frame(self, picture: Picture) -> tuple[Frame, list[str]]:
+        picture = changed(picture, self._options.filters.scale, gray=self._options.gray)
         path, notes = picture.still.path, list(picture.notes)
         samples, still = picture.samples, picture.still
         if not self._options.as_stored:
@@ -201,7 +203,8 @@ class ImageSource(Closing):
             time_base=1 / self._rate,
             index=0,
             captured_at=time.monotonic(),
-            hidden_noise=hidden_noise(start),
+            # Of other pixels than the file's, its tables say nothing.
+            hidden_noise=() if self._options.filters.scale else hidden_noise(start),
             still=still,
         )
         return frame, notes

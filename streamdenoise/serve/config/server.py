@@ -21,7 +21,8 @@ class Account(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     secret: SecretStr
-    """Hash of the password or of the token, as `serve --hash-password` prints it."""
+    """Hash of the password or of the token, as `serve --hash-password` or
+    `--new-token` prints it."""
     rights: Rights = Rights.CONTROL
 
 

@@ -59,6 +59,7 @@ def noisy_jpeg(number: int) -> bytes:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("house")
+    (folder / "recordings").mkdir()
     secret = hash_password(PASSWORD, Cost(n=2**10, p=1))
     with (
         GstServer(size=(160, 120), rate=5, protocols="tcp") as door,
@@ -74,6 +75,8 @@ secret = "{secret}"
 rights = "view"
 [defaults]
 model = "pico"
+# Also where the machine is busy, both halves are compared.
+max-lag = 60000
 [cameras.street]
 title = "Street"
 source = "{street.url("/video.mjpeg")}"
@@ -200,7 +203,8 @@ def test_recordings_are_made_played_and_deleted(page: Page, house: House):
     watch(page)
     page.check("[name=recording]")
     until(page, "document.querySelector('[name=recording]').checked")
-    page.wait_for_timeout(3000)
+    page.wait_for_selector(".event.recording")
+    page.wait_for_timeout(2000)
     page.uncheck("[name=recording]")
     page.click("#recordings button:text('Play')")
     until(page, "document.querySelector('#player video').currentTime > 0.3")

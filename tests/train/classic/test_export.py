@@ -16,12 +16,16 @@ from streamdenoise.denoisers.image import ImageDenoiser
 from streamdenoise.denoisers.load import load_denoiser
 from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.frame import bit_depth
+from streamdenoise.imaging.added_noise import AddedNoise, NoiseKind
 from streamdenoise.inference.artifact import Artifact, open_artifact
 from streamdenoise.inference.backend import Backend
 from streamdenoise.inference.engine_loader import EngineLoader
+from streamdenoise.jobs.trial import IMAGES, TrialConfig, run_trial
+from streamdenoise.serve.web.try_it import models_to_try
 from tests.support.clips import Clip
 from tests.support.command import run
 from tests.support.frames import noise_frame
+from tests.support.pictures import picture, saved
 from tests.train.classic.material import checkpoint, imread
 from train.classic.checkpoint import load_network, save_network
 from train.classic.data import stacked
@@ -138,6 +142,20 @@ def test_the_command_denoises_images_with_a_gray_network(
     assert result.exit_code == 0, result.output
     assert f"exporting {mine}" in result.stderr
     assert not imread(tmp_path / "clean.png").any()
+
+
+def test_a_textbook_network_can_be_tried(mine: Path, tmp_path: Path) -> None:
+    path, folder = tmp_path / "a.png", tmp_path / "results"
+    path.write_bytes(saved(picture(8, 1, 28, 28), "png"))
+    folder.mkdir()
+    models = models_to_try(mine.parent)
+    noise = AddedNoise(0.1, NoiseKind.SALT_PEPPER)
+    config = TrialConfig(source=path, folder=folder, noise=noise, model=models["mine"])
+    result = run_trial(config)
+    assert (result.model, result.width, result.files) == ("mine", 28, IMAGES)
+    assert result.scores is not None
+    assert result.scores.before.mse > 100
+    assert result.scores.after != result.scores.before
 
 
 def test_the_command_denoises_video_with_a_color_network(

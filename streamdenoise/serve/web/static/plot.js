@@ -4,6 +4,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
 const HEIGHT = 80;
 const SPAN_S = 3600;
+/** The least that is shown of it, while the service is young. */
+const LEAST_SPAN_S = 300;
 /** A line ends where nothing was measured for so long. */
 const GAP_S = 60;
 
@@ -30,7 +32,8 @@ export class Plot {
 
   /** Show points, oldest first, up to the present in seconds. */
   update(points, present) {
-    const begin = present - SPAN_S;
+    const oldest = Math.min(points[0]?.time ?? present, present - LEAST_SPAN_S);
+    const begin = Math.max(oldest, present - SPAN_S);
     const known = points.filter((point) => point[this.key] !== null && point.time >= begin);
     if (!known.length) {
       this.line.setAttribute("d", "");
@@ -47,7 +50,7 @@ export class Plot {
     let path = "";
     let previous = -Infinity;
     for (const point of known) {
-      const x = ((point.time - begin) / SPAN_S) * WIDTH;
+      const x = ((point.time - begin) / (present - begin)) * WIDTH;
       const y = HEIGHT - ((point[this.key] - bottom) / (top - bottom)) * HEIGHT;
       path += `${point.time - previous > GAP_S ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`;
       previous = point.time;

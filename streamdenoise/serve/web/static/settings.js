@@ -3,12 +3,14 @@
 import { api, show } from "./api.js";
 
 const SIGMA_AT_FIRST = 10;
+/** So long a change is shown before the camera has confirmed it. */
+const PATIENCE_MS = 5000;
 
 export class Settings {
   onChange = () => {};
   #form;
   #path;
-  #pending = 0;
+  #sent = new Map();
 
   constructor(form, path) {
     this.#form = form;
@@ -37,13 +39,18 @@ export class Settings {
 
   /** Show the settings that are in force, except where somebody is at work. */
   update(camera) {
-    if (this.#pending) return;
+    const inForce = { ...camera, enabled: camera.status !== "off" };
+    for (const [key, { value, until }] of this.#sent) {
+      if (inForce[key] === value || Date.now() > until) this.#sent.delete(key);
+      else inForce[key] = value;
+    }
+    camera = inForce;
     const { enabled, recording, strength, sigma, model } = this.#form.elements;
     const kind = this.#form.elements["sigma-kind"];
     const set = (element, key, value) => {
       if (element !== document.activeElement || element.type === "checkbox") element[key] = value;
     };
-    set(enabled, "checked", camera.status !== "off");
+    set(enabled, "checked", camera.enabled);
     set(recording, "checked", camera.recording);
     set(strength, "value", camera.strength);
     if (![kind, sigma].includes(document.activeElement)) {
@@ -66,14 +73,14 @@ export class Settings {
 
   async #send(change) {
     const refused = document.getElementById("refused");
-    this.#pending += 1;
+    const until = Date.now() + PATIENCE_MS;
+    for (const [key, value] of Object.entries(change)) this.#sent.set(key, { value, until });
     try {
       await api(this.#path, "PATCH", change);
       show(refused, "");
     } catch (error) {
+      this.#sent.clear();
       show(refused, error.message);
-    } finally {
-      this.#pending -= 1;
     }
     this.onChange();
   }

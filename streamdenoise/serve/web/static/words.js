@@ -24,6 +24,9 @@ export function awayWord(status) {
   return AWAY[status] ?? "";
 }
 
+/** The output of a camera that is only watched. */
+const NOWHERE = "null:";
+
 /** Figures of a camera as [name, text] for its page. */
 export function figures(camera) {
   const unknown = "–";
@@ -42,7 +45,7 @@ export function figures(camera) {
     ["Frames dropped", `${camera.dropped.toLocaleString()} of ${camera.frames_in.toLocaleString()}`],
     ["Reconnected", times(camera.reconnects)],
     ["Source", camera.source],
-    ...camera.outputs.map((output) => ["Output", output.error ? `${output.name}: ${output.error}` : output.name]),
+    ...camera.outputs.filter(({ name }) => name !== NOWHERE).map((output) => ["Output", output.error ? `${output.name}: ${output.error}` : output.name]),
   ];
 }
 
