@@ -33,7 +33,8 @@ if [ -z "$fast" ]; then
   command -v ffmpeg >/dev/null || packages+=(ffmpeg)
   # The clock of recording jobs is set.
   command -v faketime >/dev/null || packages+=(faketime)
-  # Reports are opened in a real browser.
+  command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || packages+=(mosquitto)
+  # Reports and the page of `serve` are opened in a real browser.
   command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 else
   echo "Running the fast tests, in about two minutes on two cores. Left out: windows," \
@@ -66,7 +67,7 @@ if [ -n "$fast" ]; then
     tests/{cli,console,denoisers,docs,imaging,jobs,network,pipeline,service} \
     tests/inference/test_{backends,numerics}.py --ignore tests/cli/test_live_cli.py "$@"
 fi
-export STREAMDENOISE_REQUIRE=display,rtsp,ffmpeg,gstreamer,chromium,faketime
+export STREAMDENOISE_REQUIRE=display,rtsp,ffmpeg,gstreamer,chromium,faketime,mosquitto
 # Disks that are full or hang are mounted.
 [ "$(id -u)" != 0 ] || STREAMDENOISE_REQUIRE+=,root
 exec "$venv/bin/python" -m pytest "${options[@]}" "$@"

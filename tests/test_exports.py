@@ -21,6 +21,7 @@ WITHOUT_EXPORTS = {
     "streamdenoise.serve",
     "streamdenoise.serve.config",
     "streamdenoise.serve.media",
+    "streamdenoise.serve.mqtt",
     "streamdenoise.serve.web",
     "streamdenoise.serve.workers",
 }

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from streamdenoise.denoisers.options import MAX_STRENGTH
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,7 +90,7 @@ class CameraChange(_Model):
     """Settings of a camera to change; what is None stays."""
 
     enabled: bool | None = None
-    strength: Annotated[float, Field(ge=0, le=2)] | None = None
+    strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] | None = None
     sigma: Annotated[str, Field(max_length=16)] | None = None
     """``auto``, or a level from 0 to 100."""
     model: Annotated[str, Field(max_length=64)] | None = None

@@ -1,0 +1,1 @@
+"""Cameras as devices of home automation, through an MQTT broker."""
