@@ -45,12 +45,13 @@ from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 
 OpenViewer = Callable[
-    [ExitStack, StreamInfo, FrameDenoiser, Sequence[Output]], Sequence[Output]
+    [ExitStack, StreamInfo, FrameDenoiser, Sequence[Output], Sound | None],
+    Sequence[Output],
 ]
 """Opens outputs that show a running job, and may control its denoiser.
 
-Its last argument has the outputs of the configuration, which come before these; the
-stack closes them at the end.
+The last arguments are the outputs of the configuration, which come before these, and
+the sound of the source. The stack closes what is opened.
 """
 
 
@@ -142,7 +143,7 @@ def denoise_live(
                 Output(recorder, name="recorder"),
             ]
         if viewer is not None:
-            outputs += viewer(stack, info, denoiser, outputs)
+            outputs += viewer(stack, info, denoiser, outputs, sound)
         if on_open is not None:
             on_open(info)
         pipeline = Pipeline(
