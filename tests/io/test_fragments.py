@@ -6,7 +6,9 @@ import re
 import socket
 import sys
 import threading
+from dataclasses import replace
 from fractions import Fraction
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +25,14 @@ from streamdenoise.io.recording.retention import Keep
 from streamdenoise.io.recording.segments import SegmentSink
 from streamdenoise.io.sinks.file import FileSink
 from streamdenoise.io.sinks.fragments import FragmentSink
-from tests.support.fragments import Pieces, boxes, moving_frame, number_px, play
+from tests.support.fragments import (
+    Pieces,
+    boxes,
+    moving_frame,
+    number_px,
+    play,
+    tone,
+)
 
 INFO = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 25), is_live=True)
 VERYFAST = EncoderConfig("x264", preset="veryfast")
@@ -301,6 +310,35 @@ def test_an_encoder_that_has_been_replaced_is_not_heard(tmp_path: Path) -> None:
     assert tap.moment == last
     new.close()
     assert tap.moment == Fraction(79, 25)
+
+
+@pytest.mark.parametrize("is_tapped", [False, True])
+def test_sound_goes_beside_the_video(tmp_path: Path, is_tapped: bool) -> None:
+    pieces, sound, tap = Pieces(), tone(4), PacketTap()
+    frames = [replace(moving_frame(n), source_s=n / 25) for n in range(75)]
+    if is_tapped:
+        tapped = TappedFragments(pieces, sound)
+        tap.listen(tapped)
+        with FileSink(tmp_path / "a.mkv", INFO, encoder=VERYFAST, tap=tap) as sink:
+            for frame in frames:
+                sink.write(frame)
+                tapped.hear(frame)
+        tapped.close()
+    else:
+        with FragmentSink(INFO, pieces, sound) as sink:
+            for frame in frames:
+                sink.write(frame)
+    assert pieces[0].mime.endswith(',mp4a.40.2"')
+    assert len(play(pieces).frames) == 75
+    data = b"".join(piece.data for piece in pieces)
+    with av.open(BytesIO(data), "r") as container:
+        heard = [frame.time or 0.0 for frame in container.decode(audio=0)]
+    assert heard == pytest.approx(
+        [heard[0] + n * 1024 / 48000 for n in range(len(heard))]
+    )
+    begin = 0.5 if is_tapped else 0.0  # the encoder's delay
+    assert 10 <= heard[0] <= 10.1 + begin
+    assert heard[-1] == pytest.approx(13 - 1 / 25, abs=0.05)
 
 
 def test_no_sequence_parameter_set() -> None:

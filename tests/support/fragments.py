@@ -12,6 +12,7 @@ import numpy as np
 
 from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.fragments import ORIGIN_S
+from streamdenoise.io.ffmpeg.sound import Sound, SoundFormat, SoundPacket
 from tests.support.frames import make_frame
 
 
@@ -96,3 +97,24 @@ def moving_frame(
 def number_px(index: int, width: int) -> int:
     """Left edge of the bar of `moving_frame`."""
     return 4 * (index % (width // 4))
+
+
+def tone(seconds: float) -> Sound:
+    """The sound of a source: a tone in AAC that begins at 0."""
+    sound = Sound()
+    with av.open(io.BytesIO(), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48000)
+        stream.layout = "stereo"
+        container.start_encoding()
+        extradata = bytes(stream.codec_context.extradata or b"")
+        known = SoundFormat.of(stream, extradata)
+        for number in range(int(seconds * 48000 / 1024)):
+            at = np.arange(1024) + 1024 * number
+            wave = 0.3 * np.sin(at * 2 * np.pi * 440 / 48000).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]), "fltp", "stereo")
+            frame.sample_rate = 48000
+            frame.pts, frame.time_base = 1024 * number, Fraction(1, 48000)
+            for packet in stream.encode(frame):
+                moment = float((packet.pts or 0) * packet.time_base)
+                sound.add(1, SoundPacket(bytes(packet), moment, 1024 / 48000, known))
+    return sound

@@ -3,11 +3,15 @@
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from threading import Lock
 
 import av
+from av.container import OutputContainer
 
-from streamdenoise.frame import ColorInfo
+from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.color import resolve_matrix
+from streamdenoise.io.ffmpeg.sound import Sound
+from streamdenoise.io.ffmpeg.sound_tracks import SoundTracks
 
 TIME_BASE = Fraction(1, 90000)
 """Unit of the timestamps of fragments."""
@@ -18,6 +22,8 @@ B-frames need, would have negative ones, which fragments cannot hold."""
 
 KEY_FRAME_S = Fraction(2)
 """Longest time between two key frames, for viewers that join or were too slow."""
+
+AddSound = Callable[[OutputContainer], None]
 
 PutPiece = Callable[[bytes, str, bool], None]
 """Gets a piece: its bytes, its MIME type if it is a header, and whether it is a
@@ -39,9 +45,18 @@ _OPTIONS = {
     "flush_packets": "1",
 }
 
+# Sound has a muxer of its own, so that neither waits for the other, and pieces of a
+# length that does not matter.
+_SOUND_OPTIONS = {
+    **_OPTIONS,
+    "movflags": "+empty_moov+default_base_moof+frag_discont+skip_trailer",
+    "frag_duration": "100000",
+    "max_interleave_delta": "1",
+}
+
 
 class FragmentWriter:
-    """Muxes H.264 to a header and a fragment for each frame.
+    """Muxes H.264 to a header and a fragment for each frame, and sound beside it.
 
     A frame comes out when the next one goes in.
 
@@ -55,22 +70,48 @@ class FragmentWriter:
         self.mime = ""
         self._put = put
         self._header = b""
-        self._written = bytearray()
+        self._written = _Bytes()
+        self._sound_written = _Bytes()
+        self._sound: OutputContainer | None = None
         self._pending_key = False
         self._last_dts = -1
-        self.container = av.open(self, "w", format="mp4", container_options=_OPTIONS)
+        self.container = av.open(
+            self._written, "w", format="mp4", container_options=_OPTIONS
+        )
 
-    def begin(self) -> None:
+    def begin(self, add_sound: AddSound | None = None) -> None:
         """Write the header.
+
+        Args:
+            add_sound: Adds a track of AAC or Opus, if there is one.
 
         Raises:
             FFmpegError: The encoder cannot be opened.
         """
         self.container.start_encoding()
-        self._header = self._take()
-        context = self.container.streams.video[0].codec_context
-        self.mime = f'video/mp4; codecs="{avc_codec(context.extradata or b"")}"'
+        self._header = self._written.take()
+        video = self.container.streams.video[0]
+        codecs = [avc_codec(video.codec_context.extradata or b"")]
+        if add_sound is not None:
+            codecs += self._begin_sound(video, add_sound)
+        self.mime = f'video/mp4; codecs="{",".join(codecs)}"'
         self.repeat_header()
+
+    def _begin_sound(self, video: av.VideoStream, add_sound: AddSound) -> list[str]:
+        """Replace the header by one with both tracks; returns the sound's codec."""
+        sound = av.open(
+            self._sound_written, "w", format="mp4", container_options=_SOUND_OPTIONS
+        )
+        sound.add_stream_from_template(video)
+        add_sound(sound)
+        if not sound.streams.audio:
+            sound.close()
+            self._sound_written.take()
+            return []
+        sound.start_encoding()
+        self._header, self._sound = self._sound_written.take(), sound
+        # Decoders of AAC-LC find the extensions of the other kinds themselves.
+        return ["opus" if b"Opus" in self._header else "mp4a.40.2"]
 
     def repeat_header(self) -> None:
         """Put the header again, for one more player."""
@@ -90,23 +131,39 @@ class FragmentWriter:
         self._pass_on()
         self._pending_key = is_key
 
-    def close(self) -> None:
-        """Put the last fragment."""
-        self.container.close()
+    def mux_sound(self, packet: av.Packet) -> None:
+        """Put fragments of the sound, of about 0.1 s."""
+        assert self._sound is not None
+        self._sound.mux_one(packet)
         self._pass_on()
 
-    def write(self, data: bytes) -> int:
-        """Take what FFmpeg writes."""
-        self._written += data
-        return len(data)
+    def close(self) -> None:
+        """Put the last fragments."""
+        self.container.close()
+        if self._sound is not None:
+            self._sound.close()
+        self._pass_on()
 
     def _pass_on(self) -> None:
-        if self._written:
-            self._put(self._take(), "", self._pending_key)
+        if video := self._written.take():
+            self._put(video, "", self._pending_key)
+        if sound := self._sound_written.take():
+            self._put(sound, "", False)
 
-    def _take(self) -> bytes:
-        data = bytes(self._written)
-        self._written.clear()
+
+class _Bytes:
+    """A file that keeps what FFmpeg writes until it is taken."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._data += data
+        return len(data)
+
+    def take(self) -> bytes:
+        data = bytes(self._data)
+        self._data.clear()
         return data
 
 
@@ -117,8 +174,11 @@ class TappedFragments:
     changes, so that players must start anew, another header follows.
     """
 
-    def __init__(self, put: PutPiece) -> None:
+    def __init__(self, put: PutPiece, sound: Sound | None = None) -> None:
         self._put = put
+        self._sound = sound
+        self._tracks: SoundTracks | None = None
+        self._lock = Lock()  # sound comes from another thread than the video
         self._writer: FragmentWriter | None = None
         self._video: av.VideoStream | None = None
         self._stream: av.VideoStream | None = None
@@ -137,6 +197,18 @@ class TappedFragments:
         return is_due
 
     def put(self, stream: av.VideoStream, packet: av.Packet, shift: Fraction) -> None:
+        with self._lock:
+            self._take(stream, packet, shift)
+
+    def hear(self, frame: Frame) -> None:
+        """Put the sound up to `frame`, one of those that are encoded."""
+        with self._lock:
+            if self._tracks is None or self._writer is None:
+                return
+            for packet in self._tracks.packets(frame, -ORIGIN_S):
+                self._writer.mux_sound(packet)
+
+    def _take(self, stream: av.VideoStream, packet: av.Packet, shift: Fraction) -> None:
         if stream is not self._stream:
             if not packet.is_keyframe:
                 return
@@ -159,14 +231,16 @@ class TappedFragments:
 
     def close(self) -> None:
         """Put the last fragment, when no more packets come."""
-        writer, self._writer, self._stream = self._writer, None, None
-        if writer is not None:
-            writer.close()
+        with self._lock:
+            writer, self._writer, self._stream = self._writer, None, None
+            if writer is not None:
+                writer.close()
 
     def _follow(self, stream: av.VideoStream, first: av.Packet) -> None:
         """Go on with a new encoder, with a new header if players need one."""
         parameters = _parameter_sets(stream.codec_context.extradata or bytes(first))
-        if self._writer is not None and parameters == self._parameters:
+        is_heard = self._tracks is None or self._tracks.is_current
+        if self._writer is not None and parameters == self._parameters and is_heard:
             return
         if self._writer is not None:
             self._writer.close()
@@ -177,7 +251,9 @@ class TappedFragments:
         self._video.codec_context.extradata = parameters
         self._video.time_base = TIME_BASE
         _tag(self._video.codec_context)
-        writer.begin()
+        if self._sound is not None:
+            self._tracks = SoundTracks(self._sound, "browser")
+        writer.begin(None if self._tracks is None else self._tracks.add_to)
 
 
 def fully_tagged(color: ColorInfo, width: int, height: int) -> ColorInfo:

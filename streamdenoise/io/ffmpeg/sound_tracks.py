@@ -33,13 +33,14 @@ from streamdenoise.io.ffmpeg.tracks import (
 _CARRIED = {
     "rtsp": ("aac", "opus", "mp3", "pcm_mulaw", "pcm_alaw", "adpcm_g722"),
     "flv": ("aac", "mp3"),
+    "browser": ("aac", "opus"),
 }
 
 # AVI has no timestamps: after a pause, all sound would come too early.
 _WITHOUT_PAUSES = ("avi",)
 
 # Protocols with one track of sound.
-_SINGLE = ("flv",)
+_SINGLE = ("flv", "browser")
 
 _REFUSALS = 8
 _MOST_REFUSALS = 256

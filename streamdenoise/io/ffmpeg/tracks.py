@@ -32,6 +32,7 @@ SOUND_ENCODERS = {
     "mpegts": ("aac", 96_000),
     "flv": ("aac", 96_000),
     "rtsp": ("libopus", 64_000),
+    "browser": ("aac", 96_000),
 }
 
 # What all players of live streams take; telephone sound would wait for long packets.

@@ -17,6 +17,8 @@ from streamdenoise.io.ffmpeg.fragments import (
     PutPiece,
     fully_tagged,
 )
+from streamdenoise.io.ffmpeg.sound import Sound
+from streamdenoise.io.ffmpeg.sound_tracks import SoundTracks
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.threads import let_others_run_first
 
@@ -44,6 +46,7 @@ class FragmentSink(Completing):
     Args:
         info: Size and format of the frames.
         put: Gets the pieces, in the thread that writes.
+        sound: The sound of the source.
 
     Raises:
         SinkError: The encoder cannot be opened.
@@ -51,11 +54,14 @@ class FragmentSink(Completing):
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, info: StreamInfo, put: PutPiece) -> None:
+    def __init__(
+        self, info: StreamInfo, put: PutPiece, sound: Sound | None = None
+    ) -> None:
         self._info = info
         self._closed = False
         self._key_at: Fraction | None = None
         self._writer = FragmentWriter(put)
+        self._tracks = None if sound is None else SoundTracks(sound, "browser")
         try:
             self._encoder = VideoEncoder(
                 self._writer.container,
@@ -67,12 +73,18 @@ class FragmentSink(Completing):
             )
             # The threads of the encoder inherit the priority of the one that opens it.
             with ThreadPoolExecutor(1, initializer=let_others_run_first) as thread:
-                thread.submit(self._writer.begin).result()
+                add_sound = None if self._tracks is None else self._tracks.add_to
+                thread.submit(self._writer.begin, add_sound).result()
         except FFMPEG_ERRORS as exc:
             raise SinkError(
                 f"{info.width}x{info.height} {info.pix_fmt} cannot be shown in a "
                 f"browser: {reason(exc)}"
             ) from exc
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the source has no other sound than when this was opened."""
+        return self._tracks is None or self._tracks.is_current
 
     def restart(self) -> None:
         """Put the header again, and then a key frame, for one more player."""
@@ -90,6 +102,9 @@ class FragmentSink(Completing):
         try:
             for packet in self._encoder.encode(frame, -ORIGIN_S):
                 self._writer.mux(packet)
+            if self._tracks is not None:
+                for packet in self._tracks.packets(frame, -ORIGIN_S):
+                    self._writer.mux_sound(packet)
         except FFMPEG_ERRORS as exc:
             raise SinkError(f"frames cannot be encoded: {reason(exc)}") from exc
 

@@ -10,6 +10,7 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.imaging.scaling import halved
 from streamdenoise.io.ffmpeg.fragments import PutPiece, TappedFragments
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.sinks.fragments import FragmentSink
 from streamdenoise.pipeline.stats import Stats
 
@@ -37,6 +38,7 @@ class LiveTrack(Completing):
             shows the latter.
         taps: Those of outputs that encode the denoised frames; the first has
             precedence.
+        sound: The sound of the source.
     """
 
     notes: tuple[str, ...] = ()
@@ -48,9 +50,11 @@ class LiveTrack(Completing):
         *,
         compose: Callable[[Frame, Frame], Frame] | None = None,
         taps: Sequence[PacketTap] = (),
+        sound: Sound | None = None,
     ) -> None:
         self._info = info
         self._put = put
+        self._sound = sound
         self._compose = compose
         self._taps = taps
         self._is_wanted = self._is_new = False
@@ -108,14 +112,16 @@ class LiveTrack(Completing):
         if tap is not self._tap:
             self._end()
             if tap is not None:
-                self._tap, self._tapped = tap, TappedFragments(self._put)
+                self._tap, self._tapped = tap, TappedFragments(self._put, self._sound)
                 tap.listen(self._tapped)
         if self._tapped is None:
             if is_new or not self._has_failed:
                 self._has_failed = False
                 self._encode(halved(frame, _MOST_WIDTH), is_new)
-        elif is_new:
-            self._tapped.restart()
+        else:
+            if is_new:
+                self._tapped.restart()
+            self._tapped.hear(frame)
 
     def _live_tap(self, moment: Fraction) -> PacketTap | None:
         """The first tap that works, or may soon do so."""
@@ -128,8 +134,9 @@ class LiveTrack(Completing):
 
     def _encode(self, frame: Frame, is_new: bool) -> None:
         shape = (frame.width, frame.height, frame.pix_fmt, frame.color)
-        if self._sink is not None and shape != self._shape:
-            self._sink.close()
+        sink = self._sink
+        if sink is not None and (shape != self._shape or not sink.is_current):
+            sink.close()
             self._sink = None
         if self._sink is None:
             info = replace(
@@ -140,7 +147,7 @@ class LiveTrack(Completing):
                 original_pix_fmt=None,
                 color=frame.color,
             )
-            self._sink = FragmentSink(info, self._put)
+            self._sink = FragmentSink(info, self._put, self._sound)
             self._shape = shape
         elif is_new:
             self._sink.restart()

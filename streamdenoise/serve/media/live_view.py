@@ -7,6 +7,7 @@ from pathlib import Path
 from streamdenoise.frame import Frame, Still, StreamInfo
 from streamdenoise.imaging.color import frame_to_rgb
 from streamdenoise.imaging.scaling import scaled_down
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.pictures.writing import PictureWriter
 from streamdenoise.jobs.overlay import side_by_side, split_view
 from streamdenoise.pipeline.stats import Stats
@@ -35,23 +36,38 @@ class LiveView:
         self._wanted = dict.fromkeys(Side, False)
         self._tracks: dict[Side, LiveTrack] = {}
 
-    def outputs(self, info: StreamInfo, opened: Sequence[Output] = ()) -> list[Output]:
+    def outputs(
+        self,
+        info: StreamInfo,
+        opened: Sequence[Output] = (),
+        sound: Sound | None = None,
+    ) -> list[Output]:
         """The outputs that a pipeline writes to, for the hook of `denoise_live`.
 
         Args:
             info: Properties of the source's frames.
             opened: The camera's other outputs: what they encode is shown as it is, if
                 browsers play it. The first has precedence.
+            sound: The sound of the source.
         """
         after = LiveTrack(
             info,
             partial(self._put, Side.AFTER),
             taps=[output.tap for output in opened if output.tap is not None],
+            sound=sound,
         )
         before = LiveTrack(
-            info, partial(self._put, Side.BEFORE), compose=lambda noisy, _: noisy
+            info,
+            partial(self._put, Side.BEFORE),
+            compose=lambda noisy, _: noisy,
+            sound=sound,
         )
-        split = LiveTrack(info, partial(self._put, Side.SPLIT), compose=side_by_side)
+        split = LiveTrack(
+            info,
+            partial(self._put, Side.SPLIT),
+            compose=side_by_side,
+            sound=sound,
+        )
 
         def render(noisy: Frame, clean: Frame, stats: Stats) -> Frame:
             self._latest = noisy, clean

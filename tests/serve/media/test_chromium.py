@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +20,7 @@ from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.sinks.file import FileSink
 from streamdenoise.io.sinks.fragments import FragmentSink
-from tests.support.fragments import Piece, Pieces
+from tests.support.fragments import Piece, Pieces, tone
 from tests.support.frames import make_frame
 from tests.support.skips import skip_or_fail
 
@@ -39,9 +40,9 @@ async function play(pieces) {
     const answer = await fetch('piece/' + n);
     buffer.appendBuffer(await answer.arrayBuffer());
     await new Promise(done => buffer.addEventListener('updateend', done, {once: true}));
-    if (n == 5) {
+    if (n == 8) {
       video.currentTime = video.buffered.start(0);
-      await video.play();
+      video.play();  // once there is enough
     }
   }
   const ranges = [...Array(video.buffered.length).keys()].map(
@@ -143,6 +144,15 @@ def own(frames: Sequence[Frame], info: StreamInfo, folder: Path) -> Pieces:
     return pieces
 
 
+def with_sound(frames: Sequence[Frame], info: StreamInfo, folder: Path) -> Pieces:
+    pieces = Pieces()
+    with FragmentSink(info, pieces, tone(5)) as sink:
+        for frame in frames:
+            sink.write(replace(frame, source_s=frame.time_s))
+    assert "mp4a" in pieces[0].mime
+    return pieces
+
+
 def of_a_recording(frames: Sequence[Frame], info: StreamInfo, folder: Path) -> Pieces:
     """With B-frames, from the middle on."""
     tap, pieces = PacketTap(), Pieces()
@@ -163,6 +173,7 @@ def of_a_recording(frames: Sequence[Frame], info: StreamInfo, folder: Path) -> P
         (own, (320, 240), "yuv420p", ColorInfo()),
         (own, (321, 241), "yuv420p10le", ColorInfo(matrix=1, range=2)),
         (own, (320, 240), "rgb24", ColorInfo(matrix=0, range=2)),
+        (with_sound, (320, 240), "yuv420p", ColorInfo()),
         (of_a_recording, (320, 240), "yuv420p", ColorInfo()),
     ],
 )
@@ -187,10 +198,10 @@ def test_chromium_plays_it(
     # One range without gaps, on the clock of the frames.
     (begin, end), *others = shown["ranges"]
     assert not others
-    start_s = 10 + (0.0 if make is own else 30 * 0.04)
+    start_s = 10 + (30 * 0.04 if make is of_a_recording else 0.0)
     assert begin == pytest.approx(start_s, abs=0.01)
     last_s = 10 + frames[-1].time_s
-    assert last_s <= end <= last_s + 0.1
+    assert last_s - 0.1 * (make is with_sound) <= end <= last_s + 0.1
     assert shown["decoded"] > 10
     assert shown["corrupt"] == 0
     expected = frame_to_rgb(frames[30])

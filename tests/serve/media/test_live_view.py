@@ -274,7 +274,7 @@ def test_the_page_of_a_running_job_shows_its_recording(tmp_path: Path) -> None:
         opened: Sequence[Output],
         sound: Sound | None,
     ) -> list[Output]:
-        return view.outputs(info, opened)
+        return view.outputs(info, opened, sound)
 
     path = tmp_path / "a.mp4"
     config = LiveConfig(
