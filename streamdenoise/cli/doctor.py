@@ -84,7 +84,7 @@ def run_checks() -> list[Check]:
     checks: list[Check] = []
     for probe in (
         *(_system, _cpu, _kernels, _memory, _packages, _opencv, _models, _backends),
-        *(_gpu, _video, _encoders, _publishing, _ffmpeg, _cameras, _display),
+        *(_gpu, _video, _decoders, _encoders, _publishing, _ffmpeg, _cameras, _display),
     ):
         checks += _safely(probe)
     return checks
@@ -211,6 +211,19 @@ def _video() -> list[Check]:
         if name in ("libavcodec", "libavformat", "libavdevice")
     )
     return [Check("video", True, f"PyAV {av.__version__}, {versions}")]
+
+
+def _decoders() -> list[Check]:
+    from streamdenoise.io.ffmpeg.hardware_decoder import device_name, why_not_decoding
+
+    return [
+        Check(
+            f"hwaccel {each}",
+            not why,
+            f"{device_name(each)} {f'cannot be used: {why}' if why else 'works'}",
+        )
+        for each, why in why_not_decoding().items()
+    ]
 
 
 def _encoders() -> list[Check]:

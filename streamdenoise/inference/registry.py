@@ -1,5 +1,6 @@
 """The table of backends."""
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,12 +33,19 @@ class BackendEntry:
     """Whether it runs only engines that were built for a size, which takes seconds to
     minutes; others load models as they are."""
     needs_cuda: bool = False
+    needs_device: str = ""
+    """OpenVINO's name of the device that it needs beside the CPU, such as ``GPU``."""
     takes_batches: bool = False
     """Whether one call can advance several streams."""
     is_usual: bool = True
     """Whether ``auto`` tries it; others must be named."""
     bytes_per_px: int = 270
     """Memory of the machine that a step of `nano` takes for each pixel, measured."""
+
+    @property
+    def runs_anywhere(self) -> bool:
+        """Whether it needs no other device than the CPU."""
+        return not (self.needs_cuda or self.needs_device)
 
 
 _TENSORRT = "streamdenoise.inference.backends.tensorrt"
@@ -87,10 +95,21 @@ def _openvino(needs: str, precision: str) -> BackendEntry:
     )
 
 
+def _openvino_on(device: str, needs: str, precision: str) -> BackendEntry:
+    return BackendEntry(
+        *(_OPENVINO, "openvino", needs, precision),
+        options={"device": device},
+        needs_device=device,
+        takes_batches=True,
+    )
+
+
 BACKENDS: dict[str, BackendEntry] = {
     "tensorrt": _tensorrt("tensorrt", "onnx_fp16", "fp16", True),
     "tensorrt-rtx": _tensorrt("tensorrt-rtx", "onnx_fp16", "fp16", True),
     "cuda": _eager("fp16", cuda=True),
+    "openvino-gpu": _openvino_on("GPU", "onnx", "fp16"),
+    "openvino-npu": _openvino_on("NPU", "int8", "int8"),
     "openvino": _openvino("int8", "int8"),
     "openvino-fp32": _openvino("onnx", "fp32"),
     "onnxruntime": BackendEntry(_ONNX, "'streamdenoise[onnx]'", "onnx"),
@@ -115,12 +134,25 @@ def usual_backends() -> list[str]:
     Without a GPU those that need one are left out unchecked: importing PyTorch alone
     takes seconds.
     """
-    cuda = has_cuda()
+    cuda, devices = has_cuda(), _openvino_devices()
     return [
         name
         for name, entry in BACKENDS.items()
-        if entry.is_usual and (cuda or not entry.needs_cuda)
+        if entry.is_usual
+        and (cuda or not entry.needs_cuda)
+        and (entry.needs_device in devices or not entry.needs_device)
     ]
+
+
+def _openvino_devices() -> tuple[str, ...]:
+    """OpenVINO's devices here; none without it."""
+    try:
+        runtime = importlib.import_module(
+            "streamdenoise.inference.backends.openvino_runtime"
+        )
+    except ImportError:
+        return ()
+    return runtime.devices()
 
 
 def backend_for(family: str, precision: str | None) -> str:

@@ -59,7 +59,7 @@ class StepRequest:
             others = [
                 name
                 for name, entry in BACKENDS.items()
-                if entry.is_usual and not entry.needs_cuda and artifact.has(entry.needs)
+                if entry.is_usual and entry.runs_anywhere and artifact.has(entry.needs)
             ]
             remedy = f"choose --backend {others[0]}" if others else "export it again"
             raise BackendUnavailableError(

@@ -56,7 +56,21 @@ class Hwaccel(StrEnum):
     NONE = "none"
     """In software; no GPU is used."""
     CUDA = "cuda"
-    """On an NVIDIA GPU; if that fails, in software with a note that says why."""
+    """On an NVIDIA GPU; if that fails, in software with a note that says why, as with
+    all devices that follow."""
+    VAAPI = "vaapi"
+    """On a GPU of Intel or AMD, on Linux."""
+    QSV = "qsv"
+    """On an Intel GPU, by its oneVPL."""
+    VIDEOTOOLBOX = "videotoolbox"
+    """On a Mac."""
+    D3D11VA = "d3d11va"
+    """On any GPU, on Windows."""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a certain device is asked for."""
+        return self not in (Hwaccel.AUTO, Hwaccel.NONE)
 
 
 Sandbox = Annotated[

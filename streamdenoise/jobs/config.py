@@ -93,7 +93,11 @@ Duration = Annotated[
     ),
 ]
 HwaccelOption = Annotated[
-    Hwaccel, Option("Where to decode video; cuda is an NVIDIA GPU.", Panel.HARDWARE)
+    Hwaccel,
+    Option(
+        "Where to decode video; auto and cuda are an NVIDIA GPU, qsv is one of Intel.",
+        Panel.HARDWARE,
+    ),
 ]
 Reference = Annotated[
     str | None,

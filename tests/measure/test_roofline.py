@@ -32,7 +32,10 @@ def torch_keeps_its_threads() -> Iterator[None]:
 
 
 def test_the_limits_of_every_backend_can_be_measured() -> None:
-    assert set(BACKENDS) - set(PEAKS) == {"onnxruntime-directml", "onnxruntime-coreml"}
+    assert set(BACKENDS) - set(PEAKS) == {
+        *("onnxruntime-directml", "onnxruntime-coreml"),
+        *("openvino-gpu", "openvino-npu"),
+    }
     assert {name: peak.precision for name, peak in PEAKS.items()} == {
         name: BACKENDS[name].precision for name in PEAKS
     }

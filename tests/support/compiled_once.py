@@ -22,20 +22,20 @@ def compile_once(patch: pytest.MonkeyPatch) -> None:
     def share(name: str) -> None:
         compile_for = getattr(openvino, name)
 
-        def shared(request: StepRequest, profile: bool = False) -> Any:
+        def shared(request: StepRequest, profile: bool = False, *device: str) -> Any:
             if request.height * request.width > _MOST_PIXELS:
-                return compile_for(request, profile)
+                return compile_for(request, profile, *device)
             status = request.file.stat()
             key = (
                 *(name, request.file, status.st_ino, status.st_mtime_ns),
-                *(request.depth, profile),
+                *(request.depth, profile, *device),
                 *(request.pixels_shape, *request.state_shapes),
                 *openvino.config_for(request).items(),
             )
             if key not in kept:
                 while len(kept) >= _MOST_NETWORKS:
                     del kept[next(iter(kept))]
-                kept[key] = compile_for(request, profile)
+                kept[key] = compile_for(request, profile, *device)
             return kept[key]
 
         patch.setattr(openvino, name, shared)

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: INT8, or FP32 under a separate name."""
+"""OpenVINO on the CPU: INT8, or FP32 under a separate name; or on a GPU or an NPU."""
 
 import logging
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from streamdenoise.errors import BackendUnavailableError
 from streamdenoise.inference.backends.openvino_parts import (
     CannotCutError,
     compile_parts,
@@ -14,6 +15,7 @@ from streamdenoise.inference.backends.openvino_parts import (
 from streamdenoise.inference.backends.openvino_runtime import (
     PrePostProcessor,
     config_for,
+    devices,
     ov,
 )
 from streamdenoise.inference.backends.openvino_shared import shared
@@ -65,7 +67,9 @@ class OpenVinoBackend(OpenVinoStream):
         self._request = self._compiled = None
 
 
-def compile_for(request: StepRequest, profile: bool = False) -> ov.CompiledModel:
+def compile_for(
+    request: StepRequest, profile: bool = False, device: str = "CPU"
+) -> ov.CompiledModel:
     """Compile the artifact's graph for a request; `profile` times its layers."""
     artifact = request.artifact
     core = ov.Core()
@@ -79,21 +83,36 @@ def compile_for(request: StepRequest, profile: bool = False) -> ov.CompiledModel
     adapter = PrePostProcessor(model)
     adapter.input("pixels").tensor().set_element_type(element)
     adapter.output("pixels_out").tensor().set_element_type(element)
-    return core.compile_model(adapter.build(), "CPU", config_for(request, profile))
+    config = config_for(request, profile, device)
+    return core.compile_model(adapter.build(), device, config)
 
 
-def load(request: StepRequest, profile: bool = False) -> OpenVinoStream:
+def load(
+    request: StepRequest, profile: bool = False, device: str = "CPU"
+) -> OpenVinoStream:
     """Compile the artifact's graph for this size, which takes less than a second.
 
     Streams of this process that have the same model, size and options share it.
 
-    If it is one of ours in INT8, its float part runs in loops that are compiled for
-    this CPU, in half the time. With `profile`, its layers are timed
+    If it is one of ours in INT8, its float part runs on the CPU in loops that are
+    compiled for it, in half the time. With `profile`, its layers are timed
     (`OpenVinoStream.layer_times`), which costs a few percent.
+
+    Raises:
+        BackendUnavailableError: OpenVINO has no such device here.
     """
-    if StripsBackend.takes(request) and not StripsBackend.why_not(request):
+    if device not in devices():
+        raise BackendUnavailableError(
+            f"{request.backend} cannot be used: OpenVINO finds no {device}, only "
+            f"{', '.join(devices())}; install the driver of the {device}"
+        )
+    if (
+        device == "CPU"
+        and StripsBackend.takes(request)
+        and not StripsBackend.why_not(request)
+    ):
         try:
             return StripsBackend(request, shared(compile_parts, request, profile))
         except CannotCutError as exc:
             log.debug("%s is run as one graph: %s", request.artifact.name, exc)
-    return OpenVinoBackend(request, shared(compile_for, request, profile))
+    return OpenVinoBackend(request, shared(compile_for, request, profile, device))

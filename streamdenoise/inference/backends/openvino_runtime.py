@@ -1,6 +1,7 @@
 """OpenVINO itself, without its usage reporting, and its properties for a request."""
 
 import sys
+from functools import lru_cache
 
 # Importing OpenVINO starts its usage reporting, a thread that uses the network. Without
 # the module OpenVINO falls back to a stub of its own.
@@ -11,17 +12,28 @@ from openvino.preprocess import PrePostProcessor  # noqa: E402
 
 from streamdenoise.inference.step_request import StepRequest  # noqa: E402
 
-__all__ = ["PrePostProcessor", "config_for", "ov"]
+__all__ = ["PrePostProcessor", "config_for", "devices", "ov"]
 
 
-def config_for(request: StepRequest, profile: bool = False) -> dict[str, str]:
+@lru_cache(maxsize=1)
+def devices() -> tuple[str, ...]:
+    """Names of OpenVINO's devices here, such as ``CPU``, ``GPU`` and ``NPU``."""
+    found = ov.Core().available_devices
+    # Several GPUs are GPU.0, GPU.1, and the plain name is the first.
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in found))
+
+
+def config_for(
+    request: StepRequest, profile: bool = False, device: str = "CPU"
+) -> dict[str, str]:
     """OpenVINO's properties for a request; `profile` times the layers."""
     config = {
         "PERFORMANCE_HINT": "LATENCY",
-        # By default it runs "FP32" in bfloat16 on processors that have it.
-        "INFERENCE_PRECISION_HINT": "f32",
+        # By default it runs "FP32" in bfloat16 on processors that have it. What is
+        # not quantized has 16 bits on other devices.
+        "INFERENCE_PRECISION_HINT": "f32" if device == "CPU" else "f16",
     }
-    if request.threads is not None:
+    if request.threads is not None and device == "CPU":
         config["INFERENCE_NUM_THREADS"] = str(request.threads)
     if profile:
         config["PERF_COUNT"] = "YES"

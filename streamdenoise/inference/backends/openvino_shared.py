@@ -20,22 +20,24 @@ _in_use: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
 
 
 def shared(
-    compile_graph: Callable[[StepRequest, bool], _Compiled],
+    compile_graph: Callable[..., _Compiled],
     request: StepRequest,
     profile: bool,
+    *device: str,
 ) -> _Compiled:
     """What `compile_graph` makes for a request, or has made for another stream.
 
     Args:
-        compile_graph: Its results can be referenced weakly.
+        compile_graph: Gets what follows; its results can be referenced weakly.
         request: The step; streams of a batch share anyway.
         profile: Whether layers are timed, which nothing else should pay for.
+        device: OpenVINO's name of the device, where there is a choice.
     """
     if profile:
-        return compile_graph(request, profile)
+        return compile_graph(request, profile, *device)
     status = request.file.stat()
     key = (
-        *(compile_graph, request.file, status.st_ino, status.st_mtime_ns),
+        *(compile_graph, device, request.file, status.st_ino, status.st_mtime_ns),
         *(request.depth, request.pixels_shape, *request.state_shapes),
         *config_for(request).items(),
     )
@@ -43,5 +45,5 @@ def shared(
     with _lock:
         compiled = _in_use.get(key)
         if compiled is None:
-            compiled = _in_use[key] = compile_graph(request, profile)
+            compiled = _in_use[key] = compile_graph(request, profile, *device)
         return compiled

@@ -66,7 +66,7 @@ def serve(request: Any, writer: _Writer) -> None:
     _load_decoders()
     missing = confine(SandboxLimits(**request["limits"]), _readable(path))
     notes = [f"{path}: {each}" for each in missing]
-    if options.hwaccel is Hwaccel.CUDA:
+    if options.hwaccel.is_named:
         notes.append(f"{path}: it is decoded in software, as GPUs are out of reach")
     options = replace(options, hwaccel=Hwaccel.NONE)
     with open_source(name, options) as source:

@@ -8,6 +8,7 @@ import av
 from streamdenoise.io.ffmpeg.container import video_duration, video_start
 from streamdenoise.io.ffmpeg.decoder import VideoDecoder
 from streamdenoise.io.ffmpeg.filters import VideoFilters
+from streamdenoise.io.ffmpeg.hardware_decoder import device_name
 from streamdenoise.io.ffmpeg.pixel_formats import (
     PixelConverter,
     original_pix_fmt,
@@ -42,13 +43,17 @@ class StreamNotes:
             why: The reason.
             began: Whether the GPU had decoded frames before.
         """
+        device = device_name(hwaccel)
         if began:
             self.add(
-                f"NVDEC failed in mid-stream ({why}); the rest is decoded in software"
+                f"{device} failed in mid-stream ({why}); the rest is decoded in "
+                "software"
             )
             return
-        text = f"--hwaccel {hwaccel}: NVDEC cannot be used ({why}); decoded in software"
-        if hwaccel is Hwaccel.CUDA:
+        text = (
+            f"--hwaccel {hwaccel}: {device} cannot be used ({why}); decoded in software"
+        )
+        if hwaccel.is_named:
             self.add(text)
         else:
             log.debug("%s: %s", self._name, text)

@@ -22,7 +22,7 @@ from streamdenoise.io.ffmpeg.decoder import VideoDecoder, alpha_decoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.ffmpeg.filters import VideoFilters
 from streamdenoise.io.ffmpeg.frame_facts import frame_facts
-from streamdenoise.io.ffmpeg.nvdec import open_nvdec
+from streamdenoise.io.ffmpeg.hardware_decoder import open_hardware
 from streamdenoise.io.ffmpeg.picture_tags import picture_tags
 from streamdenoise.io.ffmpeg.pixel_formats import (
     PixelConverter,
@@ -275,7 +275,7 @@ class PyAVSource(Closing):
                 return VideoDecoder(self._stream, software=with_alpha)
         if self._options.hwaccel is not Hwaccel.NONE:
             try:
-                hardware = open_nvdec(self._stream)
+                hardware = open_hardware(self._stream, self._options.hwaccel)
             except FFMPEG_ERRORS as exc:
                 on_fallback(reason(exc), False)
         return VideoDecoder(self._stream, hardware, on_fallback)

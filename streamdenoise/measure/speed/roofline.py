@@ -242,5 +242,5 @@ PEAKS: dict[str, PeakEntry] = {
         if entry.needs_cuda
     },
 }
-"""A row for each backend whose limits can be measured. For GPUs that only ONNX Runtime
-reaches, they cannot."""
+"""A row for each backend whose limits can be measured. For devices that only ONNX
+Runtime or OpenVINO reaches, they cannot."""

@@ -66,8 +66,6 @@ class MqttBridge:
             port = self._address.port or _PORTS[self._address.scheme]
         except ValueError as exc:
             raise ConfigError(f"broker {self._name}: the port is not valid") from exc
-        if not self._address.hostname:
-            raise ConfigError(f"broker {self._name}: it has no host")
         self._port = port
         client = Client(
             CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311

@@ -194,7 +194,7 @@ class CameraJob:
         opened: Sequence[Output],
         sound: Sound | None,
     ) -> Sequence[Output]:
-        outputs = self.view.outputs(info, opened)
+        outputs = self.view.outputs(info, opened, sound)
         folder = Recordings(self._config).folder
         if folder is not None:
             recorder = stack.enter_context(Recorder(info, folder=folder, sound=sound))

@@ -11,7 +11,7 @@ import pytest
 
 from streamdenoise.frame import Frame
 from streamdenoise.io.ffmpeg.decoder import VideoDecoder
-from streamdenoise.io.ffmpeg.nvdec import decoder_like
+from streamdenoise.io.ffmpeg.hardware_decoder import decoder_like, why_not_decoding
 from streamdenoise.io.ffmpeg.pixel_formats import color_of
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import Hwaccel, ReadOptions
@@ -118,24 +118,30 @@ def test_hwaccel_is_an_option_of_file_and_live():
     for command in ("file", "live"):
         result = run(command, "a", "--hwaccel", "vdpau")
         assert result.exit_code == 2
-        assert "'auto', 'none', 'cuda'" in result.stderr
+        assert "'auto', 'none', 'cuda', 'vaapi'" in result.stderr
 
 
-def test_a_job_notes_once_that_cuda_cannot_be_used(clip: Clip):
+def test_a_job_notes_once_that_a_named_device_cannot_be_used(clip: Clip):
     args = ["file", str(clip.path), "-o", "null:", "--strength", "0"]
     lines = {}
     for hwaccel in Hwaccel:
         result = run(*args, "--hwaccel", hwaccel)
         assert result.exit_code == 0, result.output
         stderr = result.stderr.splitlines()
-        lines[hwaccel] = [line for line in stderr if "NVDEC" in line]
-    assert lines == {
-        Hwaccel.AUTO: [],
-        Hwaccel.NONE: [],
-        Hwaccel.CUDA: [
-            f"note: {clip.path}: --hwaccel cuda: NVDEC cannot be used (ffv1 in "
+        lines[hwaccel] = [line for line in stderr if "cannot be used" in line]
+    devices = {
+        "cuda": "NVDEC",
+        "vaapi": "VA-API",
+        "qsv": "Quick Sync",
+        "videotoolbox": "VideoToolbox",
+        "d3d11va": "Direct3D 11",
+    }
+    assert lines == {Hwaccel.AUTO: [], Hwaccel.NONE: []} | {
+        name: [
+            f"note: {clip.path}: --hwaccel {name}: {device} cannot be used (ffv1 in "
             "yuv420p is not supported); decoded in software"
-        ],
+        ]
+        for name, device in devices.items()
     }
 
 
@@ -154,14 +160,30 @@ def test_without_a_device_the_frames_are_the_same_and_one_line_says_why(h264: Cl
     )
     done = python(script, h264.path, CUDA_VISIBLE_DEVICES="-1")
     assert (done.returncode, done.stderr) == (0, "")
-    auto, none, cuda = (line.split(maxsplit=3) for line in done.stdout.splitlines())
+    auto, none, cuda, *others = (
+        line.split(maxsplit=3) for line in done.stdout.splitlines()
+    )
     assert auto[1:] == none[1:] == cuda[1:3]
     assert auto[1] == str(NUM_FRAMES)
+    assert [each[0] for each in others] == list(Hwaccel)[3:]
+    for each in others:
+        assert each[1:3] == none[1:]
     assert cuda[3].startswith(
         f"{h264.path}: --hwaccel cuda: NVDEC cannot be used "
         "(no NVIDIA GPU and driver found: "
     )
     assert cuda[3].endswith("); decoded in software")
+
+
+def test_every_device_is_tried_with_a_reason_why_it_does_not_work():
+    found = why_not_decoding()
+    assert list(found) == [each for each in Hwaccel if each.is_named]
+    program = (
+        "from streamdenoise.io.ffmpeg.hardware_decoder import why_not_decoding\n"
+        "print(why_not_decoding()['cuda'])"
+    )
+    hidden = python(program, CUDA_VISIBLE_DEVICES="-1")
+    assert hidden.stdout.startswith("no NVIDIA GPU and driver found: ")
 
 
 def test_auto_only_logs(clip: Clip, caplog: pytest.LogCaptureFixture):
