@@ -5,6 +5,8 @@ import logging
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from streamdenoise.serve.config.file import MistakesError, ServiceConfig, read_config
 from streamdenoise.serve.config.watch import FileWatch
@@ -40,6 +42,8 @@ class _Service:
         self._notifier = Notifier.from_environment()
         self._watch = FileWatch(config.path)
         self._reload = asyncio.Event()
+        self._trials = Path()
+        """Folder for what people try on the page; deleted at the end."""
         self._signum: int | None = None
 
     async def run(self) -> int | None:
@@ -49,6 +53,9 @@ class _Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         try:
             async with AsyncExitStack() as stack:
+                self._trials = Path(
+                    stack.enter_context(TemporaryDirectory(prefix="streamdenoise-"))
+                )
                 # First: a wrong address is an error before any camera is opened.
                 page = self._open_page()
                 serving = asyncio.create_task(page.serve())
@@ -77,6 +84,7 @@ class _Service:
             self._config.server,
             metrics=self._monitoring.metrics,
             why_unhealthy=self._monitoring.why_unhealthy,
+            trials=self._trials,
         )
         return PageServer(app, self._config.server)
 
