@@ -363,11 +363,12 @@ class Supervisor:
         worker = await self._place(record, now)
         worker.changed_at, worker.usual_rss = now, None
         record.begin(worker.process)
-        watched = [
-            side
-            for (name, side), video in self._videos.items()
-            if name == record.name and video.is_read
-        ]
+        watched: list[Side] = []
+        for (name, side), video in self._videos.items():
+            if name == record.name:
+                video.begin_anew()
+                if video.is_read:
+                    watched.append(side)
         self._send(
             record,
             "start",
