@@ -214,6 +214,9 @@ class Frame:
     """The rest of the picture file that it was read from; None for video."""
     original: Original | None = None
     """The source's own samples, if `planes` cannot hold them and someone wants them."""
+    source_s: float | None = None
+    """Its time in seconds on the clock of the source's `Sound`; None without sound, and
+    for a frame that is repeated while the source is away."""
 
     def __post_init__(self) -> None:
         if self.pix_fmt not in PIX_FMTS:

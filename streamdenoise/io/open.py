@@ -15,13 +15,18 @@ from streamdenoise.io.url import StreamURL, is_network, local_path
 if TYPE_CHECKING:
     from streamdenoise.io.ffmpeg.beside import Beside
     from streamdenoise.io.ffmpeg.packet_tap import PacketTap
+    from streamdenoise.io.ffmpeg.sound import Sound
     from streamdenoise.io.options import EncoderConfig, NetworkOptions
     from streamdenoise.io.timeouts import Interruption
     from streamdenoise.progress import Stage
 
 
 def open_source(
-    uri: "str | StreamURL", options: ReadOptions | None = None, *, live: bool = False
+    uri: "str | StreamURL",
+    options: ReadOptions | None = None,
+    *,
+    live: bool = False,
+    sound: "Sound | None" = None,
 ) -> Source:
     """Open `uri` and read its first frame.
 
@@ -32,6 +37,7 @@ def open_source(
             ``camera:N``; ``testsrc:WxH@RATE``, a test pattern.
         options: How it is read.
         live: Give a file or test pattern at its own pace, as a camera would.
+        sound: Gets the sound of a file or stream while frames are read.
 
     Raises:
         SourceOpenError: It cannot be opened, or has no frame.
@@ -43,7 +49,7 @@ def open_source(
             f"pix_fmt {options.pix_fmt!r} is not supported; "
             f"use one of {', '.join(PIX_FMTS)}"
         )
-    source = _open(uri, options)
+    source = _open(uri, options, sound)
     if live and not source.info.is_live:
         from streamdenoise.io.sources.paced import PacedSource
 
@@ -51,11 +57,13 @@ def open_source(
     return source
 
 
-def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
+def _open(
+    uri: "str | StreamURL", options: ReadOptions, sound: "Sound | None"
+) -> Source:
     if isinstance(uri, StreamURL) or is_network(uri) or uri.endswith(".sdp"):
         from streamdenoise.io.sources.network import NetworkSource
 
-        return NetworkSource(uri, options)
+        return NetworkSource(uri, options, sound)
     if options.filters.is_used and _is_unfiltered(uri):
         if uri == "-":
             raise ConfigError(
@@ -93,7 +101,7 @@ def _open(uri: "str | StreamURL", options: ReadOptions) -> Source:
         return ImageSource(path, options)
     from streamdenoise.io.sources.file import FileSource
 
-    return FileSource(path, options)
+    return FileSource(path, options, sound)
 
 
 def _is_unfiltered(uri: str) -> bool:
@@ -120,6 +128,7 @@ def open_sink(
     *,
     encoder: "EncoderConfig | None" = None,
     beside: "Beside | None" = None,
+    sound: "Sound | None" = None,
     names_from: str | None = None,
     overwrite: bool = False,
     start_s: float = 0.0,
@@ -140,6 +149,7 @@ def open_sink(
         encoder: Codec and quality; None chooses what suits the container.
         beside: The audio, subtitles, attachments, chapters and tags of the source,
             its `beside`; video files take them.
+        sound: The sound of a live source; video files and network streams take it.
         names_from: For images, the file or folder whose names are used.
         overwrite: Replace an existing output.
         start_s: The `start_s` that the source was opened with: the output is shifted
@@ -165,6 +175,7 @@ def open_sink(
             interruption=interruption,
             network=network,
             tap=tap,
+            sound=sound,
         )
     if target == "null:":
         from streamdenoise.io.sinks.null import NullSink
@@ -196,6 +207,7 @@ def open_sink(
         info,
         encoder=encoder,
         beside=beside,
+        sound=sound,
         overwrite=overwrite,
         start_s=start_s,
         stage=stage,

@@ -288,7 +288,7 @@ class ReadOptions:
     stream: int | None = None
     """Number of the video stream; None takes the default or the largest one."""
     alone: bool = False
-    """Read the video alone; a note says it if there is sound."""
+    """Carry nothing beside the video."""
     audio: str = "all"
     """Sound to carry: `all`, `none`, or the number of a stream."""
     subtitles: str = "all"

@@ -130,6 +130,17 @@ def _parse_stream(text: str) -> str:
     )
 
 
+Audio = Annotated[
+    str,
+    Option(
+        "Sound to keep: all, none, or the number of a stream.",
+        Panel.INPUT,
+        parse=_parse_stream,
+        metavar="WHICH",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
     """Which streams of the input are read, and how fast a raw one is."""
@@ -142,15 +153,7 @@ class StreamOptions:
             Panel.INPUT,
         ),
     ] = None
-    audio: Annotated[
-        str,
-        Option(
-            "Sound to keep: all, none, or the number of a stream.",
-            Panel.INPUT,
-            parse=_parse_stream,
-            metavar="WHICH",
-        ),
-    ] = "all"
+    audio: Audio = "all"
     subtitles: Annotated[
         str,
         Option(
@@ -259,6 +262,7 @@ class LiveConfig:
         ),
     ] = None
     """Becomes the `source` ``camera:N``."""
+    audio: Audio = "all"
     window: Annotated[bool, Option("Show a window.", Panel.LIVE)] = True
     overlay: Annotated[
         bool, Option("Draw the frame rate, noise level and PSNR in it.", Panel.LIVE)

@@ -15,6 +15,7 @@ from streamdenoise.denoisers.options import AUTO, DenoiseConfig
 from streamdenoise.frame import StreamInfo
 from streamdenoise.inference.backend import OnBuild
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.open import open_source
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.protocols import Source
@@ -46,12 +47,13 @@ from streamdenoise.service.status_server import StatusServer
 from streamdenoise.service.systemd import Notifier
 
 OpenViewer = Callable[
-    [ExitStack, StreamInfo, ChangeableDenoiser, Sequence[Output]], Sequence[Output]
+    [ExitStack, StreamInfo, ChangeableDenoiser, Sequence[Output], Sound | None],
+    Sequence[Output],
 ]
 """Opens outputs that show a running job, and may control its denoiser.
 
-Its last argument has the outputs of the configuration, which come before these; the
-stack closes them at the end.
+It gets the outputs of the configuration, which come before these, and the sound if
+there may be any. The stack closes everything at the end.
 """
 
 
@@ -97,8 +99,9 @@ def denoise_live(
     with pools, ExitStack() as always, Parts(switch) as stack:
         notifier = Notifier.from_environment()
         watch = _watchers(always, config, on_stats, notifier)
+        sound = None if config.audio == "none" else Sound(config.audio)
         with switch.stage.doing(f"opening {config.source}"):
-            source = _open_source(config, credentials, switch, watch)
+            source = _open_source(config, credentials, switch, watch, sound)
             reconnects = isinstance(source, ReconnectingSource)
             (always if reconnects else stack).enter_context(source)
         info = source.info
@@ -111,7 +114,7 @@ def denoise_live(
         for target in config.outputs:
             with switch.stage.doing(f"opening {target}"):
                 output = open_output(
-                    target, info, encoder, config, credentials, opening
+                    target, info, encoder, config, credentials, opening, sound
                 )
             stack.enter_context(output.sink)
             outputs.append(output)
@@ -133,7 +136,7 @@ def denoise_live(
             # Imported late: it needs a display, and its process takes time to start.
             from streamdenoise.io.sinks.window import WindowSink
 
-            recorder = stack.enter_context(Recorder(info, encoder))
+            recorder = stack.enter_context(Recorder(info, encoder, sound=sound))
             controls = LiveControls(
                 denoiser, recorder, switch.stop, config.view, config.overlay
             )
@@ -144,7 +147,7 @@ def denoise_live(
                 Output(recorder, name="recorder"),
             ]
         if viewer is not None:
-            outputs += viewer(stack, info, denoiser, outputs)
+            outputs += viewer(stack, info, denoiser, outputs, sound)
         if on_open is not None:
             on_open(info)
         pipeline = Pipeline(
@@ -156,7 +159,8 @@ def denoise_live(
             live=_rules(config, source, denoiser),
         )
         stats = switch.run(pipeline, watch)
-    notes = [*_losses(stats), *notes, *denoiser_notes(denoiser)]
+    heard = [] if sound is None else [*sound.notes, *_silent(config.outputs, sound)]
+    notes = [*_losses(stats), *heard, *notes, *denoiser_notes(denoiser)]
     return replace(stats, notes=[*stats.notes, *notes])
 
 
@@ -168,6 +172,14 @@ def _losses(stats: Stats) -> list[str]:
         for output in stats.outputs
         if output.dropped
     ]
+
+
+def _silent(outputs: tuple[str, ...], sound: Sound) -> list[str]:
+    """Which outputs lack the sound of the source although they are videos."""
+    silent = [each for each in outputs if each == "-" or each.endswith(".y4m")]
+    if not sound.has_begun:
+        return []
+    return [f"{each}: sound is left out: y4m has none" for each in silent]
 
 
 def while_building(on_build: OnBuild | None, notifier: Notifier) -> OnBuild:
@@ -214,6 +226,7 @@ def _open_source(
     credentials: Credentials | None,
     switch: StopSwitch,
     watch: OnStats,
+    sound: Sound | None,
 ) -> Source:
     """Make a camera or stream that reconnects, or open a file at its own pace.
 
@@ -231,6 +244,7 @@ def _open_source(
                 filters=config.filters,
             ),
             live=True,
+            sound=sound,
         )
     url = uri if is_camera else StreamURL.parse(uri, credentials, config.network.env)
 
@@ -248,6 +262,7 @@ def _open_source(
                 filters=config.filters,
             ),
             live=True,
+            sound=sound,
         )
 
     since = time.monotonic()

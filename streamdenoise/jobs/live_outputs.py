@@ -6,6 +6,7 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.frame import StreamInfo
 from streamdenoise.io.ffmpeg.nvenc import usable_encoder
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.open import encodes, open_sink
 from streamdenoise.io.options import EncoderConfig, fast_encoder
 from streamdenoise.io.protocols import Sink
@@ -55,6 +56,7 @@ def open_output(
     config: LiveConfig,
     credentials: Credentials | None,
     opening: Opening,
+    sound: Sound | None = None,
 ) -> Output:
     """Open one output, with its name without credentials.
 
@@ -83,6 +85,7 @@ def open_output(
                 interruption=opening.interrupts(interruption),
                 network=config.network,
                 tap=tap,
+                sound=sound,
             ),
             name,
             reconnect=config.reconnect,
@@ -109,6 +112,7 @@ def open_output(
                     disk=disk,
                     stage=stage,
                     tap=tap,
+                    sound=sound,
                 ),
                 name,
                 reconnect=config.reconnect,
@@ -129,6 +133,7 @@ def open_output(
                 overwrite=config.overwrite,
                 stage=stage,
                 tap=tap,
+                sound=sound,
             ),
         )
     return Output(sink, name=name, stage=stage, tap=tap if encodes(target) else None)

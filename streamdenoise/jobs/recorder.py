@@ -10,6 +10,7 @@ from threading import Lock
 from streamdenoise.contexts import Closing
 from streamdenoise.errors import SinkError
 from streamdenoise.frame import Frame, StreamInfo
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig, fast_encoder
 from streamdenoise.io.protocols import Sink
@@ -36,7 +37,9 @@ class Recorder(Closing):
         encoder: EncoderConfig | None = None,
         folder: Path = Path(),
         now: Callable[[], datetime] = datetime.now,
+        sound: Sound | None = None,
     ) -> None:
+        self._sound = sound
         self.notes: tuple[str, ...] = ()
         self._info = info
         self._encoder = fast_encoder(".mp4", encoder)
@@ -94,7 +97,11 @@ class Recorder(Closing):
             time_base=frame.time_base,
         )
         return open_sink(
-            str(self._path), info, encoder=self._encoder, start_s=frame.time_s
+            str(self._path),
+            info,
+            encoder=self._encoder,
+            start_s=frame.time_s,
+            sound=self._sound,
         )
 
     def _end(self) -> None:

@@ -79,7 +79,7 @@ class LiveClock:
 
     def hold(self, frame: Frame, now: float) -> Frame:
         """`frame` again, at the time `now` of ``time.monotonic()``."""
-        return self._at(frame, now - (self._zero or 0.0))
+        return self._at(replace(frame, source_s=None), now - (self._zero or 0.0))
 
     @property
     def _shown_s(self) -> float:

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from streamdenoise.serve.config.file import MistakesError, ServiceConfig, read_config
 from streamdenoise.serve.config.watch import FileWatch
@@ -15,6 +16,9 @@ from streamdenoise.serve.web.app import create_app
 from streamdenoise.serve.web.server import PageServer
 from streamdenoise.serve.workers.supervisor import Supervisor
 from streamdenoise.service.systemd import Notifier
+
+if TYPE_CHECKING:
+    from streamdenoise.serve.mqtt.bridge import MqttBridge
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +62,11 @@ class _Service:
                 )
                 # First: a wrong address is an error before any camera is opened.
                 page = self._open_page()
-                serving = asyncio.create_task(page.serve())
-                stack.push_async_callback(_ended, serving)
-                stack.callback(page.stop)
-                watching = asyncio.create_task(self._look())
-                stack.push_async_callback(_ended, watching)
-                stack.callback(watching.cancel)
+                broker = self._open_broker()
+                _beside(stack, page.serve(), page.stop)
+                if broker is not None:
+                    _beside(stack, broker.run())
+                _beside(stack, self._look())
                 self._notifier.ready()
                 log.info("the page is at %s", page.url)
                 await self._cameras.run()
@@ -87,6 +90,19 @@ class _Service:
             trials=self._trials,
         )
         return PageServer(app, self._config.server)
+
+    def _open_broker(self) -> "MqttBridge | None":
+        """Prepare the connection to home automation, if there is to be one.
+
+        Raises:
+            ConfigError: The address of the broker cannot be used.
+        """
+        if self._config.mqtt is None:
+            return None
+        # Imported late: its package is an extra.
+        from streamdenoise.serve.mqtt.bridge import MqttBridge
+
+        return MqttBridge(self._cameras, self._config.mqtt)
 
     def _stop(self, signum: int) -> None:
         self._signum = self._signum or signum
@@ -123,5 +139,21 @@ class _Service:
         self._cameras.reload(config)
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
-    await asyncio.gather(task, return_exceptions=True)
+def _beside(
+    stack: AsyncExitStack,
+    work: Coroutine[Any, Any, None],
+    stop: Callable[[], None] | None = None,
+) -> None:
+    """Run `work` until the stack is left, when `stop` or a cancellation ends it."""
+    task = asyncio.create_task(work)
+
+    async def ended() -> None:
+        (stop or task.cancel)()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def note(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("a part of the service has ended; start it again", exc_info=exc)
+
+    task.add_done_callback(note)
+    stack.push_async_callback(ended)

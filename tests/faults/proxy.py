@@ -55,6 +55,8 @@ class Faults:
     """Share of the RTP packets that arrive after their successor."""
     raw_corrupt: float = 0.0
     """Share of all messages and packets with a few bits flipped anywhere."""
+    refuse_second: bool = False
+    """Requests for the second stream of GStreamer's server, its sound, are refused."""
     stick_clock: bool = False
     """All RTP packets get the timestamp of the first one."""
     flood: int = 0
@@ -234,6 +236,8 @@ class Line:
             pieces = [
                 bad for each in self._timed(piece) for bad in self._lossy(bytes(each))
             ]
+        elif faults.refuse_second and self._is_request:
+            pieces = [piece.replace(b"/stream=1 ", b"/stream=9 ")]
         else:
             pieces = [piece]
         if not faults.raw_corrupt:

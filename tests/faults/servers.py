@@ -243,6 +243,38 @@ class GstServer(_Server):
         return units
 
 
+class GstSoundServer(_Server):
+    """GStreamer's RTSP server with a file of H.264 and sound at ``/live``.
+
+    Args:
+        clip: The file, .mp4, .mov or .mkv; another one counts from the next restart on.
+        codec: FFmpeg's encoder of its sound; ``none`` leaves the sound out.
+    """
+
+    def __init__(self, clip: Path, codec: str) -> None:
+        self.clip, self.codec = clip, codec
+
+    def _start(self, port: int) -> None:
+        script = Path(__file__).with_name("gst_sound_server.py")
+        self._process = subprocess.Popen(
+            ["/usr/bin/python3", str(script), str(port), str(self.clip), self.codec],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self.kill()
+            skip_or_fail("rtsp", "GStreamer's RTSP server does not run here")
+        self.port = int(line)
+
+    @property
+    def url(self) -> str:
+        """The address."""
+        return f"rtsp://127.0.0.1:{self.port}/live"
+
+
 def shown_numbers(units: list[Published]) -> list[int | None]:
     """The number that each published frame shows; None if it is unreadable."""
     shown: list[int | None] = []

@@ -240,6 +240,7 @@ def test_the_example_has_no_mistakes(tmp_path: Path) -> None:
     assert "viewer" in config.cameras[0].config.live.source
     assert config.server.users["anna"].rights == "control"
     assert config.workers.memory == 2_000_000_000
+    assert config.mqtt is not None
 
 
 def test_secrets_are_hashes() -> None:

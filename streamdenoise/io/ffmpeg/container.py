@@ -93,6 +93,24 @@ def beside_streams(
     return sorted(kept, key=lambda stream: stream.index)
 
 
+def sound_streams(
+    container: InputContainer, choice: str, *, is_required: bool
+) -> Sequence[Stream]:
+    """The streams of sound to take from a live source.
+
+    Args:
+        container: The source.
+        choice: `all`, `none`, or the number of a stream.
+        is_required: Whether a chosen stream that does not exist is an error.
+
+    Raises:
+        SourceOpenError: It does not exist.
+    """
+    streams = container.streams.audio
+    is_there = choice in ("all", "none", *(str(each.index) for each in streams))
+    return _selected(streams, choice, "audio") if is_there or is_required else []
+
+
 def _selected(streams: Sequence[Stream], choice: str, kind: str) -> Sequence[Stream]:
     if choice == "all":
         return streams
@@ -112,7 +130,7 @@ def _chosen(
             return stream
     numbers = " and ".join(str(each.index) for each in streams) or "none at all"
     raise SourceOpenError(
-        f"{option} {chosen}: stream {chosen} is no {kind}; the file has {numbers}"
+        f"{option} {chosen}: stream {chosen} is no {kind}; the input has {numbers}"
     )
 
 

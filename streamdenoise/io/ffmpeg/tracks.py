@@ -30,7 +30,12 @@ SOUND_ENCODERS = {
     "webm": ("libopus", 64_000),
     "avi": ("libmp3lame", 96_000),
     "mpegts": ("aac", 96_000),
+    "flv": ("aac", 96_000),
+    "rtsp": ("libopus", 64_000),
 }
+
+# What all players of live streams take; telephone sound would wait for long packets.
+_LIVE_RATES = (44100, 48000)
 
 # Muxers of MP4 apply this filter by themselves, but not while the header waits.
 _ADTS = {"aac": "aac_adtstoasc"}
@@ -167,19 +172,8 @@ class EncodedTrack:
     """
 
     def __init__(self, output: OutputContainer, stream: AudioStream) -> None:
-        encoder, bit_rate = SOUND_ENCODERS[output.format.name]
-        self.codec = encoder
         self._decoder = stream.codec_context
-        rate = 48000 if encoder == "libopus" else stream.rate
-        self.target = output.add_stream(encoder, rate=rate)
-        assert isinstance(self.target, AudioStream)
-        channels = min(stream.channels or 2, 8)
-        if encoder == "libmp3lame":
-            channels = min(channels, 2)
-        self.target.layout = _LAYOUTS.get(channels, "stereo")
-        self.target.codec_context.time_base = Fraction(1, rate)
-        if bit_rate is not None:
-            self.target.bit_rate = bit_rate * channels
+        self.codec, self.target = add_sound_encoder(output, stream, output.format.name)
         self._order = Order(output)
 
     def packets(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -197,6 +191,40 @@ class EncodedTrack:
                 yield self._order(each)
         for each in self.target.encode(None):
             yield self._order(each)
+
+
+def add_sound_encoder(
+    output: OutputContainer,
+    stream: AudioStream,
+    format_name: str,
+    *,
+    is_live: bool = False,
+) -> tuple[str, AudioStream]:
+    """Add a track for the sound of `stream` in the usual codec of a format.
+
+    Args:
+        output: The output, before its header is written.
+        stream: The stream of the input.
+        format_name: One of `SOUND_ENCODERS`.
+        is_live: Whether it is encoded while it is played.
+
+    Returns:
+        The encoder's name, and the track.
+    """
+    encoder, bit_rate = SOUND_ENCODERS[format_name]
+    rate = stream.rate
+    if encoder == "libopus" or (is_live and rate not in _LIVE_RATES):
+        rate = 48000
+    target = output.add_stream(encoder, rate=rate)
+    assert isinstance(target, AudioStream)
+    channels = min(stream.channels or 2, 8)
+    if encoder == "libmp3lame":
+        channels = min(channels, 2)
+    target.layout = _LAYOUTS.get(channels, "stereo")
+    target.codec_context.time_base = Fraction(1, rate)
+    if bit_rate is not None:
+        target.bit_rate = bit_rate * channels
+    return encoder, target
 
 
 class Order:
@@ -298,7 +326,9 @@ def survives(format_name: str, stream: Stream, samples: Sequence[av.Packet]) -> 
         if not samples:
             return True
         file.seek(0)
-        with av.open(file, "r") as again:
+        # So few packets of a transport stream look like something else.
+        known = format_name if format_name == "mpegts" else None
+        with av.open(file, "r", format=known) as again:
             (found,) = again.streams
             if _family(codec_name(found)) != _family(codec_name(stream)):
                 return False

@@ -29,8 +29,9 @@ from typing import BinaryIO
 import av
 import av.error
 
-PACKET = struct.Struct("<I?qq")
-"""Length in bytes, whether it is a key frame, pts and dts in units of 1/90000 s."""
+PACKET = struct.Struct("<IB?qq")
+"""Length in bytes, number of the stream, whether it is a key frame, and pts and dts in
+units of 1/90000 s."""
 
 TIME_BASE = Fraction(1, 90000)
 """Video clock of RTP and MPEG-TS; finer than the timestamps of any camera."""
@@ -55,19 +56,19 @@ def publish(stdin: BinaryIO, silent: BinaryIO) -> None:
             format=asked["format"],
             container_options=asked["options"],
         )
-        stream = container.add_stream_from_template(head.streams.video[0])
+        streams = [container.add_stream_from_template(each) for each in head.streams]
         container.start_encoding()
     _watch_connections(timeout_s)
     _send_line("ready")
     while len(header := stdin.read(PACKET.size)) == PACKET.size:
-        length, is_key, pts, dts = PACKET.unpack(header)
+        length, number, is_key, pts, dts = PACKET.unpack(header)
         data = stdin.read(length)
         if len(data) < length:
             break
         packet = av.Packet(data)
         packet.pts, packet.dts, packet.time_base = pts, dts, TIME_BASE
         packet.is_keyframe = is_key
-        packet.stream = stream
+        packet.stream = streams[number]
         with _time_limit(limit_s, silent):
             container.mux(packet)
         _send_line("ok")

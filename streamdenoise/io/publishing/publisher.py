@@ -30,6 +30,10 @@ _FORMATS: dict[str, tuple[str, dict[str, str]]] = {
 # As many packets of a transport stream as fit into a datagram, in bytes.
 _TS_DATAGRAM_BYTES = 7 * 188
 
+SOUND_OPTIONS = {"max_interleave_delta": "1"}
+"""FFmpeg waits for packets of each stream to put them in order, but not for long: sound
+may never come. A packet ends the wait of the one before."""
+
 
 class RefusedError(ConnectionError):
     """The server rejects the user or the password."""
@@ -42,7 +46,9 @@ class Publisher(Protocol):
     """
 
     container: OutputContainer
-    """The encoder adds its stream to this container before `connect`."""
+    """Encoders add their streams to this container before `connect`."""
+    format_name: str
+    """FFmpeg's name of the format that the server gets."""
 
     def connect(self) -> None:
         """Connect and start the stream.
@@ -78,6 +84,7 @@ class PyAVPublisher:
     ) -> None:
         self._url = url
         self._scheme = scheme
+        self.format_name = _FORMATS[scheme][0]
         self._trust = trust
         self._tunnel: Tunnel | None = None
         self._timeout_s = timeout_s
@@ -100,7 +107,7 @@ class PyAVPublisher:
         request = {
             "url": url,
             "format": container_format,
-            "options": options | {"flush_packets": "1"},
+            "options": options | {"flush_packets": "1"} | SOUND_OPTIONS,
             "timeout_s": self._timeout_s,
             "head": len(head),
         }
@@ -113,7 +120,10 @@ class PyAVPublisher:
     def send(self, packets: Iterable[av.Packet]) -> None:
         for packet in packets:
             data = bytes(packet)
-            header = PACKET.pack(len(data), packet.is_keyframe, packet.pts, packet.dts)
+            pts, dts = _ticks(packet, packet.pts), _ticks(packet, packet.dts)
+            header = PACKET.pack(
+                len(data), packet.stream_index, packet.is_keyframe, pts, dts
+            )
             self._request(header + data, "ok")
 
     def close(self, grace_s: float) -> None:
@@ -124,14 +134,14 @@ class PyAVPublisher:
         self.container.close()  # frees the encoder's memory immediately
 
     def _take_head(self) -> bytes:
-        """Describe the stream as a NUT file, which needs a packet to be readable."""
+        """Describe the streams as a NUT file, which needs a packet to be readable."""
         self.container.start_encoding()
-        stream = self.container.streams.video[0]
-        packet = av.Packet(b"\0\0\0\1")
-        packet.pts = packet.dts = 0
-        packet.time_base, packet.stream = TIME_BASE, stream
-        packet.is_keyframe = True
-        self.container.mux(packet)
+        for stream in self.container.streams:  # the first one is written at once
+            packet = av.Packet(b"\0\0\0\1")
+            packet.pts = packet.dts = 0
+            packet.time_base, packet.stream = TIME_BASE, stream
+            packet.is_keyframe = True
+            self.container.mux(packet)
         return self._head.getvalue()
 
     def _request(self, data: bytes, expected: str) -> None:
@@ -153,3 +163,10 @@ class PyAVPublisher:
         if process.is_late:
             what = "no answer in time"
         raise ConnectionError(what or "the sending process has ended")
+
+
+def _ticks(packet: av.Packet, stamp: int | None) -> int:
+    """A time of `packet` in the units of the child process."""
+    assert stamp is not None
+    assert packet.time_base is not None
+    return round(stamp * packet.time_base / TIME_BASE)

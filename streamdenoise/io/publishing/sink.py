@@ -12,6 +12,8 @@ from streamdenoise.io.connections.trust import CertificateError, Trust, trust_of
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
+from streamdenoise.io.ffmpeg.sound import Sound
+from streamdenoise.io.ffmpeg.sound_tracks import SoundTracks
 from streamdenoise.io.options import NVENC_CODECS, EncoderConfig, NetworkOptions
 from streamdenoise.io.publishing.process import TIME_BASE
 from streamdenoise.io.publishing.publisher import Publisher, PyAVPublisher, RefusedError
@@ -41,6 +43,7 @@ class PublishSink(Completing):
         interruption: When set, ends all waits, including that of the constructor.
         network: Which servers are trusted.
         tap: Gets the packets, too.
+        sound: The sound of the source.
 
     Raises:
         ConfigError: The scheme or the codec cannot be published.
@@ -58,6 +61,7 @@ class PublishSink(Completing):
         interruption: Interruption | None = None,
         network: NetworkOptions | None = None,
         tap: PacketTap | None = None,
+        sound: Sound | None = None,
     ) -> None:
         network = network or NetworkOptions()
         if isinstance(url, str):
@@ -86,6 +90,7 @@ class PublishSink(Completing):
             )
             rate = info.frame_rate or Fraction(25)
             self._encoder.stream.codec_context.gop_size = max(1, round(2 * rate))
+            self._sound = self._add_sound(sound)
             self._publisher.connect()
         except RefusedError as exc:
             self._publisher.close(0)
@@ -122,9 +127,19 @@ class PublishSink(Completing):
             "udp://, tcp:// or a file name"
         )
 
+    def _add_sound(self, sound: Sound | None) -> SoundTracks | None:
+        if sound is None:
+            return None
+        publisher = self._publisher
+        tracks = SoundTracks(sound, publisher.format_name, runs_ahead=True)
+        tracks.add_to(publisher.container)
+        return tracks
+
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(f"{self._name}: {note}" for note in self._encoder.notes)
+        sound = self._sound.notes if self._sound is not None else []
+        notes = [*self._encoder.notes, *sound]
+        return tuple(f"{self._name}: {note}" for note in notes)
 
     def interrupt(self) -> None:
         """End all waits, from any thread; nothing can be written afterward."""
@@ -142,6 +157,13 @@ class PublishSink(Completing):
                 f"{self._name} has been published to for 24 days, the limit of RTMP's "
                 "timestamps; connect again"
             )
+        if self._sound is not None:
+            if not self._sound.is_current:
+                raise SinkError(
+                    f"{self._name}: the source has other sound than before; it is "
+                    "published anew"
+                )
+            self._send(self._sound.packets(frame, self._start))
         self._send(self._encoder.encode(frame, self._start))
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import av
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.ffmpeg.program import ffmpeg_with
 from streamdenoise.io.ffmpeg.srt_address import SrtAddress
-from streamdenoise.io.publishing.publisher import RefusedError
+from streamdenoise.io.publishing.publisher import SOUND_OPTIONS, RefusedError
 from streamdenoise.io.timeouts import Interruption, TimedProcess
 from streamdenoise.io.url import StreamURL
 
@@ -35,6 +35,7 @@ class FFmpegPublisher:
     """
 
     schemes = ("srt",)
+    format_name = "mpegts"
 
     def __init__(
         self, url: StreamURL, timeout_s: float, interruption: Interruption
@@ -69,6 +70,7 @@ class FFmpegPublisher:
                 "flush_packets": "1",
                 "muxdelay": "0",
                 "muxpreload": "0",
+                **SOUND_OPTIONS,
             },
         )
 

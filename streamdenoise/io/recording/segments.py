@@ -15,6 +15,7 @@ from streamdenoise.errors import ConfigError, SinkError
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.errors import is_disk_full
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.options import EncoderConfig, fast_encoder
 from streamdenoise.io.recording.archive import Archive
 from streamdenoise.io.recording.disk import MountedFolder
@@ -35,6 +36,9 @@ _GAP_S = 10
 # Longest wait for a segment to be completed; after that, recording continues anyway.
 _PATIENCE_S = 5.0
 
+# Sources may send sound later than the frames of its time.
+_SOUND_PATIENCE_S = 1.0
+
 # How often it is checked that the disk is still mounted, and has space if `Keep` wants
 # some: it takes a millisecond.
 _CHECK_MOUNT_S = 1.0
@@ -47,9 +51,9 @@ class SegmentSink(Completing):
     As with FFmpeg's ``-f segment -segment_time`` (also in Frigate), the length of
     segments follows the timestamps of the frames, counting from the first frame and not
     from the full hour, so that clock changes do not cut or stretch a segment. The name
-    is the local time at its start. A new segment also begins when timestamps jump or
-    the frame size changes. Each is a complete file that begins with a key frame at
-    time 0.
+    is the local time at its start. A new segment also begins when timestamps jump, or
+    the frame size or the kind of sound changes. Each is a complete file that begins
+    with a key frame at time 0, and sound is cut at the same moment.
 
     While a segment is written, a thread completes the previous one and deletes
     recordings beyond the limits of `keep`. With any limit, it also deletes recordings
@@ -72,6 +76,7 @@ class SegmentSink(Completing):
         now: Returns the local time.
         stage: Gets the progress of the thread that completes segments, and of the disk.
         tap: Gets the packets of all segments, too.
+        sound: The sound of the source.
 
     Raises:
         ConfigError: `pattern` has no time or an unknown field, or `segment_s` is too
@@ -94,6 +99,7 @@ class SegmentSink(Completing):
         now: Callable[[], datetime] = datetime.now,
         stage: Stage | None = None,
         tap: PacketTap | None = None,
+        sound: Sound | None = None,
     ) -> None:
         if not segment_s >= 1:
             raise ConfigError(f"--segment {segment_s:g} is too short; use 1 s or more")
@@ -106,6 +112,7 @@ class SegmentSink(Completing):
         self._now = now
         self._stage = stage or Stage()
         self._tap = tap
+        self._sound = sound
         self._has_proof = False
         self.notes: tuple[str, ...] = ()
         self._sink: FileSink | None = None
@@ -148,7 +155,8 @@ class SegmentSink(Completing):
         if self._sink is not None:
             if -_GAP_S <= step <= 0:
                 return
-            if abs(step) > _GAP_S or _shape(frame) != self._shape:
+            is_other = _shape(frame) != self._shape or not self._sink.has_current_sound
+            if abs(step) > _GAP_S or is_other:
                 self._wait()
                 self._switch(frame, moment)
             elif moment >= self._end and self._wait():
@@ -195,7 +203,7 @@ class SegmentSink(Completing):
             self._begin(frame, moment)
         except SinkError as exc:
             log.warning("%s", exc)  # the following write tries again
-        self._finish(before, entry)
+        self._finish(before, entry, frame)
 
     def _begin(self, frame: Frame, moment: Fraction) -> None:
         # Without a time zone, strftime would leave %z empty.
@@ -219,6 +227,7 @@ class SegmentSink(Completing):
                 tags=tags,
                 stage=self._stage,
                 tap=self._tap,
+                sound=self._sound,
             )
         except BaseException:
             self._archive.complete(entry)  # it has been removed
@@ -232,11 +241,22 @@ class SegmentSink(Completing):
             self.notes = sink.notes
             self._finish(None, None)
 
-    def _finish(self, sink: FileSink | None, entry: Entry | None) -> None:
-        """Complete a segment and delete old ones, in another thread."""
+    def _finish(
+        self,
+        sink: FileSink | None,
+        entry: Entry | None,
+        following: Frame | None = None,
+    ) -> None:
+        """Complete a segment and delete old ones, in another thread.
+
+        `following` is the first frame of the next one.
+        """
 
         def finish() -> None:
             with self._stage.doing("finishing a segment"):
+                if sink is not None and following is not None:
+                    with suppress(SinkError):  # closing it fails, too
+                        sink.write_sound(following, _SOUND_PATIENCE_S)
                 self._finish_and_clean_up(sink, entry)
 
         self._finisher = Thread(

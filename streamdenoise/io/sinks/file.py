@@ -1,6 +1,7 @@
 """Video files, with audio, subtitles and tags copied from the input."""
 
 import contextlib
+import time
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,8 @@ from streamdenoise.io.ffmpeg.container import has_a_frame
 from streamdenoise.io.ffmpeg.encoder import VideoEncoder, unchanged_priority
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, is_disk_full, reason
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
+from streamdenoise.io.ffmpeg.sound import Sound
+from streamdenoise.io.ffmpeg.sound_tracks import SoundTracks
 from streamdenoise.io.options import EncoderConfig, default_codec
 from streamdenoise.io.sinks.disk_sync import DiskSync
 from streamdenoise.io.sinks.partial_file import PartialFile
@@ -39,6 +42,10 @@ _ASPECT_CODECS = ("libx264", "libx265", "mpeg4", "mpeg2video")
 
 # Packets are in order already: how long FFmpeg waits for those of another stream.
 _LONGEST_WAIT_US = "2000000"
+
+# Live, sound comes before the frames of its time, which the encoder holds back. While
+# it pauses, frames must not wait for it in memory, where a crash would lose them.
+_LONGEST_LIVE_WAIT_US = "300000"
 
 _MAX_TIMESCALE = (1 << 31) - 1
 
@@ -65,7 +72,8 @@ class FileSink(Completing):
     at any rate. Of live recordings, x264 with the preset ``veryfast`` holds back 14
     frames. A power cut during a live recording loses 2 s more. Timestamps are
     those of the frames, except that Matroska rounds to milliseconds and AVI has a
-    constant rate. Audio, subtitles, attachments, chapters and tags come from `beside`.
+    constant rate. Audio, subtitles, attachments, chapters and tags come from `beside`,
+    or the sound of a live source from `sound`.
     """
 
     def __init__(
@@ -75,6 +83,7 @@ class FileSink(Completing):
         *,
         encoder: EncoderConfig | None = None,
         beside: Beside | None = None,
+        sound: Sound | None = None,
         overwrite: bool = False,
         start_s: float = 0.0,
         partial: PartialFile | None = None,
@@ -89,6 +98,7 @@ class FileSink(Completing):
             info: Properties of the frames.
             encoder: Codec and quality; None chooses what suits the container.
             beside: What else is copied from the input.
+            sound: The sound of a live source.
             overwrite: Whether an existing file is replaced at the end.
             start_s: Subtracted from all timestamps.
             partial: The reserved name of `path`; None reserves it.
@@ -113,6 +123,9 @@ class FileSink(Completing):
         self._shift = Fraction(start_s).limit_denominator(10**6)
         self._info = info
         self._carried: CarriedStreams | None = None
+        self._sound: SoundTracks | None = None
+        if sound is not None:
+            self._sound = SoundTracks(sound, self._format)
         self._container: OutputContainer | None = None
         self._sync: DiskSync | None = None
         self._header_bytes = 0
@@ -136,6 +149,8 @@ class FileSink(Completing):
     ) -> None:
         time_base = self._time_base(info)
         options = self._container_options(time_base)
+        if self._sound is not None:
+            options["max_interleave_delta"] = _LONGEST_LIVE_WAIT_US
         settings = None
         if beside is not None:
             self._carried = CarriedStreams(beside, self._format)
@@ -165,6 +180,8 @@ class FileSink(Completing):
         )
         if self._carried is not None:
             self._carried.add_to(container, self._encoder.stream)
+        if self._sound is not None:
+            self._sound.add_to(container)
         if info.display_matrix is not None:
             self._encoder.stream.set_display_matrix(info.display_matrix)
         self._note_aspect(info)
@@ -194,15 +211,22 @@ class FileSink(Completing):
     @property
     def notes(self) -> tuple[str, ...]:
         carried = self._carried.notes if self._carried is not None else []
+        sound = self._sound.notes if self._sound is not None else []
         return tuple(
-            f"{self._path}: {note}" for note in [*self._encoder.notes, *carried]
+            f"{self._path}: {note}" for note in [*self._encoder.notes, *carried, *sound]
         )
+
+    @property
+    def has_current_sound(self) -> bool:
+        """Whether the live source has no other sound than when the file was opened."""
+        return self._sound is None or self._sound.is_current
 
     def write(self, frame: Frame) -> None:
         if self._closed or self._container is None:
             raise ValueError("the sink is closed")
         self._info.check(frame)
         try:
+            self._write_sound(frame)
             for packet in self._encoder.encode(frame, self._shift):
                 with timed(Work.MUX):
                     self._mux(packet)
@@ -211,6 +235,24 @@ class FileSink(Completing):
         self._frames += 1
         self._last = frame.pts * frame.time_base - self._shift
         self._last_duration = (frame.duration or 0) * frame.time_base
+
+    def write_sound(self, following: Frame, patience_s: float) -> None:
+        """Write the sound up to the first frame of the next file.
+
+        Args:
+            following: That frame.
+            patience_s: How long to wait for what the source sends late, in seconds.
+
+        Raises:
+            SinkError: It cannot be written.
+        """
+        if self._sound is None:
+            return
+        self._sound.wait(following, time.monotonic() + patience_s)
+        try:
+            self._write_sound(following)
+        except FFMPEG_ERRORS as exc:
+            raise SinkError(self._write_message(exc)) from exc
 
     def close(self) -> None:
         if self._closed:
@@ -243,6 +285,19 @@ class FileSink(Completing):
         else:
             self._partial.give_up(is_recording=self._info.is_live)
 
+    def _write_sound(self, frame: Frame) -> None:
+        if self._sound is not None:
+            for packet in self._sound.packets(frame, self._shift):
+                with timed(Work.MUX):
+                    self._mux_sound(self._sound, packet)
+
+    def _mux_sound(self, sound: SoundTracks, packet: av.Packet) -> None:
+        assert self._container is not None
+        try:
+            self._container.mux_one(packet)
+        except FFMPEG_ERRORS as exc:
+            sound.refused(exc)
+
     def _mux(self, packet: av.Packet) -> None:
         assert self._container is not None
         if self._carried is not None:
@@ -252,9 +307,12 @@ class FileSink(Completing):
         try:
             self._container.mux_one(packet)
         except FFMPEG_ERRORS as exc:
-            if self._carried is None:
+            if self._carried is not None:
+                self._carried.refused(exc)
+            elif self._sound is not None:
+                self._sound.refused(exc)
+            else:
                 raise
-            self._carried.refused(exc)
 
     def _finish(self) -> None:
         packets = self._encoder.flush(self._stage.advance)
@@ -264,6 +322,9 @@ class FileSink(Completing):
             self._mux(packet)
         if self._carried is not None and self._frames:
             self._carried.finish(self._last)
+        if self._sound is not None and self._frames:
+            for packet in self._sound.flush():
+                self._mux_sound(self._sound, packet)
         container, self._container = self._container, None
         if container is not None:
             container.close()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from streamdenoise.errors import SourceOpenError
 from streamdenoise.io.ffmpeg.container import DAMAGED, main_video, open_container
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.options import ReadOptions
 from streamdenoise.io.sources.pyav import PyAVSource
 
@@ -19,6 +20,7 @@ class FileSource(PyAVSource):
         self,
         path: Path,
         options: ReadOptions,
+        sound: Sound | None = None,
     ) -> None:
         name = str(path)
         container = open_container(path, options.timeout_s)
@@ -36,4 +38,4 @@ class FileSource(PyAVSource):
                 f"{name} has no video, only {' and '.join(kinds)}; "
                 "choose a file with a video stream"
             )
-        super().__init__(container, stream, name, options, is_live=False)
+        super().__init__(container, stream, name, options, is_live=False, sound=sound)

@@ -11,6 +11,7 @@ from av.container import InputContainer
 from streamdenoise.io.connections.intake import Limits
 from streamdenoise.io.ffmpeg.beside import INTERLEAVING_S, Beside
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
+from streamdenoise.io.sources.hearing import Hearing
 from streamdenoise.io.sources.live_packets import StreamLostError
 from streamdenoise.io.sources.timeline import Timeline
 from streamdenoise.security.masking import mask_exception
@@ -29,6 +30,7 @@ class FilePackets:
         beside: The video, and the streams that are read with it.
         closes_gaps: See `Timeline`.
         intake: Counts the packets.
+        hearing: Gets the sound of a file that is read live, and not `beside`.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class FilePackets:
         *,
         closes_gaps: bool,
         intake: Limits | None = None,
+        hearing: Hearing | None = None,
     ) -> None:
         self._container = container
+        self._hearing = hearing
         self._intake = intake
         self._beside = beside
         self._closes_gaps = closes_gaps
@@ -58,7 +62,8 @@ class FilePackets:
         self._timeline = Timeline(self._beside.origin, self._closes_gaps)
         self._ahead: deque[tuple[Fraction | None, av.Packet]] = deque()
         video = self._beside.video
-        self._packets = self._container.demux([video, *self._beside.streams])
+        heard = [] if self._hearing is None else self._hearing.streams
+        self._packets = self._container.demux([video, *self._beside.streams, *heard])
 
     def read_ahead(self) -> None:
         """Read until there is a packet of each sound track, within limits.
@@ -67,6 +72,8 @@ class FilePackets:
             StreamLostError: The source did not answer in time.
         """
         missing = {s.index for s in self._beside.streams if s.type == "audio"}
+        if self._hearing is not None:
+            missing |= {stream.index for stream in self._hearing.streams}
         begin: Fraction | None = None
         size = 0
         for moment, packet in self._read():
@@ -89,7 +96,7 @@ class FilePackets:
         for moment, packet in self._all():
             if packet.stream_index == self._beside.video.index:
                 yield packet
-            elif packet.size:
+            elif packet.size and self._hearing is None:
                 self._beside.add(moment, packet)
         self._beside.is_complete = True
 
@@ -115,6 +122,8 @@ class FilePackets:
                 moment = self._timeline.move(packet)
                 if packet.size and packet.stream_index != self._beside.video.index:
                     self._beside.sample(packet)
+                    if self._hearing is not None and moment is not None:
+                        self._hearing.packet(packet, float(moment))
                 yield moment, packet
                 if self._intake is not None:
                     self._intake.packet()

@@ -12,6 +12,7 @@ from av.container import InputContainer
 from streamdenoise.io.connections.intake import Limits
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.sources.catch_up import CatchUp
+from streamdenoise.io.sources.hearing import Hearing
 from streamdenoise.io.sources.watchdog import StreamWatchdog
 from streamdenoise.security.masking import mask_exception
 
@@ -37,6 +38,7 @@ class LivePackets:
         has_clock: Whether its timestamps are real.
         comes_in_bursts: Whether it is fetched in segments of several seconds.
         intake: Counts the packets.
+        hearing: Gets the packets of all other streams.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class LivePackets:
         has_clock: bool,
         comes_in_bursts: bool,
         intake: Limits | None = None,
+        hearing: Hearing | None = None,
     ) -> None:
         self._container = container
+        self._hearing = hearing
         self._stream = stream
         self._timeout_s = timeout_s
         self._has_clock = has_clock
@@ -107,7 +111,11 @@ class LivePackets:
                 # Of all streams: a camera may send sound after its video has stopped.
                 for packet in self._container.demux():
                     is_late = time.monotonic() > deadline
-                    if packet.stream_index == self._stream.index:
+                    if packet.stream_index != self._stream.index:
+                        if self._hearing is not None:
+                            self._hearing.packet(packet)
+                    else:
+                        self._report(packet)
                         yield packet
                         deadline = time.monotonic() + self._timeout_s
                         if self._intake is not None:
@@ -125,6 +133,11 @@ class LivePackets:
                 raise StreamLostError(self._fault or reason(exc)) from exc
             else:
                 raise StreamLostError(self._fault or "the other side ended it")
+
+    def _report(self, packet: av.Packet) -> None:
+        pts_s = _seconds(packet.pts, packet)
+        if self._hearing is not None and pts_s is not None:
+            self._hearing.video_packet(pts_s)
 
     @property
     def _fault(self) -> str:

@@ -22,6 +22,7 @@ from streamdenoise.io.connections.web_playlists import WebPlaylist
 from streamdenoise.io.ffmpeg.container import main_video, video_duration
 from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, masked_errors, reason
 from streamdenoise.io.ffmpeg.formats import format_whitelist
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.options import ReadOptions, Transport
 from streamdenoise.io.sources.paced import paced
 from streamdenoise.io.sources.pyav import PyAVSource
@@ -35,6 +36,9 @@ _LIVE_SCHEMES = (
 )
 
 _WEB_SCHEMES = ("http", "https")
+
+# RTP, where each stream counts by a clock of its own; an SDP file has no scheme.
+_CLOCKS_APART = ("rtsp", "rtsps", "rtp", "srtp", "")
 
 # By the media type that servers state: what is sent may not say it by itself.
 _WEB_FORMATS = {
@@ -53,6 +57,14 @@ _PLAIN_PROTOCOLS = (
 
 _REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 
+# What FFmpeg reports, among others, if one of several streams cannot be set up.
+_NOT_SET_UP = (
+    av.error.HTTPBadRequestError,
+    av.error.HTTPNotFoundError,
+    av.error.HTTPOtherClientError,
+    av.error.HTTPServerError,
+    av.error.InvalidDataError,
+)
 
 _FEW_PROBES = {"flags": "low_delay", "fpsprobesize": "5"}
 
@@ -67,6 +79,7 @@ class NetworkSource(PyAVSource):
     Args:
         url: The address, or the path of an SDP file.
         options: How it is read; live streams ignore `start_s`.
+        sound: Gets its sound; None leaves it out.
 
     Raises:
         SourceRefusedError: The user name or password is wrong.
@@ -77,16 +90,19 @@ class NetworkSource(PyAVSource):
         self,
         url: StreamURL | str,
         options: ReadOptions,
+        sound: Sound | None = None,
     ) -> None:
         if isinstance(url, str):
             url = StreamURL(url, env=options.network.env)
         address = url
         self._closed = threading.Event()
-        connection = _Connection(address, options)
+        connection = _Connection(address, options, has_sound=sound is not None)
         self._connection = connection
         try:
             with masked_errors():
                 container = connection.open()
+            if sound is not None and not connection.has_sound:
+                sound.note(f"{address}: it refuses to send its sound")
             stream = main_video(container)
             if stream is None:
                 container.close()
@@ -102,6 +118,8 @@ class NetworkSource(PyAVSource):
                 is_live=is_live,
                 comes_in_bursts=self._is_segmented,
                 intake=connection.intake,
+                sound=sound,
+                has_clocks=address.scheme in _CLOCKS_APART,
             )
         except BaseException:
             connection.close()
@@ -125,10 +143,15 @@ class _Connection:
     Args:
         address: The address.
         options: How it is read.
+        has_sound: Whether its sound is wanted.
     """
 
-    def __init__(self, address: StreamURL, options: ReadOptions) -> None:
+    def __init__(
+        self, address: StreamURL, options: ReadOptions, *, has_sound: bool
+    ) -> None:
         self._address = address
+        self.has_sound = has_sound
+        """Whether its sound is read, too; cameras may refuse that."""
         self._options = options
         self._between: Tunnel | WebClient | FFmpegReader | None = None
         self._kind = ""  # the media type that a web server states
@@ -204,9 +227,19 @@ class _Connection:
         )
 
     def _through_ffmpeg(self) -> InputContainer:
+        try:
+            return self._open_address()
+        except _NOT_SET_UP:
+            if not (self.has_sound and self._address.scheme in ("rtsp", "rtsps")):
+                raise
+        self.close()
+        self.has_sound = False
+        return self._open_address()
+
+    def _open_address(self) -> InputContainer:
         address, scheme = self._address.reveal(), self._address.scheme
         timeout_s = self._options.timeout_s
-        options = _options(scheme, self._options.transport)
+        options = _options(scheme, self._options.transport, has_sound=self.has_sound)
         if scheme in Tunnel.schemes:
             if self._options.transport is Transport.UDP:
                 raise SourceOpenError(
@@ -240,7 +273,7 @@ class _Connection:
         return reason(exc)
 
 
-def _options(scheme: str, transport: Transport) -> dict[str, str]:
+def _options(scheme: str, transport: Transport, *, has_sound: bool) -> dict[str, str]:
     # Not `nobuffer`: it discards the probed packets, and with them the first key frame,
     # so that the first frame comes seconds later.
     options = {"flags": "low_delay", "protocol_whitelist": _PLAIN_PROTOCOLS}
@@ -255,8 +288,7 @@ def _options(scheme: str, transport: Transport) -> dict[str, str]:
         options["protocol_whitelist"] = "file,rtp,udp,crypto,data"
         options["format_whitelist"] = format_whitelist("sdp", "rtp")
     if scheme in ("rtsp", "rtsps"):
-        # Sound is not used, and would delay video until the server sends its clock.
-        options["allowed_media_types"] = "video"
+        options["allowed_media_types"] = "video+audio" if has_sound else "video"
         # Frames to guess the rate from: the default 20 take most of a second.
         options["fpsprobesize"] = "5"
         if transport is Transport.AUTO:

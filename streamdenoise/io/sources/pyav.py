@@ -29,9 +29,11 @@ from streamdenoise.io.ffmpeg.pixel_formats import (
     nearest_pix_fmt,
     original_pix_fmt,
 )
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.memory_limit import check_memory
 from streamdenoise.io.options import Hwaccel, ReadOptions
 from streamdenoise.io.sources.file_packets import FilePackets
+from streamdenoise.io.sources.hearing import Hearing
 from streamdenoise.io.sources.live_packets import LivePackets, StreamLostError
 from streamdenoise.io.sources.notes import StreamNotes
 from streamdenoise.io.sources.seeking import Span
@@ -49,6 +51,10 @@ _ONE_TIME = ("avi", "asf")
 
 # Formats without timestamps, for which FFmpeg invents a rate of 25 Hz.
 _WITHOUT_CLOCK = ("mpjpeg",)
+
+# Longest wait for the first packet of sound. Outputs that are opened before it have no
+# track for it, and files never get one.
+_SOUND_WAIT_S = 1.0
 
 _BYTES_PER_PX = 1.5
 _FRAMES_READ = 10
@@ -71,6 +77,8 @@ class PyAVSource(Closing):
         is_live: Whether the stream never ends by itself, so that an end is a loss.
         comes_in_bursts: Whether it is fetched in segments of several seconds.
         intake: Counts the packets, and limits what comes between two.
+        sound: Gets the sound of the stream; None leaves it out, or to `beside`.
+        has_clocks: See `Hearing`.
 
     Raises:
         SourceOpenError: There is no decoder, or no frame arrived.
@@ -86,9 +94,12 @@ class PyAVSource(Closing):
         is_live: bool,
         comes_in_bursts: bool = False,
         intake: Limits | None = None,
+        sound: Sound | None = None,
+        has_clocks: bool = False,
     ) -> None:
         self._container = container
         self._intake = intake
+        self._hearing: Hearing | None = None
         self._stream = stream
         self._name = name
         self._options = options
@@ -97,6 +108,8 @@ class PyAVSource(Closing):
         self._beside: Beside | None = None
         self._frames: Iterator[Frame] = iter(())
         try:
+            if sound is not None:
+                self._hearing = Hearing(sound, container, name, has_clocks=has_clocks)
             self._open(is_live, comes_in_bursts)
         except BaseException:
             container.close()
@@ -140,9 +153,8 @@ class PyAVSource(Closing):
                 has_clock=self._has_clock,
                 comes_in_bursts=comes_in_bursts,
                 intake=self._intake,
+                hearing=self._hearing,
             )
-        if self._options.alone and self._container.streams.audio:
-            self._notes.add("its sound is left out: live outputs are pictures alone")
         closes_gaps = has_flag(self._container, Flags.ts_discont)
         origin = Fraction(0)
         if closes_gaps and not is_live:
@@ -162,6 +174,7 @@ class PyAVSource(Closing):
                 self._beside,
                 closes_gaps=closes_gaps,
                 intake=self._intake,
+                hearing=self._hearing,
             )
         decoded = self._span.frames(
             self._container, partial(self._decode_fresh, time_base, rate)
@@ -178,7 +191,8 @@ class PyAVSource(Closing):
             num_frames=None if is_live else self._span.num_frames(rate),
             notes=self._notes.lines,
         )
-        self._frames = self._converted(itertools.chain([first], decoded))
+        begin = [first, *self._until_heard(decoded)] if is_live else [first]
+        self._frames = self._converted(itertools.chain(begin, decoded))
 
     def _described(self, first: av.VideoFrame) -> StreamInfo:
         """What the first frame says of the stream; decides how frames are converted."""
@@ -281,7 +295,31 @@ class PyAVSource(Closing):
         self._filters = VideoFilters(
             self._options.filters, self._name, upright=self._options.upright
         )
-        return self._filters(self._timestamps(decoded))
+        return self._filters(self._followed(self._timestamps(decoded), time_base))
+
+    def _followed(
+        self, frames: Iterator[av.VideoFrame], time_base: Fraction
+    ) -> Iterator[av.VideoFrame]:
+        """`frames`, of which the sound is told where they are."""
+        for frame in frames:
+            if self._hearing is not None and frame.pts is not None:
+                offset = self._timestamps.offset
+                self._hearing.frame(
+                    float(frame.pts * time_base), float(offset * time_base)
+                )
+            yield frame
+
+    def _until_heard(self, decoded: Iterator[av.VideoFrame]) -> list[av.VideoFrame]:
+        """The frames up to the first packet of sound, for a limited time."""
+        frames: list[av.VideoFrame] = []
+        deadline = time.monotonic() + _SOUND_WAIT_S
+        while (
+            self._hearing is not None
+            and not self._hearing.is_complete
+            and time.monotonic() < deadline
+        ):
+            frames.append(self._first(decoded))
+        return frames
 
     def _decoded_file(self, time_base: Fraction) -> Iterator[av.VideoFrame]:
         best = BestEffort(one_time=self._container.format.name in _ONE_TIME)
@@ -346,6 +384,9 @@ class PyAVSource(Closing):
                     original = replace(original, planes=own, seen=planes)
                 assert decoded.pts is not None
                 last = max(last, decoded.pts * time_base)
+                source_s = None
+                if self._hearing is not None:
+                    source_s = self._hearing.source_s(float(decoded.pts * time_base))
                 yield Frame(
                     planes=planes,
                     pix_fmt=pix_fmt,
@@ -356,6 +397,7 @@ class PyAVSource(Closing):
                     captured_at=captured_at,
                     duration=decoded.duration or None,
                     original=original,
+                    source_s=source_s,
                 )
             if self._live is None and self._span.end is not None:
                 self._file.read_beside()

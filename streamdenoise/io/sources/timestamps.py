@@ -81,6 +81,11 @@ class TimestampRepair:
         self.corrected = 0
         """Timestamps that did not increase."""
 
+    @property
+    def offset(self) -> int:
+        """What is added to the timestamps of the stream by now."""
+        return self._offset
+
     def __call__(self, frames: Iterable[_TimedT]) -> Iterator[_TimedT]:
         """Yield `frames`, each with a `pts` greater than the one before."""
         held: list[_TimedT] = []

@@ -17,6 +17,7 @@ from streamdenoise.security.masking import mask_address, mask_credentials
 from streamdenoise.security.plain_text import printable
 from streamdenoise.serve.config.camera import NAME, Camera, CameraConfig
 from streamdenoise.serve.config.lines import KeyPath, key_lines
+from streamdenoise.serve.config.mqtt import MqttConfig
 from streamdenoise.serve.config.server import Account, ServerConfig
 from streamdenoise.serve.config.workers import WorkersConfig
 from streamdenoise.serve.web.passwords import is_password_hash, is_token_hash
@@ -34,6 +35,7 @@ class ServiceFile(BaseModel):
 
     server: ServerConfig = ServerConfig()
     workers: WorkersConfig = Field(default_factory=WorkersConfig)
+    mqtt: MqttConfig | None = None
     defaults: dict[str, Any] = Field(
         default={}, description="What every camera's table says unless it says other."
     )
@@ -87,6 +89,7 @@ class ServiceConfig:
     path: Path
     server: ServerConfig
     workers: WorkersConfig
+    mqtt: MqttConfig | None
     cameras: tuple[CameraTable, ...]
 
 
@@ -147,11 +150,12 @@ class _Reading:
         server = self._validated(ServerConfig, "server") or ServerConfig()
         self._check_server(server)
         workers = self._validated(WorkersConfig, "workers") or WorkersConfig()
+        mqtt = self._validated(MqttConfig, "mqtt") if "mqtt" in self._tables else None
         cameras = tuple(self._cameras())
         self._check_targets(cameras)
         if self._mistakes:
             raise MistakesError(self._path, list(dict.fromkeys(self._mistakes)))
-        return ServiceConfig(self._path, server, workers, cameras)
+        return ServiceConfig(self._path, server, workers, mqtt, cameras)
 
     def _cameras(self) -> Iterator[CameraTable]:
         defaults = self._table("defaults")

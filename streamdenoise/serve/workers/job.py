@@ -19,6 +19,7 @@ from streamdenoise.errors import (
     StreamDenoiseError,
 )
 from streamdenoise.frame import StreamInfo
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.jobs.changeable import ChangeableDenoiser
 from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.jobs.job import StopSwitch
@@ -191,15 +192,16 @@ class CameraJob:
         info: StreamInfo,
         denoiser: ChangeableDenoiser,
         opened: Sequence[Output],
+        sound: Sound | None,
     ) -> Sequence[Output]:
         outputs = self.view.outputs(info, opened)
         folder = Recordings(self._config).folder
         if folder is not None:
-            recorder = stack.enter_context(Recorder(info, folder=folder))
+            recorder = stack.enter_context(Recorder(info, folder=folder, sound=sound))
             if self._settings.recording:
                 recorder.toggle()
             self._recorder = recorder
-            outputs.append(Output(recorder, name="recorder"))
+            outputs.append(Output(recorder, name="recorder", is_view=True))
         self._denoiser = denoiser
         return outputs
 

@@ -123,8 +123,12 @@ class Supervisor:
             f"the configuration was read again: {sum(changed)} cameras changed, "
             f"{len(old)} removed"
         )
-        if (before.server, before.workers) != (config.server, config.workers):
-            text += "; [server] and [workers] apply when the service is started again"
+        fixed = ("server", "workers", "mqtt")
+        if any(getattr(before, each) != getattr(config, each) for each in fixed):
+            text += (
+                "; [server], [workers] and [mqtt] apply when the service is started "
+                "again"
+            )
         self._log.add("", "config", text, logging.INFO)
 
     def refuse(self, exc: ConfigError) -> None:
@@ -359,11 +363,12 @@ class Supervisor:
         worker = await self._place(record, now)
         worker.changed_at, worker.usual_rss = now, None
         record.begin(worker.process)
-        watched = [
-            side
-            for (name, side), video in self._videos.items()
-            if name == record.name and video.is_read
-        ]
+        watched: list[Side] = []
+        for (name, side), video in self._videos.items():
+            if name == record.name:
+                video.begin_anew()
+                if video.is_read:
+                    watched.append(side)
         self._send(
             record,
             "start",

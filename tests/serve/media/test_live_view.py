@@ -16,6 +16,7 @@ from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.imaging.color import frame_to_rgb, rgb_to_yuv420
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.sinks.file import FileSink
 from streamdenoise.jobs.config import LiveConfig
@@ -271,6 +272,7 @@ def test_the_page_of_a_running_job_shows_its_recording(tmp_path: Path) -> None:
         info: StreamInfo,
         denoiser: FrameDenoiser,
         opened: Sequence[Output],
+        sound: Sound | None,
     ) -> list[Output]:
         return view.outputs(info, opened)
 
