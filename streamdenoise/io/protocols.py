@@ -115,6 +115,16 @@ class CatchingUp(Protocol):
 
 
 @runtime_checkable
+class Compressed(Protocol):
+    """A source that decodes packets."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Size of the video's packets so far; 0 if they are not compressed."""
+        ...
+
+
+@runtime_checkable
 class Recovering(Protocol):
     """A source or sink that reconnects by itself when it is lost."""
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from streamdenoise.io.protocols import CatchingUp, Recovering, Source
+from streamdenoise.io.protocols import CatchingUp, Compressed, Recovering, Source
 from streamdenoise.pipeline.denoising import Denoising
 from streamdenoise.pipeline.reader import Reader
 from streamdenoise.pipeline.stats import OutputStats, Stats
@@ -24,6 +24,7 @@ class Figures:
         self._source = source
         self._recovering = source if isinstance(source, Recovering) else None
         self._catching_up = source if isinstance(source, CatchingUp) else None
+        self._compressed = source if isinstance(source, Compressed) else None
         self._denoising = denoising
         self._reader = reader
         self._writers = writers
@@ -60,6 +61,7 @@ class Figures:
             frames_in=self._reader.frames,
             frames_out=first.frames,
             drops={**self.slow_drops(), "load": self._denoising.shed},
+            bytes_in=0 if self._compressed is None else self._compressed.bytes_read,
             fps_in=self._reader.rate.fps,
             fps_out=self._writers[0].fps if self._writers else 0.0,
             latency=first.latency,

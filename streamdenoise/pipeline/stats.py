@@ -117,6 +117,8 @@ class OutputStats:
     """Frames not written because the output was slow or away."""
     queued: int = 0
     """Frames in its queue now."""
+    bytes: int = 0
+    """Size of the video that was encoded for it; 0 if it takes frames as they are."""
     reconnects: int = 0
     error: str = ""
     """Why the output is away, hangs or has ended; empty while it works."""
@@ -135,6 +137,8 @@ class Stats:
     drops: dict[str, int] = field(default_factory=dict[str, int])
     """Frames of the source that were not written, by cause: `denoising` or `writing`
     was too slow, or they were left out to shed `load`."""
+    bytes_in: int = 0
+    """Size of the video's packets from the source; 0 if they are not compressed."""
     fps_in: float = 0.0
     fps_out: float = 0.0
     latency: Latency = field(default_factory=Latency)

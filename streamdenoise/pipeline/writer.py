@@ -174,6 +174,7 @@ class Writer:
                 frames=self._frames,
                 dropped=self.queue.dropped + self._dropped_by_sink(),
                 queued=len(self.queue),
+                bytes=0 if self._output.tap is None else self._output.tap.bytes,
                 reconnects=0 if sink is None else sink.reconnects,
                 error=hang or self.error or ("" if sink is None else sink.error),
                 hangs=bool(hang),

@@ -177,6 +177,11 @@ def _stream(stats: Stats) -> Iterator[Metric]:
         float(not stats.denoiser_error),
     )
     yield CounterMetricFamily(
+        "streamdenoise_source_bytes",
+        "Compressed video received from the source.",
+        stats.bytes_in,
+    )
+    yield CounterMetricFamily(
         "streamdenoise_written_frames",
         "Frames written to the first output.",
         stats.frames_out,
@@ -251,6 +256,12 @@ def _outputs(outputs: Sequence[OutputStats]) -> Iterator[Metric]:
         "streamdenoise_output_frames",
         "Frames written, including held frames.",
         lambda output: output.frames,
+    )
+    yield per_output(
+        CounterMetricFamily,
+        "streamdenoise_output_bytes",
+        "Compressed video written.",
+        lambda output: output.bytes,
     )
     yield per_output(
         CounterMetricFamily,

@@ -24,7 +24,10 @@ def server() -> Iterator[GstServer]:
 
 
 @pytest.fixture(scope="module")
-def service(server: GstServer) -> Iterator[Running]:
+def service(
+    server: GstServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("recordings")
     text = f"""
 [defaults]
 model = "pico"
@@ -32,6 +35,8 @@ transport = "tcp"
 timeout = 3
 [cameras.street]
 source = "{server.url()}"
+output = "{folder}/%H-%M-%S.mkv"
+segment = "10m"
 [cameras.wrong]
 source = "{server.url(password="not-this-one")}"
 [cameras.pattern]
@@ -74,6 +79,21 @@ def test_each_camera_has_its_metrics(service: Running) -> None:
     assert found["streamdenoise_source_frames_total", "street"] > 0
     assert found["streamdenoise_worker_resident_memory_bytes", ""] > 1e8
     assert found["process_resident_memory_bytes", ""] > 1e7
+
+
+def test_the_saved_bit_rate_is_that_of_both_videos(
+    service: Running,
+) -> None:
+    state = service.wait("street", lambda state: state.saved_share is not None)
+    found = samples(service)
+    received = found["streamdenoise_source_bytes_total", "street"]
+    written = found["streamdenoise_output_bytes_total", "street"]
+    assert received > 1000
+    assert written > 1000
+    assert state.saved_share is not None
+    # Of other moments, and of few frames.
+    assert state.saved_share == pytest.approx(1 - written / received, abs=0.5)
+    assert service.state("pattern").saved_share is None
 
 
 def test_a_refused_password_is_not_tried_again(

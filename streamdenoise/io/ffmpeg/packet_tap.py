@@ -39,10 +39,12 @@ class PacketTap:
 
     It outlives the encoder: a sink that begins another file, or connects again, opens a
     new one. What a listener raises ends its listening, and never reaches the sink.
-    Without listeners it costs a comparison for each packet.
+    Without listeners it costs next to nothing.
     """
 
     def __init__(self) -> None:
+        self.bytes = 0
+        """Size of all packets so far."""
         self._lock = Lock()
         self._listeners: tuple[PacketListener, ...] = ()
         self._stream: av.VideoStream | None = None
@@ -94,6 +96,7 @@ class PacketTap:
     ) -> None:
         """Pass a packet on before it is muxed, which changes its timestamps."""
         with self._lock:
+            self.bytes += packet.size
             if stream is not self._stream:
                 if stream is not self._next:
                     return  # a late packet of a file that is being finished

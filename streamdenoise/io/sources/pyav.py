@@ -105,6 +105,7 @@ class PyAVSource(Closing):
         self._options = options
         self._notes = StreamNotes(name)
         self._live: LivePackets | None = None
+        self._bytes_read = 0
         self._beside: Beside | None = None
         self._frames: Iterator[Frame] = iter(())
         try:
@@ -235,6 +236,11 @@ class PyAVSource(Closing):
         return self._beside
 
     @property
+    def bytes_read(self) -> int:
+        """See `Compressed.bytes_read`."""
+        return self._bytes_read
+
+    @property
     def skipped(self) -> int:
         """Packets that could not be decoded so far, or were left out."""
         return self._decoder.skipped + self.left_out
@@ -325,6 +331,7 @@ class PyAVSource(Closing):
         best = BestEffort(one_time=self._container.format.name in _ONE_TIME)
         self._file.read_ahead()
         for packet in itertools.chain(self._file, [None]):
+            self._count(packet)
             # After a failed read the decoder still has frames; after a clean end, none.
             for frame in self._decoder.decode(packet):
                 frame.pts = best(frame.pts, frame.dts)
@@ -336,6 +343,7 @@ class PyAVSource(Closing):
         # Before the first key frame, reference frames are missing: gray smears.
         has_begun = False
         for packet in packets:
+            self._count(packet)
             for frame in self._decoder.decode(packet):
                 has_begun = has_begun or packet.is_keyframe or bool(frame.key_frame)
                 if not has_begun:
@@ -344,6 +352,10 @@ class PyAVSource(Closing):
                 if not self._has_clock:
                     frame.pts, frame.time_base = arrival_pts(), ARRIVAL_TIME_BASE
                 yield frame
+
+    def _count(self, packet: av.Packet | None) -> None:
+        if packet is not None and self._stream.codec_context.name != "rawvideo":
+            self._bytes_read += packet.size
 
     def _first(self, decoded: Iterator[av.VideoFrame]) -> av.VideoFrame:
         try:

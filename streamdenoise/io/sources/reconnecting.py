@@ -21,7 +21,7 @@ from streamdenoise.errors import (
 from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.backoff import Backoff, after_refusals
 from streamdenoise.io.options import Reconnect
-from streamdenoise.io.protocols import CatchingUp, Source
+from streamdenoise.io.protocols import CatchingUp, Compressed, Source
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class ReconnectingSource(Closing):
         self._using = Lock()  # held by the thread that uses the session
         self._session: Source | None = None
         self._frames: Iterator[Frame] = iter(())
-        self._skipped = self._left_out = 0
+        self._skipped = self._left_out = self._bytes_read = 0
         self._began_at = self._lost_at = 0.0
         self._attempts = 0  # consecutive
         self._ends_at = math.inf
@@ -113,6 +113,11 @@ class ReconnectingSource(Closing):
     def left_out(self) -> int:
         """See `CatchingUp.left_out`."""
         return self._left_out + _left_out(self._session)
+
+    @property
+    def bytes_read(self) -> int:
+        """See `Compressed.bytes_read`."""
+        return self._bytes_read + _bytes_read(self._session)
 
     def __enter__(self) -> Self:
         """Open the first session.
@@ -287,6 +292,7 @@ class ReconnectingSource(Closing):
             return
         self._frames = iter(())
         self._skipped += session.skipped
+        self._bytes_read += _bytes_read(session)
         self._left_out += _left_out(session)
         session.close()
         notes = dict.fromkeys([*self.info.notes, *session.info.notes])
@@ -299,6 +305,10 @@ class ReconnectingSource(Closing):
 
 def _left_out(session: Source | None) -> int:
     return session.left_out if isinstance(session, CatchingUp) else 0
+
+
+def _bytes_read(session: Source | None) -> int:
+    return session.bytes_read if isinstance(session, Compressed) else 0
 
 
 def _what_happened(exc: SourceError) -> str:

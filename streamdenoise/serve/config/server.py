@@ -41,5 +41,7 @@ class ServerConfig(BaseModel):
     """By login name. Without any, everybody who reaches the address has control."""
     tokens: dict[str, Account] = {}
     """For programs, by a name that the log shows."""
+    models: Path | None = None
+    """Folder with exported models of your own, to try on the page."""
     hosts: tuple[str, ...] = ()
     """Names by which clients reach this machine, such as ``nvr.local``."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fastapi import FastAPI, Security
+from fastapi import APIRouter, FastAPI, Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPBearer
 from starlette.staticfiles import StaticFiles
@@ -24,6 +24,7 @@ from streamdenoise.serve.web.templates import STATIC, page
 from streamdenoise.serve.web.try_it import (
     TRY_PATH,
     max_upload_bytes,
+    models_to_try,
     try_it_router,
 )
 from streamdenoise.serve.web.video import video_router
@@ -85,12 +86,16 @@ def create_app(
     app.state.has_trials = trials is not None
     token = [Security(_TokenScheme(description="A token"))]
     refusals = documented(401, 403)
+    tried: list[APIRouter] = []
+    if trials is not None:
+        models = models_to_try(server.models)
+        tried.append(try_it_router(trials, page, models=models))
     for router in (
         cameras_router(cameras),
         video_router(cameras, sessions),
         recordings_router(cameras),
         monitoring_router(metrics, why_unhealthy),
-        *([try_it_router(trials, page)] if trials is not None else []),
+        *tried,
     ):
         app.include_router(router, dependencies=token, responses=refusals)
     app.include_router(session_router(server, sessions, limits))

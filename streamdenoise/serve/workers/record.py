@@ -27,6 +27,9 @@ ALONE_AFTER = 2
 """Deaths, after which a camera runs in a worker of its own."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 
+_SIZES_S, _MOST_SIZES = 5.0, 13
+"""The bit rates are those of the last minute."""
+
 
 @dataclass(slots=True)
 class Backoff:
@@ -73,6 +76,11 @@ class CameraRecord:
     history: deque[Point] = field(
         default_factory=lambda: deque[Point](maxlen=round(_HISTORY_S / POINT_S))
     )
+
+    sizes: deque[tuple[float, int, int]] = field(
+        default_factory=lambda: deque[tuple[float, int, int]](maxlen=_MOST_SIZES)
+    )
+    """When, and bytes of video received and written until then."""
 
     def __post_init__(self) -> None:
         self.recordings = Recordings(self.config)
@@ -128,6 +136,7 @@ class CameraRecord:
         self.report = report
         if report["stats"] is not None:
             self.stats = STATS.validate_python(report["stats"])
+            self._remember_sizes(self.stats, now)
         if self.status is CameraStatus.LIVE:
             self.was_live = True
             self.live_since = self.live_since or now
@@ -147,6 +156,26 @@ class CameraRecord:
         if stats is None or not stats.frames_in:
             return CameraStatus.STARTING
         return CameraStatus.LIVE
+
+    def _remember_sizes(self, stats: Stats, now: float) -> None:
+        written = stats.outputs[0].bytes if stats.outputs else 0
+        sizes = self.sizes
+        if sizes and (stats.bytes_in < sizes[-1][1] or written < sizes[-1][2]):
+            sizes.clear()  # another job
+        if not sizes or now - sizes[-1][0] >= _SIZES_S:
+            sizes.append((now, stats.bytes_in, written))
+
+    @property
+    def saved_share(self) -> float | None:
+        """Share of the source's bit rate that the first output saves."""
+        if len(self.sizes) < 2:
+            return None
+        (_, received_0, written_0), (_, received_1, written_1) = (
+            self.sizes[0],
+            self.sizes[-1],
+        )
+        received, written = received_1 - received_0, written_1 - written_0
+        return 1 - written / received if received and written else None
 
     @property
     def has_failed(self) -> bool:
@@ -192,7 +221,7 @@ class CameraRecord:
             noise=noise_words(stats.noise_levels),
             sigma_now=stats.sigma,
             psnr_gain_db=gain,
-            saved_share=None,
+            saved_share=self.saved_share,
             strength=config.denoise.strength,
             sigma=sigma if isinstance(sigma, str) else f"{sigma:g}",
             model=config.denoise.model,
