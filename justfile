@@ -23,6 +23,10 @@ type:
 test *OPTIONS:
     bash tests/run.sh {{OPTIONS}}
 
+# The tests that `just test` leaves out, in two minutes; OPTIONS are pytest's
+slow *OPTIONS:
+    MARK=slow bash tests/run.sh {{OPTIONS}}
+
 # Tests without root, display and servers, in two minutes
 fast *OPTIONS:
     bash tests/run.sh --fast {{OPTIONS}}

@@ -21,7 +21,7 @@ has_library libglib-2.0.so.0 || packages+=(libglib2.0-0)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 if [ -z "$fast" ]; then
   echo "Running all tests, in about five minutes on two cores. Left out: GPUs" \
-    "(needs_cuda, needs_nvdec, needs_nvenc), unless there is one."
+    "(needs_cuda, needs_nvdec, needs_nvenc), unless there is one, and what \`just slow\` runs."
   # The window is tested on a virtual screen, with real key presses.
   command -v Xvfb >/dev/null || packages+=(xvfb)
   command -v xdotool >/dev/null || packages+=(xdotool)
@@ -63,11 +63,11 @@ fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive
 options=(-n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0)
 if [ -n "$fast" ]; then
-  exec "$venv/bin/python" -m pytest "${options[@]}" -m 'not needs_display' \
+  exec "$venv/bin/python" -m pytest "${options[@]}" -m 'not needs_display and not slow' \
     tests/{cli,console,denoisers,docs,imaging,jobs,network,pipeline,service} \
     tests/inference/test_{backends,numerics}.py --ignore tests/cli/test_live_cli.py "$@"
 fi
 export STREAMDENOISE_REQUIRE=display,rtsp,ffmpeg,gstreamer,chromium,faketime,mosquitto
 # Disks that are full or hang are mounted.
 [ "$(id -u)" != 0 ] || STREAMDENOISE_REQUIRE+=,root
-exec "$venv/bin/python" -m pytest "${options[@]}" "$@"
+exec "$venv/bin/python" -m pytest "${options[@]}" -m "${MARK:-not slow}" "$@"

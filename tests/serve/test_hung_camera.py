@@ -14,6 +14,7 @@ from tests.support.disks import LoopDisk
 pytestmark = pytest.mark.timeout(150)
 
 
+@pytest.mark.slow
 def test_a_hung_disk_costs_the_others_one_restart(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     with LoopDisk(tmp_path) as disk:

@@ -36,6 +36,9 @@ pytestmark = pytest.mark.long
 GRAY = {"cnn4dn", "resnet", "unet"}
 """The networks that are tested in gray, and the others in color: exports take long."""
 
+USED = {"cnn4dn", "dncnn", "resnet", "unet"}
+"""The networks that several tests export."""
+
 Exported = Callable[[str], Path]
 
 
@@ -55,7 +58,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return made
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name not in USED))
+        for name in NETWORKS
+    ],
+)
 def test_an_exported_model_computes_the_same_as_the_network(
     exported: Exported, name: str
 ) -> None:
