@@ -109,13 +109,20 @@ class Supervisor:
 
     def reload(self, config: ServiceConfig) -> None:
         """Go on with another configuration; what is the same is not touched."""
-        before, self._config = self._config, config
+        before = self._config
+        fixed = ("server", "workers", "mqtt")
+        self._config = replace(
+            config, **{each: getattr(before, each) for each in fixed}
+        )
         old, self._cameras = self._cameras, {}
         changed = [
             self._continue(entry, old.pop(entry.name, None)) for entry in config.cameras
         ]
         for record in old.values():
             self._log.forget(record.name)
+            for side in Side:
+                if video := self._videos.pop((record.name, side), None):
+                    video.end(UnknownCameraError("this camera was removed"))
             if record.worker is not None:
                 self._stop_job(record)
                 self._leaving[record.name] = record
@@ -123,7 +130,6 @@ class Supervisor:
             f"the configuration was read again: {sum(changed)} cameras changed, "
             f"{len(old)} removed"
         )
-        fixed = ("server", "workers", "mqtt")
         if any(getattr(before, each) != getattr(config, each) for each in fixed):
             text += (
                 "; [server], [workers] and [mqtt] apply when the service is started "
@@ -208,8 +214,9 @@ class Supervisor:
     async def recordings(self, name: str) -> Sequence[Recording]:
         return await asyncio.to_thread(self._record(name).recordings.all)
 
-    def recording_path(self, name: str, recording_id: str) -> Path:
-        return self._record(name).recordings.path(recording_id)
+    async def recording_path(self, name: str, recording_id: str) -> Path:
+        recordings = self._record(name).recordings
+        return await asyncio.to_thread(recordings.path, recording_id)
 
     async def delete_recording(self, name: str, recording_id: str) -> None:
         record = self._record(name)
@@ -361,13 +368,16 @@ class Supervisor:
 
     async def _start_job(self, record: CameraRecord, now: float) -> None:
         worker = await self._place(record, now)
+        if self._cameras.get(record.name) is not record or not record.is_ready(now):
+            return  # it was removed or switched off meanwhile
         worker.changed_at, worker.usual_rss = now, None
         record.begin(worker.process)
-        watched = [
-            side
-            for (name, side), video in self._videos.items()
-            if name == record.name and video.is_read
-        ]
+        watched: list[Side] = []
+        for side in Side:
+            video = self._videos.get((record.name, side))
+            if video is not None and video.is_read:
+                video.begin_again()
+                watched.append(side)
         self._send(
             record,
             "start",
