@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -19,6 +20,9 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.serve.media.fragment import Fragment, Side
 from streamdenoise.serve.service import CameraAwayError, UnknownCameraError
 from streamdenoise.serve.states import CameraStatus
+from streamdenoise.serve.workers import record as record_module
+from streamdenoise.serve.workers import supervisor as supervisor_module
+from streamdenoise.serve.workers.process import WorkerProcess
 from streamdenoise.serve.workers.supervisor import Supervisor
 from tests.serve.running import SMALL, Running, config_of
 from tests.support.waiting import wait_until
@@ -284,6 +288,38 @@ def test_a_camera_that_is_removed_while_it_starts_is_not_started() -> None:
         return cameras
 
     asyncio.run(reloaded())
+
+
+def test_a_machine_that_starts_no_process_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> WorkerProcess:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as full:
+        full.setattr(supervisor_module, "WorkerProcess", fail)
+        running = Running(f'[cameras.a]\nsource = "{SMALL}"\nmodel = "pico"\n')
+        with running:
+            state = running.wait("a", lambda a: a.status is CameraStatus.FAILED)
+            assert "no process can be started: Resource" in state.reason
+            full.undo()
+            running.wait_live("a")
+
+
+def test_a_camera_that_fails_again_and_again_hides_no_leak(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(supervisor_module, "_SETTLED_S", 5.0)
+    monkeypatch.setattr(supervisor_module, "_MARGIN_BYTES", -(1 << 40))
+    monkeypatch.setattr(record_module, "_LONGEST_WAIT_S", 0.2)
+    text = (
+        f'[workers]\ncount = 1\n[cameras.a]\nsource = "{SMALL}"\nmodel = "pico"\n'
+        f'[cameras.b]\nsource = "{tmp_path}/none.mkv"\n'
+    )
+    with Running(text) as running:
+        running.wait("a", lambda state: state.restarts > 0)
+        events = running.call(running.cameras.events, "a")
+        assert any("MB of memory" in event.text for event in events)
 
 
 def test_tables_of_the_whole_service_wait_for_the_next_start() -> None:

@@ -33,13 +33,16 @@ class WorkerProcess:
         Args:
             on_message: Gets what it says, in the thread of the event loop.
             threads: Of each of its pools; None is up to the libraries.
+
+        Raises:
+            OSError: No process can be started.
         """
         self._on_message = on_message
         ours, theirs = socket.socketpair()
         command, environment = python_child(
             "-m", "streamdenoise.serve.workers.worker", str(theirs.fileno())
         )
-        with theirs:
+        try:
             self._process = subprocess.Popen(
                 command,
                 env=environment,
@@ -47,6 +50,11 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self._connection = ours
         self._hello = Message(
             "hello",

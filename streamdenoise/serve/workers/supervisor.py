@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,9 @@ class _Worker:
     usual_rss: int | None = None
     """Once its cameras run."""
     changed_at: float = 0.0
-    """When a camera was started here last."""
+    """When a camera was started here for the first time, the last of them."""
+    seen: list[CameraTable] = field(default_factory=list[CameraTable])
+    """What was started here: one that fails again and again hides no leak."""
 
 
 class Supervisor:
@@ -367,10 +369,19 @@ class Supervisor:
             await process.ended(1.0)
 
     async def _start_job(self, record: CameraRecord, now: float) -> None:
-        worker = await self._place(record, now)
+        try:
+            worker = await self._place(record, now)
+        except OSError as exc:
+            wait_s = record.backoff.fail(now)
+            why = f"no process can be started: {exc.strerror}"
+            record.end(why)
+            self._log.add(record.name, "failed", f"{why}; next try in {wait_s:.0f} s")
+            return
         if self._cameras.get(record.name) is not record or not record.is_ready(now):
             return  # it was removed or switched off meanwhile
-        worker.changed_at, worker.usual_rss = now, None
+        if record.entry not in worker.seen:
+            worker.seen.append(record.entry)
+            worker.changed_at, worker.usual_rss = now, None
         record.begin(worker.process)
         watched: list[Side] = []
         for side in Side:
