@@ -52,6 +52,10 @@ class Broadcast:
     def is_read(self) -> bool:
         return bool(self._readers)
 
+    def begin_anew(self) -> None:
+        """Another job makes the video from now on: its times begin again."""
+        self._header = None
+
     def put(self, fragment: Fragment) -> None:
         """Pass on a piece; those who are too slow may miss it."""
         if fragment.is_header:
@@ -60,10 +64,6 @@ class Broadcast:
             self._header = fragment
         for reader in self._readers:
             reader.put(fragment)
-
-    def begin_again(self) -> None:
-        """Expect another stream: its header counts, even if it is the same."""
-        self._header = None
 
     def end(self, reason: StreamDenoiseError) -> None:
         """End all readers with an error; those that begin later, too."""
@@ -94,7 +94,7 @@ class Broadcast:
             raise self._end
         finally:
             self._readers.remove(reader)
-            if not self._readers:
+            if not self._readers and self._end is None:
                 # Where the video begins again is not known.
                 self._header = None
                 self._wanted(False)

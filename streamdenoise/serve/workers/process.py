@@ -35,7 +35,7 @@ class WorkerProcess:
             threads: Of each of its pools; None is up to the libraries.
 
         Raises:
-            OSError: No process can be started.
+            OSError: The system has no process or no descriptor left.
         """
         self._on_message = on_message
         ours, theirs = socket.socketpair()
@@ -43,18 +43,17 @@ class WorkerProcess:
             "-m", "streamdenoise.serve.workers.worker", str(theirs.fileno())
         )
         try:
-            self._process = subprocess.Popen(
-                command,
-                env=environment,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+            with theirs:
+                self._process = subprocess.Popen(
+                    command,
+                    env=environment,
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
         except OSError:
             ours.close()
             raise
-        finally:
-            theirs.close()
         self._connection = ours
         self._hello = Message(
             "hello",

@@ -280,7 +280,14 @@ class Supervisor:
                 self._replace(worker, why)
         for record in list(self._cameras.values()):
             if record.is_ready(now) and record.name not in self._leaving:
-                await self._start_job(record, now)
+                try:
+                    await self._start_job(record, now)
+                except OSError as exc:
+                    wait_s = record.backoff.fail(now)
+                    why = f"no worker can be started: {exc.strerror}"
+                    record.end(why)
+                    text = f"{why}; next try in {wait_s:.0f} s"
+                    self._log.add(record.name, "worker", text)
         self._end_idle(now)
         if now - self._points_at >= POINT_S:
             self._points_at = now
@@ -369,14 +376,7 @@ class Supervisor:
             await process.ended(1.0)
 
     async def _start_job(self, record: CameraRecord, now: float) -> None:
-        try:
-            worker = await self._place(record, now)
-        except OSError as exc:
-            wait_s = record.backoff.fail(now)
-            why = f"no process can be started: {exc.strerror}"
-            record.end(why)
-            self._log.add(record.name, "failed", f"{why}; next try in {wait_s:.0f} s")
-            return
+        worker = await self._place(record, now)
         if self._cameras.get(record.name) is not record or not record.is_ready(now):
             return  # it was removed or switched off meanwhile
         if record.entry not in worker.seen:
@@ -384,11 +384,11 @@ class Supervisor:
             worker.changed_at, worker.usual_rss = now, None
         record.begin(worker.process)
         watched: list[Side] = []
-        for side in Side:
-            video = self._videos.get((record.name, side))
-            if video is not None and video.is_read:
-                video.begin_again()
-                watched.append(side)
+        for (name, side), video in self._videos.items():
+            if name == record.name:
+                video.begin_anew()
+                if video.is_read:
+                    watched.append(side)
         self._send(
             record,
             "start",
