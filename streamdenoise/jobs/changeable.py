@@ -44,7 +44,8 @@ class ChangeableDenoiser(Closing):
     def change(self, config: DenoiseConfig) -> None:
         """Load another denoiser, which takes over when it is ready; from any thread.
 
-        If it cannot be loaded, all stays as it is, and `change_error` says why.
+        If it cannot be loaded, all stays as it is, and `change_error` says why. The
+        strength stays, too: it may change while the other one is loaded.
         """
         with self._lock:
             self._wanted, self.change_error = config, ""
@@ -123,21 +124,34 @@ class ChangeableDenoiser(Closing):
 
     def _prepare_next(self) -> None:
         while (config := self._taken()) is not None:
-            loaded: FrameDenoiser | None = None
+            error, loaded = "", None
             try:
-                loaded = self._load(config)
-                if self._format is not None:
-                    loaded.prepare(*self._format)
+                loaded = self._loaded(config)
             except StreamDenoiseError as exc:
-                if loaded is not None:
-                    loaded.close()
-                self.change_error = str(exc)
-                log.warning("the denoiser stays as it was: %s", exc)
-                continue
+                error = str(exc)
+                log.warning("the denoiser stays as it was: %s", error)
+            except Exception as exc:  # of a runtime: the stream goes on without it
+                error = f"{type(exc).__name__}: {exc}"
+                log.exception("the denoiser stays as it was")
+            replaced: FrameDenoiser | None = None
             with self._lock:
-                replaced, self._next = self._next, loaded
+                if loaded is not None:
+                    loaded.strength = self._current.strength
+                    replaced, self._next = self._next, loaded
+                if self._wanted is None:  # else it is about what nobody wants any more
+                    self.change_error = error
             if replaced is not None:
                 replaced.close()
+
+    def _loaded(self, config: DenoiseConfig) -> FrameDenoiser:
+        loaded = self._load(config)
+        try:
+            if self._format is not None:
+                loaded.prepare(*self._format)
+        except BaseException:
+            loaded.close()
+            raise
+        return loaded
 
     def _taken(self) -> DenoiseConfig | None:
         """What is wanted now; with nothing, the thread ends."""

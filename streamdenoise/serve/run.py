@@ -119,10 +119,11 @@ class _Service:
             self._notifier.status(f"{live} of {len(states)} cameras live")
             try:
                 await asyncio.wait_for(self._reload.wait(), _LOOK_S)
-                asked = True
             except TimeoutError:
                 asked = False
-            self._reload.clear()
+            else:
+                asked = True
+                self._reload.clear()
             # Disks may be slow, and the cameras must not wait for them.
             if asked or await asyncio.to_thread(self._watch.has_changed):
                 self._notifier.reloading()

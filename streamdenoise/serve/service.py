@@ -60,7 +60,8 @@ class Cameras(Protocol):
         A reader that is too slow misses fragments up to the next key frame. When the
         stream changes, such as after a reconnection, another header follows. While the
         camera is away nothing comes. Closing the iterator ends the watching; what
-        nobody watches is not encoded.
+        nobody watches is not encoded. When the camera is removed from the
+        configuration, the iterator raises `UnknownCameraError`.
         """
         ...
 
@@ -76,7 +77,7 @@ class Cameras(Protocol):
         """Recorded files of a camera, newest first."""
         ...
 
-    def recording_path(self, name: str, recording_id: str) -> Path:
+    async def recording_path(self, name: str, recording_id: str) -> Path:
         """Path of a recorded file, always inside the camera's own folder.
 
         Raises:

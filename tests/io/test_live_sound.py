@@ -519,6 +519,23 @@ def test_damaged_sound_costs_no_frame(tmp_path: Path) -> None:
     assert not sound.notes
 
 
+def test_sound_that_fails_before_the_first_frame_costs_no_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> SoundFormat:
+        raise ValueError("no such layout")
+
+    write_flashes(tmp_path / "in.ts", 1, "aac", 48000)
+    monkeypatch.setattr(SoundFormat, "of", fail)
+    sound = Sound()
+    with av.open(str(tmp_path / "in.ts")) as container:
+        hearing = Hearing(sound, container, "camera")
+        for packet in container.demux(audio=0):
+            hearing.packet(packet)
+        hearing.frame(0.0, 0.0)
+    assert sound.notes == ["camera: sound 1 is left out: it is damaged"]
+
+
 def test_noise_in_place_of_sound_is_one_note(tmp_path: Path) -> None:
     write_flashes(tmp_path / "like.mp4", 1, "aac", 48000)
     sound = Sound()

@@ -38,7 +38,8 @@ def test_the_next_denoiser_takes_over_between_two_frames() -> None:
         assert (denoiser.model, denoiser.sigma) == ("pico", 5.0)
         denoiser.strength = 0.5
         denoiser.change(replace(PICO, sigma=9.0))
-        denoiser.change(replace(PICO, sigma=12.0, model="nano", strength=0.5))
+        denoiser.change(replace(PICO, sigma=12.0, model="nano"))
+        denoiser.strength = 0.75
         # Frames do not wait for it.
         assert len(denoiser.process(noisy(1))) == 1
         assert denoiser.model == "pico"
@@ -52,10 +53,10 @@ def test_the_next_denoiser_takes_over_between_two_frames() -> None:
 
         wait_until(has_changed, poll_s=0.05)
         assert denoiser.sigma == 12.0
-        assert denoiser.strength == 0.5
+        assert denoiser.strength == 0.75, "set while the other one was loaded"
         # As if it had been there alone.
         with load_denoiser(replace(PICO, sigma=12.0, model="nano")) as alone:
-            alone.strength = 0.5
+            alone.strength = 0.75
             number = next(numbers)
             denoiser.reset()
             (one,) = denoiser.process(noisy(number))
@@ -71,6 +72,51 @@ def test_what_cannot_be_loaded_changes_nothing() -> None:
         assert "nonesuch" in denoiser.change_error
         assert len(denoiser.process(noisy(1))) == 1
         assert denoiser.model == "pico"
+
+
+def test_an_unknown_failure_is_reported_and_the_next_change_works() -> None:
+    def load(config: DenoiseConfig) -> FrameDenoiser:
+        if config.sigma == 9.0:
+            raise RuntimeError("the driver is gone")
+        return load_denoiser(config)
+
+    with ChangeableDenoiser(load_denoiser(PICO), load) as denoiser:
+        denoiser.process(noisy(0))
+        denoiser.change(replace(PICO, sigma=9.0))
+        wait_until(lambda: "the driver is gone" in denoiser.change_error)
+        denoiser.change(replace(PICO, sigma=12.0))
+        numbers = iter(range(1, 1000))
+
+        def has_changed() -> bool:
+            denoiser.process(noisy(next(numbers)))
+            return denoiser.sigma == 12.0
+
+        wait_until(has_changed, poll_s=0.05)
+        assert not denoiser.change_error
+
+
+def test_a_failure_counts_only_while_it_is_wanted() -> None:
+    begun, gate = Event(), Event()
+
+    def load(config: DenoiseConfig) -> FrameDenoiser:
+        begun.set()
+        gate.wait(30)
+        return load_denoiser(config)
+
+    with ChangeableDenoiser(load_denoiser(PICO), load) as denoiser:
+        denoiser.process(noisy(0))
+        denoiser.change(replace(PICO, model="nonesuch"))
+        begun.wait(30)
+        denoiser.change(replace(PICO, sigma=12.0))
+        gate.set()
+        numbers = iter(range(1, 1000))
+
+        def has_changed() -> bool:
+            denoiser.process(noisy(next(numbers)))
+            return denoiser.sigma == 12.0
+
+        wait_until(has_changed, poll_s=0.05)
+        assert not denoiser.change_error
 
 
 def test_closing_while_it_loads_closes_what_was_loaded() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from typing import Any, Self, TypeVar
@@ -50,9 +50,13 @@ class Running:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
 
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run it on the service's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of what runs on the service's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+        return self.start(coroutine).result(30)
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
         async def called() -> T:

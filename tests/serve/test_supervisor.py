@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -19,7 +20,11 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.serve.media.fragment import Fragment, Side
 from streamdenoise.serve.service import CameraAwayError, UnknownCameraError
 from streamdenoise.serve.states import CameraStatus
-from tests.serve.running import SMALL, Running
+from streamdenoise.serve.workers import record as record_module
+from streamdenoise.serve.workers import supervisor as supervisor_module
+from streamdenoise.serve.workers.process import WorkerProcess
+from streamdenoise.serve.workers.supervisor import Supervisor
+from tests.serve.running import SMALL, Running, config_of
 from tests.support.waiting import wait_until
 
 
@@ -175,7 +180,7 @@ def test_recordings_are_listed_and_deleted(service: Running, folder: Path) -> No
     ids = listed()
     assert f"{day.name}/00-00-00.mp4" not in ids, "links may lead anywhere"
     by_hand = next(each for each in ids if "streamdenoise-" in each)
-    path = service.call(service.cameras.recording_path, "a", by_hand)
+    path = service.ask(service.cameras.recording_path("a", by_hand))
     assert path.stat().st_size == ids[by_hand] > 0
     with av.open(str(path)) as container:
         assert next(container.decode(video=0)).width == 160
@@ -183,7 +188,7 @@ def test_recordings_are_listed_and_deleted(service: Running, folder: Path) -> No
     assert by_hand not in listed()
     for name in ("../secret-2026.mp4", str(folder / "secret-2026.mp4"), by_hand, ""):
         with pytest.raises(UnknownCameraError):
-            service.call(service.cameras.recording_path, "a", name)
+            service.ask(service.cameras.recording_path("a", name))
     assert service.ask(service.cameras.recordings("b")) == []
 
 
@@ -248,6 +253,89 @@ def test_only_what_changed_is_started_again(service: Running, folder: Path) -> N
     newest = service.call(service.cameras.events, "")[0]
     assert newest.kind == "config"
     assert "2 cameras changed, 1 removed" in newest.text
+
+
+def test_live_video_of_a_camera_that_starts_again_or_is_removed() -> None:
+    text = f'[defaults]\nsource = "{SMALL}"\nmodel = "pico"\n[cameras.b]\n'
+    with Running(text + "[cameras.a]\n") as running:
+        running.wait_live("a")
+        found: list[Fragment] = []
+
+        async def watch() -> None:
+            async for fragment in running.cameras.watch("a", Side.AFTER):
+                found.append(fragment)
+
+        def headers() -> int:
+            return sum(each.is_header for each in list(found))
+
+        watching = running.start(watch())
+        wait_until(lambda: len(found) > 2)
+        os.kill(running.state("a").worker, signal.SIGKILL)
+        # The header is the same, but the timestamps begin anew.
+        wait_until(lambda: headers() == 2 and not found[-1].is_header)
+        running.reload(text)
+        with pytest.raises(UnknownCameraError, match="removed"):
+            watching.result(30)
+
+
+def test_a_camera_that_is_removed_while_it_starts_is_not_started() -> None:
+    text = f'[defaults]\nsource = "{SMALL}"\n[cameras.a]\n'
+
+    async def reloaded() -> Supervisor:
+        cameras = Supervisor(config_of(text + "[cameras.b]\nenabled = false\n"))
+        (record, _) = cameras.records()
+        running = asyncio.create_task(cameras.run())
+        while not cameras.worker_memory():
+            await asyncio.sleep(0)
+        assert record.worker is None, "its process has just begun"
+        cameras.reload(config_of(text.replace("cameras.a", "cameras.b")))
+        await asyncio.sleep(0.3)
+        assert record.worker is None
+        cameras.stop()
+        await running
+        return cameras
+
+    asyncio.run(reloaded())
+
+
+def test_a_machine_that_starts_no_process_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> WorkerProcess:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as full:
+        full.setattr(supervisor_module, "WorkerProcess", fail)
+        running = Running(f'[cameras.a]\nsource = "{SMALL}"\nmodel = "pico"\n')
+        with running:
+            state = running.wait("a", lambda a: a.status is CameraStatus.FAILED)
+            assert "no worker can be started: Resource" in state.reason
+            full.undo()
+            running.wait_live("a")
+
+
+def test_a_camera_that_fails_again_and_again_hides_no_leak(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(supervisor_module, "_SETTLED_S", 5.0)
+    monkeypatch.setattr(supervisor_module, "_MARGIN_BYTES", -(1 << 40))
+    monkeypatch.setattr(record_module, "_LONGEST_WAIT_S", 0.2)
+    text = (
+        f'[workers]\ncount = 1\n[cameras.a]\nsource = "{SMALL}"\nmodel = "pico"\n'
+        f'[cameras.b]\nsource = "{tmp_path}/none.mkv"\n'
+    )
+    with Running(text) as running:
+        running.wait("a", lambda state: state.restarts > 0)
+        events = running.call(running.cameras.events, "a")
+        assert any("MB of memory" in event.text for event in events)
+
+
+def test_tables_of_the_whole_service_wait_for_the_next_start() -> None:
+    text = "[cameras.a]\nsource = 'testsrc:'\nenabled = false\n"
+    cameras = Supervisor(config_of(text))
+    for _ in range(2):
+        cameras.reload(config_of("[workers]\nmemory = '200MB'\n" + text))
+        assert "when the service is started again" in cameras.events("")[0].text
 
 
 def test_a_camera_that_loses_its_worker_again_and_again(tmp_path: Path) -> None:

@@ -72,6 +72,10 @@ class PacketTap:
         with self._lock:
             self._drop(listener)
 
+    def has(self, listener: PacketListener) -> bool:
+        """Whether `listener` gets the packets: not after it has failed."""
+        return any(each is listener for each in self._listeners)
+
     def begin(self, stream: "av.VideoStream") -> None:
         """Expect the packets of a new encoder instead of those of the last one."""
         with self._lock:

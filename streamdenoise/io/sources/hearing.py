@@ -3,7 +3,8 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 
@@ -114,7 +115,10 @@ class Hearing:
         self._offset = offset_s
         self._sound.advance(self.source_s(time_s))
         while self._early:
-            self._place(*self._early.popleft())
+            track, packet, pts_s, arrival = self._early.popleft()
+            if track.stream.index in self._tracks:
+                with self._careful(packet):
+                    self._place(track, packet, pts_s, arrival)
 
     def source_s(self, time_s: float) -> float:
         """`Frame.source_s` of a frame with this timestamp."""
@@ -130,12 +134,19 @@ class Hearing:
         track = self._tracks.get(packet.stream_index)
         if track is None or not packet.size:
             return
-        try:
+        with self._careful(packet):
             self._take(track, packet, moment_s)
-        except Exception as exc:  # of any kind: it must not end the video
-            del self._tracks[packet.stream_index]
-            log.debug("%s: sound %d", self._name, packet.stream_index, exc_info=exc)
-            self._note(f"sound {packet.stream_index} is left out: it is damaged")
+
+    @contextmanager
+    def _careful(self, packet: av.Packet) -> Iterator[None]:
+        """End the track of `packet` if the block fails, but not the video."""
+        number = packet.stream_index
+        try:
+            yield
+        except Exception as exc:  # of any kind
+            del self._tracks[number]
+            log.debug("%s: sound %d", self._name, number, exc_info=exc)
+            self._note(f"sound {number} is left out: it is damaged")
 
     def _take(self, track: _Track, packet: av.Packet, moment_s: float | None) -> None:
         if moment_s is not None:

@@ -66,6 +66,8 @@ class LiveTrack(Completing):
         self._sink: FragmentSink | None = None
         self._shape: tuple[object, ...] = ()
         self._has_failed = False
+        self._unfit: list[PacketTap] = []
+        """Taps of packets that could not be shown."""
 
     def watch(self, wanted: bool) -> None:
         """Begin with the next frame, or end; from any thread."""
@@ -99,6 +101,7 @@ class LiveTrack(Completing):
 
     def close(self) -> None:
         self._has_failed = False
+        self._unfit.clear()
         try:
             self._end()
         except Exception:
@@ -126,7 +129,12 @@ class LiveTrack(Completing):
 
     def _live_tap(self, moment: Fraction) -> PacketTap | None:
         """The first tap that works, or may soon do so."""
+        tap, tapped = self._tap, self._tapped
+        if tap is not None and tapped is not None and not tap.has(tapped):
+            self._unfit.append(tap)
         for tap in self._taps:
+            if tap in self._unfit:
+                continue
             last = self._begin if tap.moment is None else tap.moment
             assert last is not None
             if tap.is_playable is not False and moment - last < _BEHIND_S:

@@ -38,7 +38,7 @@ def monitoring_router(metrics: Metrics | None, why_unhealthy: Health) -> APIRout
         },
     )
     async def health(request: Request) -> Response:
-        """Whether the service works; why not is told to those who may look."""
+        """Whether the service works; why it does not, only users and programs see."""
         why = why_unhealthy()
         if not why:
             return PlainTextResponse("ok\n")

@@ -1,5 +1,6 @@
 """The API of recordings: to list, play, download and delete them."""
 
+import asyncio
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -55,8 +56,8 @@ def recordings_router(cameras: Cameras) -> APIRouter:
         name: Name, recording_id: RecordingId, download: AsDownload = False
     ) -> Response:
         """A recorded file, or the part of it in the header Range."""
-        path = cameras.recording_path(name, _inside(recording_id))
-        if not path.is_file():
+        path = await cameras.recording_path(name, _inside(recording_id))
+        if not await asyncio.to_thread(path.is_file):
             raise UnknownCameraError(f"there is no recording {recording_id}")
         return FileResponse(
             path,

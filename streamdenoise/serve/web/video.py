@@ -86,6 +86,8 @@ def video_router(cameras: Cameras, sessions: Sessions) -> APIRouter:
                 except CameraAwayError:
                     await asyncio.sleep(_AWAY_S)
                     continue
+                except UnknownCameraError:
+                    return  # it was removed
                 yield _part(data)
                 await asyncio.sleep(1 / fps)
 

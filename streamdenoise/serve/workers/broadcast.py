@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from streamdenoise.errors import StreamDenoiseError
 from streamdenoise.serve.media.fragment import Fragment
 
 _MOST_BYTES = 8 << 20
@@ -45,6 +46,7 @@ class Broadcast:
         self._wanted = wanted
         self._readers: list[_Reader] = []
         self._header: Fragment | None = None
+        self._end: StreamDenoiseError | None = None
 
     @property
     def is_read(self) -> bool:
@@ -63,8 +65,18 @@ class Broadcast:
         for reader in self._readers:
             reader.put(fragment)
 
+    def end(self, reason: StreamDenoiseError) -> None:
+        """End all readers with an error; those that begin later, too."""
+        self._end = reason
+        for reader in self._readers:
+            reader.has_more.set()
+
     async def read(self) -> AsyncIterator[Fragment]:
-        """A header, then fragments from a key frame on, until the reader has enough."""
+        """A header, then fragments from a key frame on, until the reader has enough.
+
+        Raises:
+            StreamDenoiseError: That of `end`.
+        """
         reader = _Reader()
         if self._header is not None:
             reader.put(self._header)
@@ -72,16 +84,17 @@ class Broadcast:
         if len(self._readers) == 1:
             self._wanted(True)
         try:
-            while True:
+            while self._end is None:
                 await reader.has_more.wait()
                 reader.has_more.clear()
                 while reader.waiting:
                     fragment = reader.waiting.popleft()
                     reader.size -= len(fragment.data)
                     yield fragment
+            raise self._end
         finally:
             self._readers.remove(reader)
-            if not self._readers:
+            if not self._readers and self._end is None:
                 # Where the video begins again is not known.
                 self._header = None
                 self._wanted(False)

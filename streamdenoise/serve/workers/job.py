@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from enum import StrEnum
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -78,7 +78,10 @@ class CameraJob:
         """
         self.name = name
         self._config: CameraConfig = Camera.model_validate(table)
-        self._settings = settings
+        self.settings = settings
+        """What is chosen; `apply` brings the running job there."""
+        self._applied = settings
+        self._applying = Lock()
         self._switch = StopSwitch()
         self._outcome, self._reason = Outcome.RUNNING, ""
         self._info: StreamInfo | None = None
@@ -105,18 +108,23 @@ class CameraJob:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def change(self, settings: Settings) -> None:
-        """Apply what can be changed while the job runs."""
-        before, self._settings = self._settings, settings
-        denoiser, recorder = self._denoiser, self._recorder
-        if denoiser is not None:
-            chosen = self._job().denoise
+    def apply(self) -> None:
+        """Change what the settings say of a running job; from any thread.
+
+        While it is being opened nothing is done: it gets them when it runs.
+        """
+        with self._applying:
+            denoiser, recorder = self._denoiser, self._recorder
+            if denoiser is None:
+                return
+            before, self._applied = self._applied, self.settings
+            settings, chosen = self._applied, self._job(self._applied).denoise
             if settings.strength != before.strength:
                 denoiser.strength = chosen.strength
             if (settings.sigma, settings.model) != (before.sigma, before.model):
                 denoiser.change(chosen)
-        if recorder is not None and recorder.is_recording != settings.recording:
-            recorder.toggle()
+            if recorder is not None and recorder.is_recording != settings.recording:
+                recorder.toggle()
 
     def status(self) -> dict[str, Any]:
         """How the job is, for a message."""
@@ -142,7 +150,7 @@ class CameraJob:
         outcome, reason = Outcome.FAILED, ""
         try:
             stats = denoise_live(
-                self._job(),
+                self._job(self._applied),
                 on_open=self._opened,
                 on_stats=self._update,
                 on_build=self._may_build,
@@ -167,8 +175,8 @@ class CameraJob:
             self._denoiser = self._recorder = None
             self._outcome, self._reason = outcome, reason
 
-    def _job(self) -> LiveConfig:
-        config = self._settings.applied(self._config.live)
+    def _job(self, settings: Settings) -> LiveConfig:
+        config = settings.applied(self._config.live)
         if config.denoise.model == AUTO and config.max_lag_ms is not None:
             # Timing it now would measure how busy the others are at this moment. The
             # limit of the lag finds the model that keeps up, and finds it again later.
@@ -179,11 +187,10 @@ class CameraJob:
         return not self._switch.is_stopped()
 
     def _opened(self, info: StreamInfo) -> None:
+        self._stats_at = time.monotonic()
         self._info = info
 
     def _update(self, stats: Stats) -> None:
-        # Viewers are outputs, too, but none that anybody has asked for.
-        stats.outputs = stats.outputs[: len(self._config.live.outputs)]
         self._stats, self._stats_at = stats, time.monotonic()
 
     def _view(
@@ -198,11 +205,10 @@ class CameraJob:
         folder = Recordings(self._config).folder
         if folder is not None:
             recorder = stack.enter_context(Recorder(info, folder=folder, sound=sound))
-            if self._settings.recording:
-                recorder.toggle()
             self._recorder = recorder
             outputs.append(Output(recorder, name="recorder", is_view=True))
         self._denoiser = denoiser
+        self.apply()
         return outputs
 
     def _hang(self) -> str:
@@ -213,8 +219,8 @@ class CameraJob:
                 return ""
             return self._switch.stage.hang(0) or "the camera's job does not stop"
         stats = self._stats
-        if stats is None:
-            return ""
+        if stats is None or self._info is None:
+            return ""  # loading a model, with others at the same time, takes its time
         if not is_alive(stats):
             return stats.denoiser_error or "no output makes progress"
         if now - self._stats_at > _SILENT_S:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,9 @@ class _Worker:
     usual_rss: int | None = None
     """Once its cameras run."""
     changed_at: float = 0.0
-    """When a camera was started here last."""
+    """When a camera was started here for the first time, the last of them."""
+    seen: list[CameraTable] = field(default_factory=list[CameraTable])
+    """What was started here: one that fails again and again hides no leak."""
 
 
 class Supervisor:
@@ -109,13 +111,20 @@ class Supervisor:
 
     def reload(self, config: ServiceConfig) -> None:
         """Go on with another configuration; what is the same is not touched."""
-        before, self._config = self._config, config
+        before = self._config
+        fixed = ("server", "workers", "mqtt")
+        self._config = replace(
+            config, **{each: getattr(before, each) for each in fixed}
+        )
         old, self._cameras = self._cameras, {}
         changed = [
             self._continue(entry, old.pop(entry.name, None)) for entry in config.cameras
         ]
         for record in old.values():
             self._log.forget(record.name)
+            for side in Side:
+                if video := self._videos.pop((record.name, side), None):
+                    video.end(UnknownCameraError("this camera was removed"))
             if record.worker is not None:
                 self._stop_job(record)
                 self._leaving[record.name] = record
@@ -123,7 +132,6 @@ class Supervisor:
             f"the configuration was read again: {sum(changed)} cameras changed, "
             f"{len(old)} removed"
         )
-        fixed = ("server", "workers", "mqtt")
         if any(getattr(before, each) != getattr(config, each) for each in fixed):
             text += (
                 "; [server], [workers] and [mqtt] apply when the service is started "
@@ -208,8 +216,9 @@ class Supervisor:
     async def recordings(self, name: str) -> Sequence[Recording]:
         return await asyncio.to_thread(self._record(name).recordings.all)
 
-    def recording_path(self, name: str, recording_id: str) -> Path:
-        return self._record(name).recordings.path(recording_id)
+    async def recording_path(self, name: str, recording_id: str) -> Path:
+        recordings = self._record(name).recordings
+        return await asyncio.to_thread(recordings.path, recording_id)
 
     async def delete_recording(self, name: str, recording_id: str) -> None:
         record = self._record(name)
@@ -368,7 +377,11 @@ class Supervisor:
 
     async def _start_job(self, record: CameraRecord, now: float) -> None:
         worker = await self._place(record, now)
-        worker.changed_at, worker.usual_rss = now, None
+        if self._cameras.get(record.name) is not record or not record.is_ready(now):
+            return  # it was removed or switched off meanwhile
+        if record.entry not in worker.seen:
+            worker.seen.append(record.entry)
+            worker.changed_at, worker.usual_rss = now, None
         record.begin(worker.process)
         watched: list[Side] = []
         for (name, side), video in self._videos.items():

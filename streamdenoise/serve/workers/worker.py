@@ -82,8 +82,8 @@ class Worker:
         self._outbox = Outbox(connection)
         self._jobs: dict[str, CameraJob] = {}
         self._process = psutil.Process()
-        # Writing a file or an image may take its time, or hang.
         self._gaps: set[tuple[str, Side]] = set()
+        # Writing a file or an image may take its time, or hang.
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="helper")
         self._actions: dict[str, Callable[[Message], None]] = {
             "start": self._start,
@@ -131,8 +131,14 @@ class Worker:
 
     def _change(self, message: Message) -> None:
         if job := self._jobs.get(message.fields["camera"]):
-            settings = Settings.of_plain(message.fields["settings"])
-            self._helpers.submit(job.change, settings)
+            job.settings = Settings.of_plain(message.fields["settings"])
+            self._helpers.submit(self._apply, job)
+
+    def _apply(self, job: CameraJob) -> None:
+        try:
+            job.apply()
+        except Exception:
+            log.exception("camera %s: its settings were not changed", job.name)
 
     def _watch(self, message: Message) -> None:
         if job := self._jobs.get(message.fields["camera"]):

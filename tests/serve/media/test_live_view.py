@@ -15,6 +15,7 @@ from PIL import Image
 from streamdenoise.denoisers.options import DenoiseConfig
 from streamdenoise.frame import ColorInfo, Frame, StreamInfo
 from streamdenoise.imaging.color import frame_to_rgb, rgb_to_yuv420
+from streamdenoise.io.ffmpeg import fragments as fragments_module
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.options import EncoderConfig
@@ -208,6 +209,27 @@ def test_an_output_that_browsers_do_not_play_is_encoded_again(tmp_path: Path) ->
             feed(outputs, pair(number))
         end(outputs)
     assert play(viewer.fragments[Side.AFTER]).times[-1] == Fraction(79, 25)
+
+
+def test_packets_that_cannot_be_shown_are_encoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(data: bytes) -> str:
+        monkeypatch.undo()
+        raise ValueError("no sequence parameter set")
+
+    monkeypatch.setattr(fragments_module, "avc_codec", fail)
+    viewer, tap = Viewer(), PacketTap()
+    view = LiveView(viewer)
+    view.watch(Side.AFTER, True)
+    config = EncoderConfig("x264", preset="ultrafast")
+    with FileSink(tmp_path / "a.mkv", INFO, encoder=config, tap=tap) as sink:
+        outputs = view.outputs(INFO, [Output(sink, tap=tap)])
+        for index in range(50):
+            sink.write(moving_frame(index))
+            feed(outputs, pair(index))
+        end(outputs)
+    assert len(play(viewer.fragments[Side.AFTER]).times) > 10
 
 
 def test_a_page_that_fails_does_not_touch_the_camera(

@@ -164,13 +164,13 @@ class MadeCameras:
             if path.is_file()
         ]
 
-    def recording_path(self, name: str, recording_id: str) -> Path:
+    async def recording_path(self, name: str, recording_id: str) -> Path:
         self.state(name)
         # Without a check: the API has to hold on its own.
         return self.folder / name / recording_id
 
     async def delete_recording(self, name: str, recording_id: str) -> None:
-        path = self.recording_path(name, recording_id)
+        path = await self.recording_path(name, recording_id)
         if not path.is_file():
             raise UnknownCameraError(f"there is no recording {recording_id}")
         path.unlink()

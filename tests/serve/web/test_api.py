@@ -3,6 +3,7 @@
 import io
 import math
 import time
+import urllib.request
 from pathlib import Path
 
 import av
@@ -129,6 +130,14 @@ def test_mjpeg_for_other_programs(opened: Running):
             frame for frame, _ in zip(stream.decode(video=0), range(3), strict=False)
         ]
     assert [frame.width for frame in frames] == [WIDTH] * 3
+
+
+def test_mjpeg_of_a_camera_that_is_removed_ends(opened: Running, cameras: MadeCameras):
+    url = f"http://127.0.0.1:{opened.port}/api/cameras/yard/stream.mjpeg?fps=20"
+    with urllib.request.urlopen(url, timeout=20) as stream:
+        assert stream.read(7) == b"--frame"
+        del cameras.known["yard"]
+        stream.read()
 
 
 def test_events_and_history_since_a_time(opened: Running, cameras: MadeCameras):
