@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,16 @@ _NICE = 10
 
 
 def run_trial_apart(
-    config: TrialConfig, limits: TrialLimits | None = None
+    config: TrialConfig,
+    limits: TrialLimits | None = None,
+    on_start: Callable[[subprocess.Popen[str]], None] = lambda child: None,
 ) -> TrialResult:
     """`run_trial` in a child process, for at most `TrialLimits.wall_s`.
+
+    Args:
+        config: What to try.
+        limits: What it may take.
+        on_start: Gets the child, and may kill it at any time.
 
     Raises:
         HungError: It took longer, and was ended.
@@ -47,6 +55,7 @@ def run_trial_apart(
         text=True,
         start_new_session=True,
     ) as child:
+        on_start(child)
         try:
             text = json.dumps(request, default=str) + "\n"
             answer, _ = child.communicate(text, timeout=limits.wall_s)

@@ -5,6 +5,8 @@ import logging
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from streamdenoise.serve.config.file import MistakesError, ServiceConfig, read_config
@@ -44,6 +46,8 @@ class _Service:
         self._notifier = Notifier.from_environment()
         self._watch = FileWatch(config.path)
         self._reload = asyncio.Event()
+        self._trials = Path()
+        """Folder for what people try on the page; deleted at the end."""
         self._signum: int | None = None
 
     async def run(self) -> int | None:
@@ -53,6 +57,9 @@ class _Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         try:
             async with AsyncExitStack() as stack:
+                self._trials = Path(
+                    stack.enter_context(TemporaryDirectory(prefix="streamdenoise-"))
+                )
                 # First: a wrong address is an error before any camera is opened.
                 page = self._open_page()
                 broker = self._open_broker()
@@ -80,6 +87,7 @@ class _Service:
             self._config.server,
             metrics=self._monitoring.metrics,
             why_unhealthy=self._monitoring.why_unhealthy,
+            trials=self._trials,
         )
         return PageServer(app, self._config.server)
 

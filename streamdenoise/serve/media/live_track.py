@@ -12,6 +12,7 @@ from streamdenoise.io.ffmpeg.fragments import PutPiece, TappedFragments
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
 from streamdenoise.io.sinks.fragments import FragmentSink
 from streamdenoise.pipeline.stats import Stats
+from streamdenoise.pipeline.writer import FramePair
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +71,12 @@ class LiveTrack(Completing):
         """Begin again, with the header, for one more player; from any thread."""
         self._is_new = True
 
-    def render(self, noisy: Frame, clean: Frame, stats: Stats) -> Frame:
+    def render(self, pair: FramePair, stats: Stats) -> Frame:
         """The frame for the following `write`."""
         self._shows = self._is_wanted
         if not self._shows or self._compose is None:
-            return clean
-        return self._compose(noisy, clean)
+            return pair.clean
+        return self._compose(pair.noisy, pair.clean)
 
     def write(self, frame: Frame) -> None:
         moment = frame.pts * frame.time_base

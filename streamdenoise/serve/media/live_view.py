@@ -10,7 +10,7 @@ from streamdenoise.imaging.scaling import scaled_down
 from streamdenoise.io.pictures.writing import PictureWriter
 from streamdenoise.jobs.overlay import side_by_side, split_view
 from streamdenoise.pipeline.stats import Stats
-from streamdenoise.pipeline.writer import Output
+from streamdenoise.pipeline.writer import FramePair, Output
 from streamdenoise.serve.media.fragment import Fragment, Side
 from streamdenoise.serve.media.live_track import LiveTrack
 from streamdenoise.serve.service import CameraAwayError
@@ -53,9 +53,9 @@ class LiveView:
         )
         split = LiveTrack(info, partial(self._put, Side.SPLIT), compose=side_by_side)
 
-        def render(noisy: Frame, clean: Frame, stats: Stats) -> Frame:
-            self._latest = noisy, clean
-            return after.render(noisy, clean, stats)
+        def render(pair: FramePair, stats: Stats) -> Frame:
+            self._latest = pair.noisy, pair.clean
+            return after.render(pair, stats)
 
         self._tracks = {Side.BEFORE: before, Side.AFTER: after, Side.SPLIT: split}
         for side, wanted in self._wanted.items():

@@ -1,8 +1,8 @@
 """The application: the page, its API, and what protects them."""
 
-from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import FastAPI, Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPBearer
 from starlette.staticfiles import StaticFiles
@@ -20,11 +20,18 @@ from streamdenoise.serve.web.pages import pages_router
 from streamdenoise.serve.web.recordings import recordings_router
 from streamdenoise.serve.web.session import session_router
 from streamdenoise.serve.web.sessions import Sessions
-from streamdenoise.serve.web.templates import STATIC
+from streamdenoise.serve.web.templates import STATIC, page
+from streamdenoise.serve.web.try_it import (
+    TRY_PATH,
+    max_upload_bytes,
+    try_it_router,
+)
 from streamdenoise.serve.web.video import video_router
 from streamdenoise.service.http_server import AllowedHosts
 from streamdenoise.service.status_server import parse_address
 
+UPLOAD_S = 300.0
+"""Longest time that a file to try may take to arrive."""
 _ABOUT = (
     "Programs send a token in the header `Authorization: Bearer TOKEN`. Tokens with "
     "the right `view` may use all of GET; the others need `control`."
@@ -46,8 +53,7 @@ def create_app(
     why_unhealthy: Health = lambda: "",
     sessions: Sessions | None = None,
     limits: LoginLimits | None = None,
-    routers: Sequence[APIRouter] = (),
-    uploads: Mapping[str, Upload] | None = None,
+    trials: Path | None = None,
 ) -> FastAPI:
     """The application that `PageServer` serves.
 
@@ -58,11 +64,11 @@ def create_app(
         why_unhealthy: Says why the service is unhealthy.
         sessions: Those that are open, for another clock.
         limits: Limits of logins, for another clock.
-        routers: Further routes, which the same rules protect.
-        uploads: Path -> what it takes, where that is more than usual.
+        trials: Folder for what people try on the page, private; None leaves that out.
 
     Raises:
         ConfigError: A secret is no hash, or the address is malformed.
+        OSError: The folder cannot be made.
     """
     check_secrets(server)
     sessions = sessions or Sessions()
@@ -76,6 +82,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
+    app.state.has_trials = trials is not None
     token = [Security(_TokenScheme(description="A token"))]
     refusals = documented(401, 403)
     for router in (
@@ -83,7 +90,7 @@ def create_app(
         video_router(cameras, sessions),
         recordings_router(cameras),
         monitoring_router(metrics, why_unhealthy),
-        *routers,
+        *([try_it_router(trials, page)] if trials is not None else []),
     ):
         app.include_router(router, dependencies=token, responses=refusals)
     app.include_router(session_router(server, sessions, limits))
@@ -92,7 +99,10 @@ def create_app(
     explain_errors(app)
     # The last one is the outermost.
     app.add_middleware(
-        Guard, server=server, sessions=sessions, uploads=dict(uploads or {})
+        Guard,
+        server=server,
+        sessions=sessions,
+        uploads={TRY_PATH: Upload(max_upload_bytes(), UPLOAD_S)},
     )
     host, _ = parse_address(server.address, "server.address")
     app.add_middleware(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import cast
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
@@ -26,10 +27,12 @@ def page(request: Request, name: str, code: int = 200, **context: object) -> Res
     """
     access = cast("Access | None", request.scope.get("access"))
     session = access.session if access else None
+    app = cast("Starlette", request.app)
     shared = {
         "access": access,
         "csrf_token": session.csrf_token if session else "",
         "code": code,
+        "has_trials": app.state.has_trials,
         "version": __version__,
     }
     return _TEMPLATES.TemplateResponse(request, name, {**shared, **context}, code)

@@ -9,6 +9,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -275,7 +276,7 @@ async def _tried(
         config = TrialConfig(
             source=source, folder=source.parent, threads=threads, **options
         )
-        found = await run_in_threadpool(run_trial_apart, config, limits)
+        found = await _run_apart(config, limits)
         source.unlink()
     except StreamDenoiseError as exc:
         results.delete(trial)
@@ -348,6 +349,24 @@ def _about(
     notes = [note.replace(source, shown) for note in found.notes]
     urls = {name: f"{TRY_PATH}/{trial}/{name}" for name in found.files}
     return {"id": trial, "name": shown, **about, "notes": notes, "files": urls}
+
+
+async def _run_apart(config: TrialConfig, limits: TrialLimits) -> TrialResult:
+    """Run a trial; it ends at once if the service does."""
+    is_over = False
+    started: list[subprocess.Popen[str]] = []
+
+    def on_start(child: subprocess.Popen[str]) -> None:
+        started.append(child)
+        if is_over:
+            child.kill()
+
+    try:
+        return await asyncio.to_thread(run_trial_apart, config, limits, on_start)
+    finally:
+        is_over = True
+        for child in started:
+            child.kill()
 
 
 class _Results:

@@ -24,7 +24,7 @@ from streamdenoise.jobs.live import denoise_live
 from streamdenoise.pipeline.frame_denoiser import FrameDenoiser
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.stats import Stats
-from streamdenoise.pipeline.writer import Output
+from streamdenoise.pipeline.writer import FramePair, Output
 from streamdenoise.serve.media.fragment import Fragment, Side
 from streamdenoise.serve.media.live_view import LiveView
 from streamdenoise.serve.service import CameraAwayError
@@ -52,7 +52,7 @@ def feed(outputs: list[Output], *pairs: tuple[Frame, Frame]) -> None:
     for noisy, clean in pairs:
         for output in outputs:
             assert output.render is not None
-            output.sink.write(output.render(noisy, clean, Stats()))
+            output.sink.write(output.render(FramePair(noisy, clean), Stats()))
 
 
 def pair(index: int) -> tuple[Frame, Frame]:

@@ -32,10 +32,11 @@ def metrics(accept: str) -> tuple[bytes, str]:
 
 
 def test_every_answer_is_as_documented(tmp_path: Path):
-    cameras = MadeCameras(tmp_path)
+    cameras = MadeCameras(tmp_path / "recordings")
     cameras.given = [Event(time=1, camera="yard", kind="lost", text="lost")]
     config = server_config()
-    with Running(create_app(cameras, config, metrics=metrics), config) as running:
+    app = create_app(cameras, config, metrics=metrics, trials=tmp_path / "trials")
+    with Running(app, config) as running:
         schema = schemathesis.openapi.from_url(f"{running.page.url}api/openapi.json")
         codes = {
             operation.label: codes_of(operation)

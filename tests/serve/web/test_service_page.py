@@ -213,3 +213,13 @@ def test_recordings_are_made_played_and_deleted(page: Page, house: House):
     page.click("#recordings button:text('Delete')")
     page.wait_for_selector("text=Nothing is recorded.")
     assert not file.exists()
+
+
+def test_an_image_is_tried(page: Page, tmp_path: Path):
+    image = tmp_path / "image.jpg"
+    image.write_bytes(noisy_jpeg(1))
+    page.click("text=Try it")
+    page.set_input_files("#file", image)
+    page.click("button:text('Try it')")
+    page.wait_for_selector("#results >> text=PSNR")
+    assert re.search(r"\d\d\.\d", page.inner_text("#results"))

@@ -65,6 +65,7 @@ watch();
 // State, figures and settings
 
 const settings = new Settings(get("settings"), path());
+let wasRecording = false;
 const refreshState = every(1, async () => {
   const camera = await api(path());
   write(get("status"), statusWord(camera.status));
@@ -73,6 +74,8 @@ const refreshState = every(1, async () => {
   get("camera").dataset.status = camera.status;
   shape(camera);
   settings.update(camera);
+  if (wasRecording && !camera.recording) refreshRecordings();
+  wasRecording = camera.recording;
   showFigures(figures(camera));
 });
 settings.onChange = refreshState;
@@ -113,5 +116,5 @@ every(5, async () => {
 // Recordings and events
 
 const recordings = new Recordings(name);
-every(10, () => recordings.refresh());
+const refreshRecordings = every(10, () => recordings.refresh());
 every(3, async () => showEvents(get("events"), await api(path("/events"))));
