@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncGenerator, Iterator
 from itertools import islice
@@ -291,3 +293,20 @@ def test_a_job_that_fails_says_why_and_is_tried_again(tmp_path: Path) -> None:
         (state,) = running.wait_live("a")
         assert state.restarts == 0
     assert target.stat().st_size > 100
+
+
+def test_a_worker_that_cannot_be_started_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    text = f'[workers]\ncount = 1\n[cameras.a]\nsource = "{SMALL}"\nmodel = "pico"\n'
+    with Running(text) as service:
+        (before,) = service.wait_live("a")
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "socketpair", fail)
+            os.kill(before.worker, signal.SIGKILL)
+            state = service.wait("a", lambda state: state.status == "failed")
+        assert state.reason == "no worker can be started: Too many open files"
+        service.wait_live("a")

@@ -360,7 +360,15 @@ class Supervisor:
             await process.ended(1.0)
 
     async def _start_job(self, record: CameraRecord, now: float) -> None:
-        worker = await self._place(record, now)
+        try:
+            worker = await self._place(record, now)
+        except OSError as exc:
+            # Out of processes, memory or descriptors: it may pass.
+            wait_s = record.backoff.fail(now)
+            why = f"no worker can be started: {exc.strerror}"
+            record.end(why)
+            self._log.add(record.name, "worker", f"{why}; next try in {wait_s:.0f} s")
+            return
         worker.changed_at, worker.usual_rss = now, None
         record.begin(worker.process)
         watched = [
