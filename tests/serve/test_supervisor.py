@@ -87,6 +87,17 @@ def test_images_of_the_moment(service: Running) -> None:
         service.ask(service.cameras.frame("off", Side.AFTER))
 
 
+def test_images_that_are_asked_for_do_not_pile_up(service: Running) -> None:
+    async def many() -> list[bytes | BaseException]:
+        asked = [service.cameras.frame("b", Side.SPLIT) for _ in range(500)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = service.ask(many())
+    assert sum(isinstance(each, bytes) for each in found) == 64
+    assert "too many images" in str(found[-1])
+    assert service.ask(service.cameras.frame("b", Side.SPLIT))
+
+
 def test_live_video_for_several_readers(service: Running, tmp_path: Path) -> None:
     async def watched(count: int) -> list[Fragment]:
         found: list[Fragment] = []

@@ -49,6 +49,8 @@ _MARGIN_BYTES = 512 << 20
 _HEALTHY_S = 60.0
 """A camera that is live for so long has recovered."""
 _ANSWER_S = 10.0
+_MOST_ASKED = 64
+"""Images that are waited for; workers would make all that were ever asked for."""
 _MOST_SIGMA = 100.0
 
 
@@ -168,6 +170,8 @@ class Supervisor:
 
     async def frame(self, name: str, side: Side, width: int | None = None) -> bytes:
         record = self._record(name)
+        if len(self._answers) >= _MOST_ASKED:
+            raise CameraAwayError("too many images are asked for at once; try again")
         number = next(self._numbers)
         answer = asyncio.get_running_loop().create_future()
         self._answers[number] = answer

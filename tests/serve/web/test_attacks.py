@@ -17,6 +17,7 @@ from streamdenoise.serve.config.server import Account, ServerConfig
 from streamdenoise.serve.states import Event
 from streamdenoise.serve.web import access, server
 from streamdenoise.serve.web.app import create_app
+from streamdenoise.service import http_server
 from tests.serve.web.made_cameras import MadeCameras
 from tests.serve.web.running import (
     CONTROL_TOKEN,
@@ -339,6 +340,25 @@ def test_slow_heads_and_bodies_are_cut_off(
             b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{"
         )
         assert sock.recv(20).startswith(b"HTTP/1.1 408")
+
+
+def test_bodies_that_never_come_disconnect_nobody(
+    guarded: Running, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS_OF_ADDRESS", 4)
+    client = guarded.client(**bearer(VIEW_TOKEN))
+    with client.video() as watched, ExitStack() as clients:
+        next_fragments(watched, 1)
+        for _ in range(8):
+            sock = clients.enter_context(raw(guarded))
+            sock.sendall(
+                b"POST /api/session HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Length: 20\r\nExpect: 100-continue\r\n\r\n"
+            )
+            assert sock.recv(20).startswith(b"HTTP/1.1 100")
+        assert client.ask("/api/cameras").code == 200
+        for _ in range(20):
+            assert watched.recv(timeout=20)
 
 
 def test_a_client_that_reads_nothing_holds_no_memory(
