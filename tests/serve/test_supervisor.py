@@ -21,7 +21,8 @@ from streamdenoise.errors import ConfigError
 from streamdenoise.serve.media.fragment import Fragment, Side
 from streamdenoise.serve.service import CameraAwayError, UnknownCameraError
 from streamdenoise.serve.states import CameraStatus
-from tests.serve.running import SMALL, Running
+from streamdenoise.serve.workers.record import CameraRecord
+from tests.serve.running import SMALL, Running, config_of
 from tests.support.waiting import wait_until
 
 
@@ -74,6 +75,13 @@ def test_states_say_what_is_known(service: Running, folder: Path) -> None:
     assert (off.status, off.worker, off.reason) == (CameraStatus.OFF, 0, "")
     with pytest.raises(UnknownCameraError):
         service.state("nobody")
+
+
+def test_reasons_show_no_password() -> None:
+    text = '[cameras.a]\nsource = "rtsp://me:swordfish@127.0.0.1/"'
+    record = CameraRecord(config_of(text).cameras[0])
+    record.end("rtsp://me:swordfish@127.0.0.1/ is gone")
+    assert record.state().reason == "rtsp://***@127.0.0.1/ is gone"
 
 
 def test_images_of_the_moment(service: Running) -> None:

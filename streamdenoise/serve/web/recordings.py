@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
 from streamdenoise.serve.service import Cameras, UnknownCameraError
@@ -55,7 +56,10 @@ def recordings_router(cameras: Cameras) -> APIRouter:
         name: Name, recording_id: RecordingId, download: AsDownload = False
     ) -> Response:
         """A recorded file, or the part of it in the header Range."""
-        path = cameras.recording_path(name, _inside(recording_id))
+        # Folders are searched for it, which may take a while.
+        path = await run_in_threadpool(
+            cameras.recording_path, name, _inside(recording_id)
+        )
         if not path.is_file():
             raise UnknownCameraError(f"there is no recording {recording_id}")
         return FileResponse(

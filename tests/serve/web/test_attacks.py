@@ -2,7 +2,9 @@
 
 import logging
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
@@ -281,6 +283,29 @@ def test_no_path_leads_out_of_the_recordings(
         assert answer.code in (404, 405), path
         assert b"secret" not in answer.body.replace(b"secret.mp4", b"")
     assert secret.exists()
+
+
+def test_a_slow_disk_delays_no_other_request(
+    opened: Running, cameras: MadeCameras, monkeypatch: pytest.MonkeyPatch
+):
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def slow(name: str, recording_id: str) -> Path:
+        asked.set()
+        goes_on.wait(20)
+        return cameras.folder / name / recording_id
+
+    monkeypatch.setattr(cameras, "recording_path", slow)
+    path = "/api/cameras/yard/recordings/a.mp4"
+    with ThreadPoolExecutor(1) as browser:
+        answer = browser.submit(opened.client().ask, path)
+        try:
+            assert asked.wait(20)
+            assert opened.client().ask("/healthz").code == 200
+            assert not answer.done(), "it was waited for"
+        finally:
+            goes_on.set()
+        assert answer.result(20).code == 404
 
 
 def test_recordings_are_never_run(opened: Running, cameras: MadeCameras):
