@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from getpass import getpass
@@ -120,7 +121,9 @@ def _password() -> str:
 
 
 def _need_packages() -> None:
-    """Raise `ConfigError` unless the libraries of the service are installed."""
+    """Raise `ConfigError` unless the service can run here."""
+    if os.name != "posix":
+        raise ConfigError("serve runs on Linux and macOS only; use live for one camera")
     from importlib.util import find_spec
 
     needed = ("pydantic", "fastapi", "jinja2", "websockets")

@@ -154,6 +154,39 @@ def test_files_keep_sound_or_convert_it_with_a_note(
             assert notes[0].startswith(f"{path}: sound 1 ({name}) is converted to aac")
 
 
+def test_all_tracks_or_a_chosen_one(tmp_path: Path) -> None:
+    write_flashes(tmp_path / "a.mov", 2, "pcm_mulaw", 8000)
+    write_flashes(tmp_path / "b.mp4", 2, "aac", 48000)
+    both = tmp_path / "both.mov"
+    with av.open(str(both), "w") as container:
+        sources = [av.open(str(tmp_path / name)) for name in ("a.mov", "b.mp4")]
+        given = [*sources[0].streams, sources[1].streams.audio[0]]
+        added = [
+            container.add_stream_from_template(each, opaque=True) for each in given
+        ]
+        for source in sources:
+            for packet in source.demux():
+                if packet.dts is not None and packet.stream in given:
+                    packet.stream = added[given.index(packet.stream)]
+                    container.mux(packet)
+            source.close()
+    for choice, codecs in (("all", ["pcm_mulaw", "aac"]), ("2", ["aac"])):
+        sound = Sound(choice)
+        with live_file(both, sound) as camera:
+            out = tmp_path / f"{choice}.mkv"
+            write_all([file_sink(out, camera.info, sound)], on_time(camera))
+        assert stream_codecs(out) == ["h264", *codecs]
+        assert_in_sync(out, 2)
+    with pytest.raises(SourceOpenError, match="--audio 7: stream 7 is no audio; the "):
+        live_file(both, Sound("7"))
+    with live_file(both, sound := Sound()) as camera:
+        tracks = SoundTracks(sound, "flv")
+        with av.open(BytesIO(), "w", format="nut") as container:
+            tracks.add_to(container)
+    assert "sound 1 (pcm_mulaw) is converted to aac" in tracks.notes[0]
+    assert "sound 2 (aac) is left out: flv has one track" in tracks.notes[1]
+
+
 def test_sound_goes_on_while_frames_are_dropped(tmp_path: Path) -> None:
     write_flashes(tmp_path / "in.mov", 3, "pcm_mulaw", 8000)
     sound = Sound()

@@ -1,5 +1,7 @@
 """Cameras that hang or leak: only the end of their process helps."""
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,20 @@ def test_a_worker_that_takes_too_much_memory_is_replaced() -> None:
         running.wait("a", lambda state: state.restarts > 0)
         state = running.wait("a", lambda state: state.status is CameraStatus.FAILED)
         assert "MB of memory, more than 150 MB" in state.reason
+
+
+def test_a_service_with_many_open_files_still_starts_workers() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    held: list[int] = []
+    try:
+        while not held or held[-1] < 1100:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+        text = f'[cameras.a]\nsource = "{SMALL}"\nmodel = "pico"\n'
+        with Running(text) as running:
+            running.wait_live("a")
+            assert running.state("a").restarts == 0
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -244,6 +244,14 @@ def test_a_worker_that_hangs_is_replaced(service: Running) -> None:
     assert "it hangs: nothing was heard of it for" in text
 
 
+def test_figures_are_remembered_for_plots(service: Running) -> None:
+    wait_until(lambda: bool(service.call(service.cameras.history, "a")))
+    point = service.call(service.cameras.history, "a")[-1]
+    assert point.fps > 0
+    assert abs(point.time - time.time()) < 60
+    assert not service.call(service.cameras.history, "off")
+
+
 def test_only_what_changed_is_started_again(service: Running, folder: Path) -> None:
     service.wait_live("a", "b", "c")
     before = {name: service.state(name) for name in "ac"}

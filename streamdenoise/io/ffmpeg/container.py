@@ -130,7 +130,7 @@ def _chosen(
             return stream
     numbers = " and ".join(str(each.index) for each in streams) or "none at all"
     raise SourceOpenError(
-        f"{option} {chosen}: stream {chosen} is no {kind}; the file has {numbers}"
+        f"{option} {chosen}: stream {chosen} is no {kind}; the input has {numbers}"
     )
 
 

@@ -50,6 +50,10 @@ class Broadcast:
     def is_read(self) -> bool:
         return bool(self._readers)
 
+    def begin_anew(self) -> None:
+        """Another job makes the video from now on: its times begin again."""
+        self._header = None
+
     def put(self, fragment: Fragment) -> None:
         """Pass on a piece; those who are too slow may miss it."""
         if fragment.is_header:

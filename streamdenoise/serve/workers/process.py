@@ -33,20 +33,27 @@ class WorkerProcess:
         Args:
             on_message: Gets what it says, in the thread of the event loop.
             threads: Of each of its pools; None is up to the libraries.
+
+        Raises:
+            OSError: The system has no process or no descriptor left.
         """
         self._on_message = on_message
         ours, theirs = socket.socketpair()
         command, environment = python_child(
             "-m", "streamdenoise.serve.workers.worker", str(theirs.fileno())
         )
-        with theirs:
-            self._process = subprocess.Popen(
-                command,
-                env=environment,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    command,
+                    env=environment,
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+        except OSError:
+            ours.close()
+            raise
         self._connection = ours
         self._hello = Message(
             "hello",

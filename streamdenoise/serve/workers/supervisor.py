@@ -275,7 +275,14 @@ class Supervisor:
                 self._replace(worker, why)
         for record in list(self._cameras.values()):
             if record.is_ready(now) and record.name not in self._leaving:
-                await self._start_job(record, now)
+                try:
+                    await self._start_job(record, now)
+                except OSError as exc:
+                    wait_s = record.backoff.fail(now)
+                    why = f"no worker can be started: {exc.strerror}"
+                    record.end(why)
+                    text = f"{why}; next try in {wait_s:.0f} s"
+                    self._log.add(record.name, "worker", text)
         self._end_idle(now)
         if now - self._points_at >= POINT_S:
             self._points_at = now
@@ -375,11 +382,12 @@ class Supervisor:
             return
         worker.changed_at, worker.usual_rss = now, None
         record.begin(worker.process)
-        watched = [
-            side
-            for (name, side), video in self._videos.items()
-            if name == record.name and video.is_read
-        ]
+        watched: list[Side] = []
+        for (name, side), video in self._videos.items():
+            if name == record.name:
+                video.begin_anew()
+                if video.is_read:
+                    watched.append(side)
         self._send(
             record,
             "start",

@@ -97,10 +97,12 @@ class Worker:
     def run(self) -> None:
         """Work until the supervisor says to end, or is gone."""
         beat_at = 0.0
+        # Not `select`: the descriptor has its number from a process with many.
+        incoming = select.poll()
+        incoming.register(self._connection, select.POLLIN)
         while True:
             wait_s = max(0.0, beat_at + BEAT_S - time.monotonic())
-            ready, _, _ = select.select([self._connection], [], [], wait_s)
-            if ready:
+            if incoming.poll(1000 * wait_s):
                 try:
                     message = receive(self._connection)
                 except (EOFError, OSError, ValueError):
