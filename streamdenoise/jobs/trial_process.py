@@ -10,9 +10,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from streamdenoise import errors
@@ -25,6 +27,7 @@ from streamdenoise.security.import_path import python_child
 
 _NICE = 10
 """Cameras come first."""
+_LOOK_S = 1.0
 
 
 def run_trial_apart(
@@ -44,7 +47,11 @@ def run_trial_apart(
         StreamDenoiseError: See `run_trial`, or the child has crashed.
     """
     limits = limits or TrialLimits()
-    request = {"config": asdict(config), "limits": asdict(limits)}
+    request = {
+        "config": asdict(config),
+        "limits": asdict(limits),
+        "parent": os.getpid(),
+    }
     command, environment = python_child("-m", "streamdenoise.jobs.trial_process")
     with subprocess.Popen(
         command,
@@ -105,6 +112,13 @@ def _limits(plain: dict[str, Any]) -> TrialLimits:
     return TrialLimits(sandbox=sandbox, **plain)
 
 
+def _end_with(parent: int) -> None:
+    """End this process, and its decoder with it, when nobody waits for it any more."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os._exit(1)
+
+
 def main() -> None:
     """Run the trial that stdin asks for."""
     os.nice(_NICE)
@@ -112,8 +126,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # libraries print on stdout
     request = json.loads(sys.stdin.readline())
     limits = _limits(request["limits"])
-    # If nobody is left to end it.
-    signal.alarm(int(limits.wall_s) + 5)
+    Thread(target=_end_with, args=(request["parent"],), daemon=True).start()
     try:
         found = asdict(run_trial(_config(request["config"]), limits))
     except StreamDenoiseError as exc:

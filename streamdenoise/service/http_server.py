@@ -244,8 +244,10 @@ class Connection(H11Protocol):
         self.transport.abort()
 
     def rank(self) -> tuple[bool, float]:
-        # The cycle begins with a whole request.
-        return bool(self.cycle) and not self.cycle.response_complete, self._since
+        # The cycle begins with the head of a request, and its body may never come.
+        is_whole = self.conn.their_state is not h11.SEND_BODY
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return is_whole and not is_answered, self._since
 
 
 class _BriefConnection(Connection):

@@ -1,6 +1,7 @@
 """Trying a file that nobody vouches for: the results, and what is refused."""
 
 import struct
+import sys
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -280,6 +281,26 @@ def test_a_child_that_is_killed_is_one_sentence(tmp_path: Path) -> None:
     thread.join()
     assert killed
     assert "\n" not in str(caught.value)
+
+
+def test_it_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    asks = (
+        "import sys; from pathlib import Path\n"
+        "from streamdenoise.jobs.trial import TrialConfig\n"
+        "from streamdenoise.jobs.trial_process import run_trial_apart\n"
+        "folder = Path(sys.argv[1])\n"
+        "run_trial_apart(TrialConfig(source=folder / 'a.png', folder=folder))\n"
+    )
+    with psutil.Popen([sys.executable, "-c", asks, str(tmp_path)]) as asking:
+        wait_until(lambda: len(asking.children(True)) == 2)
+        trial, decoder = asking.children(True)
+        decoder.suspend()
+        asking.kill()
+    try:
+        trial.wait(10)  # it would wait for its decoder for 20 s
+    finally:
+        decoder.kill()
 
 
 def _tries(process: psutil.Process) -> bool:

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncGenerator, Iterator
 from itertools import islice
@@ -23,6 +24,7 @@ from streamdenoise.serve.states import CameraStatus
 from streamdenoise.serve.workers import record as record_module
 from streamdenoise.serve.workers import supervisor as supervisor_module
 from streamdenoise.serve.workers.process import WorkerProcess
+from streamdenoise.serve.workers.record import CameraRecord
 from streamdenoise.serve.workers.supervisor import Supervisor
 from tests.serve.running import SMALL, Running, config_of
 from tests.support.waiting import wait_until
@@ -79,6 +81,13 @@ def test_states_say_what_is_known(service: Running, folder: Path) -> None:
         service.state("nobody")
 
 
+def test_reasons_show_no_password() -> None:
+    text = '[cameras.a]\nsource = "rtsp://me:swordfish@127.0.0.1/"'
+    record = CameraRecord(config_of(text).cameras[0])
+    record.end("rtsp://me:swordfish@127.0.0.1/ is gone")
+    assert record.state().reason == "rtsp://***@127.0.0.1/ is gone"
+
+
 def test_images_of_the_moment(service: Running) -> None:
     for side in Side:
         image = service.ask(service.cameras.frame("b", side, 80))
@@ -88,6 +97,17 @@ def test_images_of_the_moment(service: Running) -> None:
         assert pixels.std() > 10
     with pytest.raises(CameraAwayError):
         service.ask(service.cameras.frame("off", Side.AFTER))
+
+
+def test_images_that_are_asked_for_do_not_pile_up(service: Running) -> None:
+    async def many() -> list[bytes | BaseException]:
+        asked = [service.cameras.frame("b", Side.SPLIT) for _ in range(500)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = service.ask(many())
+    assert sum(isinstance(each, bytes) for each in found) == 64
+    assert "too many images" in str(found[-1])
+    assert service.ask(service.cameras.frame("b", Side.SPLIT))
 
 
 def test_live_video_for_several_readers(service: Running, tmp_path: Path) -> None:
@@ -387,3 +407,20 @@ def test_a_job_that_fails_says_why_and_is_tried_again(tmp_path: Path) -> None:
         (state,) = running.wait_live("a")
         assert state.restarts == 0
     assert target.stat().st_size > 100
+
+
+def test_a_worker_that_cannot_be_started_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    text = f'[workers]\ncount = 1\n[cameras.a]\nsource = "{SMALL}"\nmodel = "pico"\n'
+    with Running(text) as service:
+        (before,) = service.wait_live("a")
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "socketpair", fail)
+            os.kill(before.worker, signal.SIGKILL)
+            state = service.wait("a", lambda state: state.status == "failed")
+        assert state.reason == "no worker can be started: Too many open files"
+        service.wait_live("a")

@@ -5,7 +5,6 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from functools import cache
 from typing import NamedTuple
 
 _SCRYPT = "scrypt"
@@ -26,6 +25,12 @@ class Cost(NamedTuple):
 
 
 DEFAULT_COST = Cost()
+_NOBODY = (
+    DEFAULT_COST,
+    secrets.token_bytes(_SALT_BYTES),
+    secrets.token_bytes(_KEY_BYTES),
+)
+"""What no password fits."""
 
 
 def hash_password(text: str, cost: Cost = DEFAULT_COST) -> str:
@@ -52,7 +57,7 @@ def check_password(text: str, hashed: str | None) -> bool:
     that is malformed: both are never right.
     """
     parsed = _parse(hashed) if hashed is not None else None
-    cost, salt, key = parsed or _parse(_nobody()) or (DEFAULT_COST, b"", b"")
+    cost, salt, key = parsed or _NOBODY
     is_same = hmac.compare_digest(_derive(text[:MAX_PASSWORD_CHARS], salt, cost), key)
     return is_same and parsed is not None and 0 < len(text) <= MAX_PASSWORD_CHARS
 
@@ -108,9 +113,3 @@ def _parse(hashed: str) -> tuple[Cost, bytes, bytes] | None:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-@cache
-def _nobody() -> str:
-    """A hash that no password has."""
-    return hash_password(new_token())

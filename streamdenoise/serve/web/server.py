@@ -8,7 +8,8 @@ import asyncio
 import ipaddress
 import logging
 import ssl
-from typing import cast
+from asyncio.sslproto import SSLProtocol
+from typing import Any, cast
 
 import h11
 from starlette.types import ASGIApp
@@ -19,6 +20,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 from streamdenoise.errors import ConfigError
 from streamdenoise.serve.config.server import ServerConfig
 from streamdenoise.service.http_server import (
+    MAX_CONNECTIONS,
     BoundedServer,
     Connection,
     address_of,
@@ -133,6 +135,49 @@ class _PatientConnection(Connection):
             self._head_deadline = None
 
 
+class _Encrypted(SSLProtocol):
+    """An encrypted connection: bounded from its first moment on.
+
+    uvicorn counts it after the handshake, before which asyncio lets any number of
+    clients say nothing for a minute.
+    """
+
+    _below: asyncio.Transport
+
+    def __init__(
+        self, context: ssl.SSLContext, begun: "list[_Encrypted]", inside: Connection
+    ) -> None:
+        """A connection that has just been accepted.
+
+        Args:
+            context: The certificate.
+            begun: Connections of this server, the oldest first.
+            inside: Gets what arrives after the handshake.
+        """
+        settings: dict[str, Any] = {  # the types of some are too narrow
+            "waiter": None,
+            "server_side": True,
+            "ssl_handshake_timeout": HEAD_S,
+        }
+        super().__init__(asyncio.get_running_loop(), inside, context, **settings)
+        self._begun = begun
+        self._inside = inside
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self._below = transport
+        waiting = [each for each in self._begun if each.is_waiting]
+        if len(waiting) >= MAX_CONNECTIONS:
+            waiting.pop(0)._below.abort()
+        self._begun[:] = [*waiting, self]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the handshake is not complete yet."""
+        has_begun = cast("asyncio.Transport | None", self._inside.transport)
+        return has_begun is None and not self._below.is_closing()
+
+
 class _Video(WebSocketsSansIOProtocol):
     """A WebSocket, counted among the connections."""
 
@@ -181,4 +226,12 @@ def _config(app: ASGIApp, server: ServerConfig):
             f"server.certificate {server.certificate} with server.key {server.key} "
             f"cannot be used: {why}; give PEM files that belong together"
         ) from exc
+    if config.ssl is not None:
+        context, config.ssl = config.ssl, None
+        begun: list[_Encrypted] = []
+
+        def encrypted(**given: Any) -> _Encrypted:
+            return _Encrypted(context, begun, _PatientConnection(**given))
+
+        config.http_protocol_class = cast("type[asyncio.Protocol]", encrypted)
     return config

@@ -211,7 +211,9 @@ class CameraRecord:
             title=self.config.title or self.name,
             source=self.source,
             status=status,
-            reason="" if status is CameraStatus.OFF else self.unhealthy,
+            reason=mask_credentials(
+                "" if status is CameraStatus.OFF else self.unhealthy
+            ),
             width=report.get("width", 0),
             height=report.get("height", 0),
             fps_in=stats.fps_in,

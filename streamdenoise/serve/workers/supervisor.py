@@ -49,6 +49,8 @@ _MARGIN_BYTES = 512 << 20
 _HEALTHY_S = 60.0
 """A camera that is live for so long has recovered."""
 _ANSWER_S = 10.0
+_MOST_ASKED = 64
+"""Images that are waited for; workers would make all that were ever asked for."""
 _MOST_SIGMA = 100.0
 
 
@@ -176,6 +178,8 @@ class Supervisor:
 
     async def frame(self, name: str, side: Side, width: int | None = None) -> bytes:
         record = self._record(name)
+        if len(self._answers) >= _MOST_ASKED:
+            raise CameraAwayError("too many images are asked for at once; try again")
         number = next(self._numbers)
         answer = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
@@ -376,7 +380,15 @@ class Supervisor:
             await process.ended(1.0)
 
     async def _start_job(self, record: CameraRecord, now: float) -> None:
-        worker = await self._place(record, now)
+        try:
+            worker = await self._place(record, now)
+        except OSError as exc:
+            # Out of processes, memory or descriptors: it may pass.
+            wait_s = record.backoff.fail(now)
+            why = f"no worker can be started: {exc.strerror}"
+            record.end(why)
+            self._log.add(record.name, "worker", f"{why}; next try in {wait_s:.0f} s")
+            return
         if self._cameras.get(record.name) is not record or not record.is_ready(now):
             return  # it was removed or switched off meanwhile
         if record.entry not in worker.seen:

@@ -2,7 +2,9 @@
 
 import logging
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +19,7 @@ from streamdenoise.serve.config.server import Account, ServerConfig
 from streamdenoise.serve.states import Event
 from streamdenoise.serve.web import access, server
 from streamdenoise.serve.web.app import create_app
+from streamdenoise.service import http_server
 from tests.serve.web.made_cameras import MadeCameras
 from tests.serve.web.running import (
     CONTROL_TOKEN,
@@ -282,6 +285,29 @@ def test_no_path_leads_out_of_the_recordings(
     assert secret.exists()
 
 
+def test_a_slow_disk_delays_no_other_request(
+    opened: Running, cameras: MadeCameras, monkeypatch: pytest.MonkeyPatch
+):
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def slow(name: str, recording_id: str) -> Path:
+        asked.set()
+        goes_on.wait(20)
+        return cameras.folder / name / recording_id
+
+    monkeypatch.setattr(cameras, "recording_path", slow)
+    path = "/api/cameras/yard/recordings/a.mp4"
+    with ThreadPoolExecutor(1) as browser:
+        answer = browser.submit(opened.client().ask, path)
+        try:
+            assert asked.wait(20)
+            assert opened.client().ask("/healthz").code == 200
+            assert not answer.done(), "it was waited for"
+        finally:
+            goes_on.set()
+        assert answer.result(20).code == 404
+
+
 def test_recordings_are_never_run(opened: Running, cameras: MadeCameras):
     page = cameras.folder / "yard" / "page.html"
     page.parent.mkdir(parents=True)
@@ -339,6 +365,25 @@ def test_slow_heads_and_bodies_are_cut_off(
             b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{"
         )
         assert sock.recv(20).startswith(b"HTTP/1.1 408")
+
+
+def test_bodies_that_never_come_disconnect_nobody(
+    guarded: Running, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS_OF_ADDRESS", 4)
+    client = guarded.client(**bearer(VIEW_TOKEN))
+    with client.video() as watched, ExitStack() as clients:
+        next_fragments(watched, 1)
+        for _ in range(8):
+            sock = clients.enter_context(raw(guarded))
+            sock.sendall(
+                b"POST /api/session HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Length: 20\r\nExpect: 100-continue\r\n\r\n"
+            )
+            assert sock.recv(20).startswith(b"HTTP/1.1 100")
+        assert client.ask("/api/cameras").code == 200
+        for _ in range(20):
+            assert watched.recv(timeout=20)
 
 
 def test_a_client_that_reads_nothing_holds_no_memory(

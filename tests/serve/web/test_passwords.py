@@ -1,6 +1,8 @@
 """Hashes of passwords and tokens."""
 
+import hashlib
 import time
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,21 @@ def test_only_the_password_fits_its_hash():
         assert not check_password(wrong, hashed)
     assert "Grüße" not in hashed
     assert hash_password("Grüße 🔑", CHEAP) != hashed
+
+
+def test_names_that_nobody_has_take_as_long(monkeypatch: pytest.MonkeyPatch):
+    work: list[tuple[int, int, int]] = []
+    scrypt = hashlib.scrypt
+
+    def counted(password: bytes, *, n: int, r: int, p: int, **more: Any) -> bytes:
+        work.append((n, r, p))
+        return scrypt(password, n=2**10, r=r, p=1, **more)
+
+    hashed = hash_password("right")
+    monkeypatch.setattr(hashlib, "scrypt", counted)
+    for each in (None, hashed, None):
+        assert not check_password("wrong", each)
+    assert work == [tuple(Cost())] * 3
 
 
 @pytest.mark.parametrize(

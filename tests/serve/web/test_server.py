@@ -1,17 +1,22 @@
 """Where the page is served: addresses, encryption, and what is refused."""
 
 import logging
+import select
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from streamdenoise.errors import ConfigError
 from streamdenoise.serve.config.server import ServerConfig
+from streamdenoise.serve.web import server
 from streamdenoise.serve.web.app import create_app
 from streamdenoise.serve.web.server import PageServer
 from tests.serve.web.made_cameras import MadeCameras
 from tests.serve.web.running import Running
 from tests.support.certificates import make_certificates
+from tests.support.waiting import wait_until
 
 
 def test_other_machines_get_in_only_with_users(
@@ -51,6 +56,35 @@ def test_https(
             answer = client.ask("/api/cameras/yard", "PATCH", {}, Origin=origin)
             assert answer.code == code
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_clients_that_say_nothing_take_up_few_connections(
+    cameras: MadeCameras,
+    users: ServerConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    # Before the handshake of TLS, there is no connection of HTTP to be counted.
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 8)
+    good = make_certificates(tmp_path).good
+    config = users.model_copy(update={"certificate": good, "key": good})
+    with (
+        Running(create_app(cameras, config), config) as running,
+        ExitStack() as clients,
+    ):
+        silent = [
+            clients.enter_context(
+                socket.create_connection(("127.0.0.1", running.port), timeout=20)
+            )
+            for _ in range(20)
+        ]
+        wait_until(lambda: len(select.select(silent, [], [], 0)[0]) == 12)
+        assert running.client().ask("/healthz").code == 200
+        monkeypatch.setattr(server, "HEAD_S", 0.3)
+        late = clients.enter_context(
+            socket.create_connection(("127.0.0.1", running.port), timeout=20)
+        )
+        assert late.recv(1) == b""
 
 
 @pytest.mark.parametrize(
