@@ -246,8 +246,8 @@ class Connection(H11Protocol):
     def rank(self) -> tuple[bool, float]:
         # The cycle begins with the head of a request, and its body may never come.
         is_whole = self.conn.their_state is not h11.SEND_BODY
-        is_answered = self.cycle is None or self.cycle.response_complete
-        return is_whole and not is_answered, self._since
+        is_asked = bool(self.cycle) and not self.cycle.response_complete
+        return is_whole and is_asked, self._since
 
 
 class _BriefConnection(Connection):
