@@ -246,7 +246,9 @@ class Connection(H11Protocol):
     def rank(self) -> tuple[bool, float]:
         # The cycle begins with the head of a request, and its body may never come.
         is_whole = self.conn.their_state is not h11.SEND_BODY
-        is_asked = bool(self.cycle) and not self.cycle.response_complete
+        # Its type does not say that there is none before the first request.
+        has_cycle = self.cycle is not None  # pyright: ignore[reportUnnecessaryComparison]
+        is_asked = has_cycle and not self.cycle.response_complete
         return is_whole and is_asked, self._since
 
 
