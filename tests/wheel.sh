@@ -26,7 +26,12 @@ others = {name.partition("/")[0] for name in files} - {"streamdenoise"}
 others = {name for name in others if not name.startswith("streamdenoise-")}
 if others:
     sys.exit(f"error: the wheel also installs {', '.join(sorted(others))}")
-ballast = [name for name in files if name.endswith((".md", ".html", ".png", ".pt"))]
+ballast = [
+    name
+    for name in files
+    if name.endswith((".md", ".html", ".png", ".pt"))
+    and not name.startswith("streamdenoise/serve/web/templates/")
+]
 ballast += [
     name
     for name in files
