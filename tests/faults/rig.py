@@ -233,7 +233,7 @@ class Rig:
         # Not by name: the clock may have been set.
         clips = sorted(self.clips.glob("*.mkv"), key=_place)
         return {
-            "file": list(_of_file(self.folder / "whole.mkv")),
+            "file": list(numbers_in(self.folder / "whole.mkv")),
             "segments": list(_of_segments(clips)),
             "rtsp": list(_of_viewer(self.viewer)),
         }
@@ -245,7 +245,8 @@ def _place(segment: Path) -> int:
     return mark.number
 
 
-def _of_file(path: Path) -> Iterator[tuple[float, int | None]]:
+def numbers_in(path: Path) -> Iterator[tuple[float, int | None]]:
+    """Presentation time in seconds and number of each frame of a file."""
     with open_source(str(path)) as source:
         for frame in source:
             yield frame.time_s, frame_number(frame)
@@ -256,7 +257,7 @@ def _of_segments(paths: list[Path]) -> Iterator[tuple[float, int | None]]:
     begin = 0.0
     for path in paths:
         end = begin
-        for moment, number in _of_file(path):
+        for moment, number in numbers_in(path):
             end = begin + moment
             yield end, number
         begin = end + 1 / (10 * RATE)
