@@ -64,3 +64,7 @@ soak MINUTES="3" SEED="1":
 # Random inputs to everything that reads untrusted data, for some minutes
 fuzz MINUTES="5" *OPTIONS:
     python -m tests.faults.fuzz --minutes {{MINUTES}} {{OPTIONS}}
+
+# Random faults for a service of eight cameras, for some minutes
+soak-serve MINUTES="2" SEED="1":
+    python -m tests.serve.soak --minutes {{MINUTES}} --seed {{SEED}}
