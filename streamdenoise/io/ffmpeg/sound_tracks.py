@@ -135,6 +135,11 @@ class SoundTracks:
         """Whether the source has no other sound than when the output was opened."""
         return self._sound.formats.items() <= self._known.items()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no track is left; `notes` says why."""
+        return not self._tracks
+
     def packets(self, frame: Frame, shift: Fraction) -> Iterator[av.Packet]:
         """The sound up to `frame`, with timestamps reduced by `shift` seconds.
 
@@ -155,6 +160,8 @@ class SoundTracks:
             return
         for number, (feed, track) in list(self._tracks.items()):
             for packet in feed.until(here.source, ahead=self._runs_ahead):
+                if number not in self._tracks:
+                    break  # it has ended with the packet before
                 if packet.moment < self._begin:
                     continue
                 near = _nearest(packet.moment, before or here, here)
