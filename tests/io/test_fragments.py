@@ -282,6 +282,7 @@ def test_segments_are_one_video(tmp_path: Path) -> None:
         EncoderConfig("x265", preset="ultrafast"),
         EncoderConfig("x264", preset="ultrafast", pix_fmt="yuv444p"),
         EncoderConfig("x264", preset="ultrafast", pix_fmt="yuv420p10le"),
+        EncoderConfig("x264rgb", preset="ultrafast"),
         EncoderConfig("ffv1"),
     ],
     ids=str,
@@ -294,6 +295,20 @@ def test_what_browsers_do_not_play_is_known(
         for number in range(30):
             sink.write(moving_frame(number))
     assert tap.is_playable is False
+
+
+@pytest.mark.parametrize("name", ["libx264", "h264_qsv", "h264_amf", "h264_v4l2m2m"])
+def test_browsers_play_h264_of_any_encoder(name: str) -> None:
+    if name not in av.codecs_available:
+        pytest.skip(f"FFmpeg has no {name} here")
+    tap = PacketTap()
+    with av.open("pipe:", "w", format="null") as container:
+        stream = container.add_stream(name, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "nv12"
+        tap.begin(stream)
+        tap.put(stream, av.Packet(b"\0"), Fraction(0))
+    assert tap.is_playable
 
 
 def test_an_encoder_that_has_been_replaced_is_not_heard(tmp_path: Path) -> None:
