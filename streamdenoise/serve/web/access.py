@@ -18,12 +18,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.serve.config.server import Account, Rights, ServerConfig
-from streamdenoise.serve.web.passwords import (
+from streamdenoise.security.passwords import (
     hash_token,
     is_password_hash,
     is_token_hash,
 )
+from streamdenoise.serve.config.server import Account, Rights, ServerConfig
 from streamdenoise.serve.web.sessions import Session, Sessions
 
 log = logging.getLogger(__name__)

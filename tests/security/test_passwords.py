@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from streamdenoise.serve.web.passwords import (
+from streamdenoise.security.passwords import (
     Cost,
     check_password,
     hash_password,
