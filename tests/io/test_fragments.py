@@ -359,17 +359,19 @@ def test_sound_goes_beside_the_video(tmp_path: Path, is_tapped: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("is_tapped", "refused_s"), [(False, 0.01), (False, 2), (True, 2)]
+    ("is_tapped", "begin_s", "refused_s"),
+    [(False, 1, 0.01), (False, 1, 2), (True, 1, 2), (False, -1, 2)],
 )
 def test_sound_that_is_refused_never_ends_the_video(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    refused_s: float,
     is_tapped: bool,
+    begin_s: float,
+    refused_s: float,
 ) -> None:
     pieces, sound = Pieces(), Sound()
     for packet in tone(5).feed(1).until(inf):
-        is_refused = 1 <= packet.moment < 1.02 + refused_s
+        is_refused = begin_s <= packet.moment < 1.02 + refused_s
         # FFmpeg takes it for a damaged header of ADTS.
         data = b"\xff\xf1" + b"\xff" * 10 if is_refused else packet.data
         sound.add(1, replace(packet, data=data))
@@ -400,7 +402,10 @@ def test_sound_that_is_refused_never_ends_the_video(
     assert len(headers) == 2
     assert "mp4a" not in pieces[last].mime
     (note,) = caplog.messages
-    assert "goes on without sound: its sound ends: browser refused it" in note
+    # Sound that was damaged from the beginning does not even reach the muxer.
+    why = "browser refused it" if begin_s > 0 else "it cannot be converted"
+    assert "the page goes on without sound: " in note
+    assert why in note
     key = next(n for n in range(last, len(pieces)) if pieces[n].is_key)
     played = play([pieces[last], *pieces[key:]])
     assert played.times[0] < 1.5
