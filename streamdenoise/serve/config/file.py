@@ -84,7 +84,7 @@ class CameraTable:
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """What the file says."""
+    """The contents of the file, checked."""
 
     path: Path
     server: ServerConfig

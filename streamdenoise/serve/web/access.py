@@ -57,7 +57,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """How much a path takes."""
+    """Limits of uploads to a path."""
 
     max_bytes: int
     max_s: float
@@ -144,7 +144,7 @@ class Guard:
         return None
 
     def _who(self, headers: Headers) -> tuple[Access | None, bool]:
-        """Who asks, and whether by a token; None if nobody that is known."""
+        """Find out who asks, and whether by a token; None for strangers."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             name, account = self._tokens.get(hash_token(token.strip()), ("", None))
