@@ -63,11 +63,11 @@ def serve(
 
         say(json.dumps(ServiceFile.model_json_schema(), indent=2))
     elif config.hash_password:
-        from streamdenoise.serve.web.passwords import hash_password as hashed
+        from streamdenoise.security.passwords import hash_password as hashed
 
         say(hashed(_password()))
     elif config.new_token:
-        from streamdenoise.serve.web.passwords import hash_token, new_token
+        from streamdenoise.security.passwords import hash_token, new_token
 
         token = new_token()
         say(token)

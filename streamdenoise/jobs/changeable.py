@@ -154,7 +154,7 @@ class ChangeableDenoiser(Closing):
         return loaded
 
     def _taken(self) -> DenoiseConfig | None:
-        """What is wanted now; with nothing, the thread ends."""
+        """Take the config that is wanted now; without one, the thread ends."""
         with self._lock:
             config, self._wanted = self._wanted, None
             if config is None:

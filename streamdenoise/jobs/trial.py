@@ -61,7 +61,7 @@ _SANDBOX = SandboxLimits(memory_bytes=2 << 30, cpu_s=60, silence_s=20.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialConfig:
-    """What to try."""
+    """A file to try, and how."""
 
     source: Path
     """An image or a clip."""
@@ -80,7 +80,7 @@ class TrialConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialLimits:
-    """What a file may take."""
+    """Limits of a trial: the size of its file, and its time."""
 
     file_bytes: int = 64_000_000
     image_px: int = 16_000_000
@@ -95,7 +95,7 @@ class TrialLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """What came out."""
+    """The results of a trial."""
 
     files: tuple[str, ...]
     """Names in the folder: `IMAGES`, and `CLIP` for a clip."""

@@ -3,6 +3,7 @@
 import gc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -76,6 +77,39 @@ def test_a_graph_is_shared_by_equal_requests_and_freed_with_the_last() -> None:
     assert graph(first, profile=True) is not one
     del one
     gc.collect()
+    assert not openvino_shared._compiling
     count = len(made)
     graph(first)
     assert len(made) == count + 1
+
+
+def test_a_graph_that_takes_long_only_delays_its_own_streams() -> None:
+    began, may_end = Event(), Event()
+    made: list[StepRequest] = []
+
+    class Graph:
+        pass
+
+    def compile_graph(asked: StepRequest, profile: bool) -> Graph:
+        made.append(asked)
+        if asked is slow:
+            began.set()
+            assert may_end.wait(30)
+        return Graph()
+
+    def graph(asked: StepRequest) -> Graph:
+        return openvino_shared.shared(compile_graph, asked, False)
+
+    slow = request("openvino")
+    with ThreadPoolExecutor(3) as threads:
+        try:
+            first = threads.submit(graph, slow)
+            assert began.wait(30)
+            second = threads.submit(graph, slow)
+            threads.submit(graph, request("openvino", "nano")).result(20)
+            assert not first.done()
+            assert not second.done()
+        finally:
+            may_end.set()
+        assert second.result(30) is first.result(30)
+    assert made.count(slow) == 1

@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 import av
@@ -19,6 +20,7 @@ import pytest
 from streamdenoise.frame import PIX_FMTS, Frame, StreamInfo
 from streamdenoise.io.ffmpeg.fragments import TappedFragments, avc_codec
 from streamdenoise.io.ffmpeg.packet_tap import PacketTap
+from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.options import EncoderConfig
 from streamdenoise.io.publishing.sink import PublishSink
 from streamdenoise.io.recording.retention import Keep
@@ -280,6 +282,7 @@ def test_segments_are_one_video(tmp_path: Path) -> None:
         EncoderConfig("x265", preset="ultrafast"),
         EncoderConfig("x264", preset="ultrafast", pix_fmt="yuv444p"),
         EncoderConfig("x264", preset="ultrafast", pix_fmt="yuv420p10le"),
+        EncoderConfig("x264rgb", preset="ultrafast"),
         EncoderConfig("ffv1"),
     ],
     ids=str,
@@ -292,6 +295,20 @@ def test_what_browsers_do_not_play_is_known(
         for number in range(30):
             sink.write(moving_frame(number))
     assert tap.is_playable is False
+
+
+@pytest.mark.parametrize("name", ["libx264", "h264_qsv", "h264_amf", "h264_v4l2m2m"])
+def test_browsers_play_h264_of_any_encoder(name: str) -> None:
+    if name not in av.codecs_available:
+        pytest.skip(f"FFmpeg has no {name} here")
+    tap = PacketTap()
+    with av.open("pipe:", "w", format="null") as container:
+        stream = container.add_stream(name, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "nv12"
+        tap.begin(stream)
+        tap.put(stream, av.Packet(b"\0"), Fraction(0))
+    assert tap.is_playable
 
 
 def test_an_encoder_that_has_been_replaced_is_not_heard(tmp_path: Path) -> None:
@@ -339,6 +356,60 @@ def test_sound_goes_beside_the_video(tmp_path: Path, is_tapped: bool) -> None:
     begin = 0.5 if is_tapped else 0.0  # the encoder's delay
     assert 10 <= heard[0] <= 10.1 + begin
     assert heard[-1] == pytest.approx(13 - 1 / 25, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("is_tapped", "begin_s", "refused_s"),
+    [(False, 1, 0.01), (False, 1, 2), (True, 1, 2), (False, -1, 2)],
+)
+def test_sound_that_is_refused_never_ends_the_video(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    is_tapped: bool,
+    begin_s: float,
+    refused_s: float,
+) -> None:
+    pieces, sound = Pieces(), Sound()
+    for packet in tone(5).feed(1).until(inf):
+        is_refused = begin_s <= packet.moment < 1.02 + refused_s
+        # FFmpeg takes it for a damaged header of ADTS.
+        data = b"\xff\xf1" + b"\xff" * 10 if is_refused else packet.data
+        sound.add(1, replace(packet, data=data))
+    frames = [replace(moving_frame(n), source_s=1 + n / 25) for n in range(75)]
+    if is_tapped:
+        tap, tapped = PacketTap(), TappedFragments(pieces, sound)
+        tap.listen(tapped)
+        with FileSink(tmp_path / "a.mkv", INFO, encoder=VERYFAST, tap=tap) as sink:
+            for frame in frames:
+                sink.write(frame)
+                tapped.hear(frame)
+            assert tap.has(tapped)
+        tapped.close()
+    else:
+        with FragmentSink(INFO, pieces, sound) as sink:
+            for frame in frames:
+                sink.write(frame)
+    headers = [n for n, piece in enumerate(pieces) if piece.mime]
+    last = headers[-1]
+    assert pieces[0].mime.endswith(',mp4a.40.2"')
+    if refused_s < 1:
+        assert headers == [0]
+        assert not caplog.messages
+        assert len(play(pieces).frames) == 75
+        with av.open(BytesIO(b"".join(each.data for each in pieces)), "r") as container:
+            assert sum(1 for _ in container.decode(audio=0)) > 130
+        return
+    assert len(headers) == 2
+    assert "mp4a" not in pieces[last].mime
+    (note,) = caplog.messages
+    # Sound that was damaged from the beginning does not even reach the muxer.
+    why = "browser refused it" if begin_s > 0 else "it cannot be converted"
+    assert "the page goes on without sound: " in note
+    assert why in note
+    key = next(n for n in range(last, len(pieces)) if pieces[n].is_key)
+    played = play([pieces[last], *pieces[key:]])
+    assert played.times[0] < 1.5
+    assert played.times[-1] == Fraction(74, 25)
 
 
 def test_no_sequence_parameter_set() -> None:

@@ -576,6 +576,9 @@ def test_memory_is_bounded_and_late_outputs_get_what_is_left(tmp_path: Path) -> 
     assert heard == 50 * 120 - 1
     left = list(stalled.until(inf))
     assert 29 < left[-1].moment - left[0].moment < 31
+    for _ in range(100_000):
+        sound.add(2, SoundPacket(b"", 120.0, 0.0, kind))
+    assert 10_000 < sum(1 for _ in sound.feed(2).until(inf)) < 70_000
 
 
 def test_a_camera_that_refuses_its_sound_gives_its_video(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamdenoise.security.passwords import hash_token
 from streamdenoise.serve.config.camera import Camera
 from streamdenoise.serve.config.file import (
     Mistake,
@@ -19,7 +20,6 @@ from streamdenoise.serve.config.file import (
     ServiceFile,
     parse_config,
 )
-from streamdenoise.serve.web.passwords import hash_token
 from tests.support.command import run
 
 PATH = Path("cameras.toml")

@@ -111,21 +111,23 @@ def test_images_that_are_asked_for_do_not_pile_up(service: Running) -> None:
 
 
 def test_live_video_for_several_readers(service: Running, tmp_path: Path) -> None:
-    async def watched(count: int) -> list[Fragment]:
+    async def watched(count: int, begun: asyncio.Event) -> list[Fragment]:
         found: list[Fragment] = []
         video = service.cameras.watch("b", Side.AFTER)
         assert isinstance(video, AsyncGenerator)
         async with contextlib.aclosing(video):
             async for fragment in video:
                 found.append(fragment)
+                begun.set()
                 if len(found) == count:
                     break
         return found
 
     async def both() -> list[list[Fragment]]:
-        first = asyncio.create_task(watched(15))
-        await asyncio.sleep(0.5)
-        return [await watched(6), await first]
+        begun = asyncio.Event()
+        first = asyncio.create_task(watched(15, begun))
+        await begun.wait()
+        return [await watched(6, asyncio.Event()), await first]
 
     for fragments in service.ask(both()):
         assert fragments[0].is_header
@@ -183,7 +185,9 @@ def test_changes_that_cannot_be(service: Running, values: dict, why: str) -> Non
 def test_recordings_are_listed_and_deleted(service: Running, folder: Path) -> None:
     service.change("a", recording=True)
     service.wait("a", lambda state: state.recording)
-    time.sleep(0.5)
+    wait_until(lambda: any((folder / "a").rglob("streamdenoise-*")))
+    begun = service.state("a")
+    service.wait("a", lambda state: state.frames_out > begun.frames_out + 5)
     service.change("a", recording=False)
     service.wait("a", lambda state: not state.recording)
     (folder / "secret-2026.mp4").write_bytes(b"not yours")

@@ -15,6 +15,8 @@ from streamdenoise.inference.step_request import StepRequest
 _Compiled = TypeVar("_Compiled")
 
 _lock = Lock()
+_compiling: WeakValueDictionary[Hashable, Lock] = WeakValueDictionary()
+"""A lock of each graph, as long as any thread compiles it or waits for it."""
 _in_use: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
 """As long as any stream holds them."""
 
@@ -25,7 +27,7 @@ def shared(
     profile: bool,
     *device: str,
 ) -> _Compiled:
-    """What `compile_graph` makes for a request, or has made for another stream.
+    """Compile the graph for a request, unless another stream has it already.
 
     Args:
         compile_graph: Gets what follows; its results can be referenced weakly.
@@ -41,8 +43,10 @@ def shared(
         *(request.depth, request.pixels_shape, *request.state_shapes),
         *config_for(request).items(),
     )
-    # One at a time: streams that start together wait for the first of them.
     with _lock:
+        compiling = _compiling.setdefault(key, Lock())
+    # Streams that start together wait for the first of them, but not for other graphs.
+    with compiling:
         compiled = _in_use.get(key)
         if compiled is None:
             compiled = _in_use[key] = compile_graph(request, profile, *device)

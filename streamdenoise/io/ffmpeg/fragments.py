@@ -1,7 +1,9 @@
 """Fragmented MP4 in memory, for the Media Source of browsers."""
 
+import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from threading import Lock
 
@@ -10,8 +12,11 @@ from av.container import OutputContainer
 
 from streamdenoise.frame import ColorInfo, Frame
 from streamdenoise.imaging.color import resolve_matrix
+from streamdenoise.io.ffmpeg.errors import FFMPEG_ERRORS, reason
 from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.ffmpeg.sound_tracks import SoundTracks
+
+log = logging.getLogger(__name__)
 
 TIME_BASE = Fraction(1, 90000)
 """Unit of the timestamps of fragments."""
@@ -70,6 +75,7 @@ class FragmentWriter:
         self.mime = ""
         self._put = put
         self._header = b""
+        self._silent = b"", ""
         self._written = _Bytes()
         self._sound_written = _Bytes()
         self._sound: OutputContainer | None = None
@@ -91,10 +97,14 @@ class FragmentWriter:
         self.container.start_encoding()
         self._header = self._written.take()
         video = self.container.streams.video[0]
-        codecs = [avc_codec(video.codec_context.extradata or b"")]
+        codec = avc_codec(video.codec_context.extradata or b"")
+        self._silent = self._header, _mime(codec)
+        self.mime = _mime(codec)
         if add_sound is not None:
-            codecs += self._begin_sound(video, add_sound)
-        self.mime = f'video/mp4; codecs="{",".join(codecs)}"'
+            try:
+                self.mime = _mime(codec, *self._begin_sound(video, add_sound))
+            except FFMPEG_ERRORS as exc:
+                self._end_sound(reason(exc))
         self.repeat_header()
 
     def _begin_sound(self, video: av.VideoStream, add_sound: AddSound) -> list[str]:
@@ -131,17 +141,45 @@ class FragmentWriter:
         self._pass_on()
         self._pending_key = is_key
 
-    def mux_sound(self, packet: av.Packet) -> None:
-        """Put fragments of the sound, of about 0.1 s."""
-        assert self._sound is not None
-        self._sound.mux_one(packet)
+    def mux_sound(self, tracks: SoundTracks, frame: Frame) -> bool:
+        """Put fragments of the sound up to `frame`, of about 0.1 s.
+
+        Sound that FFmpeg refuses ends, with a note, and the video goes on. Players
+        would wait for sound, so another header follows, which has none.
+
+        Returns:
+            Whether a header was put, so that a key frame has to come next.
+        """
+        if self._sound is None:
+            return False
+        for packet in tracks.packets(frame, -ORIGIN_S):
+            try:
+                self._sound.mux_one(packet)
+            except FFMPEG_ERRORS as exc:
+                tracks.refused(exc)
         self._pass_on()
+        if not tracks.has_ended:
+            return False
+        self._end_sound(tracks.notes[-1])
+        self.repeat_header()
+        return True
+
+    def _end_sound(self, why: str) -> None:
+        log.warning("the live video on the page goes on without sound: %s", why)
+        self._close_sound()
+        self._sound_written.take()
+        self._header, self.mime = self._silent
+
+    def _close_sound(self) -> None:
+        sound, self._sound = self._sound, None
+        if sound is not None:
+            with suppress(*FFMPEG_ERRORS):
+                sound.close()
 
     def close(self) -> None:
         """Put the last fragments."""
         self.container.close()
-        if self._sound is not None:
-            self._sound.close()
+        self._close_sound()
         self._pass_on()
 
     def _pass_on(self) -> None:
@@ -205,8 +243,8 @@ class TappedFragments:
         with self._lock:
             if self._tracks is None or self._writer is None:
                 return
-            for packet in self._tracks.packets(frame, -ORIGIN_S):
-                self._writer.mux_sound(packet)
+            if self._writer.mux_sound(self._tracks, frame):
+                self._key_at = None
 
     def _take(self, stream: av.VideoStream, packet: av.Packet, shift: Fraction) -> None:
         if stream is not self._stream:
@@ -268,6 +306,10 @@ def fully_tagged(color: ColorInfo, width: int, height: int) -> ColorInfo:
         1 if color.primaries == _UNKNOWN else color.primaries,
         1 if color.transfer == _UNKNOWN else color.transfer,
     )
+
+
+def _mime(*codecs: str) -> str:
+    return f'video/mp4; codecs="{",".join(codecs)}"'
 
 
 def avc_codec(parameters: bytes) -> str:

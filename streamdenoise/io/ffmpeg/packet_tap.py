@@ -15,7 +15,7 @@ _LARGEST_PX = 4096 * 2304
 
 
 class PacketListener(Protocol):
-    """What gets the packets; called by the threads that encode, one at a time."""
+    """Gets the packets; called by the threads that encode, one at a time."""
 
     def wants_key_frame(self, moment: Fraction) -> bool:
         """Whether the frame at `moment`, in seconds, should be a key frame."""
@@ -125,7 +125,7 @@ class PacketTap:
 def _is_playable(stream: "av.VideoStream") -> bool:
     context = stream.codec_context
     return (
-        context.name in ("libx264", "h264_nvenc")
-        and context.pix_fmt in ("yuv420p", "yuvj420p")
+        context.codec.canonical_name == "h264"
+        and context.pix_fmt in ("yuv420p", "yuvj420p", "nv12")
         and context.width * context.height <= _LARGEST_PX
     )

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 _KEPT_S = 30.0
 _KEPT_BYTES = 16_000_000
 
+# Of a packet's objects: tiny packets at one time would otherwise take gigabytes.
+_PACKET_BYTES = 256
+
 # Between the times of two sessions, so that nothing of one is near the other.
 _BETWEEN_SESSIONS_S = 100.0
 
@@ -191,10 +194,10 @@ class _Track:
             packets[-back] = replace(ahead, moment=-inf)
         self.format = packet.format
         packets.append(packet)
-        self._size += len(packet.data)
+        self._size += _PACKET_BYTES + len(packet.data)
         oldest = packet.moment - _KEPT_S
         while packets[0].moment < oldest or self._size > _KEPT_BYTES:
-            self._size -= len(packets.popleft().data)
+            self._size -= _PACKET_BYTES + len(packets.popleft().data)
             self.begin += 1
             if not packets:
                 return

@@ -59,11 +59,11 @@ _STRETCHED = "async=1000:min_hard_comp=0.03"
 
 class _Track(Protocol):
     def packets(self, packet: SoundPacket, begin_s: float) -> Iterator[av.Packet]:
-        """What to mux for a packet that begins at `begin_s` in the output."""
+        """Make packets to mux of one that begins at `begin_s` in the output."""
         ...
 
     def flush(self) -> Iterator[av.Packet]:
-        """What is left after the last packet."""
+        """End the track, and get its last packets."""
         ...
 
 
@@ -135,6 +135,11 @@ class SoundTracks:
         """Whether the source has no other sound than when the output was opened."""
         return self._sound.formats.items() <= self._known.items()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no track is left; `notes` says why."""
+        return not self._tracks
+
     def packets(self, frame: Frame, shift: Fraction) -> Iterator[av.Packet]:
         """The sound up to `frame`, with timestamps reduced by `shift` seconds.
 
@@ -155,6 +160,8 @@ class SoundTracks:
             return
         for number, (feed, track) in list(self._tracks.items()):
             for packet in feed.until(here.source, ahead=self._runs_ahead):
+                if number not in self._tracks:
+                    break  # it has ended with the packet before
                 if packet.moment < self._begin:
                     continue
                 near = _nearest(packet.moment, before or here, here)
@@ -173,7 +180,7 @@ class SoundTracks:
                 feed.wait(frame.source_s, deadline)
 
     def flush(self) -> Iterator[av.Packet]:
-        """What is still in the encoders."""
+        """End the tracks, and get the last packets of their encoders."""
         for _, track in self._tracks.values():
             with suppress(*FFMPEG_ERRORS):
                 yield from track.flush()
@@ -225,7 +232,7 @@ class SoundTracks:
     def _checked(
         self, number: int, track: _Track, packet: SoundPacket, begin_s: float
     ) -> Iterator[av.Packet]:
-        """What `track` makes of a packet; a note instead of an error."""
+        """Pass a packet through `track`; an error becomes a note."""
         try:
             yield from track.packets(packet, begin_s)
         except _SoundError as exc:

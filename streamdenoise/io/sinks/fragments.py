@@ -102,9 +102,8 @@ class FragmentSink(Completing):
         try:
             for packet in self._encoder.encode(frame, -ORIGIN_S):
                 self._writer.mux(packet)
-            if self._tracks is not None:
-                for packet in self._tracks.packets(frame, -ORIGIN_S):
-                    self._writer.mux_sound(packet)
+            if self._tracks is not None and self._writer.mux_sound(self._tracks, frame):
+                self._key_at = None
         except FFMPEG_ERRORS as exc:
             raise SinkError(f"frames cannot be encoded: {reason(exc)}") from exc
 

@@ -8,7 +8,7 @@ _SYNC = 0xFFF
 
 @dataclass(frozen=True, slots=True)
 class AdtsHeader:
-    """What most containers and protocols keep once for the track instead."""
+    """Says how a packet is encoded, which most containers say once a track."""
 
     config: bytes
     """AudioSpecificConfig, in two bytes (ISO 14496-3)."""

@@ -14,13 +14,13 @@ from pydantic import BaseModel, Field, ValidationError
 from streamdenoise.errors import ConfigError
 from streamdenoise.io.url import is_network, local_path
 from streamdenoise.security.masking import mask_address, mask_credentials
+from streamdenoise.security.passwords import is_password_hash, is_token_hash
 from streamdenoise.security.plain_text import printable
 from streamdenoise.serve.config.camera import NAME, Camera, CameraConfig
 from streamdenoise.serve.config.lines import KeyPath, key_lines
 from streamdenoise.serve.config.mqtt import MqttConfig
 from streamdenoise.serve.config.server import Account, ServerConfig
 from streamdenoise.serve.config.workers import WorkersConfig
-from streamdenoise.serve.web.passwords import is_password_hash, is_token_hash
 from streamdenoise.service.status_server import parse_address
 
 _SHARED_TARGETS = ("null:", "null")
@@ -84,7 +84,7 @@ class CameraTable:
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """What the file says."""
+    """The contents of the file, checked."""
 
     path: Path
     server: ServerConfig

@@ -18,12 +18,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamdenoise.errors import ConfigError
-from streamdenoise.serve.config.server import Account, Rights, ServerConfig
-from streamdenoise.serve.web.passwords import (
+from streamdenoise.security.passwords import (
     hash_token,
     is_password_hash,
     is_token_hash,
 )
+from streamdenoise.serve.config.server import Account, Rights, ServerConfig
 from streamdenoise.serve.web.sessions import Session, Sessions
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """How much a path takes."""
+    """Limits of uploads to a path."""
 
     max_bytes: int
     max_s: float
@@ -144,7 +144,7 @@ class Guard:
         return None
 
     def _who(self, headers: Headers) -> tuple[Access | None, bool]:
-        """Who asks, and whether by a token; None if nobody that is known."""
+        """Find out who asks, and whether by a token; None for strangers."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             name, account = self._tokens.get(hash_token(token.strip()), ("", None))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
+from streamdenoise.security.passwords import MAX_PASSWORD_CHARS, check_password
 from streamdenoise.serve.config.server import Rights, ServerConfig
 from streamdenoise.serve.web.access import (
     SESSION_PATH,
@@ -18,7 +19,6 @@ from streamdenoise.serve.web.access import (
 )
 from streamdenoise.serve.web.answers import documented, shown
 from streamdenoise.serve.web.login_limits import LoginLimits
-from streamdenoise.serve.web.passwords import MAX_PASSWORD_CHARS, check_password
 from streamdenoise.serve.web.sessions import LIFETIME_S, Sessions
 
 log = logging.getLogger(__name__)

@@ -45,7 +45,7 @@ from streamdenoise.jobs.trial import (
 from streamdenoise.jobs.trial_process import run_trial_apart
 
 TRY_PATH = "/api/try"
-"""Where files are uploaded to."""
+"""Path for uploads."""
 KEEP_S = 3600.0
 """Time after which results are deleted."""
 _MOST_KEPT = 20
@@ -292,7 +292,7 @@ async def _tried(
 
 
 def _options(form: FormData, models: Mapping[str, str]) -> dict[str, Any]:
-    """What the fields of the form say, as fields of `TrialConfig`.
+    """Turn the fields of the form into those of `TrialConfig`.
 
     Raises:
         ConfigError: One cannot be used.

@@ -8,7 +8,7 @@ from streamdenoise.errors import StreamDenoiseError
 from streamdenoise.serve.media.fragment import Fragment
 
 _MOST_BYTES = 8 << 20
-"""What waits for a reader; a slower one misses fragments up to a key frame."""
+"""Most that waits for a reader; a slower one misses fragments up to a key frame."""
 
 
 class _Reader:

@@ -79,7 +79,7 @@ class CameraJob:
         self.name = name
         self._config: CameraConfig = Camera.model_validate(table)
         self.settings = settings
-        """What is chosen; `apply` brings the running job there."""
+        """Settings that were chosen; `apply` gives them to the running job."""
         self._applied = settings
         self._applying = Lock()
         self._switch = StopSwitch()
@@ -127,7 +127,7 @@ class CameraJob:
                 recorder.toggle()
 
     def status(self) -> dict[str, Any]:
-        """How the job is, for a message."""
+        """Describe the job, for a message."""
         outcome, reason = self._outcome, self._reason
         if self._thread.is_alive() and (hang := self._hang()):
             outcome, reason = Outcome.HUNG, hang

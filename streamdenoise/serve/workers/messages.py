@@ -14,7 +14,7 @@ _MOST_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one says to the other."""
+    """A message from one to the other."""
 
     kind: str
     fields: dict[str, Any]

@@ -66,7 +66,7 @@ class WorkerProcess:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self.started_at = self.heard_at = time.monotonic()
-        """When it said something, in seconds of the monotonic clock."""
+        """Time of its last message, in seconds of the monotonic clock."""
         self.has_reported = False
         self._is_cut_off = False
 
@@ -99,7 +99,7 @@ class WorkerProcess:
         return self._process.poll() is not None
 
     def ended_by(self) -> str:
-        """How it has ended, in words."""
+        """Say in words how it has ended."""
         code = self._process.poll()
         if code is None:
             return "it closed its connection"

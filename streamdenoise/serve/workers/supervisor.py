@@ -63,9 +63,9 @@ class _Worker:
     usual_rss: int | None = None
     """Once its cameras run."""
     changed_at: float = 0.0
-    """When a camera was started here for the first time, the last of them."""
+    """When a camera last started here that had not been here before."""
     seen: list[CameraTable] = field(default_factory=list[CameraTable])
-    """What was started here: one that fails again and again hides no leak."""
+    """Cameras that were started here: one that fails again and again hides no leak."""
 
 
 class Supervisor:
@@ -146,7 +146,7 @@ class Supervisor:
         self._log.add("", "config", f"the configuration stays as it was: {exc}")
 
     def records(self) -> Sequence[CameraRecord]:
-        """What is known of each camera, for metrics and health."""
+        """A record of each camera, for metrics and health."""
         return list(self._cameras.values())
 
     def worker_memory(self) -> dict[int, int]:

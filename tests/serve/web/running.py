@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from websockets.sync.client import ClientConnection, connect
 
+from streamdenoise.security.passwords import Cost, hash_password, hash_token
 from streamdenoise.serve.config.server import Account, Rights, ServerConfig
-from streamdenoise.serve.web.passwords import Cost, hash_password, hash_token
 from streamdenoise.serve.web.server import PageServer
 
 PASSWORD = "correct horse"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from streamdenoise.serve.web.passwords import Cost, hash_password
+from streamdenoise.security.passwords import Cost, hash_password
 from tests.faults.servers import GstServer
 from tests.serve.test_service import serving
 from tests.serve.web.browser import chromium, tab, until

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamdenoise.serve.web.passwords import (
+from streamdenoise.security.passwords import (
     Cost,
     check_password,
     hash_password,
