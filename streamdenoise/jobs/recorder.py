@@ -13,16 +13,17 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig, fast_encoder
+from streamdenoise.io.output_folders import make_folder
 from streamdenoise.io.protocols import Sink
 from streamdenoise.io.recording.names import SegmentNames
 
 log = logging.getLogger(__name__)
 
 
-def recording_names(folder: Path) -> SegmentNames:
-    """What the recordings in a folder are called."""
-    escaped = str(folder).replace("%", "%%")
-    return SegmentNames(f"{escaped}/streamdenoise-%Y%m%d-%H%M%S.mp4")
+def recording_names(folder: Path, name: str = "streamdenoise") -> SegmentNames:
+    """What the recordings in a folder are called; `name` is how they begin."""
+    path = str(folder / name).replace("%", "%%")
+    return SegmentNames(f"{path}-%Y%m%d-%H%M%S.mp4")
 
 
 class Recorder(Closing):
@@ -35,7 +36,7 @@ class Recorder(Closing):
         self,
         info: StreamInfo,
         encoder: EncoderConfig | None = None,
-        folder: Path = Path(),
+        names: SegmentNames | None = None,
         now: Callable[[], datetime] = datetime.now,
         sound: Sound | None = None,
     ) -> None:
@@ -43,7 +44,7 @@ class Recorder(Closing):
         self.notes: tuple[str, ...] = ()
         self._info = info
         self._encoder = fast_encoder(".mp4", encoder)
-        self._names = recording_names(folder)
+        self._names = names or recording_names(Path())
         self._now = now
         self._lock = Lock()
         self._wanted = False
@@ -89,6 +90,7 @@ class Recorder(Closing):
 
     def _begin(self, frame: Frame) -> Sink:
         self._path = self._names.free_path(self._now())
+        make_folder(self._path.parent)
         info = replace(
             self._info,
             width=frame.width,

@@ -175,11 +175,11 @@ def test_recordings_are_listed_and_deleted(service: Running, folder: Path) -> No
         assert all(each.playable for each in found)
         return {each.id: each.size_bytes for each in found}
 
-    wait_until(lambda: any("streamdenoise-" in each for each in listed()))
+    wait_until(lambda: any("a-" in each for each in listed()))
     wait_until(lambda: any(each.startswith(day.name) for each in listed()))
     ids = listed()
     assert f"{day.name}/00-00-00.mp4" not in ids, "links may lead anywhere"
-    by_hand = next(each for each in ids if "streamdenoise-" in each)
+    by_hand = next(each for each in ids if "a-" in each)
     path = service.ask(service.cameras.recording_path("a", by_hand))
     assert path.stat().st_size == ids[by_hand] > 0
     with av.open(str(path)) as container:

@@ -202,9 +202,9 @@ class CameraJob:
         sound: Sound | None,
     ) -> Sequence[Output]:
         outputs = self.view.outputs(info, opened, sound)
-        folder = Recordings(self._config).folder
-        if folder is not None:
-            recorder = stack.enter_context(Recorder(info, folder=folder, sound=sound))
+        names = Recordings(self.name, self._config).by_hand
+        if names is not None:
+            recorder = stack.enter_context(Recorder(info, names=names, sound=sound))
             self._recorder = recorder
             outputs.append(Output(recorder, name="recorder", is_view=True))
         self._denoiser = denoiser

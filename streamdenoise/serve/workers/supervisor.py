@@ -246,7 +246,7 @@ class Supervisor:
                 )
         if change.model is not None:
             self._check_model(record, change.model)
-        if change.recording and record.recordings.folder is None:
+        if change.recording and record.recordings.by_hand is None:
             raise ConfigError(
                 f"{record.name} has no folder for recordings; add recordings = "
                 '"FOLDER" to its table'
