@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -369,6 +370,24 @@ def test_a_camera_that_loses_its_worker_again_and_again(tmp_path: Path) -> None:
         assert (now.worker, now.restarts) == (good.worker, good.restarts)
         running.change("bad", enabled=False)
         assert running.state("bad").status is CameraStatus.OFF
+
+
+def test_a_table_that_a_worker_rejects_ends_no_other_camera() -> None:
+    text = (
+        f'[workers]\ncount = 1\n[defaults]\nsource = "{SMALL}"\nmodel = "pico"\n'
+        "[cameras.a]\n"
+    )
+    config = config_of(text + "[cameras.b]\n")
+    a, b = config.cameras
+    # Such as a file that is gone when the worker looks.
+    b = replace(b, table={**b.table, "strength": 9})
+    with Running(text) as running:
+        (before,) = running.wait_live("a")
+        running.call(running.cameras.reload, replace(config, cameras=(a, b)))
+        state = running.wait("b", lambda state: state.status is CameraStatus.FAILED)
+        assert "--strength 9 is out of range" in state.reason
+        now = running.state("a")
+        assert (now.worker, now.restarts) == (before.worker, 0)
 
 
 def test_a_job_that_fails_says_why_and_is_tried_again(tmp_path: Path) -> None:

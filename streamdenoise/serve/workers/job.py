@@ -58,6 +58,16 @@ class Outcome(StrEnum):
     """Threads are still inside of what hangs: the process has to end."""
 
 
+def no_job(reason: str) -> dict[str, Any]:
+    """What `CameraJob.status` says of a camera whose job could not begin."""
+    return {
+        "outcome": Outcome.FAILED,
+        "reason": reason,
+        "change_error": "",
+        "stats": None,
+    }
+
+
 class CameraJob:
     """Runs from `start` until it is stopped, fails, or its source ends."""
 
@@ -88,6 +98,7 @@ class CameraJob:
         self._stats: Stats | None = None
         self._stats_at = 0.0
         self._stopped_at: float | None = None
+        self._failure = ""
         self._denoiser: ChangeableDenoiser | None = None
         self._recorder: Recorder | None = None
         self.view = LiveView(emit)
@@ -102,6 +113,11 @@ class CameraJob:
         if self._stopped_at is None:
             self._stopped_at = time.monotonic()
             self._switch.stop()
+
+    def fail(self, reason: str) -> None:
+        """End the job soon, as one that has failed."""
+        self._failure = reason
+        self.stop()
 
     def join(self, timeout_s: float) -> bool:
         """Whether the job ends within this time."""
@@ -173,6 +189,8 @@ class CameraJob:
             reason = f"a mistake in the program: {type(exc).__name__}; see the log"
         finally:
             self._denoiser = self._recorder = None
+            if self._failure and outcome is Outcome.ENDED:
+                outcome, reason = Outcome.FAILED, self._failure
             self._outcome, self._reason = outcome, reason
 
     def _job(self, settings: Settings) -> LiveConfig:
