@@ -52,6 +52,17 @@ def test_a_recording_has_the_frames_while_it_was_on_from_time_zero(tmp_path: Pat
     assert recorder.notes == (f"recorded {path}",)
 
 
+def test_a_recording_says_how_many_frames_it_lacks(tmp_path: Path):
+    with recorder_in(tmp_path) as recorder:
+        recorder.write(make_frame(0))
+        recorder.toggle()
+        for index in (5, 6, 9, 9, 10, 12):  # one is repeated
+            recorder.write(make_frame(index))
+        recorder.toggle()
+        assert recorder.missing == 3
+    assert recorder.notes[0].endswith(".mp4; 3 frames were not written")
+
+
 def test_recordings_of_the_same_second_get_different_names(tmp_path: Path):
     with recorder_in(tmp_path) as recorder:
         for index in range(2):
@@ -75,7 +86,7 @@ def test_a_recording_that_fails_is_a_note_and_the_stream_continues(tmp_path: Pat
     recorder.write(make_frame(1))
     recorder.abort()
     assert not recorder.is_recording
-    assert len(recorder.notes) == 1
+    assert recorder.failures == len(recorder.notes) == 1
     assert recorder.notes[0].startswith("recording ended: ")
 
 

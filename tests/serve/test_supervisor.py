@@ -20,9 +20,10 @@ import pytest
 from streamdenoise.errors import ConfigError
 from streamdenoise.serve.media.fragment import Fragment, Side
 from streamdenoise.serve.service import CameraAwayError, UnknownCameraError
-from streamdenoise.serve.states import CameraStatus
+from streamdenoise.serve.states import CameraChange, CameraStatus
 from streamdenoise.serve.workers import record as record_module
 from streamdenoise.serve.workers import supervisor as supervisor_module
+from streamdenoise.serve.workers.messages import Message
 from streamdenoise.serve.workers.process import WorkerProcess
 from streamdenoise.serve.workers.supervisor import Supervisor
 from tests.serve.running import SMALL, Running, config_of
@@ -191,6 +192,46 @@ def test_recordings_are_listed_and_deleted(service: Running, folder: Path) -> No
         with pytest.raises(UnknownCameraError):
             service.ask(service.cameras.recording_path("a", name))
     assert service.ask(service.cameras.recordings("b")) == []
+
+
+def test_a_recording_that_is_started_again_at_once_goes_on(service: Running) -> None:
+    service.change("a", recording=True)
+    service.wait("a", lambda state: state.recording)
+
+    async def again() -> bool:
+        for recording in (False, True):
+            await service.cameras.change("a", CameraChange(recording=recording))
+        record = service.cameras.records()[0]
+        worker = record.worker
+        assert worker is not None
+        between = {"a": {**record.report, "recording": False}}
+        report = {
+            "rss": service.cameras.worker_memory()[worker.pid],
+            "cameras": between,
+        }
+        service.cameras._heard(worker, Message("status", report))
+        return record.settings.recording
+
+    assert service.ask(again())
+    service.wait("a", lambda state: state.recording)
+    service.change("a", recording=False)
+    service.wait("a", lambda state: not state.recording)
+
+
+def test_a_recording_that_fails_is_an_event(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    text = f'[cameras.a]\nsource = "{SMALL}"\nmodel = "pico"\n'
+    with Running(text + f'recordings = "{tmp_path}/file"\n') as running:
+        running.wait_live("a")
+        running.change("a", recording=True)
+
+        def is_said() -> bool:
+            events = running.call(running.cameras.events, "a")
+            return any("recording ended: the folder" in each.text for each in events)
+
+        wait_until(is_said, 30)
+        (record,) = running.cameras.records()
+        assert not record.settings.recording
 
 
 def test_a_killed_worker_is_replaced_and_others_are_not_touched(

@@ -148,6 +148,7 @@ class CameraJob:
         if self._thread.is_alive() and (hang := self._hang()):
             outcome, reason = Outcome.HUNG, hang
         info, stats, denoiser = self._info, self._stats, self._denoiser
+        recorder = self._recorder
         used = ""
         if denoiser is not None and denoiser.backend:
             used = f"{denoiser.model} on {denoiser.backend}"
@@ -158,7 +159,10 @@ class CameraJob:
             "height": info.height if info else 0,
             "used_model": used,
             "change_error": "" if denoiser is None else denoiser.change_error,
-            "recording": self._recorder is not None and self._recorder.is_recording,
+            "recording": recorder is not None and recorder.is_recording,
+            "recording_failures": recorder.failures if recorder else 0,
+            "recording_error": recorder.error if recorder else "",
+            "recording_missing": recorder.missing if recorder else 0,
             "stats": None if stats is None else STATS.dump_python(stats, mode="json"),
         }
 
@@ -188,7 +192,7 @@ class CameraJob:
             log.exception("camera %s: a mistake in the program", self.name)
             reason = f"a mistake in the program: {type(exc).__name__}; see the log"
         finally:
-            self._denoiser = self._recorder = None
+            self._denoiser = None
             if self._failure and outcome is Outcome.ENDED:
                 outcome, reason = Outcome.FAILED, self._failure
             self._outcome, self._reason = outcome, reason

@@ -474,10 +474,12 @@ class Supervisor:
     ) -> None:
         before, old, was_recording = record.status, record.stats, record.is_recording
         old_error = record.report.get("change_error", "")
+        failures = record.report.get("recording_failures", 0)
         now = time.monotonic()
         record.update(report, now)
         if record.name in self._cameras:
-            self._note_changes(record, before, old, was_recording)
+            self._note_changes(record, before, old)
+            self._note_recording(record, was_recording, failures)
         if (error := report["change_error"]) and error != old_error:
             self._log.add(record.name, "change", f"the model stays as it was: {error}")
             # What is shown, and what the next job begins with, is what works.
@@ -513,7 +515,6 @@ class Supervisor:
         record: CameraRecord,
         before: CameraStatus,
         old: Stats | None,
-        was_recording: bool,
     ) -> None:
         """Make events of what differs from the last report."""
         name, status, new = record.name, record.status, record.stats
@@ -537,8 +538,23 @@ class Supervisor:
                 kind = "output" if is_network(output.name) else "disk"
                 text = output.error or "works again"
                 self._log.add(name, kind, f"{output.name}: {text}")
-        if record.is_recording != was_recording:
-            word = "recording" if record.is_recording else "recording ended"
-            self._log.add(name, "recording", word, logging.INFO)
-            if was_recording:
-                record.settings = replace(record.settings, recording=False)
+
+    def _note_recording(
+        self, record: CameraRecord, was_recording: bool, failures: int
+    ) -> None:
+        """Make events of recordings by hand that begin, end or fail."""
+        name, report = record.name, record.report
+        has_failed = report.get("recording_failures", 0) > failures
+        if has_failed or (was_recording and not record.is_recording):
+            text = "recording ended"
+            if has_failed:
+                text += f": {report['recording_error']}"
+            if missing := report.get("recording_missing", 0):
+                text += f"; {missing} frames were not written"
+            level = logging.WARNING if has_failed or missing else logging.INFO
+            self._log.add(name, "recording", text, level)
+        # Without a failure it ended because someone asked, who may want another since.
+        if has_failed and not record.is_recording:
+            record.settings = replace(record.settings, recording=False)
+        if record.is_recording and not was_recording:
+            self._log.add(name, "recording", "recording", logging.INFO)
