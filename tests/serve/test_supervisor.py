@@ -256,6 +256,16 @@ def test_a_killed_worker_is_replaced_and_others_are_not_touched(
         )
 
 
+def test_an_image_does_not_wait_for_a_worker_that_is_gone(service: Running) -> None:
+    (state,) = service.wait_live("c")
+    os.kill(state.worker, signal.SIGSTOP)
+    answer = service.start(service.cameras.frame("c", Side.AFTER))
+    wait_until(lambda: bool(service.cameras._answers))
+    os.kill(state.worker, signal.SIGKILL)
+    with pytest.raises(CameraAwayError, match="replaced"):
+        answer.result(30)
+
+
 def test_a_worker_that_hangs_is_replaced(service: Running) -> None:
     (before,) = service.wait_live("c")
     os.kill(before.worker, signal.SIGSTOP)

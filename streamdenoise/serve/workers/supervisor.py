@@ -86,7 +86,10 @@ class Supervisor:
         self._ending: list[tuple[WorkerProcess, float]] = []
         """Workers that are not needed any more, and when they must be gone."""
         self._videos: dict[tuple[str, Side], Broadcast] = {}
-        self._answers: dict[int, asyncio.Future[bytes]] = {}
+        self._answers: dict[
+            int, tuple[WorkerProcess | None, asyncio.Future[bytes]]
+        ] = {}
+        """By number: images that workers are making."""
         self._numbers = itertools.count()
         self._stopping = asyncio.Event()
         self._points_at = 0.0
@@ -178,7 +181,7 @@ class Supervisor:
         record = self._record(name)
         number = next(self._numbers)
         answer = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
+        self._answers[number] = record.worker, answer
         try:
             if not self._send(record, "snapshot", id=number, side=side, width=width):
                 raise CameraAwayError(f"{name} has no video at present")
@@ -328,6 +331,9 @@ class Supervisor:
         now = time.monotonic()
         worker.process.kill()
         self._retire(worker, now)
+        for process, answer in self._answers.values():
+            if process is worker.process and not answer.done():
+                answer.set_exception(CameraAwayError("its worker is replaced"))
         for record in self._of(worker):
             if record.stops:  # it would have ended anyway
                 self._ended(record)
@@ -444,7 +450,7 @@ class Supervisor:
     def _heard(self, process: WorkerProcess, message: Message) -> None:
         fields = message.fields
         if message.kind == "snapshot":
-            answer = self._answers.get(fields["id"])
+            _, answer = self._answers.get(fields["id"], (None, None))
             if answer is not None and not answer.done():
                 if fields["error"]:
                     answer.set_exception(CameraAwayError(fields["error"]))
