@@ -145,7 +145,21 @@ def test_sigma_and_model_without_a_gap(service: Running) -> None:
     assert service.change("b", model="nano", sigma="auto").model == "nano"
     after = service.wait("b", lambda state: state.used_model.startswith("nano on"))
     assert after.frames_in > before.frames_in, "the job was not started again"
-    assert after.sigma_now != 12
+    service.wait("b", lambda state: state.sigma_now != 12)
+
+
+def test_a_change_that_fails_keeps_the_one_before(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = service.change("b", sigma="12").model
+    service.wait("b", lambda state: state.sigma_now == 12)
+    # Such as a model that the machine cannot load, which only the worker sees.
+    monkeypatch.setattr(Supervisor, "_check_model", lambda *_: None)
+    assert service.change("b", model="none", sigma="9").model == "none"
+    state = service.wait("b", lambda state: state.model != "none")
+    assert (state.model, state.sigma, state.sigma_now) == (model, "12", 12)
+    assert service.kinds("b")[0] == "change"
+    service.change("b", sigma="auto")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from streamdenoise.denoisers.family import LARGEST
-from streamdenoise.denoisers.options import AUTO
+from streamdenoise.denoisers.options import AUTO, DenoiseConfig
 from streamdenoise.errors import (
     HungError,
     SinkRefusedError,
@@ -91,6 +91,8 @@ class CameraJob:
         self.settings = settings
         """What is chosen; `apply` brings the running job there."""
         self._applied = settings
+        self._asked: list[tuple[DenoiseConfig | None, Settings]] = [(None, settings)]
+        """Models that the denoiser was asked for, from the one that works on."""
         self._applying = Lock()
         self._switch = StopSwitch()
         self._outcome, self._reason = Outcome.RUNNING, ""
@@ -138,6 +140,7 @@ class CameraJob:
             if settings.strength != before.strength:
                 denoiser.strength = chosen.strength
             if (settings.sigma, settings.model) != (before.sigma, before.model):
+                self._asked.append((chosen, settings))
                 denoiser.change(chosen)
             if recorder is not None and recorder.is_recording != settings.recording:
                 recorder.toggle()
@@ -152,13 +155,16 @@ class CameraJob:
         used = ""
         if denoiser is not None and denoiser.backend:
             used = f"{denoiser.model} on {denoiser.backend}"
+        change_error = "" if denoiser is None else denoiser.change_error
+        works = self._working()  # after the error: what it keeps is at least this new
         return {
             "outcome": outcome,
             "reason": reason,
+            "works": {"model": works.model, "sigma": works.sigma},
             "width": info.width if info else 0,
             "height": info.height if info else 0,
             "used_model": used,
-            "change_error": "" if denoiser is None else denoiser.change_error,
+            "change_error": change_error,
             "recording": recorder is not None and recorder.is_recording,
             "recording_failures": recorder.failures if recorder else 0,
             "recording_error": recorder.error if recorder else "",
@@ -196,6 +202,15 @@ class CameraJob:
             if self._failure and outcome is Outcome.ENDED:
                 outcome, reason = Outcome.FAILED, self._failure
             self._outcome, self._reason = outcome, reason
+
+    def _working(self) -> Settings:
+        """The last settings whose model could be loaded."""
+        works = self._denoiser.config if self._denoiser is not None else None
+        for index, (chosen, _) in enumerate(self._asked):
+            if chosen is works:
+                del self._asked[:index]
+                break
+        return self._asked[0][1]
 
     def _job(self, settings: Settings) -> LiveConfig:
         config = settings.applied(self._config.live)

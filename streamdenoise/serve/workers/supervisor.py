@@ -489,7 +489,7 @@ class Supervisor:
         if (error := report["change_error"]) and error != old_error:
             self._log.add(record.name, "change", f"the model stays as it was: {error}")
             # What is shown, and what the next job begins with, is what works.
-            record.settings = replace(record.settings, model=None, sigma=None)
+            record.settings = replace(record.settings, **report["works"])
         if record.live_since is not None and now - record.live_since > _HEALTHY_S:
             record.backoff.succeed()
         outcome, reason = Outcome(report["outcome"]), str(report["reason"])
