@@ -86,8 +86,10 @@ class Worker:
         """Why cameras got no job, until that is reported."""
         self._process = psutil.Process()
         self._gaps: set[tuple[str, Side]] = set()
-        # Writing a file or an image may take its time, or hang.
-        self._helpers = ThreadPoolExecutor(2, thread_name_prefix="helper")
+        # Completing a file or making an image may take its time, or hang. Neither may
+        # keep the other waiting.
+        self._changes = ThreadPoolExecutor(2, thread_name_prefix="change")
+        self._snapshots = ThreadPoolExecutor(2, thread_name_prefix="snapshot")
         self._actions: dict[str, Callable[[Message], None]] = {
             "start": self._start,
             "stop": self._stop,
@@ -151,7 +153,7 @@ class Worker:
     def _change(self, message: Message) -> None:
         if job := self._jobs.get(message.fields["camera"]):
             job.settings = Settings.of_plain(message.fields["settings"])
-            self._helpers.submit(self._apply, job)
+            self._changes.submit(self._apply, job)
 
     def _apply(self, job: CameraJob) -> None:
         try:
@@ -168,7 +170,7 @@ class Worker:
             job.view.restart(Side(message.fields["side"]))
 
     def _snapshot(self, message: Message) -> None:
-        self._helpers.submit(self._answer, message.fields)
+        self._snapshots.submit(self._answer, message.fields)
 
     def _answer(self, asked: dict[str, Any]) -> None:
         job = self._jobs.get(asked["camera"])
