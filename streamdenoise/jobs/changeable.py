@@ -21,6 +21,7 @@ class ChangeableDenoiser(Closing):
     Attributes:
         model: name of the model in use.
         change_error: why the last change was not made; empty if it was.
+        config: the last change that was made; None before the first one.
     """
 
     def __init__(self, denoiser: FrameDenoiser, load: LoadDenoiser) -> None:
@@ -32,6 +33,7 @@ class ChangeableDenoiser(Closing):
         """
         self.model = denoiser.model
         self.change_error = ""
+        self.config: DenoiseConfig | None = None
         self._current = denoiser
         self._load = load
         self._lock = Lock()
@@ -138,6 +140,7 @@ class ChangeableDenoiser(Closing):
                 if loaded is not None:
                     loaded.strength = self._current.strength
                     replaced, self._next = self._next, loaded
+                    self.config = config
                 if self._wanted is None:  # else it is about what nobody wants any more
                     self.change_error = error
             if replaced is not None:

@@ -13,29 +13,35 @@ from streamdenoise.frame import Frame, StreamInfo
 from streamdenoise.io.ffmpeg.sound import Sound
 from streamdenoise.io.open import open_sink
 from streamdenoise.io.options import EncoderConfig, fast_encoder
+from streamdenoise.io.output_folders import make_folder
 from streamdenoise.io.protocols import Sink
 from streamdenoise.io.recording.names import SegmentNames
 
 log = logging.getLogger(__name__)
 
 
-def recording_names(folder: Path) -> SegmentNames:
-    """What the recordings in a folder are called."""
-    escaped = str(folder).replace("%", "%%")
-    return SegmentNames(f"{escaped}/streamdenoise-%Y%m%d-%H%M%S.mp4")
+def recording_names(folder: Path, name: str = "streamdenoise") -> SegmentNames:
+    """What the recordings in a folder are called; `name` is how they begin."""
+    path = str(folder / name).replace("%", "%%")
+    return SegmentNames(f"{path}-%Y%m%d-%H%M%S.mp4")
 
 
 class Recorder(Closing):
     """A sink that writes files named by time while it is switched on.
 
     A recording that fails ends with a note; the live view continues.
+
+    Attributes:
+        failures: How many recordings have failed.
+        error: Why the last of them did.
+        missing: Frames that the current or last recording lacks.
     """
 
     def __init__(
         self,
         info: StreamInfo,
         encoder: EncoderConfig | None = None,
-        folder: Path = Path(),
+        names: SegmentNames | None = None,
         now: Callable[[], datetime] = datetime.now,
         sound: Sound | None = None,
     ) -> None:
@@ -43,12 +49,14 @@ class Recorder(Closing):
         self.notes: tuple[str, ...] = ()
         self._info = info
         self._encoder = fast_encoder(".mp4", encoder)
-        self._names = recording_names(folder)
+        self._names = names or recording_names(Path())
         self._now = now
         self._lock = Lock()
         self._wanted = False
         self._sink: Sink | None = None
         self._path = Path()
+        self._last_index = 0
+        self.failures, self.error, self.missing = 0, "", 0
 
     @property
     def is_recording(self) -> bool:
@@ -69,13 +77,16 @@ class Recorder(Closing):
             try:
                 if self._sink is None:
                     self._sink = self._begin(frame)
+                else:
+                    self.missing += max(0, frame.index - self._last_index - 1)
+                self._last_index = frame.index
                 self._sink.write(frame)
             except (SinkError, ValueError) as exc:
                 self._wanted = False
                 if self._sink is not None:
                     self._sink.abort()
                     self._sink = None
-                self._note(f"recording ended: {exc}")
+                self._fail(exc)
 
     def close(self) -> None:
         """Finish the current file; may be called again."""
@@ -88,7 +99,9 @@ class Recorder(Closing):
         self.close()
 
     def _begin(self, frame: Frame) -> Sink:
+        self.missing = 0
         self._path = self._names.free_path(self._now())
+        make_folder(self._path.parent)
         info = replace(
             self._info,
             width=frame.width,
@@ -111,9 +124,15 @@ class Recorder(Closing):
         try:
             sink.close()
         except SinkError as exc:
-            self._note(f"recording ended: {exc}")
+            self._fail(exc)
         else:
-            self._note(f"recorded {self._path}")
+            lack = f"; {self.missing} frames were not written" if self.missing else ""
+            self._note(f"recorded {self._path}{lack}")
+
+    def _fail(self, exc: Exception) -> None:
+        self.error = str(exc)
+        self.failures += 1
+        self._note(f"recording ended: {exc}")
 
     def _note(self, text: str) -> None:
         log.warning("%s", text)

@@ -29,15 +29,17 @@ def segment_names(config: CameraConfig) -> Iterator[SegmentNames]:
 class Recordings:
     """The files that a camera has recorded, in segments and by hand."""
 
-    def __init__(self, config: CameraConfig) -> None:
+    def __init__(self, name: str, config: CameraConfig) -> None:
+        """Look in the folders of `config` for files of the camera `name`."""
         self._names = list(segment_names(config))
         folder = config.recordings
         if folder is None and self._names:
             folder = self._names[0].root
-        self.folder = folder
-        """For recordings that are started by hand; None if there is none."""
-        if folder is not None:
-            self._names.append(recording_names(folder))
+        # Cameras may share a folder: the name tells whose file it is.
+        self.by_hand = None if folder is None else recording_names(folder, name)
+        """Names of recordings that are started by hand; None if there is no folder."""
+        if self.by_hand is not None:
+            self._names.append(self.by_hand)
 
     def all(self) -> Sequence[Recording]:
         """All finished files, newest first."""

@@ -125,6 +125,8 @@ class _Service:
                 asked = True
                 self._reload.clear()
             # Disks may be slow, and the cameras must not wait for them.
+            if asked:
+                await asyncio.to_thread(self._watch.accept)
             if asked or await asyncio.to_thread(self._watch.has_changed):
                 self._notifier.reloading()
                 await self._read(loop)

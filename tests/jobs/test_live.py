@@ -23,7 +23,7 @@ from streamdenoise.jobs.config import LiveConfig, View
 from streamdenoise.jobs.job import StopSwitch
 from streamdenoise.jobs.live import denoise_live
 from streamdenoise.jobs.live_controls import LiveControls
-from streamdenoise.jobs.recorder import Recorder
+from streamdenoise.jobs.recorder import Recorder, recording_names
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.stats import Stats
 from streamdenoise.pipeline.writer import FramePair
@@ -34,7 +34,8 @@ INFO = StreamInfo(64, 48, "yuv420p", Fraction(25), Fraction(1, 1000))
 
 
 def recorder_in(folder: Path) -> Recorder:
-    return Recorder(INFO, folder=folder, now=lambda: datetime(2026, 3, 4, 5, 6, 7))
+    names = recording_names(folder)
+    return Recorder(INFO, names=names, now=lambda: datetime(2026, 3, 4, 5, 6, 7))
 
 
 def test_a_recording_has_the_frames_while_it_was_on_from_time_zero(tmp_path: Path):
@@ -49,6 +50,17 @@ def test_a_recording_has_the_frames_while_it_was_on_from_time_zero(tmp_path: Pat
         times = [frame.time for frame in container.decode(video=0)]
     assert times == pytest.approx([0.04 * n for n in range(10)], abs=1e-3)
     assert recorder.notes == (f"recorded {path}",)
+
+
+def test_a_recording_says_how_many_frames_it_lacks(tmp_path: Path):
+    with recorder_in(tmp_path) as recorder:
+        recorder.write(make_frame(0))
+        recorder.toggle()
+        for index in (5, 6, 9, 9, 10, 12):  # one is repeated
+            recorder.write(make_frame(index))
+        recorder.toggle()
+        assert recorder.missing == 3
+    assert recorder.notes[0].endswith(".mp4; 3 frames were not written")
 
 
 def test_recordings_of_the_same_second_get_different_names(tmp_path: Path):
@@ -67,13 +79,14 @@ def test_recordings_of_the_same_second_get_different_names(tmp_path: Path):
 
 
 def test_a_recording_that_fails_is_a_note_and_the_stream_continues(tmp_path: Path):
-    recorder = recorder_in(tmp_path / "missing")
+    (tmp_path / "file").touch()
+    recorder = recorder_in(tmp_path / "file")
     recorder.toggle()
     recorder.write(make_frame(0))
     recorder.write(make_frame(1))
     recorder.abort()
     assert not recorder.is_recording
-    assert len(recorder.notes) == 1
+    assert recorder.failures == len(recorder.notes) == 1
     assert recorder.notes[0].startswith("recording ended: ")
 
 

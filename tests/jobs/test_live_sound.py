@@ -9,7 +9,7 @@ from streamdenoise.io.options import ReadOptions, Reconnect
 from streamdenoise.jobs.config import LiveConfig
 from streamdenoise.jobs.job import StopSwitch
 from streamdenoise.jobs.live import denoise_live
-from streamdenoise.jobs.recorder import Recorder
+from streamdenoise.jobs.recorder import Recorder, recording_names
 from streamdenoise.pipeline.queue import Overflow
 from streamdenoise.pipeline.stats import Stats
 from tests.faults.servers import GstSoundServer
@@ -88,7 +88,7 @@ def test_a_recording_that_a_key_starts(tmp_path: Path) -> None:
         open_source(
             str(tmp_path / "in.mov"), ReadOptions(alone=True), sound=sound
         ) as source,
-        Recorder(source.info, folder=tmp_path, sound=sound) as recorder,
+        Recorder(source.info, names=recording_names(tmp_path), sound=sound) as recorder,
     ):
         for frame in source:
             if frame.index == 30:

@@ -109,6 +109,7 @@ def test_it_reloads_and_stops_with_complete_outputs(tmp_path: Path) -> None:
         service.wait_log("camera b: live", 2)
         assert service.workers() == [worker]
         assert service.log().count("camera a: live") == 1
+        assert service.log().count("was read again") == 2
         assert service.has_said("WATCHDOG=1")
         assert service.has_said("cameras live")
         service.process.send_signal(signal.SIGTERM)

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,9 +21,10 @@ import pytest
 from streamdenoise.errors import ConfigError
 from streamdenoise.serve.media.fragment import Fragment, Side
 from streamdenoise.serve.service import CameraAwayError, UnknownCameraError
-from streamdenoise.serve.states import CameraStatus
+from streamdenoise.serve.states import CameraChange, CameraStatus
 from streamdenoise.serve.workers import record as record_module
 from streamdenoise.serve.workers import supervisor as supervisor_module
+from streamdenoise.serve.workers.messages import Message
 from streamdenoise.serve.workers.process import WorkerProcess
 from streamdenoise.serve.workers.record import CameraRecord
 from streamdenoise.serve.workers.supervisor import Supervisor
@@ -165,7 +167,21 @@ def test_sigma_and_model_without_a_gap(service: Running) -> None:
     assert service.change("b", model="nano", sigma="auto").model == "nano"
     after = service.wait("b", lambda state: state.used_model.startswith("nano on"))
     assert after.frames_in > before.frames_in, "the job was not started again"
-    assert after.sigma_now != 12
+    service.wait("b", lambda state: state.sigma_now != 12)
+
+
+def test_a_change_that_fails_keeps_the_one_before(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = service.change("b", sigma="12").model
+    service.wait("b", lambda state: state.sigma_now == 12)
+    # Such as a model that the machine cannot load, which only the worker sees.
+    monkeypatch.setattr(Supervisor, "_check_model", lambda *_: None)
+    assert service.change("b", model="none", sigma="9").model == "none"
+    state = service.wait("b", lambda state: state.model != "none")
+    assert (state.model, state.sigma, state.sigma_now) == (model, "12", 12)
+    assert service.kinds("b")[0] == "change"
+    service.change("b", sigma="auto")
 
 
 @pytest.mark.parametrize(
@@ -199,11 +215,11 @@ def test_recordings_are_listed_and_deleted(service: Running, folder: Path) -> No
         assert all(each.playable for each in found)
         return {each.id: each.size_bytes for each in found}
 
-    wait_until(lambda: any("streamdenoise-" in each for each in listed()))
+    wait_until(lambda: any("a-" in each for each in listed()))
     wait_until(lambda: any(each.startswith(day.name) for each in listed()))
     ids = listed()
     assert f"{day.name}/00-00-00.mp4" not in ids, "links may lead anywhere"
-    by_hand = next(each for each in ids if "streamdenoise-" in each)
+    by_hand = next(each for each in ids if "a-" in each)
     path = service.ask(service.cameras.recording_path("a", by_hand))
     assert path.stat().st_size == ids[by_hand] > 0
     with av.open(str(path)) as container:
@@ -214,6 +230,46 @@ def test_recordings_are_listed_and_deleted(service: Running, folder: Path) -> No
         with pytest.raises(UnknownCameraError):
             service.ask(service.cameras.recording_path("a", name))
     assert service.ask(service.cameras.recordings("b")) == []
+
+
+def test_a_recording_that_is_started_again_at_once_goes_on(service: Running) -> None:
+    service.change("a", recording=True)
+    service.wait("a", lambda state: state.recording)
+
+    async def again() -> bool:
+        for recording in (False, True):
+            await service.cameras.change("a", CameraChange(recording=recording))
+        record = service.cameras.records()[0]
+        worker = record.worker
+        assert worker is not None
+        between = {"a": {**record.report, "recording": False}}
+        report = {
+            "rss": service.cameras.worker_memory()[worker.pid],
+            "cameras": between,
+        }
+        service.cameras._heard(worker, Message("status", report))
+        return record.settings.recording
+
+    assert service.ask(again())
+    service.wait("a", lambda state: state.recording)
+    service.change("a", recording=False)
+    service.wait("a", lambda state: not state.recording)
+
+
+def test_a_recording_that_fails_is_an_event(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    text = f'[cameras.a]\nsource = "{SMALL}"\nmodel = "pico"\n'
+    with Running(text + f'recordings = "{tmp_path}/file"\n') as running:
+        running.wait_live("a")
+        running.change("a", recording=True)
+
+        def is_said() -> bool:
+            events = running.call(running.cameras.events, "a")
+            return any("recording ended: the folder" in each.text for each in events)
+
+        wait_until(is_said, 30)
+        (record,) = running.cameras.records()
+        assert not record.settings.recording
 
 
 def test_a_killed_worker_is_replaced_and_others_are_not_touched(
@@ -236,6 +292,16 @@ def test_a_killed_worker_is_replaced_and_others_are_not_touched(
             states[name].worker,
             states[name].restarts,
         )
+
+
+def test_an_image_does_not_wait_for_a_worker_that_is_gone(service: Running) -> None:
+    (state,) = service.wait_live("c")
+    os.kill(state.worker, signal.SIGSTOP)
+    answer = service.start(service.cameras.frame("c", Side.AFTER))
+    wait_until(lambda: bool(service.cameras._answers))
+    os.kill(state.worker, signal.SIGKILL)
+    with pytest.raises(CameraAwayError, match="replaced"):
+        answer.result(30)
 
 
 def test_a_worker_that_hangs_is_replaced(service: Running) -> None:
@@ -393,6 +459,24 @@ def test_a_camera_that_loses_its_worker_again_and_again(tmp_path: Path) -> None:
         assert (now.worker, now.restarts) == (good.worker, good.restarts)
         running.change("bad", enabled=False)
         assert running.state("bad").status is CameraStatus.OFF
+
+
+def test_a_table_that_a_worker_rejects_ends_no_other_camera() -> None:
+    text = (
+        f'[workers]\ncount = 1\n[defaults]\nsource = "{SMALL}"\nmodel = "pico"\n'
+        "[cameras.a]\n"
+    )
+    config = config_of(text + "[cameras.b]\n")
+    a, b = config.cameras
+    # Such as a file that is gone when the worker looks.
+    b = replace(b, table={**b.table, "strength": 9})
+    with Running(text) as running:
+        (before,) = running.wait_live("a")
+        running.call(running.cameras.reload, replace(config, cameras=(a, b)))
+        state = running.wait("b", lambda state: state.status is CameraStatus.FAILED)
+        assert "--strength 9 is out of range" in state.reason
+        now = running.state("a")
+        assert (now.worker, now.restarts) == (before.worker, 0)
 
 
 def test_a_job_that_fails_says_why_and_is_tried_again(tmp_path: Path) -> None:

@@ -25,6 +25,10 @@ class FileWatch:
         self._known = last
         return True
 
+    def accept(self) -> None:
+        """Take the file as it is now for known, because it is read anyway."""
+        self._known = self._last = self._look()
+
     def _look(self) -> _Look:
         """Time, size and identity; None while there is no file."""
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from streamdenoise.denoisers.family import LARGEST
-from streamdenoise.denoisers.options import AUTO
+from streamdenoise.denoisers.options import AUTO, DenoiseConfig
 from streamdenoise.errors import (
     HungError,
     SinkRefusedError,
@@ -58,6 +58,16 @@ class Outcome(StrEnum):
     """Threads are still inside of what hangs: the process has to end."""
 
 
+def no_job(reason: str) -> dict[str, Any]:
+    """What `CameraJob.status` says of a camera whose job could not begin."""
+    return {
+        "outcome": Outcome.FAILED,
+        "reason": reason,
+        "change_error": "",
+        "stats": None,
+    }
+
+
 class CameraJob:
     """Runs from `start` until it is stopped, fails, or its source ends."""
 
@@ -81,6 +91,8 @@ class CameraJob:
         self.settings = settings
         """Settings that were chosen; `apply` gives them to the running job."""
         self._applied = settings
+        self._asked: list[tuple[DenoiseConfig | None, Settings]] = [(None, settings)]
+        """Models that the denoiser was asked for, from the one that works on."""
         self._applying = Lock()
         self._switch = StopSwitch()
         self._outcome, self._reason = Outcome.RUNNING, ""
@@ -88,6 +100,7 @@ class CameraJob:
         self._stats: Stats | None = None
         self._stats_at = 0.0
         self._stopped_at: float | None = None
+        self._failure = ""
         self._denoiser: ChangeableDenoiser | None = None
         self._recorder: Recorder | None = None
         self.view = LiveView(emit)
@@ -102,6 +115,11 @@ class CameraJob:
         if self._stopped_at is None:
             self._stopped_at = time.monotonic()
             self._switch.stop()
+
+    def fail(self, reason: str) -> None:
+        """End the job soon, as one that has failed."""
+        self._failure = reason
+        self.stop()
 
     def join(self, timeout_s: float) -> bool:
         """Whether the job ends within this time."""
@@ -122,6 +140,7 @@ class CameraJob:
             if settings.strength != before.strength:
                 denoiser.strength = chosen.strength
             if (settings.sigma, settings.model) != (before.sigma, before.model):
+                self._asked.append((chosen, settings))
                 denoiser.change(chosen)
             if recorder is not None and recorder.is_recording != settings.recording:
                 recorder.toggle()
@@ -132,17 +151,24 @@ class CameraJob:
         if self._thread.is_alive() and (hang := self._hang()):
             outcome, reason = Outcome.HUNG, hang
         info, stats, denoiser = self._info, self._stats, self._denoiser
+        recorder = self._recorder
         used = ""
         if denoiser is not None and denoiser.backend:
             used = f"{denoiser.model} on {denoiser.backend}"
+        change_error = "" if denoiser is None else denoiser.change_error
+        works = self._working()  # after the error: what it keeps is at least this new
         return {
             "outcome": outcome,
             "reason": reason,
+            "works": {"model": works.model, "sigma": works.sigma},
             "width": info.width if info else 0,
             "height": info.height if info else 0,
             "used_model": used,
-            "change_error": "" if denoiser is None else denoiser.change_error,
-            "recording": self._recorder is not None and self._recorder.is_recording,
+            "change_error": change_error,
+            "recording": recorder is not None and recorder.is_recording,
+            "recording_failures": recorder.failures if recorder else 0,
+            "recording_error": recorder.error if recorder else "",
+            "recording_missing": recorder.missing if recorder else 0,
             "stats": None if stats is None else STATS.dump_python(stats, mode="json"),
         }
 
@@ -172,8 +198,19 @@ class CameraJob:
             log.exception("camera %s: a mistake in the program", self.name)
             reason = f"a mistake in the program: {type(exc).__name__}; see the log"
         finally:
-            self._denoiser = self._recorder = None
+            self._denoiser = None
+            if self._failure and outcome is Outcome.ENDED:
+                outcome, reason = Outcome.FAILED, self._failure
             self._outcome, self._reason = outcome, reason
+
+    def _working(self) -> Settings:
+        """The last settings whose model could be loaded."""
+        works = self._denoiser.config if self._denoiser is not None else None
+        for index, (chosen, _) in enumerate(self._asked):
+            if chosen is works:
+                del self._asked[:index]
+                break
+        return self._asked[0][1]
 
     def _job(self, settings: Settings) -> LiveConfig:
         config = settings.applied(self._config.live)
@@ -202,9 +239,9 @@ class CameraJob:
         sound: Sound | None,
     ) -> Sequence[Output]:
         outputs = self.view.outputs(info, opened, sound)
-        folder = Recordings(self._config).folder
-        if folder is not None:
-            recorder = stack.enter_context(Recorder(info, folder=folder, sound=sound))
+        names = Recordings(self.name, self._config).by_hand
+        if names is not None:
+            recorder = stack.enter_context(Recorder(info, names=names, sound=sound))
             self._recorder = recorder
             outputs.append(Output(recorder, name="recorder", is_view=True))
         self._denoiser = denoiser

@@ -83,7 +83,7 @@ class CameraRecord:
     """When, and bytes of video received and written until then."""
 
     def __post_init__(self) -> None:
-        self.recordings = Recordings(self.config)
+        self.recordings = Recordings(self.name, self.config)
 
     @property
     def name(self) -> str:
@@ -124,7 +124,7 @@ class CameraRecord:
         self.settings, self.backoff = Settings(), Backoff()
         self.refused, self.reason, self.was_live = False, "", False
         self.deaths.clear()
-        self.recordings = Recordings(self.config)
+        self.recordings = Recordings(self.name, self.config)
 
     @property
     def is_recording(self) -> bool:

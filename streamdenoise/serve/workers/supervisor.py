@@ -88,7 +88,10 @@ class Supervisor:
         self._ending: list[tuple[WorkerProcess, float]] = []
         """Workers that are not needed any more, and when they must be gone."""
         self._videos: dict[tuple[str, Side], Broadcast] = {}
-        self._answers: dict[int, asyncio.Future[bytes]] = {}
+        self._answers: dict[
+            int, tuple[WorkerProcess | None, asyncio.Future[bytes]]
+        ] = {}
+        """By number: images that workers are making."""
         self._numbers = itertools.count()
         self._stopping = asyncio.Event()
         self._points_at = 0.0
@@ -182,7 +185,7 @@ class Supervisor:
             raise CameraAwayError("too many images are asked for at once; try again")
         number = next(self._numbers)
         answer = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
+        self._answers[number] = record.worker, answer
         try:
             if not self._send(record, "snapshot", id=number, side=side, width=width):
                 raise CameraAwayError(f"{name} has no video at present")
@@ -250,7 +253,7 @@ class Supervisor:
                 )
         if change.model is not None:
             self._check_model(record, change.model)
-        if change.recording and record.recordings.folder is None:
+        if change.recording and record.recordings.by_hand is None:
             raise ConfigError(
                 f"{record.name} has no folder for recordings; add recordings = "
                 '"FOLDER" to its table'
@@ -332,6 +335,9 @@ class Supervisor:
         now = time.monotonic()
         worker.process.kill()
         self._retire(worker, now)
+        for process, answer in self._answers.values():
+            if process is worker.process and not answer.done():
+                answer.set_exception(CameraAwayError("its worker is replaced"))
         for record in self._of(worker):
             if record.stops:  # it would have ended anyway
                 self._ended(record)
@@ -456,7 +462,7 @@ class Supervisor:
     def _heard(self, process: WorkerProcess, message: Message) -> None:
         fields = message.fields
         if message.kind == "snapshot":
-            answer = self._answers.get(fields["id"])
+            _, answer = self._answers.get(fields["id"], (None, None))
             if answer is not None and not answer.done():
                 if fields["error"]:
                     answer.set_exception(CameraAwayError(fields["error"]))
@@ -486,14 +492,16 @@ class Supervisor:
     ) -> None:
         before, old, was_recording = record.status, record.stats, record.is_recording
         old_error = record.report.get("change_error", "")
+        failures = record.report.get("recording_failures", 0)
         now = time.monotonic()
         record.update(report, now)
         if record.name in self._cameras:
-            self._note_changes(record, before, old, was_recording)
+            self._note_changes(record, before, old)
+            self._note_recording(record, was_recording, failures)
         if (error := report["change_error"]) and error != old_error:
             self._log.add(record.name, "change", f"the model stays as it was: {error}")
             # What is shown, and what the next job begins with, is what works.
-            record.settings = replace(record.settings, model=None, sigma=None)
+            record.settings = replace(record.settings, **report["works"])
         if record.live_since is not None and now - record.live_since > _HEALTHY_S:
             record.backoff.succeed()
         outcome, reason = Outcome(report["outcome"]), str(report["reason"])
@@ -525,7 +533,6 @@ class Supervisor:
         record: CameraRecord,
         before: CameraStatus,
         old: Stats | None,
-        was_recording: bool,
     ) -> None:
         """Make events of what differs from the last report."""
         name, status, new = record.name, record.status, record.stats
@@ -549,8 +556,23 @@ class Supervisor:
                 kind = "output" if is_network(output.name) else "disk"
                 text = output.error or "works again"
                 self._log.add(name, kind, f"{output.name}: {text}")
-        if record.is_recording != was_recording:
-            word = "recording" if record.is_recording else "recording ended"
-            self._log.add(name, "recording", word, logging.INFO)
-            if was_recording:
-                record.settings = replace(record.settings, recording=False)
+
+    def _note_recording(
+        self, record: CameraRecord, was_recording: bool, failures: int
+    ) -> None:
+        """Make events of recordings by hand that begin, end or fail."""
+        name, report = record.name, record.report
+        has_failed = report.get("recording_failures", 0) > failures
+        if has_failed or (was_recording and not record.is_recording):
+            text = "recording ended"
+            if has_failed:
+                text += f": {report['recording_error']}"
+            if missing := report.get("recording_missing", 0):
+                text += f"; {missing} frames were not written"
+            level = logging.WARNING if has_failed or missing else logging.INFO
+            self._log.add(name, "recording", text, level)
+        # Without a failure it ended because someone asked, who may want another since.
+        if has_failed and not record.is_recording:
+            record.settings = replace(record.settings, recording=False)
+        if record.is_recording and not was_recording:
+            self._log.add(name, "recording", "recording", logging.INFO)

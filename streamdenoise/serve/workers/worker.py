@@ -21,12 +21,13 @@ from threading import Condition, Thread
 from typing import Any
 
 import psutil
+from pydantic import ValidationError
 
 from streamdenoise.console.logs import configure_logging, install_hooks
 from streamdenoise.errors import StreamDenoiseError
 from streamdenoise.jobs.job import limited_pools
 from streamdenoise.serve.media.fragment import Fragment, Side
-from streamdenoise.serve.workers.job import CameraJob
+from streamdenoise.serve.workers.job import CameraJob, no_job
 from streamdenoise.serve.workers.messages import Message, receive
 from streamdenoise.serve.workers.settings import Settings
 
@@ -81,10 +82,14 @@ class Worker:
         self._connection = connection
         self._outbox = Outbox(connection)
         self._jobs: dict[str, CameraJob] = {}
+        self._rejected: dict[str, str] = {}
+        """Why cameras got no job, until that is reported."""
         self._process = psutil.Process()
         self._gaps: set[tuple[str, Side]] = set()
-        # Writing a file or an image may take its time, or hang.
-        self._helpers = ThreadPoolExecutor(2, thread_name_prefix="helper")
+        # Completing a file or making an image may take its time, or hang. Neither may
+        # keep the other waiting.
+        self._changes = ThreadPoolExecutor(2, thread_name_prefix="change")
+        self._snapshots = ThreadPoolExecutor(2, thread_name_prefix="snapshot")
         self._actions: dict[str, Callable[[Message], None]] = {
             "start": self._start,
             "stop": self._stop,
@@ -109,21 +114,37 @@ class Worker:
                     break
                 if message.kind == "end":
                     break
-                self._actions[message.kind](message)
+                self._act(message)
             if time.monotonic() - beat_at >= BEAT_S:
                 self._report()
                 beat_at = time.monotonic()
         self._end()
+
+    def _act(self, message: Message) -> None:
+        """Do what the supervisor says; what fails ends that camera, and no other."""
+        name = message.fields["camera"]
+        try:
+            self._actions[message.kind](message)
+        except Exception as exc:
+            reason = _reason(exc)
+            if not reason:
+                log.exception("camera %s: a mistake in the program", name)
+                reason = f"a mistake in the program: {type(exc).__name__}; see the log"
+            if job := self._jobs.get(name):
+                job.fail(reason)
+            else:
+                self._rejected[name] = reason
 
     def _start(self, message: Message) -> None:
         fields = message.fields
         settings = Settings.of_plain(fields["settings"])
         name = fields["camera"]
         emit = partial(self._emit, name)
-        job = self._jobs[name] = CameraJob(name, fields["table"], settings, emit)
+        job = CameraJob(name, fields["table"], settings, emit)
         for side in fields["watched"]:
             job.view.watch(Side(side), True)
         job.start()
+        self._jobs[name] = job
 
     def _stop(self, message: Message) -> None:
         if job := self._jobs.get(message.fields["camera"]):
@@ -132,7 +153,7 @@ class Worker:
     def _change(self, message: Message) -> None:
         if job := self._jobs.get(message.fields["camera"]):
             job.settings = Settings.of_plain(message.fields["settings"])
-            self._helpers.submit(self._apply, job)
+            self._changes.submit(self._apply, job)
 
     def _apply(self, job: CameraJob) -> None:
         try:
@@ -149,7 +170,7 @@ class Worker:
             job.view.restart(Side(message.fields["side"]))
 
     def _snapshot(self, message: Message) -> None:
-        self._helpers.submit(self._answer, message.fields)
+        self._snapshots.submit(self._answer, message.fields)
 
     def _answer(self, asked: dict[str, Any]) -> None:
         job = self._jobs.get(asked["camera"])
@@ -187,7 +208,10 @@ class Worker:
             self._gaps.add((name, side))
 
     def _report(self) -> None:
-        cameras: dict[str, Any] = {}
+        cameras: dict[str, Any] = {
+            name: no_job(reason) for name, reason in self._rejected.items()
+        }
+        self._rejected.clear()
         for name, job in list(self._jobs.items()):
             cameras[name] = job.status()
             if job.join(0):
@@ -203,6 +227,17 @@ class Worker:
         for job in self._jobs.values():
             if not job.join(max(0.0, deadline - time.monotonic())):
                 log.error("camera %s does not stop, and was left behind", job.name)
+
+
+def _reason(exc: Exception) -> str:
+    """What is wrong with what the supervisor asked for; empty if it is not known."""
+    if isinstance(exc, ValidationError):
+        return "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: ".removeprefix(": ")
+            + each["msg"].removeprefix("Value error, ")
+            for each in exc.errors(include_url=False, include_input=False)
+        )
+    return str(exc) if isinstance(exc, StreamDenoiseError) else ""
 
 
 def main() -> None:
