@@ -35,6 +35,7 @@ with contextlib.suppress(ImportError):
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -50,6 +51,15 @@ for _name in ("SIGINT", "SIGHUP"):
     _signum = getattr(signal, _name, None)
     if _signum is not None and signal.getsignal(_signum) is signal.SIG_IGN:
         signal.signal(_signum, signal.SIG_DFL)
+
+# The same examples each time, however slow the machine is.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 REPORT = "report"
 """Name of the property of a test with text that is shown after the run."""
