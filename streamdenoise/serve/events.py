@@ -20,11 +20,12 @@ class EventLog:
 
     def __init__(self) -> None:
         self._events: dict[str, deque[Event]] = {}
+        self.remember("")
 
     def add(
         self, camera: str, kind: str, text: str, level: int = logging.WARNING
     ) -> None:
-        """Note that something happened.
+        """Note that something happened; of a forgotten camera, in the log alone.
 
         Args:
             camera: Its name; empty for the service itself.
@@ -35,7 +36,12 @@ class EventLog:
         text = printable(mask_credentials(text))
         log.log(level, "%s%s", f"camera {camera}: " if camera else "", text)
         event = Event(time=time.time(), camera=camera, kind=kind, text=text)
-        self._events.setdefault(camera, deque(maxlen=_MOST)).append(event)
+        if (events := self._events.get(camera)) is not None:
+            events.append(event)
+
+    def remember(self, camera: str) -> None:
+        """Keep the events of a camera from now on."""
+        self._events[camera] = deque(maxlen=_MOST)
 
     def forget(self, camera: str) -> None:
         """Drop the events of a camera that is no longer configured."""

@@ -81,7 +81,9 @@ class Supervisor:
         self._config = config
         self._hang_s = hang_s
         self._log = EventLog()
-        self._cameras = {each.name: CameraRecord(each) for each in config.cameras}
+        self._cameras: dict[str, CameraRecord] = {}
+        for entry in config.cameras:
+            self._continue(entry, None)
         self._leaving: dict[str, CameraRecord] = {}
         """Cameras that were removed, until their jobs have ended."""
         self._workers: list[_Worker] = []
@@ -441,6 +443,7 @@ class Supervisor:
         """Take a camera over into the new configuration; whether it has changed."""
         if record is None:
             self._cameras[entry.name] = CameraRecord(entry)
+            self._log.remember(entry.name)
             return True
         self._cameras[entry.name] = record
         if record.entry.table == entry.table:
