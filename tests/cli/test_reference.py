@@ -49,4 +49,4 @@ def test_every_row_of_a_table_has_two_cells(reference: str):
 
 def test_defaults_and_words_between_angles_are_shown(reference: str):
     assert r"\[default: auto]" in reference
-    assert "`--hwaccel <auto\\|none\\|cuda>`" in reference
+    assert "`--hwaccel <auto\\|none\\|cuda\\|vaapi" in reference

@@ -41,7 +41,12 @@ def test_ffmpeg_supports_all_our_options(codec: str):
         config = EncoderConfig(codec, 21, preset)
         encoder, chosen, bit_rate, _ = choose_encoder(config, None)
         assert bit_rate is None
-        assert chosen == {"preset": preset, "rc": "vbr", "cq": "21"}
+        assert chosen == {
+            "preset": preset,
+            "rc": "vbr",
+            "cq": "21",
+            "forced-idr": "1",
+        }
         for name, value in {**chosen, **encoder.low_delay}.items():
             choices = [choice.name for choice in options[name].choices]
             assert value in choices or not choices

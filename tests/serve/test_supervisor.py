@@ -201,7 +201,7 @@ def test_changes_that_cannot_be(service: Running, values: dict, why: str) -> Non
 def test_recordings_are_listed_and_deleted(service: Running, folder: Path) -> None:
     service.change("a", recording=True)
     service.wait("a", lambda state: state.recording)
-    wait_until(lambda: any((folder / "a").rglob("streamdenoise-*")))
+    wait_until(lambda: any((folder / "a").rglob("a-*")))
     begun = service.state("a")
     service.wait("a", lambda state: state.frames_out > begun.frames_out + 5)
     service.change("a", recording=False)

@@ -1,5 +1,6 @@
 """What attackers try: other sites, other users, huge and slow requests."""
 
+import asyncio
 import logging
 import socket
 import threading
@@ -290,9 +291,9 @@ def test_a_slow_disk_delays_no_other_request(
 ):
     asked, goes_on = threading.Event(), threading.Event()
 
-    def slow(name: str, recording_id: str) -> Path:
+    async def slow(name: str, recording_id: str) -> Path:
         asked.set()
-        goes_on.wait(20)
+        await asyncio.to_thread(goes_on.wait, 20)
         return cameras.folder / name / recording_id
 
     monkeypatch.setattr(cameras, "recording_path", slow)
