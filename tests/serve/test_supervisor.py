@@ -294,6 +294,7 @@ def test_a_killed_worker_is_replaced_and_others_are_not_touched(
         )
 
 
+@pytest.mark.slow
 def test_an_image_does_not_wait_for_a_worker_that_is_gone(service: Running) -> None:
     (state,) = service.wait_live("c")
     os.kill(state.worker, signal.SIGSTOP)
@@ -404,6 +405,7 @@ def test_a_machine_that_starts_no_process_is_tried_again(
             running.wait_live("a")
 
 
+@pytest.mark.slow
 def test_a_camera_that_fails_again_and_again_hides_no_leak(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -497,6 +499,7 @@ def test_a_job_that_fails_says_why_and_is_tried_again(tmp_path: Path) -> None:
     assert target.stat().st_size > 100
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_be_started_ends_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

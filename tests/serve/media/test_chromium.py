@@ -177,6 +177,7 @@ def of_a_recording(frames: Sequence[Frame], info: StreamInfo, folder: Path) -> P
         (of_a_recording, (320, 240), "yuv420p", ColorInfo()),
     ],
 )
+@pytest.mark.slow
 def test_chromium_plays_it(
     make: Callable[[Sequence[Frame], StreamInfo, Path], Pieces],
     size: tuple[int, int],
