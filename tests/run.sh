@@ -20,7 +20,7 @@ has_library libGL.so.1 || packages+=(libgl1)
 has_library libglib-2.0.so.0 || packages+=(libglib2.0-0)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 if [ -z "$fast" ]; then
-  echo "Running all tests, in about five minutes on two cores. Left out: GPUs" \
+  echo "Running all tests, in about ten minutes on two cores. Left out: GPUs" \
     "(needs_cuda, needs_nvdec, needs_nvenc), unless there is one, and what \`just slow\` runs."
   # The window is tested on a virtual screen, with real key presses.
   command -v Xvfb >/dev/null || packages+=(xvfb)

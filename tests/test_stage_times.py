@@ -77,14 +77,16 @@ def test_threads_have_stages_of_their_own(times: StageTimes) -> None:
 
 
 def test_the_end_of_a_thread_ends_the_measurement(times: StageTimes) -> None:
-    go_on = threading.Event()
+    has_begun, go_on = threading.Event(), threading.Event()
 
     def decode() -> None:
         with timed(Work.DECODE):
+            has_begun.set()
             go_on.wait()
 
     reader = threading.Thread(target=decode)
     reader.start()
+    assert has_begun.wait(20)
     for frame in range(6):
         if frame == 3:
             go_on.set()
