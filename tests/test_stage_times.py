@@ -125,7 +125,8 @@ print(found["encode"] / result.cpu_ms, found["rest of the denoiser"] / result.cp
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     encode, rest = map(float, done.stdout.split())
-    assert 0.7 < encode <= 1
+    # What threads did before they were first seen is nobody's.
+    assert 0.4 < encode <= 1
     assert rest < 0.2
 
 
