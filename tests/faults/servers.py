@@ -96,6 +96,21 @@ class _Server(ABC):
         self._process.wait()
         self._process = None
 
+    def _run_gst(self, script: Path, *arguments: str) -> None:
+        """Run a script with the system's GStreamer; it prints its port first."""
+        self._process = subprocess.Popen(
+            ["/usr/bin/python3", str(script), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self.kill()
+            skip_or_fail("rtsp", "GStreamer's RTSP server does not run here")
+        self.port = int(line)
+
     def restart(self) -> None:
         """Kill it if it runs, and start it on the same port."""
         self.kill()
@@ -175,18 +190,7 @@ class GstServer(_Server):
         if self.certificate is not None:
             arguments += ["--tls", str(self.certificate)]
         self._starts += 1
-        self._process = subprocess.Popen(
-            ["/usr/bin/python3", str(script), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self.kill()
-            skip_or_fail("rtsp", "GStreamer's RTSP server does not run here")
-        self.port = int(line)
+        self._run_gst(script, *arguments)
 
     def command(self, text: str) -> str:
         """Execute a command; see gst_server.py for the commands."""
@@ -256,18 +260,7 @@ class GstSoundServer(_Server):
 
     def _start(self, port: int) -> None:
         script = Path(__file__).with_name("gst_sound_server.py")
-        self._process = subprocess.Popen(
-            ["/usr/bin/python3", str(script), str(port), str(self.clip), self.codec],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self.kill()
-            skip_or_fail("rtsp", "GStreamer's RTSP server does not run here")
-        self.port = int(line)
+        self._run_gst(script, str(port), str(self.clip), self.codec)
 
     @property
     def url(self) -> str:

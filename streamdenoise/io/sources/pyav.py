@@ -306,7 +306,7 @@ class PyAVSource(Closing):
     def _followed(
         self, frames: Iterator[av.VideoFrame], time_base: Fraction
     ) -> Iterator[av.VideoFrame]:
-        """`frames`, of which the sound is told where they are."""
+        """`frames`; the sound takes its place in time from them."""
         for frame in frames:
             if self._hearing is not None and frame.pts is not None:
                 offset = self._timestamps.offset
